@@ -1,0 +1,78 @@
+"""`Design`: the product's one artefact. Network + chip + the periphery of each layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from xpert.design._base import Model, read_mapping
+from xpert.design.chip import Chip
+from xpert.design.network import Network
+from xpert.design.periphery import Periphery
+from xpert.errors import ConfigError
+from xpert.files import write_atomically
+
+SCHEMA = 1
+"""Version of the design file. A file of another version is refused until a migration for it exists."""
+
+
+class Design(Model):
+    """A network on a chip, with the periphery of every layer."""
+
+    schema_version: Literal[1] = SCHEMA
+    """Version of this file's layout."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] = "design"
+    """What tables and figures call it."""
+
+    chip: Chip = Chip()
+    """What is common to all layers."""
+
+    network: Network
+    """Layers and their shapes."""
+
+    periphery: Annotated[tuple[Periphery, ...], Field(min_length=1)]
+    """One entry per layer of the network, in the same order."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.periphery) != len(self.network.layers):
+            raise ValueError(
+                f"periphery needs one entry per layer ({len(self.network.layers)}), got {len(self.periphery)}"
+            )
+        for index, entry in enumerate(self.periphery):
+            if entry.columns_per_adc > self.chip.columns:
+                raise ValueError(
+                    f"periphery.{index}.columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, "
+                    f"got {entry.columns_per_adc}"
+                )
+        return self
+
+    @classmethod
+    def homogeneous(cls, network: Network, chip: Chip, periphery: Periphery, name: str = "homogeneous") -> Self:
+        """The same periphery in every layer."""
+        return cls(name=name, chip=chip, network=network, periphery=(periphery,) * len(network.layers))
+
+    @classmethod
+    def parse(cls, data: Any, where: str = "") -> Self:
+        """Validate plain data; see `Model.parse`. The version is checked first, so that the message is about it."""
+        if isinstance(data, dict) and data.get("schema_version", SCHEMA) != SCHEMA:
+            raise ConfigError(
+                f"{where}: schema_version: this XPert reads version {SCHEMA}, got {data['schema_version']!r}"
+            )
+        return super().parse(data, where)
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        """Read a design file, JSON or YAML.
+
+        Raises:
+            ConfigError: If it is missing, does not parse, or breaks a rule.
+        """
+        return cls.parse(read_mapping(path, "design file"), str(path))
+
+    def write(self, path: Path | str) -> None:
+        """Write as JSON, atomically."""
+        write_atomically(path, self.model_dump_json(indent=1) + "\n")

@@ -1,0 +1,34 @@
+"""The periphery of one layer: what the co-search chooses besides the network."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from xpert.design._base import Model
+
+AdcType = Literal["sar", "flash"]
+"""`sar`: successive approximation, small and slow; `flash`: one comparator per level, large and fast."""
+
+ADC_TYPES: tuple[AdcType, ...] = ("sar", "flash")
+
+ColumnsPerAdc = Annotated[int, Field(ge=1, le=1024)]
+AdcBits = Annotated[int, Field(ge=1, le=12)]
+InputBits = Annotated[int, Field(ge=1, le=16)]
+
+
+class Periphery(Model):
+    """ADC type, column sharing, ADC precision and input precision of a layer's subarrays."""
+
+    adc_type: AdcType = "sar"
+    """Kind of analogue-to-digital converter."""
+
+    columns_per_adc: ColumnsPerAdc = 8
+    """Columns multiplexed onto one ADC. At most the columns of the crossbar."""
+
+    adc_bits: AdcBits = 6
+    """ADC precision: 2**adc_bits levels. [bit]"""
+
+    input_bits: InputBits = 8
+    """Input precision: bit-serial read cycles per input vector. [bit]"""
