@@ -1,0 +1,17 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with reference data that lies beside the project; tests that use it skip where it is absent."""
+    path = Path(os.environ.get("XPERT_SHARED", Path(__file__).parents[2] / "shared"))
+    if not path.is_dir():
+        pytest.skip(f"no reference data: {path} is absent (set XPERT_SHARED)")
+    return path
