@@ -1,0 +1,309 @@
+"""Convolution and linear layers that compute with the numbers which crossbars hold.
+
+A layer's weights are signed integers times one scale; its inputs are unsigned integer codes, fed bit by bit, with a
+scale and a zero point. Training sees exactly this arithmetic, and the analog simulation reads the same integers from
+`integer_weight()` and `input_code(x)`. Batch norm, bias and ReLU stay digital.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xpert.errors import ConfigError
+
+_SMALLEST_CLIP = 1e-6
+_CALIBRATION_VALUES = 1 << 16
+_CALIBRATION_CLIPS = 64
+
+
+class IntegerWeight(NamedTuple):
+    """Weights as crossbars hold them: `weight = scale * value`."""
+
+    value: Tensor
+    """int32, shaped as the layer's weight, within +-(2**(weight_bits - 1) - 1)."""
+
+    scale: Tensor
+    """One number per layer, shape ()."""
+
+
+class InputCode(NamedTuple):
+    """Inputs as they enter the crossbar: `input = scale * (value - zero_point)`."""
+
+    value: Tensor
+    """int32, shaped as the input, within 0 ... 2**input_bits - 1."""
+
+    scale: Tensor
+    """One number per layer, shape ()."""
+
+    zero_point: Tensor
+    """int32, shape (): the code of 0.0, and so of padding; 0 for inputs that follow a ReLU."""
+
+
+class _QuantiseInput(torch.autograd.Function):
+    """Rounds to the codes' grid; straight-through gradient for the input, LSQ's for the clip."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, clip: Tensor, scale: Tensor, zero_point: Tensor, levels: int) -> Tensor:  # type: ignore[override]
+        quantised = torch.fake_quantize_per_tensor_affine(x, scale, zero_point, 0, levels)
+        ctx.save_for_backward(x, quantised, clip, scale, zero_point)
+        ctx.levels = levels
+        return quantised
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:  # type: ignore[override]
+        x, quantised, clip, scale, zero_point = ctx.saved_tensors
+        above = x > scale * (ctx.levels - zero_point)
+        outside = above | (x < -scale * zero_point)
+        for_x = gradient.masked_fill(outside, 0)
+        if not ctx.needs_input_grad[1]:
+            return for_x, None, None, None, None
+        change = torch.where(above, clip, quantised - x).div_(clip)
+        features = x[0].numel() if x.dim() > 1 else x.numel()
+        return for_x, (change * gradient).sum() / features**0.5, None, None, None
+
+
+class _Quantised(nn.Module):
+    """What both kinds of layer share."""
+
+    weight: Tensor
+    input_clip: nn.Parameter
+    input_floor: Tensor
+
+    def _set_precision(self, weight_bits: int, input_bits: int, signed_input: bool) -> None:
+        if not 2 <= weight_bits <= 16:
+            raise ConfigError(f"weight_bits must be 2 ... 16, got {weight_bits}")
+        self.weight_bits = weight_bits
+        self.input_bits = input_bits
+        self.signed_input = signed_input
+        self.quantised = True
+        self.weight_noise = 0.0
+        self.noise_generator: torch.Generator | None = None
+        # Batch norm, ReLU and image normalisation leave values of about unit spread: a start until calibration.
+        self.input_clip = nn.Parameter(torch.tensor(4.0), requires_grad=not signed_input)
+        self.register_buffer("input_floor", torch.tensor(-4.0 if signed_input else 0.0))
+
+    @property
+    def input_bits(self) -> int:
+        """Input precision; the clip stays when it changes, the step follows. [bit]."""
+        return self._input_bits
+
+    @input_bits.setter
+    def input_bits(self, bits: int) -> None:
+        if not 1 <= bits <= 16:
+            raise ConfigError(f"input_bits must be 1 ... 16, got {bits}")
+        self._input_bits = bits
+
+    def integer_weight(self) -> IntegerWeight:
+        """Weights as integers: `round(weight / scale)` with `scale = max|weight| / (2**(weight_bits - 1) - 1)`.
+
+        Source: Krishnamoorthi, arXiv 1806.08342, section 2.2 (uniform symmetric quantiser), one scale per layer.
+        """
+        weight = self.weight.detach()
+        levels = 2 ** (self.weight_bits - 1) - 1
+        # A layer of zeros has no scale of its own; any positive one represents it.
+        scale = weight.abs().amax().clamp_min(torch.finfo(weight.dtype).tiny * levels) / levels
+        return IntegerWeight(torch.round(weight / scale).int(), scale)
+
+    def input_grid(self) -> tuple[Tensor, Tensor]:
+        """Scale (shape ()) and zero point (int32, shape ()) of the input codes.
+
+        They span `input_floor ... input_clip`; the zero point is rounded so that 0.0, and so padding, has its own code.
+
+        Source: Jacob et al., CVPR 2018 (arXiv 1712.05877), eq. (1) and section 3.
+        """
+        clip = self.input_clip.detach().clamp_min(_SMALLEST_CLIP)
+        scale = (clip - self.input_floor) / (2**self.input_bits - 1)
+        return scale, torch.round(-self.input_floor / scale).int()
+
+    def input_code(self, x: Tensor) -> InputCode:
+        """Inputs as unsigned integers: `clamp(round(x / scale) + zero_point, 0, 2**input_bits - 1)`.
+
+        Args:
+            x: The layer's float input, any shape.
+        """
+        scale, zero_point = self.input_grid()
+        code = torch.round(x.detach() * (1 / scale)) + zero_point
+        return InputCode(code.clamp_(0, 2**self.input_bits - 1).int(), scale, zero_point)
+
+    def quantised_input(self, x: Tensor) -> Tensor:
+        """The input rounded to the grid of its codes, differentiable.
+
+        The gradient passes straight through within the codes' range. The clip of an unsigned input is learned with
+        LSQ's gradient, written for the clip a instead of the step: d(output)/da = (quantised - x) / a within the range
+        and 1 above it, scaled by 1/sqrt(features of one image). A signed input (the image) keeps its calibrated range.
+
+        Source: Esser et al., ICLR 2020 (arXiv 1902.08153), eq. (3) and section 2.2; Choi et al., arXiv 1805.06085
+        (PACT), for learning a clip.
+        """
+        scale, zero_point = self.input_grid()
+        clip = self.input_clip.clamp_min(_SMALLEST_CLIP)
+        return _QuantiseInput.apply(x.float(), clip, scale, zero_point, 2**self.input_bits - 1)
+
+    def quantised_weight(self) -> Tensor:
+        """The weight rounded to its grid, with weight noise while training; the gradient passes straight through.
+
+        Noise is Gaussian with standard deviation `weight_noise * max|weight|`.
+
+        Source: Joshi et al., Nature Communications 11, 2473 (2020): additive noise relative to the largest weight.
+        """
+        integer, scale = self.integer_weight()
+        target = integer * scale
+        if self.training and self.weight_noise > 0:
+            noise = torch.randn(target.shape, generator=self.noise_generator, device=target.device, dtype=target.dtype)
+            target = target + noise * (self.weight_noise * self.weight.detach().abs().amax())
+        return self.weight + (target - self.weight).detach()
+
+
+class QuantConv2d(_Quantised, nn.Conv2d):
+    """`nn.Conv2d` with integer weights and input codes.
+
+    Args:
+        *arguments: As for `nn.Conv2d`.
+        weight_bits: Weight precision, 2 ... 16. [bit]
+        input_bits: Input precision, 1 ... 16. [bit]
+        signed_input: Whether inputs can be negative (the image); such inputs get a zero point.
+        **options: As for `nn.Conv2d`.
+
+    Raises:
+        ConfigError: If a precision is out of range.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        weight_bits: int = 8,
+        input_bits: int = 8,
+        signed_input: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._set_precision(weight_bits, input_bits, signed_input)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
+        if not self.quantised:
+            return super().forward(input)
+        return self._conv_forward(self.quantised_input(input), self.quantised_weight(), self.bias)
+
+
+class QuantLinear(_Quantised, nn.Linear):
+    """`nn.Linear` with integer weights and input codes; arguments as for `QuantConv2d`.
+
+    Raises:
+        ConfigError: If a precision is out of range.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        weight_bits: int = 8,
+        input_bits: int = 8,
+        signed_input: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._set_precision(weight_bits, input_bits, signed_input)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
+        if not self.quantised:
+            return super().forward(input)
+        return F.linear(self.quantised_input(input), self.quantised_weight(), self.bias)
+
+
+QuantLayer = QuantConv2d | QuantLinear
+
+
+def quantised_layers(model: nn.Module) -> dict[str, QuantLayer]:
+    """The quantised layers of a model by module name, in the order in which they were registered."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
+
+
+@contextlib.contextmanager
+def unquantised(model: nn.Module) -> Iterator[None]:
+    """Within this context the model computes with its float weights and inputs."""
+    layers = list(quantised_layers(model).values())
+    before = [layer.quantised for layer in layers]
+    try:
+        for layer in layers:
+            layer.quantised = False
+        yield
+    finally:
+        for layer, value in zip(layers, before, strict=True):
+            layer.quantised = value
+
+
+def set_weight_noise(model: nn.Module, sigma: float, generator: torch.Generator | None = None) -> None:
+    """Make every quantised layer add noise to its weights while training; see `quantised_weight`.
+
+    Args:
+        model: Changed in place.
+        sigma: Standard deviation relative to the layer's largest weight; 0 switches noise off.
+        generator: Source of the noise, on the model's device; required unless `sigma` is 0.
+
+    Raises:
+        ConfigError: If `sigma` is negative or the generator is missing.
+    """
+    if sigma < 0:
+        raise ConfigError(f"weight_noise must not be negative, got {sigma}")
+    if sigma > 0 and generator is None:
+        raise ConfigError("weight_noise needs a generator")
+    for layer in quantised_layers(model).values():
+        layer.weight_noise = sigma
+        layer.noise_generator = generator
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, images: Tensor) -> None:
+    """Set the input range of every quantised layer from a batch.
+
+    Unsigned inputs: the clip with the least mean squared error at the layer's `input_bits`, among 64 fractions of the
+    largest input (over a sample of its values). Signed inputs: smallest ... largest input. A layer is set before it
+    passes its output on, so later layers see quantised inputs. The model computes in evaluation mode.
+
+    Args:
+        model: Changed in place.
+        images: Normalised images [n, channels, height, width].
+    """
+
+    def observe(layer: Any, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0].float()
+        largest = x.amax().clamp_min(_SMALLEST_CLIP)
+        if layer.signed_input:
+            layer.input_floor.copy_(x.amin().clamp_max(0))
+            layer.input_clip.copy_(largest)
+            return
+        values = x.flatten()[:: max(1, x.numel() // _CALIBRATION_VALUES)]
+        clips = largest * torch.arange(1, _CALIBRATION_CLIPS + 1, device=x.device) / _CALIBRATION_CLIPS
+        steps = clips / (2**layer.input_bits - 1)
+        errors = [
+            F.mse_loss((values / step).round_().mul_(step).clamp_max_(clip), values) for clip, step in zip(clips, steps)
+        ]
+        layer.input_clip.copy_(clips[torch.stack(errors).argmin()])
+
+    handles = [layer.register_forward_pre_hook(observe) for layer in quantised_layers(model).values()]
+    training = model.training
+    try:
+        model.eval()
+        model(images)
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+
+
+__all__ = [
+    "InputCode",
+    "IntegerWeight",
+    "QuantConv2d",
+    "QuantLayer",
+    "QuantLinear",
+    "calibrate",
+    "quantised_layers",
+    "set_weight_noise",
+    "unquantised",
+]
