@@ -1,0 +1,109 @@
+"""Where physics and the reference simulator part ways.
+
+DNN+NeuroSim V1.3 has behaviours that look like mistakes. Each is one switch: True is what a chip would do, False what the
+reference does. The model reads the switches and nothing else decides between the two; `PHYSICAL` is the default everywhere,
+`REFERENCE` reproduces the reference's numbers. docs/hardware-model.md gives the effect of each on VGG16.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Switches:
+    """One field per behaviour; True = physically right, False = as the reference has it."""
+
+    # Circuits
+    finfet_exact_division: bool = True
+    """FinFET cells are 34/28 taller and folds are counted exactly; reference: integer divisions lose both."""
+
+    fold_tolerance: bool = True
+    """A gate exactly as wide as its cell allows is not folded; reference: the last bit of a rounding decides."""
+
+    adder_tree_odd_inputs: bool = True
+    """Adder trees carry an odd input to the next stage; reference: it is lost."""
+
+    encoder_output_stages: bool = True
+    """All four stages of the flash encoder take time; reference: the last two are left out."""
+
+    decoder_inverters: bool = True
+    """Row decoders give their inverters area; reference: columns of inverters are left out."""
+
+    h_tree_wire_class: bool = True
+    """H-tree wires widen with their length; reference: a chained comparison picks the same class for all."""
+
+    flash_plateau: bool = True
+    """A flash ADC is slowest where the input is near a level; reference: that plateau is unreachable."""
+
+    adc_leakage: bool = True
+    """ADCs leak as their transistor counts imply; reference: they do not."""
+
+    sram_buffer_precharge: bool = True
+    """Synchronous SRAM buffers spend precharge energy; reference: the load is never set."""
+
+    sram_buffer_cell_leakage: bool = True
+    """Cells of SRAM buffers leak; reference: they do not."""
+
+    # Subarray
+    whole_adc_groups: bool = True
+    """A subarray has ceil(columns / columns_per_adc) ADCs; reference: the division is rounded down."""
+
+    exact_access_counts: bool = True
+    """Shift-adds, trees and buffer banks are used as often as the data need; reference: integer divisions round down,
+    and to zero where fewer columns share an ADC than hold a weight."""
+
+    sram_mux_decoder_leakage: bool = True
+    """The column decoder of an SRAM subarray leaks; reference: it does not."""
+
+    # PE and tile
+    tree_energy_once: bool = True
+    """A PE's adder tree is paid once per vector; reference: once per crossbar where a matrix is duplicated."""
+
+    idle_pes_silent: bool = True
+    """PEs of a tile that hold no weights spend nothing; reference: they repeat the previous PE's energy."""
+
+    keep_all_rows: bool = True
+    """A PE of a pipelined chip works on all rows it is given; reference: rows beyond the PE are dropped silently."""
+
+    own_buffer_cores: bool = True
+    """Tiles of each mapping have their own number of buffer cores; reference: one number for both."""
+
+    # Chip
+    logic_clock: bool = True
+    """Synchronous digital blocks run on the logic clock; reference: counted at 1 GHz, charged a sensing period each."""
+
+    whole_bus: bool = True
+    """Layer by layer, the running layer has the global buffer's whole bandwidth; reference: its tiles' share of it."""
+
+    # Leakage
+    own_tiles_leak: bool = True
+    """All tiles leak during the whole inference; reference: those of the running layer do not."""
+
+    fresh_tree_leakage: bool = True
+    """Adder trees leak as built; reference: a layer inherits the figure of the last layer that used one."""
+
+    all_buffer_cores_leak: bool = True
+    """Every core of a tile buffer leaks; reference: one input core and one output core."""
+
+    global_blocks_leak: bool = True
+    """The global buffer, adder tree and ReLU units leak; reference: only tiles do."""
+
+    # Figures of merit
+    true_output_positions: bool = True
+    """Strided layers have floor((size - kernel) / stride) + 1 positions per side; reference: the ratio of the areas."""
+
+    count_output_operations: bool = True
+    """Operations are 2 per multiply-accumulate that is done; reference: as if every input pixel were an output."""
+
+    post_layout_energy: bool = True
+    """The post-layout factor is part of every dynamic energy; reference: of TOPS/W alone."""
+
+
+PHYSICAL = Switches()
+"""What a chip would do."""
+
+REFERENCE = Switches(**{field.name: False for field in fields(Switches)})
+"""What DNN+NeuroSim V1.3 does, faults included."""
+
+__all__ = ["PHYSICAL", "REFERENCE", "Switches"]
