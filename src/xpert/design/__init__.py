@@ -1,6 +1,6 @@
 """Plain validated data: the design and its parts."""
 
-from xpert.design._base import Model, describe, read_mapping, read_text
+from xpert.design._base import Model, describe, parse_mapping, read_mapping, read_text, shown
 from xpert.design.chip import Activity, Buffers, CellType, Chip, Device, Technology
 from xpert.design.design import SCHEMA, Design
 from xpert.design.network import Layer, Network
@@ -22,6 +22,8 @@ __all__ = [
     "Periphery",
     "Technology",
     "describe",
+    "parse_mapping",
     "read_mapping",
     "read_text",
+    "shown",
 ]

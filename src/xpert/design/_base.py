@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import reprlib
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import pydantic
 import yaml
 
 from xpert.errors import ConfigError
+
+_MAX_BYTES = 64 << 20
+"""Largest text file that is read: far above any design, far below what would fill the memory."""
 
 
 class Model(pydantic.BaseModel):
@@ -21,6 +26,16 @@ class Model(pydantic.BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
+
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        # YAML reads `yes`, `on` and `off` as true and false, and Python would take those for 1 and 0.
+        if isinstance(value, bool) and info.field_name is not None:
+            annotation = cls.model_fields[info.field_name].annotation
+            if bool not in (annotation, *get_args(annotation)):
+                raise ValueError("must not be true or false (in YAML: quote yes, no, on and off where they are text)")
+        return value
 
     @classmethod
     def parse(cls, data: Any, where: str = "") -> Self:
@@ -37,6 +52,8 @@ class Model(pydantic.BaseModel):
             return cls.model_validate(data)
         except pydantic.ValidationError as error:
             raise ConfigError(describe(error, where)) from None
+        except RecursionError:
+            raise ConfigError(f"{where}: nested too deeply".removeprefix(": ")) from None
 
 
 def describe(error: pydantic.ValidationError, where: str = "") -> str:
@@ -49,23 +66,59 @@ def describe(error: pydantic.ValidationError, where: str = "") -> str:
         message = "unknown key"
     elif first["type"] == "missing":
         message = "required, but not given"
-    got = ""
-    if first["type"] not in {"missing", "extra_forbidden"}:
-        value = repr(first["input"])
-        got = f" (got {value if len(value) <= 60 else value[:57] + '...'})"
+    elif first["type"] == "model_type":
+        message = "must be a mapping of keys to values"
+    # A rule between fields names its values itself; the whole mapping would say less.
+    between_fields = first["type"] == "value_error" and isinstance(first["input"], dict)
+    silent = between_fields or first["type"] in {"missing", "extra_forbidden"}
+    got = "" if silent else f" (got {shown(first['input'])})"
     more = f" [and {len(details) - 1} more]" if len(details) > 1 else ""
-    return ": ".join(part for part in (where, path, message) if part).replace("\n", " ") + got + more
+    return _one_line(": ".join(part for part in (where, path, message) if part) + got) + more
+
+
+class _ShortRepr(reprlib.Repr):
+    """Shows a wrong value in some 60 characters.
+
+    Aliases let a few lines of YAML stand for a structure whose plain `repr` would not end, hence the limits on every
+    kind; and an integer of thousands of digits has no `repr`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxlong = self.maxother = 60
+        self.maxlevel = 2
+
+    def repr_int(self, x: int, level: int) -> str:
+        if x.bit_length() > 256:
+            return f"an integer of {x.bit_length()} bits"
+        return super().repr_int(x, level)
+
+
+_SHORT = _ShortRepr()
+
+
+def shown(value: Any) -> str:
+    """A wrong value as messages show it: `repr`, cut to some 60 characters on one line."""
+    return _one_line(_SHORT.repr(value))
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def read_text(path: Path | str, what: str) -> str:
     """The text of a file.
 
     Raises:
-        ConfigError: If it is missing, a folder, unreadable or not UTF-8.
+        ConfigError: If it is missing, a folder, unreadable, too large or not UTF-8.
     """
     path = Path(path)
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ConfigError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, which no {what} is")
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such {what}") from None
     except IsADirectoryError:
@@ -76,26 +129,71 @@ def read_text(path: Path | str, what: str) -> str:
         raise ConfigError(f"{path}: cannot read this {what}: {error.strerror}") from None
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Plain YAML, but a key that stands twice is an error: which value did the writer mean?"""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable):
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {shown(key)} stands twice", key_node.start_mark
+                    )
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {shown(twice)} stands twice in one mapping")
+    return mapping
+
+
 def read_mapping(path: Path | str, what: str) -> dict[str, Any]:
     """A YAML or JSON file (JSON where the name ends in `.json`) that holds a mapping.
 
     Raises:
-        ConfigError: With line and column where the text does not parse.
+        ConfigError: With line and column where the text does not parse; also where a key stands twice.
     """
-    text = read_text(path, what)
+    return parse_mapping(read_text(path, what), str(path), what)
+
+
+def parse_mapping(text: str, where: str, what: str) -> dict[str, Any]:
+    """The mapping that a text in YAML holds, or in JSON where `where` ends in `.json`; see `read_mapping`.
+
+    Raises:
+        ConfigError: See `read_mapping`.
+    """
     try:
-        data = json.loads(text) if str(path).endswith(".json") else yaml.safe_load(text)
+        if where.endswith(".json"):
+            data = json.loads(text, object_pairs_hook=_no_duplicates)
+        else:
+            data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
+        raise ConfigError(f"{where}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
+        mark = error.problem_mark or error.context_mark
         place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
-        raise ConfigError(f"{path}:{place} not YAML: {error.problem}") from None
+        raise ConfigError(f"{where}:{place} not YAML: {_one_line(error.problem or str(error.context))}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except (RecursionError, ValueError) as error:
-        reason = " ".join(str(error).split()) or "nested too deeply"
-        raise ConfigError(f"{path}: cannot be read as a {what}: {reason}") from None
+        raise ConfigError(f"{where}: not YAML: {_one_line(' '.join(str(error).split()))}") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: cannot be read as a {what}: nested too deeply") from None
+    except ValueError as error:
+        # The readers' own complaints about single values: 9999-99-99, an integer of 5000 digits.
+        raise ConfigError(f"{where}: cannot be read as a {what}: {_one_line(str(error))}") from None
+    except (AttributeError, LookupError, OverflowError, TypeError):
+        # How PyYAML fails on a value that its explicit tag does not allow, as in `!!timestamp abc`.
+        raise ConfigError(f"{where}: cannot be read as a {what}: a value does not fit its tag") from None
+    if data is None:
+        raise ConfigError(f"{where}: empty; a {what} is a mapping of keys to values")
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a {what} is a mapping of keys to values, not {type(data).__name__}")
+        raise ConfigError(f"{where}: a {what} is a mapping of keys to values, not {type(data).__name__}")
     return data

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from xpert.design._base import Model, read_mapping
+from xpert.design._base import Model, read_mapping, shown
 from xpert.design.chip import Chip
 from xpert.design.network import Network
 from xpert.design.periphery import Periphery
@@ -60,7 +60,7 @@ class Design(Model):
         """Validate plain data; see `Model.parse`. The version is checked first, so that the message is about it."""
         if isinstance(data, dict) and data.get("schema_version", SCHEMA) != SCHEMA:
             raise ConfigError(
-                f"{where}: schema_version: this XPert reads version {SCHEMA}, got {data['schema_version']!r}"
+                f"{where}: schema_version: this XPert reads version {SCHEMA}, got {shown(data['schema_version'])}"
             )
         return super().parse(data, where)
 
