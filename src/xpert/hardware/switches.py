@@ -24,6 +24,9 @@ class Switches:
     adder_tree_odd_inputs: bool = True
     """Adder trees carry an odd input to the next stage; reference: it is lost."""
 
+    adder_narrow_width: bool = True
+    """An adder wider than the width imposed on it still takes area; reference: it takes none."""
+
     encoder_output_stages: bool = True
     """All four stages of the flash encoder take time; reference: the last two are left out."""
 
