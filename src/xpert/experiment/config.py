@@ -1,0 +1,234 @@
+"""What one search is told: a YAML file, every field documented, nothing else read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+
+from xpert.design import AdcType, Chip, Design, Model, Periphery, read_mapping, shown
+from xpert.design.periphery import AdcBits, ColumnsPerAdc, InputBits
+from xpert.errors import ConfigError
+from xpert.networks.spaces import Space, space
+
+Objective = Literal["latency", "energy", "edp", "edap"]
+"""What a phase minimises: latency, energy, energy-delay product or energy-delay-area product."""
+
+Seconds = Annotated[float, Field(gt=0, le=1e7)]
+Channels = Annotated[int, Field(ge=1, le=1 << 16)]
+
+
+def _check_choices(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return parse(value)
+    except ValueError:
+        raise ValueError(
+            "must be a list of channel numbers (1 ... 65536), or one such list per searched layer"
+        ) from None
+
+
+Options = Annotated[tuple[Channels, ...], Field(min_length=1, max_length=64)]
+Choices = Annotated[
+    Options | Annotated[tuple[Options, ...], Field(min_length=1, max_length=1000)], WrapValidator(_check_choices)
+]
+
+
+class NetworkOptions(Model):
+    """The backbone and what may change in it."""
+
+    backbone: Annotated[str, Field(min_length=1, max_length=100)]
+    """Family of networks, `vgg16`."""
+
+    choices: Choices
+    """Channels to choose from, rising: one list for all searched layers, or a list per layer."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        space(self.backbone, self.choices)
+        return self
+
+
+class DatasetOptions(Model):
+    """The images."""
+
+    name: Literal["digits", "cifar10"]
+    """`digits` comes with the installation; `cifar10` is read from `data_dir`."""
+
+    data_dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """Folder of data sets on disk; unset: `data` in the working directory."""
+
+
+class PeripheryOptions(Model):
+    """What phase 1 may choose for each layer besides its channels."""
+
+    adc_types: Annotated[tuple[AdcType, ...], Field(min_length=1)] = ("sar", "flash")
+    """Kinds of ADC."""
+
+    columns_per_adc: Annotated[tuple[ColumnsPerAdc, ...], Field(min_length=1, max_length=64)] = (2, 4, 8, 16, 32)
+    """Degrees of column sharing."""
+
+
+class ArchitectureSettings(Model):
+    """Phase 1: channels, ADC type and column sharing of every layer."""
+
+    strategy: Literal["gradient", "exact", "evolution", "random"] = "gradient"
+    """How the space is searched."""
+
+    objective: Objective = "edap"
+    """What is minimised."""
+
+    area_budget_mm2: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """Largest chip area; unset: no limit. [mm2]"""
+
+    minimum_score: Annotated[float, Field(gt=0, le=10)] | None = 0.97
+    """Least training-free score, relative to the backbone's own; unset: no limit."""
+
+    seconds: Seconds | None = None
+    """Time limit; unset: the strategy's own stopping rule, which alone gives the same result every time. [s]"""
+
+    evaluations: Annotated[int, Field(ge=1, le=10**12)] | None = None
+    """Limit on evaluated designs; unset: the strategy's own stopping rule."""
+
+
+class PrecisionSettings(Model):
+    """Phase 2: ADC and input precision of every layer, with the accuracy on the non-ideal crossbars in the loop."""
+
+    adc_bits: Annotated[tuple[AdcBits, ...], Field(min_length=1)] = (3, 4, 5, 6)
+    """ADC precisions to choose from. [bit]"""
+
+    input_bits: Annotated[tuple[InputBits, ...], Field(min_length=1)] = (3, 4, 5, 6, 8)
+    """Input precisions to choose from. [bit]"""
+
+    strategy: Literal["sensitivity"] = "sensitivity"
+    """How layers are ranked: by how much a lower precision disturbs their outputs."""
+
+    objective: Objective = "edap"
+    """What is minimised."""
+
+    maximum_drop: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """NI-accuracy that may be given up against the trained network at the typical precisions; 0.01 is one point."""
+
+    chips: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Chips (draws of the cells' variation) over which accuracy is averaged during the search."""
+
+    calibration_images: Annotated[int, Field(ge=1, le=100_000)] = 128
+    """Training images on which ADC ranges are set."""
+
+    validation_images: Annotated[int, Field(ge=1, le=1_000_000)] = 512
+    """Images, held back from training, on which the search measures accuracy."""
+
+
+class BaselineSettings(Model):
+    """The homogeneous designs that the result is compared with."""
+
+    typical: Periphery = Periphery(adc_type="sar", columns_per_adc=8, adc_bits=6, input_bits=8)
+    """The typical baseline's periphery. Phase 1 and every other baseline use its two precisions."""
+
+
+class EvaluationSettings(Model):
+    """How final accuracies are measured."""
+
+    chips: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Chips (draws of the cells' variation) over which NI-accuracy is averaged."""
+
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 128
+    """Images per batch."""
+
+
+class SearchConfig(Model):
+    """One search, from the backbone to the report."""
+
+    schema_version: Literal[1] = 1
+    """Version of this file's layout."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    """What the report calls it."""
+
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+    """Seed of everything random; the same seed gives the same design."""
+
+    network: NetworkOptions
+    """The backbone and its choices."""
+
+    dataset: DatasetOptions
+    """The images."""
+
+    chip: Chip = Chip()
+    """What is common to all layers."""
+
+    periphery: PeripheryOptions = PeripheryOptions()
+    """Options of phase 1."""
+
+    architecture: ArchitectureSettings = ArchitectureSettings()
+    """Phase 1."""
+
+    precision: PrecisionSettings = PrecisionSettings()
+    """Phase 2."""
+
+    baselines: BaselineSettings = BaselineSettings()
+    """What the result is compared with."""
+
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """How accuracies are measured."""
+
+    versions: dict[str, str] | None = None
+    """Written into the config of a run folder for the record; not read."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for part, names in _OPTION_LISTS.items():
+            for name in names:
+                options = getattr(getattr(self, part), name)
+                if len(set(options)) < len(options):
+                    raise ValueError(f"{part}.{name}: options must differ, got {shown(list(options))}")
+        shares = (*self.periphery.columns_per_adc, self.baselines.typical.columns_per_adc)
+        if max(shares) > self.chip.columns:
+            raise ValueError(
+                f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
+            )
+        return self
+
+    @classmethod
+    def parse(cls, data: Any, where: str = "") -> Self:
+        """Validate plain data; see `Model.parse`. The version is checked first, so that the message is about it."""
+        if isinstance(data, dict) and data.get("schema_version", 1) != 1:
+            raise ConfigError(
+                f"{where}: schema_version: this XPert reads version 1, got {shown(data['schema_version'])}"
+            )
+        return super().parse(data, where)
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        """Read a config file, YAML or JSON.
+
+        Raises:
+            ConfigError: If it is missing, does not parse, or breaks a rule.
+        """
+        return cls.parse(read_mapping(path, "config file"), str(path))
+
+
+_OPTION_LISTS = {"periphery": ("adc_types", "columns_per_adc"), "precision": ("adc_bits", "input_bits")}
+
+_IMAGES: dict[str, tuple[tuple[int, int, int], int]] = {"digits": ((1, 32, 32), 10), "cifar10": ((3, 32, 32), 10)}
+"""Image shape (channels, height, width) and classes of each data set, known without loading it."""
+
+
+def search_space(config: SearchConfig) -> Space:
+    """The networks among which a config chooses."""
+    shape, classes = _IMAGES[config.dataset.name]
+    return space(config.network.backbone, config.network.choices, shape, classes)
+
+
+def typical_design(config: SearchConfig) -> Design:
+    """The typical baseline: the unsearched backbone on the config's chip, the same periphery in every layer."""
+    networks = search_space(config)
+    network = networks.network(networks.default_channels)
+    return Design.homogeneous(network, config.chip, config.baselines.typical, name=f"{config.name} (typical)")
+
+
+def is_config(data: dict[str, Any]) -> bool:
+    """Whether a mapping read from a file means to be a config rather than a design: a design lists its layers."""
+    network = data.get("network")
+    lists_layers = isinstance(network, dict) and "layers" in network
+    return not lists_layers and not isinstance(data.get("periphery"), list)

@@ -1,0 +1,330 @@
+"""The run folder: everything that one run decides, written so that a kill loses nothing that was finished.
+
+::
+
+    RUN/config.yaml     the config with every default spelled out, and the versions it ran with
+    RUN/events.jsonl    what happened, one JSON object a line
+    RUN/state/NAME.json results of finished stages, from which a resumed run goes on
+    RUN/state/...       working files of the stage under way
+
+The pipeline adds `design.json`, `weights.safetensors`, `results.json` and `report.html`. No torch here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import platform
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import yaml
+
+from xpert.design import shown
+from xpert.errors import ConfigError, RunError
+from xpert.experiment.config import SearchConfig
+from xpert.files import write_atomically
+
+CONFIG = "config.yaml"
+EVENTS = "events.jsonl"
+
+_LOCK = ".lock"
+_STATE = "state"
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""How `write_atomically` names a file that is not finished; a kill leaves it behind."""
+
+_FREE_TO_DIFFER = frozenset({"versions", "dataset.data_dir"})
+"""What a resumed run may change: where the data lies and the versions, which change no decision."""
+
+
+class Run:
+    """An open run folder, locked against other processes. Made by `open_run`.
+
+    Attributes:
+        path: The folder.
+        config: The config it runs.
+        resumed: Whether an earlier process worked here.
+    """
+
+    def __init__(self, path: Path, config: SearchConfig, *, resumed: bool, events: BinaryIO) -> None:
+        self.path = path
+        self.config = config
+        self.resumed = resumed
+        self._events = events
+
+    def event(self, stage: str, event: str, **values: Any) -> None:
+        """Append one line to `events.jsonl`; it is on disk when this returns.
+
+        Args:
+            stage: Which stage it belongs to.
+            event: What happened.
+            **values: Figures and names; NaN and infinities become null.
+
+        Raises:
+            RunError: If the disk refuses.
+        """
+        line = {"time": datetime.now().astimezone().isoformat(timespec="milliseconds"), "stage": stage, "event": event}
+        line |= _plain(values)
+        try:
+            self._events.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+            os.fsync(self._events.fileno())
+        except OSError as error:
+            raise RunError(f"{self.path / EVENTS}: cannot write: {error.strerror}") from None
+
+    def stage(self, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The result of a stage: computed and kept now, or read back where an earlier process finished it.
+
+        Either way it has been through JSON, so that a resumed run sees exactly what an unbroken one sees.
+
+        Args:
+            name: File name of the result, without folder and ending.
+            compute: Does the work; returns what JSON can hold (NumPy numbers and arrays become numbers and lists).
+
+        Raises:
+            RunError: If the kept result cannot be read, or the disk refuses the new one.
+        """
+        path = self.working_file(f"{name}.json")
+        if path.exists():
+            return _read_json(path)
+        text = json.dumps(_plain(compute()), allow_nan=False)
+        write_atomically(path, text + "\n")
+        return json.loads(text)
+
+    def done(self, name: str) -> bool:
+        """Whether the result of this stage is kept."""
+        return self.working_file(f"{name}.json").exists()
+
+    def working_file(self, name: str) -> Path:
+        """Where a stage keeps a file, such as a training checkpoint, until the run is finished."""
+        return self.path / _STATE / name
+
+
+@contextlib.contextmanager
+def open_run(path: Path, config: SearchConfig | None, *, resume: bool) -> Iterator[Run]:
+    """Open a run folder, and hold it until the block ends.
+
+    With `resume`, a run that was started here goes on; where none was started yet, one is. Without, the folder must be
+    new or empty.
+
+    Args:
+        path: The folder; it is made, with its parents, where it does not exist.
+        config: What to run. None takes what the folder holds, which needs `resume`.
+        resume: Whether to go on with what is there.
+
+    Raises:
+        RunError: If the folder is in use, cannot be written, or holds something else than `resume` asks for.
+        ConfigError: If the folder's own config is broken.
+    """
+    if config is None:
+        config = read_config(path)
+    _make_folder(path)
+    if not resume:
+        _refuse_leftovers(path)
+    with _locked(path):
+        if not resume:
+            _refuse_leftovers(path)  # another process may have begun between the first look and the lock
+        resumed = (path / CONFIG).exists()
+        if resumed:
+            _refuse_other_config(path, config)
+        elif resume:
+            _refuse_foreign(path)
+        try:
+            (path / _STATE).mkdir(exist_ok=True)
+            _clear_unfinished(path)
+            _cut_torn_line(path / EVENTS)
+            events = (path / EVENTS).open("ab", buffering=0)
+        except OSError as error:
+            raise RunError(f"{error.filename or path}: cannot use this run folder: {error.strerror}") from None
+        with events:
+            write_atomically(path / CONFIG, resolved(config))
+            yield Run(path, config, resumed=resumed, events=events)
+
+
+def read_config(path: Path) -> SearchConfig:
+    """The config of a run folder.
+
+    Raises:
+        RunError: If it is no run folder.
+        ConfigError: If its config is broken.
+    """
+    if not (path / CONFIG).is_file():
+        raise RunError(f"{path}: no run folder (it has no {CONFIG}); give a config to start one")
+    return SearchConfig.read(path / CONFIG)
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """The events of a run folder, oldest first. A last line that a kill tore is left out.
+
+    Raises:
+        RunError: If there are none, or a line is no event.
+    """
+    file = path / EVENTS
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except OSError as error:
+        raise RunError(f"{file}: cannot read: {error.strerror}") from None
+    events = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            raise RunError(f"{file}: line {number}: not an event; events are JSON objects, one a line")
+        events.append(event)
+    return events
+
+
+def resolved(config: SearchConfig) -> str:
+    """A config as YAML with every value spelled out, and the versions of what reads it."""
+    data = config.model_dump(mode="json") | {"versions": versions()}
+    return "# Written by XPert: the config with every default spelled out.\n" + yaml.safe_dump(data, sort_keys=False)
+
+
+def versions() -> dict[str, str]:
+    """Versions of XPert, Python and the libraries on which numbers depend."""
+    names = {"xpert": "xpert-imc", "torch": "torch", "numpy": "numpy", "scipy": "scipy", "scikit-learn": "scikit-learn"}
+    found = {}
+    for name, distribution in names.items():
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(distribution)
+    return {"python": platform.python_version()} | found
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise RunError(f"{path}: cannot make this run folder: a file is in the way") from None
+    except OSError as error:
+        raise RunError(f"{path}: cannot make this run folder: {error.strerror}") from None
+
+
+def _leftovers(path: Path) -> list[str]:
+    """What lies in the folder, less what a run killed before its first whole file leaves."""
+    try:
+        names = sorted(entry.name for entry in path.iterdir())
+    except OSError as error:
+        raise RunError(f"{path}: cannot read this folder: {error.strerror}") from None
+    empty_state = (path / _STATE).is_dir() and not any((path / _STATE).iterdir())
+    empty_events = (path / EVENTS).is_file() and (path / EVENTS).stat().st_size == 0
+    ours = {_LOCK} | ({_STATE} if empty_state else set()) | ({EVENTS} if empty_events else set())
+    return [name for name in names if name not in ours and not _TEMPORARY.fullmatch(name)]
+
+
+def _refuse_leftovers(path: Path) -> None:
+    names = _leftovers(path)
+    if not names:
+        return
+    if CONFIG in names:
+        raise RunError(f"{path}: holds a run already; add --resume to go on with it, or give another folder")
+    raise RunError(f"{path}: is not empty (it holds {names[0]}); give a new or empty folder")
+
+
+def _refuse_foreign(path: Path) -> None:
+    names = _leftovers(path)
+    if names:
+        raise RunError(f"{path}: no run to resume: it has no {CONFIG}, but holds {names[0]}")
+
+
+def _refuse_other_config(path: Path, config: SearchConfig) -> None:
+    try:
+        old = SearchConfig.read(path / CONFIG)
+    except ConfigError as error:
+        raise RunError(f"cannot resume: {error}") from None
+    found = _first_difference(old.model_dump(mode="json"), config.model_dump(mode="json"))
+    if found is not None:
+        key, before, now = found
+        raise RunError(
+            f"{path}: cannot resume with another config: {key} was {shown(before)}, now {shown(now)}; "
+            "resume with the old value, or give another folder"
+        )
+
+
+def _first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any] | None:
+    if path in _FREE_TO_DIFFER or old == new:
+        return None
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() | new.keys() if old.keys() != new.keys() else old:
+            found = _first_difference(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+            if found is not None:
+                return found
+        return None
+    return path, old, new
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the folder's lock. The kernel lets go of it when the process ends, however it ends."""
+    file = path / _LOCK
+    try:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise RunError(f"{path}: cannot write in this run folder: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(handle, 20).decode(errors="replace").strip()
+            process = f" (process {owner})" if owner.isdigit() else ""
+            raise RunError(f"{path}: another xpert{process} is working in this run folder") from None
+        except OSError as error:
+            raise RunError(f"{file}: cannot lock: {error.strerror}") from None
+        with contextlib.suppress(OSError):  # the number only serves the message above
+            os.ftruncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def _clear_unfinished(path: Path) -> None:
+    for folder in (path, path / _STATE):
+        for entry in folder.iterdir():
+            if entry.is_file() and _TEMPORARY.fullmatch(entry.name):
+                entry.unlink(missing_ok=True)
+
+
+def _cut_torn_line(events: Path) -> None:
+    """Drop what follows the last newline: the line that was being written when the process was killed."""
+    if not events.exists():
+        return
+    content = events.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(events, whole)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: cannot read: {error.strerror}") from None
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise RunError(f"{path}: not the result of a stage; delete it to have that stage run again")
+    return data
+
+
+def _plain(value: Any) -> Any:
+    """Plain JSON data: NumPy's types unpacked, tuples as lists, NaN and infinities as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
