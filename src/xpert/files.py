@@ -1,11 +1,13 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all, and hold plain data."""
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from xpert.errors import RunError
 
@@ -44,3 +46,27 @@ def write_atomically(path: Path | str, content: str | bytes | Callable[[Path], N
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def jsonable(value: Any) -> Any:
+    """The same data in what JSON has: arrays and tuples as lists, array scalars as numbers, NaN and infinities as null.
+
+    Raises:
+        TypeError: If something in it has no place in JSON.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(entry) for entry in value]
+    if isinstance(value, Path):
+        return str(value)
+    if callable(getattr(value, "tolist", None)):  # arrays and tensors, without importing their libraries
+        return jsonable(value.tolist())
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+__all__ = ["jsonable", "write_atomically"]

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import math
 import os
 import platform
 import re
@@ -25,13 +24,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import yaml
 
 from xpert.design import shown
 from xpert.errors import ConfigError, RunError
 from xpert.experiment.config import SearchConfig
-from xpert.files import write_atomically
+from xpert.files import jsonable, write_atomically
 
 CONFIG = "config.yaml"
 EVENTS = "events.jsonl"
@@ -72,7 +70,7 @@ class Run:
             RunError: If the disk refuses.
         """
         line = {"time": datetime.now().astimezone().isoformat(timespec="milliseconds"), "stage": stage, "event": event}
-        line |= _plain(values)
+        line |= jsonable(values)
         try:
             self._events.write(json.dumps(line, allow_nan=False).encode() + b"\n")
             os.fsync(self._events.fileno())
@@ -94,7 +92,7 @@ class Run:
         path = self.working_file(f"{name}.json")
         if path.exists():
             return _read_json(path)
-        text = json.dumps(_plain(compute()), allow_nan=False)
+        text = json.dumps(jsonable(compute()), allow_nan=False)
         write_atomically(path, text + "\n")
         return json.loads(text)
 
@@ -313,18 +311,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise RunError(f"{path}: not the result of a stage; delete it to have that stage run again")
     return data
-
-
-def _plain(value: Any) -> Any:
-    """Plain JSON data: NumPy's types unpacked, tuples as lists, NaN and infinities as null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
