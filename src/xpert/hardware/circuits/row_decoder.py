@@ -1,0 +1,198 @@
+"""Row decoders: they select a row of an array, a line of a buffer, or the inputs of a column multiplexer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpert.hardware import gates
+from xpert.hardware.circuits.cost import Cost
+from xpert.hardware.gates import Array, Gate, horowitz
+from xpert.hardware.technology import Process
+
+_MAX_ADDRESS_BITS = 40
+"""Longest address that is tabulated. [bit]"""
+
+
+def row_decoder(
+    p: Process,
+    address_bits: Array,
+    *,
+    drives_mux: bool = False,
+    column_mode: bool = False,
+    width: Array | None = None,
+    height: Array | None = None,
+    load: Array = 0.0,
+    load_2: Array = 0.0,
+) -> Cost:
+    """Cost of a decoder; one read changes the address once. Writes cost the same without the activity factor.
+
+    Inverters, 2-input NANDs over pairs of address bits, NORs that gather them, and drivers.
+
+    Args:
+        p: Process.
+        address_bits: Length of the address, at least 1. [bit]
+        drives_mux: Outputs enable pass gates: a NAND and two inverters each, both polarities.
+        column_mode: Laid out along a given width rather than a given height.
+        width: Imposed width (column mode only). [m]
+        height: Imposed height (not in column mode). [m]
+        load: On an output (of the inverted polarity where it drives a multiplexer). [F]
+        load_2: On the true output of a multiplexer's decoder. [F]
+
+    Source: DNN+NeuroSim V1.3.
+    """
+    address_bits = np.asarray(address_bits, dtype=np.float64)
+    inverter, nand, driver, nor = _gates(p, address_bits)
+    n_nand = 4 * np.floor(address_bits / 2)
+    outputs = np.exp2(address_bits)
+    n_nor = np.where(address_bits > 2, outputs, 0.0)
+    has_nand, has_nor = n_nand > 0, n_nor > 0
+    odd = np.mod(address_bits, 2)
+    n_wires = np.where(has_nor, n_nand + 2 * odd, 0.0)
+    if column_mode:
+        layout = _column_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, width)
+    else:
+        layout = _row_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, height)
+    area, width, height = layout
+
+    inv_in, inv_out = inverter.input_capacitance, inverter.output_capacitance
+    drv_in, drv_out = driver.input_capacitance, driver.output_capacitance
+    nand_in = np.where(has_nand, nand.input_capacitance, 0.0)
+    nand_out = np.where(has_nand, nand.output_capacitance, 0.0)
+    nor_in = np.where(has_nor, nor.input_capacitance, 0.0)
+    nor_out = np.where(has_nor, nor.output_capacitance, 0.0)
+    enable = nand_in if drives_mux else inv_in  # what a NOR drives
+
+    first_load = np.where(has_nand, 2 * nand_in, load)
+    first, ramp = horowitz(gates.on_resistance_n(p, inverter.width_n) * (inv_out + first_load))
+    series_n = 2 * gates.on_resistance_n(p, nand.width_n)
+    second, nand_ramp = horowitz(series_n * (nand_out + np.where(has_nor, nor_in * n_nor / 4, load)), ramp)
+    second, ramp = np.where(has_nand, second, 0.0), np.where(has_nand, nand_ramp, ramp)
+    third, nor_ramp = horowitz(2 * gates.on_resistance_p(p, nor.width_p) * (nor_out + enable), ramp)
+    third, ramp = np.where(has_nor, third, 0.0), np.where(has_nor, nor_ramp, gates.STEP)
+    driver_n, driver_p = gates.on_resistance_n(p, driver.width_n), gates.on_resistance_p(p, driver.width_p)
+    if drives_mux:
+        enabled, ramp = horowitz(gates.on_resistance_n(p, nand.width_n) * (nand_out + inv_in), ramp)
+        inverted, ramp_out = horowitz(driver_p * (drv_out + drv_in + load), ramp)
+        true, _ = horowitz(driver_n * (drv_out + load_2), ramp_out)
+        drive = enabled + inverted + true
+        per_output = nand_out + 2 * (drv_in + drv_out)
+        output_leakage = nand.leakage_current + 2 * inverter.leakage_current
+    else:
+        inverted, ramp_out = horowitz(driver_n * (drv_out + drv_in), ramp)
+        true, _ = horowitz(driver_p * (drv_out + load), ramp_out)
+        drive = inverted + true
+        per_output = 2 * (drv_in + drv_out)
+        output_leakage = 2 * driver.leakage_current
+
+    switched = (
+        (inv_in + 2 * nand_in) * 2 * np.floor(address_bits / 2)
+        + (inv_in + nor_in * n_nor / 2) * odd
+        + (nand_out + nor_in * n_nor / 4) * n_nand / 4
+        + (nor_out + enable)
+        + per_output
+    )
+    energy = p.vdd * p.vdd * switched
+    return Cost(
+        area=area,
+        width=width,
+        height=height,
+        latency=first + second + third + drive,
+        energy=energy * p.calibration.control_activity,
+        write_energy=energy,
+        leakage=p.vdd
+        * (
+            address_bits * inverter.leakage_current
+            + n_nand * nand.leakage_current
+            + n_nor * (nor.leakage_current + output_leakage)
+        ),
+        ramp=ramp_out,
+    )
+
+
+def _row_layout(
+    p: Process,
+    address_bits: NDArray[np.float64],
+    n_nand: Array,
+    n_nor: Array,
+    n_wires: Array,
+    nor_width: Array,
+    drives_mux: bool,
+    height: Array | None,
+) -> tuple[Array, Array, Array]:
+    """Area, width and height with the gates stacked in columns."""
+    inverter, nand, driver, _ = _gates(p, address_bits)
+    enable_width = nand.width + 2 * inverter.width if drives_mux else 2 * driver.width
+    wires = gates.M3_PITCH * p.feature * n_wires
+    n_outputs = np.exp2(address_bits) if p.switches.decoder_inverters else n_nor
+    if height is None:
+        height = p.cell_height * np.maximum(n_outputs, n_nand)
+        width = inverter.width + nand.width + wires + nor_width + enable_width
+    else:
+        lines = np.floor(height / p.cell_height)
+        width = (
+            nand.width * _lanes(n_nand, lines)
+            + wires
+            + nor_width * _lanes(n_nor, lines)
+            + enable_width * _lanes(n_outputs, lines)
+        )
+        if p.switches.decoder_inverters:
+            width = width + inverter.width * _lanes(address_bits, lines)
+    return height * width, width, height
+
+
+def _column_layout(
+    p: Process,
+    address_bits: NDArray[np.float64],
+    n_nand: Array,
+    n_nor: Array,
+    n_wires: Array,
+    nor_width: Array,
+    drives_mux: bool,
+    width: Array | None,
+) -> tuple[Array, Array, Array]:
+    """Area, width and height with the gates lined up in rows."""
+    inverter, nand, _, _ = _gates(p, address_bits)
+    cell = p.cell_height
+    enable_height = cell * (3.0 if drives_mux else 2.0)
+    wires = gates.M2_PITCH * p.feature * n_wires
+    if width is None:
+        width = np.maximum(nor_width * n_nor, nand.width * n_nand)
+        height = cell + cell + wires + cell + enable_height
+    else:
+        nor_lanes = _lanes(n_nor, np.floor(width / nor_width))
+        height = (
+            cell * _lanes(address_bits, np.floor(width / inverter.width))
+            + cell * _lanes(n_nand, np.floor(width / nand.width))
+            + wires
+            + cell * nor_lanes
+            + enable_height * nor_lanes
+        )
+    return height * width, width, height
+
+
+def _lanes(count: Array, per_lane: Array) -> Array:
+    """Columns (or rows) that `count` gates take, `per_lane` in each; none for no gates."""
+    return np.ceil(count / np.maximum(np.minimum(count, per_lane), 1.0))
+
+
+def _gates(p: Process, address_bits: NDArray[np.float64]) -> tuple[Gate, Gate, Gate, Gate]:
+    """Inverter, NAND, driver, and the NOR for each address length."""
+    driver = gates.gate(p, "inv", 1.0, 2 * gates.MIN_NMOS * p.feature, 2 * gates.minimum_pmos(p))
+    table = _nor_table(p)
+    index = address_bits.astype(np.intp)
+    nor = Gate(*(np.asarray(column)[index] for column in table))
+    return gates.standard_inverter(p), gates.standard_nand(p), driver, nor
+
+
+@lru_cache(maxsize=256)
+def _nor_table(p: Process) -> Gate:
+    """NORs for addresses of 0, 1, 2, ... bits: half the bits as inputs, PMOS widened to match."""
+    entries = []
+    for address_bits in range(_MAX_ADDRESS_BITS + 1):
+        inputs = float(max(-(-address_bits // 2), 1))
+        width_p = inputs * gates.MIN_NMOS * p.feature * p.pn_ratio
+        entries.append(gates.gate(p, "nor", inputs, *gates.enlarge(p, gates.MIN_NMOS * p.feature, width_p)))
+    return Gate(*(np.array([float(entry[k]) for entry in entries]) for k in range(len(Gate._fields))))
