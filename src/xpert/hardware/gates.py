@@ -47,6 +47,12 @@ POLY_PITCH_PLANAR = 1.0 + 2.8
 POLY_PITCH_FINFET = 1.4 + 3.9
 """Poly width plus gap to the next gate of a FinFET, in feature sizes."""
 
+_CELL_HEIGHT_PLANAR = 28.0
+"""Height of the cell that a planar gate is grown to fill, in feature sizes."""
+
+_LARGEST_FINS = {14: 3.0, 10: 3.0, 7: 2.0}
+"""Node [nm] -> fins of the larger transistor of a pair that fills its cell."""
+
 LINEAR_REGION = 0.2
 """On-resistance in the linear region over that in saturation."""
 
@@ -187,20 +193,23 @@ def drain_capacitance(p: Process, width_n: Array, width_p: Array, height: Array 
     return _output_capacitance(p, "inv", 1.0, width_n, width_p, *_strips(p, width_n, width_p, cell))
 
 
-def enlarge(p: Process, width_n: float, width_p: float) -> tuple[float, float]:
+def enlarge(p: Process, width_n: Array, width_p: Array) -> tuple[Array, Array]:
     """Widths of a small pair after it has been grown to fill a standard cell. [m]
 
     Either width may be 0. Pairs that are larger already are left as they are.
     """
     if p.finfet:
         return _enlarge_fins(p, width_n, width_p)
-    cell = p.feature * 28.0
-    if width_n > 0 and width_p > 0:
-        limit_n, limit_p = _pair_limits(p, width_n, width_p, cell)
-        grows = width_n <= limit_n and width_p <= limit_p
-        return (float(limit_n), float(limit_p)) if grows else (width_n, width_p)
-    limit = cell - POLY_OVERHEAD * p.feature
-    return (max(width_n, limit) if width_n > 0 else 0.0, max(width_p, limit) if width_p > 0 else 0.0)
+    height = _CELL_HEIGHT_PLANAR * p.feature
+    both = np.logical_and(np.greater(width_n, 0), np.greater(width_p, 0))
+    limit_n, limit_p = _pair_limits(p, _share(width_n, width_p), height)
+    pair_grows = np.logical_and(np.less_equal(width_n, limit_n), np.less_equal(width_p, limit_p))
+    alone = height - POLY_OVERHEAD * p.feature
+    grown = []
+    for width, limit in ((width_n, limit_n), (width_p, limit_p)):
+        single = np.where(np.greater(width, 0), np.maximum(width, alone), 0.0)
+        grown.append(np.where(both, np.where(pair_grows, limit, width), single)[()])
+    return grown[0], grown[1]
 
 
 def pass_gate_layout(p: Process, width_n: Array, width_p: Array, folds: Array) -> tuple[Array, Array]:
@@ -258,9 +267,14 @@ def _pair_room(p: Process, height: Array) -> Array:
     return (height - GAP_BETWEEN_TYPES * p.feature) - POLY_OVERHEAD * p.feature
 
 
-def _pair_limits(p: Process, width_n: Array, width_p: Array, height: Array) -> tuple[Array, Array]:
+def _share(width_n: Array, width_p: Array) -> Array:
+    """PMOS part of the width of a pair; 1/2 where one type is absent, whose room is not shared."""
+    both = np.logical_and(np.greater(width_n, 0), np.greater(width_p, 0))
+    return np.where(both, width_p, 1.0) / np.where(both, np.add(width_p, width_n), 2.0)
+
+
+def _pair_limits(p: Process, share: Array, height: Array) -> tuple[Array, Array]:
     """Largest unfolded NMOS and PMOS where both share a cell. [m]"""
-    share = width_p / (width_p + width_n)
     limit_p = share * _pair_room(p, height)
     return limit_p / share * (1 - share), limit_p
 
@@ -269,14 +283,11 @@ def _strips(p: Process, width_n: Array, width_p: Array, height: Array) -> tuple[
     """How the N and P transistors are folded in a cell."""
     both = np.logical_and(np.greater(width_n, 0), np.greater(width_p, 0))
     alone = height - POLY_OVERHEAD * p.feature
-    # Where one type is absent its share is replaced to keep the unused branch finite.
-    share = np.where(both, width_p, 1.0) / np.where(both, width_p + width_n, 2.0)
+    share = _share(width_n, width_p)
     pitch = POLY_PITCH_FINFET if p.finfet else POLY_PITCH_PLANAR
     strips = []
     if not p.finfet:
-        limit_p = share * _pair_room(p, height)
-        limits = limit_p / share * (1 - share), limit_p
-        for width, limit in zip((width_n, width_p), limits):
+        for width, limit in zip((width_n, width_p), _pair_limits(p, share, height)):
             largest = np.where(both, limit, alone)
             fits = _fits(p, width, largest)
             folds = np.where(fits, 1.0, _ceil(p, width / largest))
@@ -350,19 +361,18 @@ def _leakage_current(p: Process, kind: GateKind, inputs: Array, width_n: Array, 
     return np.where(inputs == 2, 0.48, 0.31) * inputs * off_p
 
 
-def _enlarge_fins(p: Process, width_n: float, width_p: float) -> tuple[float, float]:
+def _enlarge_fins(p: Process, width_n: Array, width_p: Array) -> tuple[Array, Array]:
     """Fins that fill a cell, in the ratio of the two widths, as drawn widths. [m]"""
-    largest = 2 if p.node_nm == 7 else 3
+    largest = _LARGEST_FINS[p.node_nm]
     unit = MIN_NMOS * p.feature
-    fins_n, fins_p = (float(_ceil(p, width / unit)) for width in (width_n, width_p))
-    if width_n > 0 and width_p > 0:
-        if fins_n > largest or fins_p > largest:
-            return width_n, width_p
-        share = fins_p / (fins_p + fins_n)
-        if share >= 0.5:
-            return float(_ceil(p, largest / share * (1 - share))) * unit, largest * unit
-        return largest * unit, float(_ceil(p, largest / (1 - share) * share)) * unit
-    return (
-        largest * unit if 0 < fins_n <= largest else width_n,
-        largest * unit if 0 < fins_p <= largest else width_p,
-    )
+    fins_n, fins_p = _ceil(p, width_n / unit), _ceil(p, width_p / unit)
+    both = np.logical_and(np.greater(width_n, 0), np.greater(width_p, 0))
+    small = np.logical_and(np.less_equal(fins_n, largest), np.less_equal(fins_p, largest))
+    share = _share(fins_n, fins_p)
+    pair_n = np.where(share >= 0.5, _ceil(p, largest / share * (1 - share)), largest)
+    pair_p = np.where(share >= 0.5, largest, _ceil(p, largest / (1 - share) * share))
+    grown = []
+    for width, fins, pair in ((width_n, fins_n, pair_n), (width_p, fins_p, pair_p)):
+        single = np.where(np.logical_and(fins > 0, fins <= largest), largest * unit, width)
+        grown.append(np.where(both, np.where(small, pair * unit, width), single)[()])
+    return grown[0], grown[1]

@@ -139,15 +139,109 @@ def _row_decoder(i: Row) -> dict[str, float]:
     return _outputs(cost, i)
 
 
+def _wordline_switch_matrix(i: Row) -> dict[str, float]:
+    cost = circuits.wordline_switch_matrix(
+        reference_process(i),
+        i["instances"],
+        height=i["given_height_m"],
+        row_activity=i["row_activity"],
+        load=i["load_capacitance_F"],
+        load_resistance=i["load_resistance_ohm"],
+        read_voltage=i["read_voltage_V"],
+        access_gate_voltage=i["access_gate_voltage_V"],
+    )
+    return _outputs(cost, i)
+
+
+def _switch_matrix(i: Row) -> dict[str, float]:
+    side = "width" if i["column_or_vertical_mode"] else "height"
+    cost = circuits.switch_matrix(
+        reference_process(i),
+        i["instances"],
+        target_resistance=i["target_pass_gate_resistance_ohm"],
+        row_activity=i["row_activity"],
+        load=i["load_capacitance_F"],
+        load_resistance=i["load_resistance_ohm"],
+        read_voltage=i["read_voltage_V"],
+        **{side: i[f"given_{side}_m"]},
+    )
+    return _outputs(cost, i)
+
+
+def _column_mux(i: Row) -> dict[str, float]:
+    cost = circuits.column_mux(
+        reference_process(i),
+        i["instances"],
+        i["inputs_per_output"],
+        target_resistance=i["target_pass_gate_resistance_ohm"],
+        load=i["load_capacitance_F"],
+        read_voltage=i["read_voltage_V"],
+        width=i["given_width_m"],
+        height=i["given_height_m"],
+    )
+    return _outputs(cost, i)
+
+
+def _read_write_mux(i: Row) -> dict[str, float]:
+    cost = circuits.read_write_mux(
+        reference_process(i),
+        i["instances"],
+        width=i["given_width_m"],
+        row_activity=i["row_activity"],
+        read_voltage=i["read_voltage_V"],
+    )
+    return _outputs(cost, i)
+
+
+def _level_shifter(i: Row) -> dict[str, float]:
+    cost = circuits.level_shifter(
+        reference_process(i),
+        i["instances"],
+        load=i["load_capacitance_F"],
+        row_activity=i["row_activity"],
+        **_sides(i),
+    )
+    return _outputs(cost, i)
+
+
+def _precharger(i: Row) -> dict[str, float]:
+    cost = circuits.precharger(
+        reference_process(i),
+        i["instances"],
+        width=i["given_width_m"],
+        load=i["load_capacitance_F"],
+        load_resistance=i["load_resistance_ohm"],
+    )
+    return _outputs(cost, i)
+
+
+def _sram_write_driver(i: Row) -> dict[str, float]:
+    cost = circuits.sram_write_driver(
+        reference_process(i),
+        i["instances"],
+        width=i["given_width_m"],
+        load=i["load_capacitance_F"],
+        load_resistance=i["load_resistance_ohm"],
+    )
+    return _outputs(cost, i)
+
+
 REFERENCE_MODELS: dict[str, Callable[[Row], dict[str, float]]] = {
     "module/adder": _adder,
     "module/adder_tree": _adder_tree,
+    "module/column_mux": _column_mux,
     "module/flash_adc": _flash_adc,
     "module/flash_encoder": _flash_encoder,
     "module/flip_flop_bank": _flip_flop_bank,
+    "module/level_shifter": _level_shifter,
+    "module/precharger": _precharger,
+    "module/read_write_mux": _read_write_mux,
     "module/relu": _relu,
     "module/row_decoder": _row_decoder,
     "module/sar_adc": _sar_adc,
     "module/shift_add": _shift_add,
+    "module/sram_write_driver": _sram_write_driver,
+    "module/switch_matrix": _switch_matrix,
+    "module/wordline_switch_matrix_1t1r": _wordline_switch_matrix,
 }
 """Kind of row -> function from the row's inputs to its outputs."""
