@@ -60,7 +60,7 @@ def describe(error: pydantic.ValidationError, where: str = "") -> str:
     """The first problem as one line, `file: field.path: message (got value)`, and how many more there are."""
     details = error.errors(include_url=False, include_context=False)
     first = details[0]
-    path = ".".join(str(part) for part in first["loc"])
+    path = ".".join(_cut(str(part)) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "unknown key"
@@ -77,7 +77,7 @@ def describe(error: pydantic.ValidationError, where: str = "") -> str:
 
 
 class _ShortRepr(reprlib.Repr):
-    """Shows a wrong value in some 60 characters.
+    """Shows a wrong value briefly.
 
     Aliases let a few lines of YAML stand for a structure whose plain `repr` would not end, hence the limits on every
     kind; and an integer of thousands of digits has no `repr`.
@@ -98,8 +98,12 @@ _SHORT = _ShortRepr()
 
 
 def shown(value: Any) -> str:
-    """A wrong value as messages show it: `repr`, cut to some 60 characters on one line."""
-    return _one_line(_SHORT.repr(value))
+    """A wrong value as messages show it: `repr`, cut to at most 80 characters on one line."""
+    return _cut(_one_line(_SHORT.repr(value)))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _one_line(text: str) -> str:
