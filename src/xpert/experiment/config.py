@@ -11,6 +11,7 @@ from xpert.design import AdcType, Chip, Design, Model, Periphery, read_mapping, 
 from xpert.design.periphery import AdcBits, ColumnsPerAdc, InputBits
 from xpert.errors import ConfigError
 from xpert.networks.spaces import Space, space
+from xpert.training.settings import TrainingSettings
 
 Objective = Literal["latency", "energy", "edp", "edap"]
 """What a phase minimises: latency, energy, energy-delay product or energy-delay-area product."""
@@ -57,6 +58,9 @@ class DatasetOptions(Model):
 
     data_dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """Folder of data sets on disk; unset: `data` in the working directory."""
+
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training images that is held back, for phase 2 to measure accuracy on."""
 
 
 class PeripheryOptions(Model):
@@ -115,9 +119,6 @@ class PrecisionSettings(Model):
     calibration_images: Annotated[int, Field(ge=1, le=100_000)] = 128
     """Training images on which ADC ranges are set."""
 
-    validation_images: Annotated[int, Field(ge=1, le=1_000_000)] = 512
-    """Images, held back from training, on which the search measures accuracy."""
-
 
 class BaselineSettings(Model):
     """The homogeneous designs that the result is compared with."""
@@ -162,6 +163,9 @@ class SearchConfig(Model):
 
     architecture: ArchitectureSettings = ArchitectureSettings()
     """Phase 1."""
+
+    training: TrainingSettings = TrainingSettings()
+    """Training of the found network and of the typical baseline."""
 
     precision: PrecisionSettings = PrecisionSettings()
     """Phase 2."""
