@@ -119,6 +119,9 @@ class PrecisionSettings(Model):
     calibration_images: Annotated[int, Field(ge=1, le=100_000)] = 128
     """Training images on which ADC ranges are set."""
 
+    images: Annotated[int, Field(ge=1, le=1_000_000)] = 512
+    """Validation images on which phase 2 measures accuracy, at most."""
+
 
 class BaselineSettings(Model):
     """The homogeneous designs that the result is compared with."""

@@ -1,0 +1,106 @@
+"""Accuracies of one trained network on one design: float, quantised, and on sampled non-ideal chips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from xpert.analog import ni_accuracy
+from xpert.design import Design
+from xpert.errors import DataError
+from xpert.networks import build
+from xpert.networks.quantised import quantised_layers, unquantised
+from xpert.training import accuracy, load_dataset, load_weights
+
+
+def set_input_bits(model: nn.Module, design: Design) -> None:
+    """Give every quantised layer the input precision of its periphery."""
+    layers = quantised_layers(model)
+    for layer, periphery in zip(design.network.layers, design.periphery, strict=True):
+        layers[layer.name].input_bits = periphery.input_bits
+
+
+def measure_accuracy(
+    model: nn.Module,
+    design: Design,
+    images: Tensor,
+    labels: Tensor,
+    calibration: Tensor,
+    *,
+    seed: int,
+    chips: int,
+    batch_size: int,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Accuracy of a trained network at the precisions of a design.
+
+    Args:
+        model: The design's network with trained weights; its input precisions are set to the design's.
+        design: Chip and peripheries.
+        images: Normalised test images [n, channels, height, width].
+        labels: Their classes [n].
+        calibration: Normalised training images on which ADC ranges are set.
+        seed: Of the sampled chips.
+        chips: How many chips are sampled.
+        batch_size: Images at a time.
+        progress: Called with figures as work goes on.
+
+    Returns:
+        `ideal` (float weights and inputs), `quantised` (integer weights and inputs, exact sums), `ni_mean` and `ni_std`
+        over the sampled chips (on the analogue crossbars), and `chips`, the accuracy of each. Fractions.
+    """
+    model.eval()
+    set_input_bits(model, design)
+    with unquantised(model):
+        ideal = accuracy(model, images, labels, batch_size)
+    quantised = accuracy(model, images, labels, batch_size)
+    mean, spread, each = ni_accuracy(
+        model, design, images, labels, calibration, seed=seed, chips=chips, batch_size=batch_size, progress=progress
+    )
+    return {"ideal": ideal, "quantised": quantised, "ni_mean": mean, "ni_std": spread, "chips": each}
+
+
+def accuracy_of_design(
+    design: Design,
+    weights: Path,
+    dataset: str,
+    data_dir: Path | None,
+    *,
+    seed: int = 0,
+    chips: int = 5,
+    calibration_images: int = 128,
+    batch_size: int = 128,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Accuracies of a design file and its weight file on a data set's test images; see `measure_accuracy`.
+
+    Raises:
+        ConfigError: If the network cannot be rebuilt from the design.
+        DataError: If the weights or the data set are missing, broken, or do not fit the design.
+    """
+    data = load_dataset(dataset, data_dir)
+    shape, classes = data.input_shape, data.num_classes
+    if shape != design.network.input_shape or classes != design.network.num_classes:
+        raise DataError(
+            f"data set {dataset!r} has images of {shape} and {classes} classes; the design's network takes "
+            f"{design.network.input_shape} and {design.network.num_classes}"
+        )
+    model = build(design.network, weight_bits=design.chip.weight_bits)
+    load_weights(model, weights)
+    return measure_accuracy(
+        model,
+        design,
+        data.normalised(data.test_images),
+        data.test_labels,
+        data.normalised(data.train_images[:calibration_images]),
+        seed=seed,
+        chips=chips,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+__all__ = ["accuracy_of_design", "measure_accuracy", "set_input_bits"]

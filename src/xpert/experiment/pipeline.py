@@ -1,0 +1,434 @@
+"""The main job: phase 1, training, phase 2, evaluation, report. Every stage is kept, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xpert.analog import layer_errors, ni_accuracy
+from xpert.design import Design, Network
+from xpert.errors import ConfigError
+from xpert.experiment.accuracy import measure_accuracy, set_input_bits
+from xpert.experiment.config import SearchConfig, search_space
+from xpert.experiment.run import Run, open_run, versions
+from xpert.networks import build
+from xpert.report import write_report
+from xpert.search.architecture import search_architecture
+from xpert.search.precision import search_precision
+from xpert.search.proxies import naswot
+from xpert.search.sensitivity import noise_sensitivity
+from xpert.training import Dataset, load_dataset, load_weights, save_weights, train
+
+STAGES = ("architecture", "training", "baseline", "precision", "evaluation")
+"""The stages in order; `stop_after` names one of them."""
+
+_SCORE_IMAGES = 64
+_SENSITIVITY_IMAGES = 256
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+def run_search(
+    config: SearchConfig | None,
+    out: Path,
+    *,
+    resume: bool = False,
+    stop_after: str | None = None,
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Path:
+    """Run a search, or go on with one, in a run folder.
+
+    Args:
+        config: What to search; None takes the config of the folder, which needs `resume`.
+        out: The run folder.
+        resume: Whether to go on with what the folder holds.
+        stop_after: Stop when this stage is done, one of `STAGES`; a later call with `resume` goes on.
+        command: The command line, for the record.
+        progress: Called with {"stage", ...figures} as work goes on.
+
+    Returns:
+        The report, or the run folder where it stopped earlier.
+
+    Raises:
+        ConfigError: If `stop_after` is unknown or the config is broken.
+        DataError: If the data set is missing or broken.
+        InfeasibleError: If no design meets the budget.
+        RunError: If the folder cannot be used.
+    """
+    if stop_after is not None and stop_after not in STAGES:
+        raise ConfigError(f"--stop-after: must be one of {', '.join(STAGES)}, got {stop_after!r}")
+    with open_run(out, config, resume=resume) as run:
+        pipeline = _Pipeline(run, progress)
+        run.event("run", "resumed" if run.resumed else "started", versions=versions())
+        for stage in STAGES:
+            pipeline.run_stage(stage)
+            if stage == stop_after:
+                run.event("run", "stopped", after=stage)
+                return out
+        pipeline.finish(command)
+        run.event("run", "finished")
+    return write_report(out)
+
+
+class _Pipeline:
+    """One run under way: the stages' results, and the data and networks that they share."""
+
+    def __init__(self, run: Run, progress: Progress | None) -> None:
+        self.run = run
+        self.config = run.config
+        self.results: dict[str, dict[str, Any]] = {}
+        self._progress = progress
+        self.space = search_space(self.config)
+        dataset = load_dataset(self.config.dataset.name, self.config.dataset.data_dir)
+        self.dataset: Dataset = dataset.split(self.config.dataset.validation, self.config.seed)
+
+    # What stages share
+
+    def tell(self, stage: str, **figures: Any) -> None:
+        if self._progress:
+            self._progress({"stage": stage, **figures})
+
+    def design(self, stage: str) -> Design:
+        """The design that a finished stage decided."""
+        return Design.parse(self.results[stage]["design"], str(self.run.working_file(f"{stage}.json")))
+
+    def typical(self) -> Design:
+        network = self.space.network(self.space.default_channels)
+        return Design.homogeneous(network, self.config.chip, self.config.baselines.typical, name="typical")
+
+    def model(self, network: Network, seed: int) -> nn.Module:
+        bits = self.config.baselines.typical.input_bits
+        generator = torch.Generator().manual_seed(seed)
+        return build(network, weight_bits=self.config.chip.weight_bits, input_bits=bits, generator=generator)
+
+    def trained(self, network: Network, name: str) -> nn.Module:
+        model = self.model(network, self.config.seed)
+        load_weights(model, self.run.working_file(f"{name}.safetensors"))
+        return model.eval()
+
+    def calibration(self) -> Tensor:
+        return self.dataset.normalised(self.dataset.train_images[: self.config.precision.calibration_images])
+
+    def validation(self) -> tuple[Tensor, Tensor]:
+        """The images, held back from training, on which phase 2 measures, and their classes."""
+        count = self.config.precision.images
+        return self.dataset.normalised(self.dataset.validation_images[:count]), self.dataset.validation_labels[:count]
+
+    def run_stage(self, stage: str) -> None:
+        if self.run.done(stage):
+            self.results[stage] = self.run.stage(stage, dict)
+            return
+        self.run.event(stage, "started")
+        started = time.perf_counter()
+
+        def compute() -> dict[str, Any]:
+            result = getattr(self, f"_{stage}")()
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            return result | {"seconds": time.perf_counter() - started, "peak_memory_mib": peak}
+
+        self.results[stage] = self.run.stage(stage, compute)
+        self.run.event(stage, "finished", seconds=self.results[stage]["seconds"])
+
+    # The stages
+
+    def _architecture(self) -> dict[str, Any]:
+        settings = self.config.architecture
+        nominal = self.config.baselines.typical
+        options = [
+            nominal.model_copy(update={"adc_type": adc_type, "columns_per_adc": columns})
+            for adc_type in self.config.periphery.adc_types
+            for columns in self.config.periphery.columns_per_adc
+        ]
+        images = self.dataset.normalised(self.dataset.train_images[:_SCORE_IMAGES])
+
+        def score(network: Network) -> float:
+            return naswot(self.model(network, self.config.seed), images)
+
+        def told(figures: dict[str, Any]) -> None:
+            self.tell("architecture", **figures)
+
+        found = search_architecture(
+            self.space,
+            self.config.chip,
+            options,
+            objective=settings.objective,
+            area_budget=None if settings.area_budget_mm2 is None else settings.area_budget_mm2 * 1e-6,
+            score=score,
+            minimum_score=settings.minimum_score,
+            strategy=settings.strategy,
+            seed=self.config.seed,
+            seconds=settings.seconds,
+            evaluations=settings.evaluations,
+            progress=told,
+        )
+        for entry in found.rounds:
+            self.run.event("architecture", "round", **entry)
+        return {
+            "design": found.design.model_copy(update={"name": self.config.name}).model_dump(mode="json"),
+            "strategy": settings.strategy,
+            "objective": settings.objective,
+            "area_budget_mm2": settings.area_budget_mm2,
+            "score": found.score,
+            "score_backbone": found.score_backbone,
+            "score_minimum": found.score_minimum,
+            "value": found.value,
+            "lower_bound": found.lower_bound,
+            "trace": found.trace,
+            "rounds": found.rounds,
+            "options_per_layer": len(options),
+            "space_size": float(found.space_size),
+        }
+
+    def _training(self) -> dict[str, Any]:
+        return self._train(self.design("architecture").network, "searched", "training")
+
+    def _baseline(self) -> dict[str, Any]:
+        return self._train(self.typical().network, "typical", "baseline")
+
+    def _train(self, network: Network, name: str, stage: str) -> dict[str, Any]:
+        model = self.model(network, self.config.seed)
+
+        def told(figures: dict[str, Any]) -> None:
+            self.tell(stage, **figures)
+            if figures["event"] == "epoch":
+                self.run.event(stage, **figures)
+
+        result = train(
+            model,
+            self.dataset,
+            self.config.training,
+            seed=self.config.seed,
+            checkpoint=self.run.working_file(f"{name}-checkpoint"),
+            progress=told,
+        )
+        save_weights(model, self.run.working_file(f"{name}.safetensors"))
+        return {"curve": list(result.curves), "number_format": result.precision}
+
+    def _precision(self) -> dict[str, Any]:
+        settings = self.config.precision
+        found = self.design("architecture")
+        model = self.trained(found.network, "searched")
+        calibration = self.calibration()
+        images, labels = self.validation()
+        batch = self.config.evaluation.batch_size
+
+        def told(figures: dict[str, Any]) -> None:
+            self.tell("precision", **figures)
+
+        def accuracy(design: Design) -> float:
+            set_input_bits(model, design)
+            mean, _, _ = ni_accuracy(
+                model,
+                design,
+                images,
+                labels,
+                calibration,
+                seed=self.config.seed,
+                chips=settings.chips,
+                batch_size=batch,
+            )
+            return mean
+
+        # What may be given up counts against the design as phase 1 left it, at the typical precisions.
+        nominal = accuracy(found)
+        self.run.event("precision", "nominal", ni_accuracy=nominal)
+        sensitivity = noise_sensitivity(
+            model,
+            self.dataset.normalised(self.dataset.train_images[:_SENSITIVITY_IMAGES]),
+            self.dataset.train_labels[:_SENSITIVITY_IMAGES],
+            seed=self.config.seed,
+            progress=told,
+        )
+        options = [(adc, bits) for adc in settings.adc_bits for bits in settings.input_bits]
+        set_input_bits(model, found)
+        errors = layer_errors(model, found, calibration, options, progress=told)
+        floor = nominal - settings.maximum_drop
+        result = search_precision(
+            found,
+            options=options,
+            errors=errors,
+            sensitivity=sensitivity,
+            objective=settings.objective,
+            accuracy=accuracy,
+            floor=floor,
+            progress=told,
+        )
+        tried = [
+            {
+                "adc_bits": [entry.adc_bits for entry in one.design.periphery],
+                "input_bits": [entry.input_bits for entry in one.design.periphery],
+                "ni_accuracy": one.accuracy,
+                "energy_uj": one.evaluation.energy * 1e6,
+                "latency_us": one.evaluation.latency * 1e6,
+                "edap": one.evaluation.to_dict()["edap"],
+                "predicted_loss": one.predicted_loss,
+                "feasible": one.feasible,
+            }
+            for one in result.tried
+        ]
+        for entry in tried:
+            self.run.event("precision", "tried", **entry)
+        names = [layer.name for layer in found.network.layers]
+        return {
+            "design": result.best.design.model_dump(mode="json"),
+            "strategy": settings.strategy,
+            "objective": settings.objective,
+            "maximum_drop": settings.maximum_drop,
+            "nominal_ni_accuracy": nominal,
+            "floor": floor,
+            "met": result.best.feasible,
+            "tried": tried,
+            "sensitivity": [
+                {
+                    "layer": name,
+                    "adc_bits": adc,
+                    "input_bits": bits,
+                    "error": errors[index, choice],
+                    "loss": errors[index, choice] * sensitivity[index],
+                }
+                for index, name in enumerate(names)
+                for choice, (adc, bits) in enumerate(options)
+            ],
+        }
+
+    def _evaluation(self) -> dict[str, Any]:
+        searched = self.design("precision")
+        typical = self.typical()
+        settings = self.config.evaluation
+        measure = partial(
+            measure_accuracy,
+            images=self.dataset.normalised(self.dataset.test_images),
+            labels=self.dataset.test_labels,
+            calibration=self.calibration(),
+            seed=self.config.seed,
+            chips=settings.chips,
+            batch_size=settings.batch_size,
+        )
+        self.tell("evaluation", what="NI-accuracy of the searched design")
+        model = self.trained(searched.network, "searched")
+        accuracy = measure(model, searched)
+        self.tell("evaluation", what="NI-accuracy of the baseline")
+        baseline_accuracy = measure(self.trained(typical.network, "typical"), typical)
+
+        # ADC type and column sharing change no accuracy: one measurement stands for all homogeneous designs.
+        homogeneous = [
+            _row(_with(typical, adc_type, columns), baseline_accuracy)
+            for adc_type in ("sar", "flash")
+            for columns in sorted({*self.config.periphery.columns_per_adc, typical.periphery[0].columns_per_adc})
+        ]
+        best = min(homogeneous, key=lambda row: row["evaluation"]["edap"])
+        rows = {"typical": _row(typical, baseline_accuracy), "best": best}
+        found = _row(searched, accuracy)
+        self.tell("evaluation", what="accuracy against precision")
+        return {
+            "searched": found,
+            "baselines": rows,
+            "homogeneous": homogeneous,
+            "ratios": {name: _ratios(found["evaluation"], row["evaluation"]) for name, row in rows.items()},
+            "accuracy_vs_precision": self._accuracy_against_precision(model, searched),
+        }
+
+    def _accuracy_against_precision(self, model: nn.Module, design: Design) -> list[dict[str, Any]]:
+        """NI-accuracy on the validation images with one precision in all layers, along both axes."""
+        images, labels = self.validation()
+        options = self.config.precision
+        finest = max(options.adc_bits), max(options.input_bits)
+        points = {(adc, finest[1]) for adc in options.adc_bits} | {(finest[0], bits) for bits in options.input_bits}
+        curve = []
+        for adc, bits in sorted(points):
+            uniform = design.model_copy(
+                update={
+                    "periphery": tuple(
+                        entry.model_copy(update={"adc_bits": adc, "input_bits": bits}) for entry in design.periphery
+                    )
+                }
+            )
+            set_input_bits(model, uniform)
+            mean, _, _ = ni_accuracy(
+                model,
+                uniform,
+                images,
+                labels,
+                self.calibration(),
+                seed=self.config.seed,
+                chips=1,
+                batch_size=self.config.evaluation.batch_size,
+            )
+            curve.append({"adc_bits": adc, "input_bits": bits, "ni_accuracy": mean})
+        return curve
+
+    def finish(self, command: Sequence[str]) -> None:
+        """Write the run's products from the stages' results."""
+        path = self.run.path
+        evaluation, architecture, precision = (self.results[s] for s in ("evaluation", "architecture", "precision"))
+        design = self.design("precision")
+        design.write(path / "design.json")
+        save_weights(self.trained(design.network, "searched"), path / "weights.safetensors")
+        stages = self.results.values()
+        results = {
+            "schema_version": 1,
+            "name": self.config.name,
+            "seed": self.config.seed,
+            "machine": _machine(),
+            "date": date.today().isoformat(),
+            "command": " ".join(command),
+            "wall_seconds": sum(stage["seconds"] for stage in stages),
+            "peak_memory_mib": max(stage["peak_memory_mib"] for stage in stages),
+            **{k: evaluation[k] for k in ("searched", "baselines", "homogeneous", "ratios", "accuracy_vs_precision")},
+            "architecture": {k: v for k, v in architecture.items() if k != "design"},
+            "training": {"searched": self.results["training"]["curve"], "typical": self.results["baseline"]["curve"]},
+            "precision": {k: v for k, v in precision.items() if k != "design"},
+        }
+        write_atomically(path / "results.json", json.dumps(jsonable(results), indent=1) + "\n")
+
+
+def _with(design: Design, adc_type: str, columns_per_adc: int) -> Design:
+    periphery = design.periphery[0].model_copy(update={"adc_type": adc_type, "columns_per_adc": columns_per_adc})
+    name = f"homogeneous {adc_type}, {columns_per_adc} columns per ADC"
+    return Design.homogeneous(design.network, design.chip, Periphery.parse(periphery.model_dump()), name=name)
+
+
+def _row(design: Design, accuracy: dict[str, Any] | None) -> dict[str, Any]:
+    return {"name": design.name, "evaluation": evaluate(design).to_dict(), "accuracy": accuracy}
+
+
+def _ratios(found: dict[str, Any], base: dict[str, Any]) -> dict[str, float]:
+    """How many times better the found design is; above 1 is better."""
+    lower = {name: base[key] / found[key] for name, key in _LOWER_IS_BETTER.items()}
+    return lower | {key: found[key] / base[key] for key in ("tops_per_watt", "tops_per_mm2")}
+
+
+_LOWER_IS_BETTER = {"edap": "edap", "energy": "energy_uj", "latency": "latency_us", "area": "area_mm2"}
+
+
+def _machine() -> dict[str, Any]:
+    found = versions()
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": found.get("torch"),
+        "python": found["python"],
+        "xpert": found.get("xpert"),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+__all__ = ["STAGES", "run_search"]
