@@ -163,7 +163,9 @@ def horowitz(tau: Array, ramp: Array = STEP) -> tuple[Array, Array]:
     return delay, 0.5 / np.maximum(delay, 0.5 / STEP)
 
 
-def gate(p: Process, kind: GateKind, inputs: Array, width_n: Array, width_p: Array, height: Array | None = None) -> Gate:
+def gate(
+    p: Process, kind: GateKind, inputs: Array, width_n: Array, width_p: Array, height: Array | None = None
+) -> Gate:
     """A logic gate laid out in a cell of given height.
 
     Args:
@@ -368,7 +370,7 @@ def _enlarge_fins(p: Process, width_n: Array, width_p: Array) -> tuple[Array, Ar
     fins_n, fins_p = _ceil(p, width_n / unit), _ceil(p, width_p / unit)
     both = np.logical_and(np.greater(width_n, 0), np.greater(width_p, 0))
     small = np.logical_and(np.less_equal(fins_n, largest), np.less_equal(fins_p, largest))
-    share = _share(fins_n, fins_p)
+    share = _share(width_n, width_p)
     pair_n = np.where(share >= 0.5, _ceil(p, largest / share * (1 - share)), largest)
     pair_p = np.where(share >= 0.5, largest, _ceil(p, largest / (1 - share) * share))
     grown = []

@@ -12,9 +12,15 @@ from xpert.design import Technology
 from xpert.hardware import circuits, gates
 from xpert.hardware.circuits import Cost
 from xpert.hardware.switches import REFERENCE
-from xpert.hardware.technology import CALIBRATED, UNCALIBRATED, Process, process
+from xpert.hardware.technology import BUILT_IN_POTENTIAL, CALIBRATED, UNCALIBRATED, Process, process
 
 Row = Mapping[str, Any]
+
+_SRAM_CELL = {"cell_width_f": 28.0, "cell_height_f": 10.0}
+"""SRAM cell of the buffers in stand-alone rows, at every node."""
+
+_TABLE_CELL = {"cell_width_f": 12.0, "cell_height_f": 4.0, "read_voltage": 0.5}
+"""Resistive cell of the sigmoids in stand-alone rows."""
 
 
 def reference_process(inputs: Row, temperature: int | None = None) -> Process:
@@ -226,22 +232,172 @@ def _sram_write_driver(i: Row) -> dict[str, float]:
     return _outputs(cost, i)
 
 
-REFERENCE_MODELS: dict[str, Callable[[Row], dict[str, float]]] = {
+def _comparator(i: Row) -> dict[str, float]:
+    cost = circuits.comparator(reference_process(i), i["bits"], load=i["load_capacitance_F"])
+    figures = _outputs(cost, i)
+    for name in ("read_energy_J", "leakage_W"):
+        figures[name] *= i["instances"]
+    return figures | {"unit_area_m2": float(cost.area)}
+
+
+def _max_pooling(i: Row) -> dict[str, float]:
+    p = reference_process(i)
+    cost = circuits.max_pooling(p, i["bits"], i["pool_window"], i["parallel_units"], width=i["given_width_m"])
+    return _outputs(cost, i)
+
+
+def _buffer(i: Row) -> dict[str, float]:
+    p = reference_process(i)
+    if i["sram_based"]:
+        cost = circuits.sram_buffer(
+            p, i["capacity_bits"], i["line_width_bits"], **_SRAM_CELL, synchronous=False, **_sides(i)
+        )
+    else:
+        cost = circuits.register_file(p, i["capacity_bits"], i["line_width_bits"], **_sides(i))
+    return _outputs(cost, i)
+
+
+def _bus(i: Row) -> dict[str, float]:
+    cost = circuits.bus(
+        reference_process(i),
+        i["grid_rows"],
+        i["grid_columns"],
+        unit_height=i["unit_height_m"],
+        unit_width=i["unit_width_m"],
+        vertical=bool(i["column_or_vertical_mode"]),
+        tolerance=i["delay_tolerance"],
+        bits=i["bits_per_access"],
+    )
+    return _outputs(cost, i)
+
+
+def _h_tree(i: Row) -> dict[str, float]:
+    cost = circuits.h_tree(
+        reference_process(i),
+        i["grid_rows"],
+        i["grid_columns"],
+        unit_height=i["unit_height_m"],
+        unit_width=i["unit_width_m"],
+        bus_bits=i["bus_width_bits"],
+        tolerance=i["delay_tolerance"],
+        folding=i["folding_ratio"],
+        bits=i["bits_per_access"],
+    )
+    return _outputs(cost, i)
+
+
+def _sense_amplifier(i: Row) -> dict[str, float]:
+    p = reference_process(i)
+    return _outputs(circuits.sense_amplifier(p, i["instances"], pitch=i["pitch_m"], width=i["given_width_m"]), i)
+
+
+def _sigmoid(i: Row) -> dict[str, float]:
+    cost = circuits.sigmoid(
+        reference_process(i),
+        i["output_bits"],
+        i["table_entries"],
+        i["parallel_functions"],
+        width=i["given_width_m"],
+        r_on=i["on_resistance_ohm"],
+        r_off=i["off_resistance_ohm"],
+        **_TABLE_CELL,
+    )
+    return _outputs(cost, i)
+
+
+def _technology(i: Row) -> dict[str, Any]:
+    """Constants of a process, its transistors at several widths, and small gates."""
+    at = {kelvin: reference_process(i, kelvin) for kelvin in range(300, 401, 10)}
+    p = at[300]
+    figures: dict[str, Any] = {
+        "feature_size_m": p.feature,
+        "vdd_V": p.vdd,
+        "vth_V": p.vth,
+        "physical_gate_length_m": p.gate_length,
+        "ideal_gate_capacitance_F_per_m": p.ideal_gate_capacitance,
+        "fringe_capacitance_F_per_m": p.fringe_capacitance,
+        "overlap_capacitance_F_per_m": p.overlap_capacitance,
+        "junction_capacitance_F_per_m2": p.junction_capacitance,
+        "sidewall_capacitance_F_per_m": p.sidewall_capacitance,
+        "drain_to_channel_capacitance_F_per_m": p.drain_to_channel_capacitance,
+        "built_in_potential_V": BUILT_IN_POTENTIAL,
+        "pn_size_ratio": p.pn_ratio,
+        "effective_resistance_multiplier": p.resistance_multiplier,
+        "gm_current_nmos": p.gm_current_n,
+        "gm_current_pmos": p.gm_current_p,
+        "wire_width_nm": p.wire_width * 1e9,
+        "wire_aspect_ratio": p.wire_aspect_ratio,
+        "wire_resistivity_ohm_m": p.wire_resistivity,
+        "wire_resistance_ohm_per_m": p.wire_resistance,
+        "fin_height_m": p.fin_height,
+        "fin_width_m": p.fin_width,
+        "fin_pitch_m": p.fin_pitch,
+    }
+    series = "A_per_m_300K_to_400K_step_10K"
+    for state, attribute in (("on", "ion"), ("off", "ioff")):
+        for kind in "np":
+            currents = [getattr(at[kelvin], f"{attribute}_{kind}") for kelvin in sorted(at)]
+            figures[f"{state}_current_{kind}mos_{series}"] = currents
+    for kind in "np":
+        resistance = getattr(gates, f"on_resistance_{kind}")
+        transconductance = getattr(gates, f"transconductance_{kind}")
+        for size in (1, 2, 4, 8, 20, 60):
+            width, name = size * p.feature, f"{kind}mos_width_{size}F"
+            pair = (width, 0.0) if kind == "n" else (0.0, width)
+            figures[f"{name}_on_resistance_300K_ohm"] = float(resistance(p, width))
+            figures[f"{name}_on_resistance_350K_ohm"] = float(resistance(at[350], width))
+            figures[f"{name}_drain_capacitance_F"] = float(gates.drain_capacitance(p, *pair))
+            figures[f"{name}_gate_capacitance_F"] = float(gates.gate_capacitance(p, width))
+            figures[f"{name}_transconductance_S"] = float(transconductance(p, width))
+    n, q = gates.MIN_NMOS * p.feature, gates.minimum_pmos(p)
+    for name, kind, inputs, width_n, width_p in (
+        ("inv_min", "inv", 1.0, n, q),
+        ("nand2_min", "nand", 2.0, 2 * n, q),
+        ("nand3_min", "nand", 3.0, 3 * n, q),
+        ("nand8_min", "nand", 8.0, 2 * n, q),
+        ("nor2_min", "nor", 2.0, n, 2 * q),
+        ("nor3_min", "nor", 3.0, n, 3 * q),
+        ("inv_8x", "inv", 1.0, 8 * n, 8 * q),
+        ("inv_20x", "inv", 1.0, 20 * n, 20 * q),
+        ("nmos_only_min", "inv", 1.0, n, 0.0),
+        ("pmos_only_min", "inv", 1.0, 0.0, q),
+    ):
+        built = gates.gate(p, kind, inputs, width_n, width_p)
+        grown = gates.enlarge(p, width_n, width_p)
+        figures[f"{name}_height_m"] = float(built.height)
+        figures[f"{name}_width_m"] = float(built.width)
+        figures[f"{name}_input_capacitance_F"] = float(built.input_capacitance)
+        figures[f"{name}_output_capacitance_F"] = float(built.output_capacitance)
+        figures[f"{name}_leakage_current_300K_A"] = float(built.leakage_current)
+        figures[f"{name}_enlarged_nmos_width_m"] = float(grown[0])
+        figures[f"{name}_enlarged_pmos_width_m"] = float(grown[1])
+    return figures
+
+
+REFERENCE_MODELS: dict[str, Callable[[Row], dict[str, Any]]] = {
     "module/adder": _adder,
     "module/adder_tree": _adder_tree,
+    "module/buffer": _buffer,
+    "module/bus": _bus,
     "module/column_mux": _column_mux,
+    "module/comparator": _comparator,
     "module/flash_adc": _flash_adc,
     "module/flash_encoder": _flash_encoder,
     "module/flip_flop_bank": _flip_flop_bank,
+    "module/h_tree": _h_tree,
     "module/level_shifter": _level_shifter,
+    "module/max_pooling": _max_pooling,
     "module/precharger": _precharger,
     "module/read_write_mux": _read_write_mux,
     "module/relu": _relu,
     "module/row_decoder": _row_decoder,
     "module/sar_adc": _sar_adc,
+    "module/sense_amplifier": _sense_amplifier,
     "module/shift_add": _shift_add,
+    "module/sigmoid": _sigmoid,
     "module/sram_write_driver": _sram_write_driver,
     "module/switch_matrix": _switch_matrix,
     "module/wordline_switch_matrix_1t1r": _wordline_switch_matrix,
+    "technology": _technology,
 }
 """Kind of row -> function from the row's inputs to its outputs."""

@@ -36,6 +36,12 @@ class Switches:
     h_tree_wire_class: bool = True
     """H-tree wires widen with their length; reference: a chained comparison picks the same class for all."""
 
+    h_tree_path: bool = True
+    """An H-tree's delay is that of the path from root to leaf, like its energy; reference: of twice that length."""
+
+    interconnect_leakage: bool = True
+    """Repeaters of all wires of a bus or H-tree leak; reference: those of a single wire."""
+
     flash_plateau: bool = True
     """A flash ADC is slowest where the input is near a level; reference: that plateau is unreachable."""
 
@@ -75,6 +81,12 @@ class Switches:
     # Chip
     logic_clock: bool = True
     """Synchronous digital blocks run on the logic clock; reference: counted at 1 GHz, charged a sensing period each."""
+
+    common_pitch: bool = True
+    """All layers see the H-tree with the pitch of the largest tile, as it is built; reference: with that of their own."""
+
+    global_word_counts: bool = True
+    """Chip-level trees and pooling work once per output value; reference: per column (trees), per position (pooling)."""
 
     whole_bus: bool = True
     """Layer by layer, the running layer has the global buffer's whole bandwidth; reference: its tiles' share of it."""

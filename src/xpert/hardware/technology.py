@@ -36,7 +36,7 @@ _WIRE_TEMPERATURE_COEFFICIENT = 0.00451
 _FINS = {14: (37e-9, 8e-9, 48e-9), 10: (42e-9, 6e-9, 36e-9), 7: (52e-9, 6e-9, 30e-9)}
 """Node [nm] -> height, width, pitch of a fin. [m] Source: DNN+NeuroSim V1.3."""
 
-_BUILT_IN_POTENTIAL = 0.9
+BUILT_IN_POTENTIAL = 0.9
 """Built-in potential of source and drain junctions. [V]"""
 
 _JUNCTION_CAPACITANCE = 1e-3
@@ -239,7 +239,7 @@ def process(
     feature = node * 1e-9
     cell = _CELL_HEIGHT_FINFET if finfet and switches.finfet_exact_division else _CELL_HEIGHT_PLANAR
     # Junctions are reverse biased by the full supply.
-    bias = 1 + vdd / _BUILT_IN_POTENTIAL
+    bias = 1 + vdd / BUILT_IN_POTENTIAL
     return Process(
         node_nm=node,
         roadmap=technology.roadmap,

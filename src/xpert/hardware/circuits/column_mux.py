@@ -66,9 +66,7 @@ def column_mux_gates(p: Process, target_resistance: Array) -> tuple[Array, Array
     return gates.gate_capacitance(p, width_n), gates.gate_capacitance(p, width_p)
 
 
-def read_write_mux(
-    p: Process, instances: Array, *, width: Array, row_activity: Array, read_voltage: Array
-) -> Cost:
+def read_write_mux(p: Process, instances: Array, *, width: Array, row_activity: Array, read_voltage: Array) -> Cost:
     """Cost of multiplexers that separate read from write paths; one read sets them once. Not on the parallel read path.
 
     Args:
@@ -81,7 +79,7 @@ def read_write_mux(
     Source: DNN+NeuroSim V1.3: three pass gates per input.
     """
     inverter = gates.standard_inverter(p)
-    rows, gate_height = pass_gate_bank(p, instances, inverter.width_n, inverter.width_p, width, per_unit=2)
+    rows, gate_height = pass_gate_bank(p, 3 * instances, inverter.width_n, inverter.width_p, width, per_unit=2)
     height = rows * gate_height
     drain = gates.drain_capacitance(p, inverter.width_n, inverter.width_p, gate_height)
     per_input = 3 * drain * (read_voltage * read_voltage) + 2 * inverter.input_capacitance * (p.vdd * p.vdd)

@@ -192,7 +192,9 @@ def _latency(
     """
     if p.roadmap != "LSTP" or p.node_nm not in _DELAY:
         return FASTEST
-    levels, rows, r_on, r_off = (np.expand_dims(np.asarray(x, dtype=np.float64), -1) for x in (levels, rows, r_on, r_off))
+    levels, rows, r_on, r_off = (
+        np.expand_dims(np.asarray(x, dtype=np.float64), -1) for x in (levels, rows, r_on, r_off)
+    )
     flows = np.logical_and(np.logical_and(resistance > 0, np.isfinite(resistance)), np.greater(multiplicity, 0))
     resistance = np.where(flows, resistance, 1.0)
     lowest, step = r_on / rows, r_off / rows

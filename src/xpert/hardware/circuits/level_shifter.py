@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from xpert.hardware import gates
 from xpert.hardware.circuits.cost import Cost
+from xpert.hardware.circuits.placement import spread
 from xpert.hardware.gates import Array, Gate, horowitz
 from xpert.hardware.technology import CALIBRATED, Process
 
@@ -40,36 +39,27 @@ def level_shifter(
 
     Source: DNN+NeuroSim V1.3.
     """
-    calibrated = p.calibration == CALIBRATED
-    unscaled = [_stage(p, name, 0.5, None) for name in _SIZES]
-    if calibrated:
+    if p.calibration == CALIBRATED:
         unit_height = _POST_LAYOUT_HEIGHT * p.feature
         low, latch, high = (_stage(p, name, 1.0, unit_height) for name in _SIZES)
         unit_width = low.width + _POST_LAYOUT_WIDENING * (2 * latch.width + high.width)
     else:
         unit_height = p.cell_height
-        low, latch, high = unscaled
+        low, latch, high = (_stage(p, name, 0.5, unit_height) for name in _SIZES)
         unit_width = low.width + 2 * latch.width + high.width
     area = unit_height * unit_width * instances * p.calibration.wiring_area
-    if width is not None:
-        height = area / width
-    elif height is not None:
-        width = area / height
-    else:
-        width, height = unit_width * instances, unit_height
-    low, latch, high = unscaled
-    first, ramp = horowitz(
-        gates.on_resistance_p(p, latch.width_p)
-        * (low.output_capacitance + 2 * gates.gate_capacitance(p, latch.width_n))
-    )
-    second, _ = horowitz(gates.on_resistance_p(p, high.width_p) * (load + high.output_capacitance), ramp)
-    switched = low.output_capacitance + 2 * gates.gate_capacitance(p, high.width_n)
+    width, height = spread(area, unit_height, width, height)
+    # Delay and energy are those of the uncalibrated transistors, as in the reference.
+    low, latch, high = (_stage(p, name, 0.5, unit_height) for name in _SIZES)
+    lifted = low.output_capacitance + 2 * gates.gate_capacitance(p, latch.width_n)
+    first, _ = horowitz(gates.on_resistance_p(p, low.width_p) * lifted)
+    second, _ = horowitz(gates.on_resistance_p(p, high.width_p) * (load + high.output_capacitance))
     return Cost(
         area=area,
         width=width,
         height=height,
         latency=first + second,
-        energy=switched * p.vdd * p.vdd * instances * row_activity,
+        energy=lifted * p.vdd * p.vdd * instances * row_activity,
     )
 
 

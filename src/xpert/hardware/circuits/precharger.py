@@ -35,9 +35,7 @@ def precharger(p: Process, instances: Array, *, width: Array, load: Array, load_
         instances, np.maximum(equaliser.width, charger.width), _UNIT_CELLS * p.cell_height, width, None
     )
     output = equaliser.output_capacitance + charger.output_capacitance
-    latency, ramp = horowitz(
-        gates.on_resistance_p(p, charger.width_p) * (load + output) + load_resistance * load / 2
-    )
+    latency, ramp = horowitz(gates.on_resistance_p(p, charger.width_p) * (load + output) + load_resistance * load / 2)
     return Cost(
         area=area,
         width=width,
@@ -66,8 +64,7 @@ def sram_write_driver(p: Process, instances: Array, *, width: Array, load: Array
     own = inverter.output_capacitance + inverter.input_capacitance
     first, ramp = horowitz(gates.on_resistance_p(p, inverter.width_p) * own)
     second, _ = horowitz(
-        gates.on_resistance_n(p, inverter.width_n) * (load + inverter.output_capacitance)
-        + load_resistance * load / 2,
+        gates.on_resistance_n(p, inverter.width_n) * (load + inverter.output_capacitance) + load_resistance * load / 2,
         ramp,
     )
     return Cost(
