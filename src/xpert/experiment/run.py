@@ -13,6 +13,7 @@ The pipeline adds `design.json`, `weights.safetensors`, `results.json` and `repo
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -71,10 +72,16 @@ class Run:
         """
         line = {"time": datetime.now().astimezone().isoformat(timespec="milliseconds"), "stage": stage, "event": event}
         line |= jsonable(values)
+        content = json.dumps(line, allow_nan=False).encode() + b"\n"
+        handle = self._events.fileno()
+        size = os.fstat(handle).st_size
         try:
-            self._events.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-            os.fsync(self._events.fileno())
+            if self._events.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(handle)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, size)  # no torn line for others to trip over
             raise RunError(f"{self.path / EVENTS}: cannot write: {error.strerror}") from None
 
     def stage(self, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:

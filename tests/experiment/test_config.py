@@ -1,0 +1,218 @@
+"""Configs: the shipped ones are right, and wrong ones are answered with one clear line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpert.design import Design, Model, Periphery, parse_mapping
+from xpert.errors import ConfigError
+from xpert.experiment import SearchConfig, load_preset, preset_names, search_space, typical_design
+from xpert.experiment.config import is_config
+from xpert.experiment.presets import describe_preset, preset_text
+
+MINIMAL = {"name": "small", "network": {"backbone": "vgg16", "choices": [64, 128]}, "dataset": {"name": "digits"}}
+
+
+def changed(*path: Any, value: Any) -> dict[str, Any]:
+    """The minimal config with another value somewhere."""
+    data = json.loads(json.dumps(MINIMAL))
+    target = data
+    for key in path[:-1]:
+        target = target.setdefault(key, {})
+    target[path[-1]] = value
+    return data
+
+
+def test_the_shipped_configs() -> None:
+    assert preset_names() == ("cifar10-vgg16", "quickstart")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_parses_and_costs_its_backbone(name: str) -> None:
+    config = load_preset(name)
+    assert config.name == name
+    design = typical_design(config)
+    assert len(design.network.layers) == 14
+    assert design.chip == config.chip
+    assert set(design.periphery) == {Periphery(adc_type="sar", columns_per_adc=8, adc_bits=6, input_bits=8)}
+    assert design.network.channels == search_space(config).default_channels
+    assert max(design.network.channels) == max(config.network.choices)  # type: ignore[type-var]
+    assert len(describe_preset(name)) > 20
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_explains_each_part_it_sets(name: str) -> None:
+    commented = {line.split("#")[0].strip().split(":")[0] for line in preset_text(name).splitlines() if "#" in line}
+    assert {"seed", "choices", "area_budget_mm2", "strategy", "objective", "maximum_drop"} <= commented
+
+
+def test_a_config_needs_little() -> None:
+    config = SearchConfig.parse(MINIMAL)
+    assert config.chip.rows == 64
+    assert search_space(config).choices == ((64, 128),) * 13
+    assert search_space(config).input_shape == (1, 32, 32)
+
+
+def test_channel_options_per_layer() -> None:
+    lists = [[16 * (index + 1), 512] for index in range(13)]
+    config = SearchConfig.parse(changed("network", "choices", value=lists))
+    assert search_space(config).choices == tuple(map(tuple, lists))
+
+
+def test_the_image_shapes_are_those_of_the_data_sets() -> None:
+    from xpert.experiment.config import _IMAGES
+    from xpert.training import DATASETS, load_dataset
+
+    assert set(_IMAGES) == set(DATASETS)
+    digits = load_dataset("digits")
+    assert _IMAGES["digits"] == (digits.input_shape, digits.num_classes)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("colour",), 1, "colour: unknown key"),
+        (("network", "depth"), 1, "network.depth: unknown key"),
+        (("seed",), -1, "seed: Input should be greater than or equal to 0 (got -1)"),
+        (("seed",), 1 << 32, "seed: Input should be less than 4294967296 (got 4294967296)"),
+        (("seed",), True, "seed: must not be true or false"),
+        (("seed",), "one", "seed: Input should be a valid integer"),
+        (("network", "backbone"), "lenet", "network: backbone: must be one of vgg11, vgg13, vgg16, vgg19, got 'lenet'"),
+        (("network", "choices"), [], "network.choices: must be a list of channel numbers"),
+        (("network", "choices"), [0], "network.choices: must be a list of channel numbers"),
+        (("network", "choices"), [64, [128]], "network.choices: must be a list of channel numbers"),
+        (("network", "choices"), "64", "network.choices: must be a list of channel numbers"),
+        (("network", "choices"), [[64]], "network: vgg16 has 13 searched layers, got options for 1"),
+        (("network", "choices"), [128, 64], "network: channel options of layer 0 must be positive and rising"),
+        (("dataset", "name"), "imagenet", "dataset.name: Input should be 'digits' or 'cifar10' (got 'imagenet')"),
+        (("dataset", "validation"), 1, "dataset.validation: Input should be less than 1 (got 1)"),
+        (("chip", "rows"), 3, "chip.rows: Input should be greater than or equal to 8 (got 3)"),
+        (("periphery", "adc_types"), [], "periphery.adc_types: Tuple should have at least 1 item"),
+        (("periphery", "adc_types"), ["pipeline"], "periphery.adc_types.0: Input should be 'sar' or 'flash'"),
+        (("periphery", "columns_per_adc"), [8, 8], "periphery.columns_per_adc: options must differ, got [8, 8]"),
+        (("periphery", "columns_per_adc"), [128], "columns_per_adc must not exceed the crossbar's 64 columns, got 128"),
+        (("baselines", "typical"), {"columns_per_adc": 99}, "columns_per_adc must not exceed the crossbar's 64"),
+        (("architecture", "strategy"), "luck", "architecture.strategy: Input should be 'gradient', 'exact'"),
+        (("architecture", "area_budget_mm2"), 0, "architecture.area_budget_mm2: Input should be greater than 0"),
+        (("architecture", "area_budget_mm2"), float("nan"), "architecture.area_budget_mm2: Input should be a finite"),
+        (("training", "epochs"), 0, "training.epochs: Input should be greater than or equal to 1 (got 0)"),
+        (("precision", "adc_bits"), [99], "precision.adc_bits.0: Input should be less than or equal to 12 (got 99)"),
+        (("precision", "maximum_drop"), 1.5, "precision.maximum_drop: Input should be less than 1 (got 1.5)"),
+        (("evaluation", "chips"), 0, "evaluation.chips: Input should be greater than or equal to 1 (got 0)"),
+        (("schema_version",), 7, "schema_version: this XPert reads version 1, got 7"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(path: tuple[Any, ...], value: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SearchConfig.parse(changed(*path, value=value), "c.yaml")
+    assert str(caught.value).startswith(f"c.yaml: {message}")
+    assert str(caught.value).isprintable()
+
+
+def test_what_is_required() -> None:
+    for key in MINIMAL:
+        data = {other: value for other, value in MINIMAL.items() if other != key}
+        with pytest.raises(ConfigError, match=rf"^c: {key}: required, but not given$"):
+            SearchConfig.parse(data, "c")
+
+
+def models(model: type[Model]) -> Iterator[type[Model]]:
+    yield model
+    for field in model.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Model):
+            yield from models(field.annotation)
+
+
+def test_every_field_is_documented() -> None:
+    fields = {
+        f"{model.__name__}.{name}": field
+        for model in models(SearchConfig)
+        for name, field in model.model_fields.items()
+    }
+    assert len(fields) > 50
+    assert [name for name, field in fields.items() if not field.description] == []
+
+
+def test_a_design_is_not_a_config() -> None:
+    config = load_preset("quickstart")
+    assert is_config(config.model_dump())
+    assert is_config(MINIMAL)
+    design = typical_design(config).model_dump(mode="json")
+    assert not is_config(design)
+    del design["network"]
+    assert not is_config(design)
+
+
+def test_configs_are_read_without_torch() -> None:
+    code = "import sys; from xpert.experiment import load_preset, typical_design; " + (
+        "typical_design(load_preset('quickstart')); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def read(content: bytes, path: Path) -> SearchConfig | str:
+    """What reading a file gives: a config, or the line that says why not."""
+    path.write_bytes(content)
+    try:
+        return SearchConfig.read(path)
+    except ConfigError as error:
+        return str(error)
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "config.yaml"
+    found = read(content, path)
+    assert isinstance(found, str)
+    assert found.startswith(str(path))
+    assert found.isprintable()
+
+
+@given(st.data())
+def test_a_preset_with_a_part_replaced(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = tmp_path_factory.getbasetemp() / "config.yaml"
+    text = preset_text("quickstart")
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 60)))
+    found = read((text[:start] + data.draw(st.text(max_size=20)) + text[end:]).encode(errors="surrogatepass"), path)
+    if isinstance(found, str):
+        assert found.startswith(str(path))
+        assert found.isprintable()
+    else:
+        assert isinstance(typical_design(found), Design)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from([10**400, "sar"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=5,
+)
+PATHS = [
+    (part, *name)
+    for part, content in SearchConfig.parse(MINIMAL).model_dump().items()
+    for name in ([()] + [(key,) for key in content] if isinstance(content, dict) else [()])
+]
+
+
+@given(st.sampled_from(PATHS), VALUES)
+def test_one_value_replaced(path: tuple[Any, ...], value: Any) -> None:
+    try:
+        found = SearchConfig.parse(changed(*path, value=value), "c")
+    except ConfigError as error:
+        found = str(error)
+    if isinstance(found, str):
+        assert found.startswith("c: ")
+        assert found.isprintable()
+    else:
+        text = yaml.safe_dump(found.model_dump(mode="json"))
+        assert SearchConfig.parse(parse_mapping(text, "c.yaml", "config")) == found
