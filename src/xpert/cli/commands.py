@@ -1,0 +1,443 @@
+"""The commands of `xpert`. Each imports what it needs when it runs, so that help and `evaluate` start fast."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from xpert import __version__
+from xpert.cli import output
+from xpert.errors import ConfigError, DataError, XpertError
+
+if TYPE_CHECKING:
+    from xpert.design import Design
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+
+class _Interrupted(Exception):
+    """Ctrl-C in a command that can say how to go on."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; see `xpert.cli.main`."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a character shows a substitute for it.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = app(args=list(arguments) or ["--help"], prog_name="xpert", standalone_mode=False)
+    except XpertError as error:
+        output.fail(str(error))
+        return 2
+    except typer.TyperException as error:
+        output.fail(error.format_message())
+        return 2
+    except _Interrupted as interruption:
+        sys.stderr.write(f"\nxpert: interrupted; {interruption}\n")
+        return 130
+    if code == 130:  # typer's answer to Ctrl-C; no command returns it
+        raise KeyboardInterrupt
+    return code or 0
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.write(f"xpert {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def xpert(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Co-search of neural networks and the periphery of the in-memory-computing chips that run them.
+
+    Start with **xpert init**, or with **xpert search --preset quickstart --out runs/quickstart**.
+    """
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.command()
+def search(
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG.yaml", help="What to search.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; new or empty, unless with --resume.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A shipped config instead of a file; `xpert presets` lists them.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in this folder, or start it where there is none.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the config's.", min=0, max=2**32 - 1)] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, instead of the config's.")] = None,
+    stop_after: Annotated[
+        str | None,
+        typer.Option(help="Stop after this stage: architecture, training, baseline, precision or evaluation."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Search network and periphery together, train, evaluate, report: the main job.
+
+    Everything goes into the run folder. A run that was killed goes on with --resume to the same design.
+
+    Example: **xpert search --preset quickstart --out runs/quickstart**
+    """
+    from xpert.design import read_mapping
+    from xpert.experiment import SearchConfig, load_preset, read_config
+
+    if out is None:
+        raise ConfigError("--out: required: the run folder, for example --out runs/first")
+    if config is not None and preset is not None:
+        raise ConfigError(f"give a config file or --preset, not both (got {config} and --preset {preset})")
+    if config is not None:
+        chosen = SearchConfig.read(config)
+    elif preset is not None:
+        chosen = load_preset(preset)
+    elif resume:
+        chosen = read_config(out)
+    else:
+        raise ConfigError("nothing to search: give a config file, or --preset NAME (`xpert presets` lists them)")
+    changes = {"seed": seed} if seed is not None else {}
+    if data_dir is not None:
+        changes["dataset"] = chosen.dataset.model_copy(update={"data_dir": str(data_dir)})
+    chosen = chosen.model_copy(update=changes)
+
+    from xpert.experiment.pipeline import run_search
+
+    try:
+        with output.progress() as progress:
+            run_search(
+                chosen,
+                out,
+                resume=resume,
+                stop_after=stop_after,
+                command=["xpert", *sys.argv[1:]],
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        again = shlex.join(["xpert", "search", "--out", str(out), "--resume"])
+        raise _Interrupted(f"nothing is lost; go on with: {again}") from None
+    results = out / "results.json"
+    if stop_after is not None and not results.exists():
+        if as_json:
+            output.write_json({"run": str(out), "stopped_after": stop_after})
+        else:
+            output.write(f"Stopped after {stop_after}; go on with --resume.\n")
+        return 0
+    found = read_mapping(results, "results file")
+    if as_json:
+        output.write_json(found)
+    else:
+        from xpert.report import summary_table
+
+        output.show(summary_table(found))
+        output.write(f"Report: {out / 'report.html'}\n")
+    return 0
+
+
+_HEADLINE = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
+_TITLES = ("area mm²", "latency µs", "energy µJ", "EDAP", "TOPS/W", "TOPS/mm²")
+
+
+@app.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(metavar="DESIGN.json|CONFIG.yaml", help="A design, or a config.")],
+    as_json: Json = False,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a CSV: a line per layer, or per design of a sweep.")
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE,...",
+            help="Evaluate with each of these values; repeat for all combinations. Names: those of a layer's periphery "
+            "(set in all layers) and of the chip, such as rows, cell_bits or node_nm.",
+        ),
+    ] = None,
+    switches: Annotated[
+        Literal["physical", "reference"],
+        typer.Option(help="Physically right, or as DNN+NeuroSim V1.3 does, faults included."),
+    ] = "physical",
+) -> int:
+    """Area, latency, energy, EDAP, TOPS/W and TOPS/mm² of a design, by component and by layer.
+
+    Of a config, the typical homogeneous design is evaluated: the unsearched backbone on the config's chip, with the
+    periphery of `baselines.typical` in every layer.
+
+    Examples: **xpert evaluate runs/quickstart/design.json**
+
+    **xpert evaluate config.yaml --sweep adc_type=sar,flash --sweep columns_per_adc=2,4,8,16,32**
+    """
+    from xpert.cli.sweep import parse_sweeps, swept
+    from xpert.hardware import evaluate
+    from xpert.hardware.switches import PHYSICAL, REFERENCE
+
+    model = {"physical": PHYSICAL, "reference": REFERENCE}[switches]
+    design = read_design(file)
+    if not sweep:
+        figures = evaluate(design, model).to_dict()
+        if csv is not None:
+            output.write_csv(csv, [_flat(layer) for layer in figures["layers"]])
+        if as_json:
+            output.write_json(figures)
+        else:
+            _show_evaluation(figures)
+        return 0
+
+    variants = swept(design, parse_sweeps(sweep))
+    rows = []
+    with output.progress() as progress:
+        for index, (settings, variant) in enumerate(variants, start=1):
+            figures = evaluate(variant, model).to_dict()
+            rows.append(settings | {key: figures[key] for key in _HEADLINE})
+            if progress:
+                progress({"stage": "sweep", "design": index, "designs": len(variants)})
+    if csv is not None:
+        output.write_csv(csv, rows)
+    if as_json:
+        output.write_json({"name": design.name, "sweep": rows})
+    else:
+        names = list(variants[0][0])
+        cells = [[*(str(row[name]) for name in names), *(output.number(row[key]) for key in _HEADLINE)] for row in rows]
+        output.show(output.table(design.name, [*names, *_TITLES], cells, left=len(names)))
+    return 0
+
+
+def read_design(path: Path) -> Design:
+    """A design file, or the typical design of a config file.
+
+    Raises:
+        ConfigError: If it is neither, or breaks a rule.
+    """
+    from xpert.design import Design, read_mapping
+
+    data = read_mapping(path, "design or config file")
+    from xpert.experiment.config import SearchConfig, is_config, typical_design
+
+    if is_config(data):
+        return typical_design(SearchConfig.parse(data, str(path)))
+    return Design.parse(data, str(path))
+
+
+def _flat(layer: dict[str, Any]) -> dict[str, Any]:
+    """A layer's figures as one line: parts of its breakdown become `quantity.component`."""
+    line = {key: value for key, value in layer.items() if key != "breakdown"}
+    for quantity, parts in layer.get("breakdown", {}).items():
+        line |= {f"{quantity}.{component}": value for component, value in parts.items()}
+    return line
+
+
+def _show_evaluation(figures: dict[str, Any]) -> None:
+    headline = [output.number(figures[key]) for key in _HEADLINE]
+    output.show(output.table(figures["name"], _TITLES, [headline], left=0))
+    breakdown = figures["breakdown"]
+    components = list(dict.fromkeys(name for parts in breakdown.values() for name in parts))
+    quantities = ("area_mm2", "latency_us", "energy_uj")
+    rows = []
+    for component in components:
+        row = [component]
+        for quantity in quantities:
+            value = breakdown[quantity].get(component)
+            share = None if value is None else value / (sum(breakdown[quantity].values()) or 1)
+            row += [output.number(value), output.percent(share)]
+        rows.append(row)
+    header = ["component", "area mm²", "", "latency µs", "", "energy µJ", ""]
+    output.show(output.table("By component", header, rows))
+
+    rows = [
+        [
+            layer["name"],
+            f"{layer['in_channels']} → {layer['out_channels']}",
+            layer["adc_type"],
+            *(str(layer[key]) for key in ("columns_per_adc", "adc_bits", "input_bits", "tiles")),
+            output.percent(layer["utilization"]),
+            *(output.number(layer[key]) for key in ("area_mm2", "latency_us", "energy_uj", "leakage_energy_uj")),
+        ]
+        for layer in figures["layers"]
+    ]
+    header = ["layer", "channels", "ADC", "columns/ADC", "ADC bits", "input bits", "tiles", "used"]
+    output.show(output.table("By layer", [*header, *_TITLES[:3], "leakage µJ"], rows, left=3))
+
+
+@app.command()
+def accuracy(
+    design: Annotated[Path, typer.Argument(metavar="DESIGN.json", help="The design.")],
+    weights: Annotated[Path, typer.Option(metavar="W.safetensors", help="The trained weights.")],
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="digits or cifar10.")],
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
+    chips: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the cells' variation to average over.")] = 5,
+    calibration_images: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Training images on which ADC ranges are set.")
+    ] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images per batch.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the cells' variation.")] = 0,
+    as_json: Json = False,
+) -> int:
+    """Accuracy of a trained network: ideal, quantised, and on the non-ideal crossbars of a design.
+
+    Example: **xpert accuracy runs/quickstart/design.json --weights runs/quickstart/weights.safetensors
+    --dataset digits**
+    """
+    from xpert.design import Design
+
+    loaded = Design.read(design)
+    _require_file(weights, "weight file")
+
+    from xpert.experiment.accuracy import accuracy_of_design
+
+    with output.progress() as progress:
+        found = accuracy_of_design(
+            loaded,
+            weights,
+            dataset,
+            data_dir,
+            seed=seed,
+            chips=chips,
+            calibration_images=calibration_images,
+            batch_size=batch_size,
+            progress=progress,
+        )
+    if as_json:
+        output.write_json(found)
+    else:
+        rows = [[name, output.percent(found[key])] for name, key in (("ideal", "ideal"), ("quantised", "quantised"))]
+        rows.append([f"NI, mean of {chips} chips", output.percent(found["ni_mean"])])
+        rows.append(["NI, standard deviation", output.percent(found["ni_std"])])
+        output.show(output.table(f"{loaded.name}: accuracy on {dataset}", ["", "accuracy"], rows))
+    return 0
+
+
+def _require_file(path: Path, what: str) -> None:
+    """Complain about a missing file before the slow imports."""
+    if not path.is_file():
+        raise DataError(f"{path}: is a folder, not a {what}" if path.is_dir() else f"{path}: no such {what}")
+
+
+@app.command()
+def compare(
+    files: Annotated[list[Path], typer.Argument(metavar="A.json B.json ...", help="Designs or configs.")],
+    as_json: Json = False,
+) -> int:
+    """Designs side by side, with ratios to the first: an energy ratio of 0.5 is half the first design's energy.
+
+    Example: **xpert compare runs/a/design.json runs/b/design.json**
+    """
+    if len(files) < 2:
+        raise ConfigError(f"compare: needs at least two designs, got {len(files)}")
+    designs = [read_design(file) for file in files]
+
+    from xpert.hardware import evaluate
+
+    figures = [evaluate(design).to_dict() for design in designs]
+    if as_json:
+        headlines = [{key: entry[key] for key in _HEADLINE} for entry in figures]
+        output.write_json(
+            {
+                "designs": [
+                    {"file": str(file), "name": entry["name"]} | headline
+                    for file, entry, headline in zip(files, figures, headlines, strict=True)
+                ],
+                "ratios": [{key: entry[key] / headlines[0][key] for key in _HEADLINE} for entry in headlines],
+            }
+        )
+    else:
+        from xpert.report import comparison_table
+
+        output.show(comparison_table(figures, [entry["name"] for entry in figures]))
+    return 0
+
+
+@app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(metavar="REFERENCE.jsonl.gz", help="Reference rows, gzipped JSON lines.")],
+    tolerance: Annotated[float, typer.Option(min=0, help="Largest relative error that passes.")] = 1e-6,
+    as_json: Json = False,
+) -> int:
+    """Run the hardware model on reference rows and compare every output that it computes.
+
+    Exit code 1 if an error is beyond the tolerance.
+
+    Example: **xpert validate chip.jsonl.gz --tolerance 1e-6**
+    """
+
+
+@app.command()
+def solve(
+    problem: Annotated[Path, typer.Argument(metavar="PROBLEM.json", help="Tabulated costs, objective and budgets.")],
+    strategy: Annotated[
+        Literal["exact", "gradient", "evolution", "random"], typer.Option(help="How to search.")
+    ] = "exact",
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")] = 0,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Time limit.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Solve a tabulated search problem.
+
+    Example: **xpert solve problem.json --strategy exact --json**
+    """
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or not.")],
+) -> int:
+    """Write the report of a run: RUN/report.html, one file that needs no network.
+
+    Example: **xpert report runs/quickstart**
+    """
+    from xpert.report import write_report
+
+    output.write(f"{write_report(run)}\n")
+    return 0
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Where to write it.")] = Path("xpert.yaml"),
+    preset: Annotated[str, typer.Option(help="Which shipped config to start from.")] = "quickstart",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> int:
+    """Write a commented config to start from.
+
+    Example: **xpert init my-search.yaml --preset cifar10-vgg16**
+    """
+    from xpert.experiment.presets import preset_text
+    from xpert.files import write_atomically
+
+    text = preset_text(preset)
+    if file.exists() and not force:
+        raise ConfigError(f"{file}: exists already; add --force to overwrite it, or give another name")
+    write_atomically(file, text)
+    output.write(f"Wrote {file}. Next: xpert search {shlex.quote(str(file))} --out runs/first\n")
+    return 0
+
+
+@app.command()
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Print this one instead of the list.")] = None,
+) -> int:
+    """List the shipped configs, or print one.
+
+    Example: **xpert presets quickstart**
+    """
+    from xpert.experiment.presets import describe_preset, preset_names, preset_text
+
+    if name is None:
+        output.write("".join(f"{each:16} {describe_preset(each)}\n" for each in preset_names()))
+    else:
+        output.write(preset_text(name))
+    return 0

@@ -1,0 +1,87 @@
+"""Sweeps: the same design with other values in some fields, all combinations."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from xpert.design import Chip, Design, Periphery, shown
+from xpert.errors import ConfigError
+
+MAX_DESIGNS = 100_000
+"""Most combinations that one sweep evaluates."""
+
+
+def _chip_fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _chip_fields(field.annotation, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def sweep_fields() -> dict[str, tuple[str, ...]]:
+    """What can be swept: the name on the command line, and the field's path in a design file.
+
+    Periphery fields are set in every layer. Fields of the chip's parts go by their own name or with the part's:
+    `cell_bits` or `device.cell_bits`.
+    """
+    fields: dict[str, tuple[str, ...]] = {name: ("periphery", name) for name in Periphery.model_fields}
+    for path in _chip_fields(Chip):
+        fields[".".join(path)] = fields[path[-1]] = ("chip", *path)
+    return fields
+
+
+def parse_sweeps(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """The values of each swept field, from `name=value,value,...`.
+
+    Raises:
+        ConfigError: If a name is unknown or stands twice, or there are no values.
+    """
+    fields = sweep_fields()
+    sweeps: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        entries = [entry.strip() for entry in values.split(",")]
+        if not equals or not all(entries):
+            raise ConfigError(f"--sweep: expected NAME=VALUE,VALUE,..., got {shown(text)}")
+        if name not in fields:
+            raise ConfigError(f"--sweep: unknown field {shown(name)}; known are {', '.join(fields)}")
+        if any(fields[name] == fields[other] for other in sweeps):
+            raise ConfigError(f"--sweep: {name} stands twice; list all its values once")
+        try:
+            sweeps[name] = [yaml.safe_load(entry) for entry in entries]
+        except (yaml.YAMLError, ValueError):
+            raise ConfigError(f"--sweep: {name}: values must be numbers or words, got {shown(values)}") from None
+    return sweeps
+
+
+def swept(design: Design, sweeps: dict[str, list[Any]]) -> list[tuple[dict[str, Any], Design]]:
+    """Every combination of the swept values: the settings, and the design with them.
+
+    Raises:
+        ConfigError: If a combination breaks a rule of the design, or there are more than `MAX_DESIGNS`.
+    """
+    count = 1
+    for values in sweeps.values():
+        count *= len(values)
+    if count > MAX_DESIGNS:
+        raise ConfigError(f"--sweep: {count} combinations; at most {MAX_DESIGNS} are evaluated in one sweep")
+    fields = sweep_fields()
+    found = []
+    for values in itertools.product(*sweeps.values()):
+        settings = dict(zip(sweeps, values, strict=True))
+        data = design.model_dump()
+        for name, value in settings.items():
+            part, *path = fields[name]
+            for target in data["periphery"] if part == "periphery" else (data["chip"],):
+                for key in path[:-1]:
+                    target = target[key]
+                target[path[-1]] = value
+        where = "--sweep " + " ".join(f"{name}={value}" for name, value in settings.items())
+        found.append((settings, Design.parse(data, where)))
+    return found
