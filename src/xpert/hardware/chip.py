@@ -1,0 +1,431 @@
+"""The chip: tiles on an H-tree, with a global buffer and the blocks that layers share.
+
+A layer's cost is a function of the layer, its periphery and a `Context`: the few quantities of the whole chip that reach
+into a layer (clock, H-tree, bus, shared blocks, leakage). `context_of` derives it from a design; a chip is the sum of its
+layers and of the shared blocks. A search may hold a context fixed and tabulate layers.
+
+Source: DNN+NeuroSim V1.3, parallel read-out; chips whose layers differ in their periphery are ours: every layer has
+tiles of its own, shared blocks are as large as their most demanding layer needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xpert.design import Chip
+from xpert.hardware import circuits
+from xpert.hardware.circuits import Cost
+from xpert.hardware.crossbar import Crossbar, active_conductance
+from xpert.hardware.gates import Array, ceil_log2, log2
+from xpert.hardware.mapping import Mapping, ceil_div
+from xpert.hardware.parts import Parts, distinct, map_arrays
+from xpert.hardware.pe import Timing, build_pe
+from xpert.hardware.subarray import PeripheryArrays, subarray
+from xpert.hardware.technology import Process
+from xpert.hardware.tile import Tile, build_tile, run_layer, tile_tree_bits
+from xpert.workload.layers import Workload
+
+_TREE_TOLERANCE = 0.1
+"""Delay that the H-tree's repeaters may lose to save energy, relative to the fastest. Source: DNN+NeuroSim V1.3."""
+
+_TREE_FOLDING = 4.0
+"""Wires of the chip's H-tree that share a track's area. Source: DNN+NeuroSim V1.3."""
+
+_POOL_WINDOW = 4
+"""Pixels of the smallest pooling unit, 2x2; every chip has one. Source: DNN+NeuroSim V1.3."""
+
+_SRAM_CELLS = {14: (10.0, 30.0), 10: (10.0, 40.0), 7: (10.0, 60.0)}
+"""Height and width of a buffer's SRAM cell in feature sizes, by node; 10 x 28 elsewhere. Source: DNN+NeuroSim V1.3."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What of the whole chip reaches into a layer; arrays [*batch, 1]."""
+
+    tiles: np.ndarray
+    """Tiles of the chip."""
+    pitch: np.ndarray
+    """Side of the largest tile. [m]"""
+    bus_bits: np.ndarray
+    """Width of the global bus. [bit]"""
+    buffer_cores: np.ndarray
+    """Cores of the global buffer."""
+    sensing_period: np.ndarray
+    """The slowest layer's sensing cycle. [s]"""
+    tree_inputs: np.ndarray
+    """Tiles that hold different rows of one layer, at most."""
+    tree_bits: np.ndarray
+    """Word length at the leaves of the global adder trees. [bit]"""
+    trees: np.ndarray
+    """Global adder trees; also ReLU units and residual adders."""
+    word_bits: np.ndarray
+    """Largest input precision: word length of ReLU, pooling and residual adders. [bit]"""
+    pool_units: np.ndarray
+    """Pooling units."""
+    pool_window: np.ndarray
+    """Pixels that a pooling unit takes at once."""
+    residual: np.ndarray
+    """1 where some layer has a skip connection, which needs adders."""
+    tile_leakage: np.ndarray
+    """Leakage power of all tiles. [W]"""
+
+    @property
+    def grid_rows(self) -> np.ndarray:
+        """Rows of the grid of tiles."""
+        return np.ceil(np.sqrt(self.tiles))
+
+    @property
+    def grid_columns(self) -> np.ndarray:
+        """Columns of the grid of tiles."""
+        return np.ceil(self.tiles / self.grid_rows)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The blocks that all layers share; arrays [*batch, 1]."""
+
+    buffer: Cost
+    """A core of the global buffer; a use moves a line."""
+    tree: Cost
+    """Global adder trees with all inputs."""
+    pool: Cost
+    """Pooling units."""
+    relu: Cost
+    """ReLU units."""
+    adders: Cost
+    """Residual adders; no area where there are none."""
+    h_tree: Cost
+    """H-tree."""
+    area: Parts
+    """Area of all of them. [m2]"""
+    leakage: Array
+    """Leakage power of all of them. [W]"""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Layers on a chip, for one image; arrays [*batch, layers]."""
+
+    area: Parts
+    """Area of a layer's tiles. [m2]"""
+    latency: Parts
+    """Latency. [s]"""
+    energy: Parts
+    """Energy, leakage included. [J]"""
+    leakage: Array
+    """Leakage power of a layer's tiles. [W]"""
+
+
+def build_tiles(
+    p: Process,
+    chip: Chip,
+    crossbar: Crossbar,
+    periphery: PeripheryArrays,
+    mapping: Mapping,
+    density: Array,
+    conductance: Array | None,
+) -> tuple[Tile, np.ndarray]:
+    """The tiles of every layer and their sensing cycle.
+
+    Args:
+        p: Process.
+        chip: Buffers.
+        crossbar: Cells and wires.
+        periphery: Of every layer, [*batch, layers].
+        mapping: Of every layer.
+        density: Share of ones among the input bits, [*batch, layers].
+        conductance: Mean conductance of an active cell with its access transistor, [*batch, layers]; None for the
+            device's own mean. [S]
+
+    Returns:
+        The tiles, and the sensing cycle of the slowest subarray, [*batch, layers]. [s]
+    """
+    if conductance is None:
+        conductance = active_conductance(p, crossbar, None)
+    organisation = mapping.organisation
+    keys, index = distinct(
+        periphery.flash,
+        periphery.columns_per_adc,
+        periphery.adc_bits,
+        periphery.input_bits,
+        mapping.rows % crossbar.rows,
+        mapping.rows >= crossbar.rows,
+        density,
+        conductance,
+        mapping.pe_side,
+        mapping.tile_side,
+        mapping.novel,
+        organisation.novel_pes,
+    )
+    flash, sharing, adc_bits, input_bits, rest, has_full, density, conductance, *sizes = keys
+    pe_side, tile_side, novel, novel_pes = sizes
+    kind = PeripheryArrays(flash.astype(bool), sharing, adc_bits, input_bits)
+
+    def read(rows):
+        active = np.floor(rows * density + 0.5)
+        with np.errstate(divide="ignore"):
+            resistance = 1 / (active * conductance)
+        return subarray(p, crossbar, kind, row_activity=active / crossbar.rows, column_resistance=resistance[..., None])
+
+    full, partial = read(float(crossbar.rows)), read(rest)
+    period = np.maximum(np.where(has_full, full.sensing_period, 0), np.where(rest > 0, partial.sensing_period, 0))
+    pe = build_pe(p, crossbar, kind, pe_side, full, partial)
+    per_side = np.where(novel, novel_pes, tile_side // pe_side)
+    tile = build_tile(p, crossbar, chip.buffers, pe, sharing, per_side, np.where(novel, novel_pes, per_side**2))
+    n = len(flash)
+    gathered = map_arrays(lambda array: np.broadcast_to(array, (n,))[index], tile)
+    return gathered, np.broadcast_to(period, (n,))[index]
+
+
+def context_of(
+    p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, period: np.ndarray, mapping: Mapping, workload: Workload
+) -> Context:
+    """What of a whole design reaches into its layers.
+
+    Args:
+        p: Process.
+        chip: Buffers and execution.
+        crossbar: Cells and wires.
+        tile: Tiles of every layer.
+        period: Sensing cycle of every layer. [s]
+        mapping: What every layer occupies.
+        workload: Shapes of every layer.
+    """
+    pe, organisation = tile.pe, mapping.organisation
+    pipelined = chip.execution == "pipelined"
+    sharing = np.minimum(tile.columns_per_adc, crossbar.columns)
+    span = np.where(mapping.novel, np.ceil(np.sqrt(organisation.novel_pes)), 1) * mapping.tile_side
+    lanes = span * crossbar.rows + span * crossbar.columns / sharing
+    bus = _sum(lanes * np.where(pipelined, mapping.tiles, 1))
+    while np.any(bus > chip.buffers.max_bus_bits):
+        bus = np.where(bus > chip.buffers.max_bus_bits, bus / 2, bus)
+    maps = workload.in_height * workload.in_width * workload.in_channels
+    held = maps + workload.residual * mapping.vectors * workload.out_channels
+    need = pe.input_bits * held
+    bits = _sum(need) / 2 if pipelined else _largest(need)
+    cores = np.ceil(np.floor(bits) / chip.buffers.global_core_bits**2)
+    # Subarrays whose sums meet in the chip's trees, over all layers.
+    novel_span = np.ceil(np.sqrt(organisation.novel_pes))
+    pes = np.maximum(organisation.pe_side, organisation.novel_side) * np.maximum(
+        organisation.tile_side // organisation.pe_side, novel_span
+    )
+    widest = np.maximum(organisation.tile_side, novel_span * organisation.novel_side)
+    if pipelined:
+        pes = pes * (workload.depth + 1)
+        widest = np.where(organisation.novel_pes > 0, widest * (workload.depth + 1), widest)
+    return Context(
+        tiles=_sum(mapping.tiles),
+        pitch=_largest(np.sqrt(tile.area.total)),
+        bus_bits=bus,
+        buffer_cores=cores,
+        sensing_period=_largest(period),
+        tree_inputs=_largest(mapping.tiles_down),
+        tree_bits=_largest(tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pes)),
+        trees=np.ceil(widest * crossbar.columns / _smallest(sharing)),
+        word_bits=_largest(pe.input_bits),
+        pool_units=organisation.tile_side * crossbar.columns,
+        pool_window=np.maximum(_POOL_WINDOW, _largest(workload.pool) ** 2),
+        residual=_largest(workload.residual),
+        tile_leakage=_sum(mapping.tiles * tile_leakage(p, tile, mapping)),
+    )
+
+
+def tile_leakage(p: Process, tile: Tile, mapping: Mapping) -> Array:
+    """Leakage power of one tile of each layer. [W]"""
+    switches = p.switches
+    if switches.fresh_tree_leakage:
+        pe_tree, own_tree = tile.pe_tree_leakage, tile.tree_leakage
+    else:
+        pe_tree, own_tree = _stale_tree_leakage(p, tile, mapping)
+    input_cores = tile.input_buffer.cores if switches.all_buffer_cores_leak else 1
+    output_cores = tile.output_buffer.cores if switches.all_buffer_cores_leak else 1
+    buffers = tile.input_buffer.core.leakage * input_cores + tile.output_buffer.core.leakage * output_cores
+    return (tile.pe.leakage + pe_tree) * tile.pes + own_tree + buffers
+
+
+def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
+    """The blocks that all layers share."""
+    core = chip.buffers.global_core_bits
+    if chip.buffers.global_kind == "sram":
+        device = chip.device
+        cell = (
+            (device.cell_height_f, device.cell_width_f)
+            if device.cell == "sram"
+            else _SRAM_CELLS.get(chip.technology.node_nm, (10.0, 28.0))
+        )
+        buffer = circuits.sram_buffer(
+            p, core**2, core, cell_height_f=cell[0], cell_width_f=cell[1], synchronous=chip.synchronous
+        )
+    else:
+        buffer = circuits.register_file(p, core**2, core)
+    tree = circuits.adder_tree(p, context.tree_inputs, context.tree_bits, context.trees)
+    pool = circuits.max_pooling(p, context.word_bits, context.pool_window, context.pool_units)
+    relu = circuits.relu(p, context.trees, context.word_bits)
+    adders = circuits.adder(p, context.word_bits, context.trees * context.residual)
+    h_tree = _h_tree(p, context, context.pitch)
+    buffer_leakage = buffer.leakage * context.buffer_cores
+    leakage = buffer_leakage + tree.leakage + relu.leakage + adders.leakage
+    return Shared(
+        buffer=buffer,
+        tree=tree,
+        pool=pool,
+        relu=relu,
+        adders=adders,
+        h_tree=h_tree,
+        area=Parts(
+            accumulation=tree.area,
+            buffers=buffer.area * context.buffer_cores,
+            interconnect=h_tree.area,
+            digital=pool.area + relu.area + adders.area,
+        ),
+        leakage=leakage if p.switches.global_blocks_leak else 0.0 * leakage,
+    )
+
+
+def run_layers(
+    p: Process,
+    chip: Chip,
+    crossbar: Crossbar,
+    tile: Tile,
+    period: np.ndarray,
+    mapping: Mapping,
+    workload: Workload,
+    context: Context,
+    shared: Shared,
+) -> Layers:
+    """Every layer's cost, given what of the chip reaches into it.
+
+    Args:
+        p: Process.
+        chip: Clocking and execution.
+        crossbar: Cells and wires.
+        tile: Tiles of every layer.
+        period: Sensing cycle of every layer. [s]
+        mapping: What every layer occupies.
+        workload: Shapes of every layer.
+        context: Quantities of the whole chip.
+        shared: Its shared blocks.
+    """
+    switches = p.switches
+    sensing = np.broadcast_to(context.sensing_period, period.shape) if chip.clock == "chip" else period
+    logic = 1 / p.logic_clock if switches.logic_clock else sensing
+    timing = Timing(chip.synchronous, sensing, logic)
+    latency, energy = run_layer(p, crossbar, timing, tile, mapping)
+    on_chip = _run_shared(p, chip, crossbar, timing, tile, mapping, workload, context, shared)
+    latency, energy = latency + on_chip[0], energy + on_chip[1]
+    if switches.post_layout_energy:
+        energy = energy * p.calibration.post_layout_energy
+    each = tile_leakage(p, tile, mapping)
+    power = mapping.tiles * each
+    if chip.execution == "pipelined":
+        slowest = _largest(latency.total)
+        idle = slowest if switches.own_tiles_leak else slowest - latency.total
+        leaked = power * idle
+    elif switches.own_tiles_leak:
+        leaked = (context.tile_leakage + shared.leakage) * latency.total
+    else:
+        leaked = (context.tiles - mapping.tiles) * each * latency.total
+    return Layers(
+        area=tile.area * mapping.tiles,
+        latency=latency,
+        energy=energy + Parts(leakage=leaked),
+        leakage=power,
+    )
+
+
+def _h_tree(p: Process, context: Context, pitch: Array) -> Cost:
+    return circuits.h_tree(
+        p,
+        context.grid_rows,
+        context.grid_columns,
+        unit_height=pitch,
+        unit_width=pitch,
+        bus_bits=context.bus_bits,
+        tolerance=_TREE_TOLERANCE,
+        folding=_TREE_FOLDING,
+        bits=context.bus_bits,
+    )
+
+
+def _run_shared(
+    p: Process,
+    chip: Chip,
+    crossbar: Crossbar,
+    timing: Timing,
+    tile: Tile,
+    mapping: Mapping,
+    workload: Workload,
+    context: Context,
+    shared: Shared,
+) -> tuple[Parts, Parts]:
+    """Latency [s] and dynamic energy [J] of a layer's work outside its tiles."""
+    switches, pe = p.switches, tile.pe
+    vectors, pixels = mapping.vectors, workload.pool**2
+    outputs = vectors * workload.out_channels
+    words = mapping.used_columns / crossbar.slices
+    words = words if switches.exact_access_counts else np.floor(words)
+
+    relu_uses = np.ceil(outputs / context.trees) * workload.relu
+    residual_uses = np.ceil(outputs / context.trees) * workload.residual
+    tree = circuits.adder_tree(p, context.tree_inputs, context.tree_bits, context.trees, used=mapping.tiles_down)
+    per_vector = workload.out_channels if switches.global_word_counts else mapping.used_columns
+    tree_uses = np.where(mapping.tiles_down > 1, np.ceil(per_vector * vectors / context.trees), 0)
+    pooled = workload.pool > 1
+    if switches.global_word_counts:
+        pool_uses = pool_turns = np.where(pooled, np.ceil(outputs / pixels / context.pool_units), 0)
+    else:
+        units = np.where(
+            mapping.novel,
+            mapping.pe_side * crossbar.columns * np.sqrt(np.maximum(mapping.organisation.novel_pes, 1)),
+            context.pool_units,
+        )
+        pool_turns = np.where(pooled, np.ceil(vectors / pixels / units), 0)
+        pool_uses = np.where(pooled, np.ceil(vectors // pixels / units), 0)
+
+    rows = mapping.rows * np.where(mapping.novel, workload.kernel_area, 1) * workload.groups
+    reads = vectors * pe.input_bits
+    incoming = rows * reads / np.where(mapping.novel, workload.kernel_height, 1)
+    outgoing = words * reads / np.where(pooled, pixels, 1)
+    # A skip connection is read back from the global buffer.
+    skip = words * reads * workload.residual
+    bus = np.ceil((incoming + outgoing + skip) / context.bus_bits)
+    h_tree = shared.h_tree
+    if not switches.common_pitch:
+        h_tree = _h_tree(p, context, np.sqrt(tile.area.total))
+    core_bits = chip.buffers.global_core_bits
+    read_lines, write_lines = (incoming + skip) / core_bits, outgoing / core_bits
+    parallel = np.minimum(context.buffer_cores, np.ceil(context.bus_bits / core_bits))
+    crowd = np.ceil(context.tiles / mapping.tiles)
+    if switches.whole_bus and chip.execution == "layer_by_layer":
+        crowd = 1
+    buffer_time = timing.digital(shared.buffer, read_lines) + timing.write(shared.buffer, write_lines)
+    latency = Parts(
+        accumulation=timing.digital(tree, tree_uses),
+        buffers=buffer_time / parallel * crowd,
+        interconnect=timing.digital(h_tree, bus),
+        digital=timing.digital(shared.relu, relu_uses)
+        + timing.digital(shared.pool, pool_turns)
+        + timing.digital(shared.adders, residual_uses),
+    )
+    energy = Parts(
+        accumulation=tree.energy * tree_uses,
+        buffers=shared.buffer.energy * read_lines + shared.buffer.write_energy * write_lines,
+        interconnect=h_tree.energy * bus,
+        digital=shared.relu.energy * relu_uses + shared.pool.energy * pool_uses + shared.adders.energy * residual_uses,
+    )
+    return latency, energy
+
+
+def _sum(values: np.ndarray) -> np.ndarray:
+    """Sum over layers, one after the other so that a batch adds up like a single design. [*batch, 1]"""
+    return np.add.accumulate(values, axis=-1)[..., -1:]
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    return np.max(values, axis=-1, keepdims=True)
+
+
+def _smallest(values: np.ndarray) -> np.ndarray:
+    return np.min(values, axis=-1, keepdims=True)

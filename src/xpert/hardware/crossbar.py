@@ -1,0 +1,268 @@
+"""The crossbar: cells, access transistors and wires, without any periphery.
+
+Source of the formulas: DNN+NeuroSim V1.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from xpert.design import Chip
+from xpert.errors import ConfigError
+from xpert.hardware.gates import LINEAR_REGION, drain_capacitance, gate, gate_capacitance, on_resistance_n
+from xpert.hardware.technology import WIRE_CAPACITANCE, Process
+
+IR_DROP_TOLERANCE = 0.25
+"""Largest share of a cell's on-resistance that its access transistor may have. Source: DNN+NeuroSim V1.3."""
+
+_RELAXED_HEIGHT = 28.0
+"""Cell height that matches a standard cell, in feature sizes."""
+
+_RELAXED_WIDTH = {"sram": 7.6, "resistive": 15.2}
+"""Cell width that matches the column periphery, in feature sizes."""
+
+
+@dataclass(frozen=True)
+class Crossbar:
+    """What is given of a crossbar and its cells."""
+
+    kind: Literal["1t1r", "crosspoint", "fefet", "sram"]
+    """Kind of cell; phase-change and resistive memory are alike here."""
+
+    rows: int
+    """Rows, all read at once."""
+
+    columns: int
+    """Columns."""
+
+    slices: int
+    """Columns that hold one weight."""
+
+    r_on: float
+    """Resistance of the most conductive state. [ohm]"""
+
+    r_off: float
+    """Resistance of the least conductive state. [ohm]"""
+
+    read_voltage: float
+    """Voltage across a cell while it is read. [V]"""
+
+    write_voltage: float
+    """Programming voltage. [V]"""
+
+    access_gate_voltage: float
+    """Gate voltage of an access transistor during a read. [V]"""
+
+    cell_height_f: float
+    """Cell height; in feature sizes, crosspoint: in wire widths."""
+
+    cell_width_f: float
+    """Cell width; in feature sizes, crosspoint: in wire widths."""
+
+    relaxed_pitch: bool = False
+    """Whether cells are spread out to the pitch of the periphery."""
+
+    flash_sensing: Literal["current", "voltage"] = "current"
+    """What a flash ADC's comparators sense."""
+
+    @property
+    def sram(self) -> bool:
+        """Whether cells are SRAM."""
+        return self.kind == "sram"
+
+
+def crossbar_of(chip: Chip) -> Crossbar:
+    """The crossbar of a chip."""
+    device = chip.device
+    kind = device.cell if device.cell in {"sram", "fefet"} else device.access
+    return Crossbar(
+        kind=kind,
+        rows=chip.rows,
+        columns=chip.columns,
+        slices=chip.weight_slices,
+        r_on=device.r_on_ohm,
+        r_off=device.r_off_ohm,
+        read_voltage=device.read_voltage_v,
+        write_voltage=device.write_voltage_v,
+        access_gate_voltage=device.access_gate_voltage_v,
+        cell_height_f=device.cell_height_f,
+        cell_width_f=device.cell_width_f,
+    )
+
+
+@dataclass(frozen=True)
+class Parasitics:
+    """Lengths, resistances and capacitances of a crossbar."""
+
+    row_length: float
+    """Length of a row. [m]"""
+
+    column_length: float
+    """Length of a column. [m]"""
+
+    row_wire_capacitance: float
+    """Capacitance of a row's wire. [F]"""
+
+    wordline_capacitance: float
+    """Capacitance of a word line with the gates on it. [F]"""
+
+    column_wire_capacitance: float
+    """Capacitance of a column's wire. [F]"""
+
+    column_capacitance: float
+    """Capacitance of a column with the drains on it. [F]"""
+
+    row_resistance: float
+    """Resistance of a row's wire. [ohm]"""
+
+    column_wire_resistance: float
+    """Resistance of a column's wire. [ohm]"""
+
+    access_resistance: float
+    """Resistance of an access transistor; 0 for crosspoint cells. [ohm]"""
+
+    access_width_f: float
+    """Width of an access transistor in feature sizes; 0 where it is not sized for the cell."""
+
+    access_capacitance: float
+    """Drain capacitance of an SRAM access transistor; else 0. [F]"""
+
+    pull_down_resistance: float
+    """Resistance of an SRAM cell's NMOS; else 0. [ohm]"""
+
+    cell_leakage: float
+    """Leakage power of all cells; 0 but for SRAM. [W]"""
+
+    mean_resistance: float
+    """Mean of on and off resistance, access transistor included; 0 for SRAM. [ohm]"""
+
+    @property
+    def area(self) -> float:
+        """Area of the array. [m2]"""
+        return self.row_length * self.column_length
+
+
+@lru_cache(maxsize=256)
+def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
+    """Lengths, resistances and capacitances of a crossbar.
+
+    Raises:
+        ConfigError: If the access transistor does not fit the cell.
+    """
+    f = p.feature
+    # Crosspoint cells are as dense as wires, unless they are spread out to the periphery, which is drawn in F.
+    unit = p.wire_width if crossbar.kind == "crosspoint" and not crossbar.relaxed_pitch else f
+    cell_height, cell_width = crossbar.cell_height_f, crossbar.cell_width_f
+    if crossbar.relaxed_pitch:
+        cell_height = max(cell_height, _RELAXED_HEIGHT)
+        cell_width = max(cell_width, _RELAXED_WIDTH["sram" if crossbar.sram else "resistive"])
+    row_length = crossbar.columns * cell_width * unit
+    column_length = crossbar.rows * cell_height * unit
+    row_wire, column_wire = row_length * WIRE_CAPACITANCE, column_length * WIRE_CAPACITANCE
+    # A FinFET of minimum width has one fin; twice the feature size is one fin in `effective_width`.
+    fin = 2.0 if p.finfet else 1.0
+    wordline, column, access, width, access_capacitance, mean = row_wire, column_wire, 0.0, 0.0, 0.0, 0.0
+    pull_down, leakage = 0.0, 0.0
+    if crossbar.kind == "crosspoint":
+        mean = (crossbar.r_on + crossbar.r_off) / 2
+    elif crossbar.sram:
+        access = float(on_resistance_n(p, f * fin))
+        access_capacitance = float(drain_capacitance(p, f * fin, 0.0, cell_width * f))
+        pull_down = float(on_resistance_n(p, 2 * f * fin))
+        inverter = gate(p, "inv", 1.0, 2 * f * fin, f * fin)
+        leakage = 2 * crossbar.rows * crossbar.columns * float(inverter.leakage_current) * p.vdd
+    else:
+        access = crossbar.r_on * IR_DROP_TOLERANCE
+        width = float(on_resistance_n(p, f * fin) * LINEAR_REGION / access)
+        drawn = ((width - 1) * p.fin_pitch + p.fin_width) / f if p.finfet else width
+        if drawn > cell_width:
+            raise ConfigError(
+                f"chip.device.cell_width_f: a cell of {cell_width:g} F cannot hold the access transistor of {drawn:.3g} F "
+                f"that r_on_ohm = {crossbar.r_on:g} needs at {p.node_nm} nm; allowed is that width or more"
+            )
+        mean = access + (crossbar.r_on + crossbar.r_off) / 2
+        wordline = row_wire + crossbar.columns * float(gate_capacitance(p, width * fin * f))
+        column = column_wire + crossbar.rows * float(
+            drain_capacitance(p, width * fin * f, 0.0, crossbar.cell_width_f * f)
+        )
+    return Parasitics(
+        row_length=row_length,
+        column_length=column_length,
+        row_wire_capacitance=row_wire,
+        wordline_capacitance=wordline,
+        column_wire_capacitance=column_wire,
+        column_capacitance=column,
+        row_resistance=row_length * p.wire_resistance,
+        column_wire_resistance=column_length * p.wire_resistance,
+        access_resistance=access,
+        access_width_f=width,
+        access_capacitance=access_capacitance,
+        pull_down_resistance=pull_down,
+        cell_leakage=leakage,
+        mean_resistance=mean,
+    )
+
+
+def active_conductance(p: Process, crossbar: Crossbar, cell_conductance: float | None) -> float:
+    """Conductance that an active row adds to a column, access transistor included. [S]
+
+    Args:
+        p: Process.
+        crossbar: Cells.
+        cell_conductance: The figure to use where it is known; SRAM cells have only one. [S]
+
+    Returns:
+        The given figure; else the middle of on and off conductance in series with the access transistor.
+    """
+    wires = parasitics(p, crossbar)
+    if crossbar.sram:
+        return 1 / (wires.access_resistance + p.wire_resistance * p.wire_width * crossbar.cell_width_f)
+    if cell_conductance is not None:
+        return cell_conductance
+    middle = (1 / crossbar.r_on + 1 / crossbar.r_off) / 2
+    return 1 / (1 / middle + wires.access_resistance)
+
+
+def column_resistances(
+    p: Process, crossbar: Crossbar, conductance: np.ndarray, active: np.ndarray, cell_width_f: float | None = None
+) -> np.ndarray:
+    """Resistance of each column of a crossbar that is being read, wires included. [ohm]
+
+    Args:
+        p: Process.
+        crossbar: Cells.
+        conductance: Of the cells that are used, [rows, columns]. [S]
+        active: Which of these rows are driven, [vectors, rows], 0 or 1.
+        cell_width_f: Unused rows and columns do not count; cells keep this width (default: the crossbar's).
+
+    Returns:
+        [vectors, columns]; infinite where no row is driven.
+    """
+    wires = parasitics(p, crossbar)
+    step = p.wire_resistance * p.wire_width
+    width = crossbar.cell_width_f if cell_width_f is None else cell_width_f
+    rows, columns = conductance.shape
+    driven = active.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        if crossbar.sram:
+            count = driven.sum(-1, keepdims=True)
+            return np.broadcast_to((wires.access_resistance + step * width) / count, (len(driven), columns))
+        along_row = (np.arange(columns) + 1) * step * crossbar.cell_height_f
+        along_column = (rows - np.arange(rows))[:, None] * step * width
+        access = wires.access_resistance if crossbar.kind == "1t1r" else 0.0
+        return 1 / (driven @ (1 / (1 / conductance + along_row + along_column + access)))
+
+
+__all__ = [
+    "IR_DROP_TOLERANCE",
+    "Crossbar",
+    "Parasitics",
+    "active_conductance",
+    "column_resistances",
+    "crossbar_of",
+    "parasitics",
+]

@@ -1,0 +1,273 @@
+"""Mapping: which crossbars, PEs and tiles a layer occupies, and how often it is duplicated.
+
+Everything is counted in whole crossbars: a PE is a square of `pe_side` x `pe_side` subarrays, a tile holds `tile_side` x
+`tile_side` of them (conventional mapping: the kernel is unrolled into rows) or `novel_pes` PEs of `novel_side` x
+`novel_side` (novel mapping: each kernel position has its own PE). Source: DNN+NeuroSim V1.3, floorplanning; the fixed
+organisation is XPert's (DAC 2023).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from xpert.design import Chip
+from xpert.hardware.switches import Switches
+from xpert.workload.layers import Workload
+
+
+def ceil_div(a, b):
+    """Integer division rounded up."""
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """Sizes of PEs and tiles, in crossbars per side; arrays [*batch, 1] so that they broadcast over layers."""
+
+    pe_side: np.ndarray
+    """Crossbars per side of a PE, conventional mapping."""
+    tile_side: np.ndarray
+    """Crossbars per side of a tile, conventional mapping."""
+    novel_side: np.ndarray
+    """Crossbars per side of a PE, novel mapping; 0 where no layer uses it."""
+    novel_pes: np.ndarray
+    """PEs of a tile, novel mapping: pixels of the kernel; 0 where no layer uses it."""
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """What each layer occupies; arrays [*batch, layers]."""
+
+    organisation: Organisation
+    """Sizes of PEs and tiles."""
+    novel: np.ndarray
+    """Whether the layer uses the novel mapping."""
+    rows: np.ndarray
+    """Rows of the matrix that is spread over a tile's rows: input channels x kernel area, novel: input channels."""
+    columns: np.ndarray
+    """Columns of the matrix: output channels x weight slices; groups side by side, each in crossbars of its own."""
+    used_columns: np.ndarray
+    """Columns that hold weights."""
+    group_columns: np.ndarray
+    """Columns that share their inputs: those of one group."""
+    pe_side: np.ndarray
+    """Crossbars per side of the layer's PEs."""
+    tile_side: np.ndarray
+    """Crossbars per side of the layer's tiles (novel: of each of its PEs)."""
+    duplication_rows: np.ndarray
+    """Copies of the matrix that lie one below the other in a tile, crossbars within PEs included."""
+    duplication_columns: np.ndarray
+    """Copies side by side."""
+    tiles_down: np.ndarray
+    """Tiles one below the other for one copy."""
+    tiles_across: np.ndarray
+    """Tiles side by side."""
+    copies: np.ndarray
+    """Copies of these tiles, for pipelined chips that speed up early layers; else 1."""
+    useful_copies: np.ndarray
+    """Copies of the matrix in all that the pipeline asked for, or more where they fit into the same tiles."""
+    vectors: np.ndarray
+    """Input vectors per image: output positions."""
+
+    @property
+    def tiles(self) -> np.ndarray:
+        """Tiles of a layer."""
+        return self.tiles_down * self.copies * self.tiles_across
+
+    @property
+    def speed_up(self) -> np.ndarray:
+        """Copies of the matrix in all."""
+        return self.duplication_rows * self.duplication_columns * self.copies
+
+
+def map_layers(chip: Chip, workload: Workload, switches: Switches) -> Mapping:
+    """The mapping of every layer.
+
+    Args:
+        chip: Crossbar size, weight slices, and the tile organisation where it is fixed.
+        workload: Shapes, [*batch, layers].
+        switches: For the number of output positions.
+    """
+    slices = chip.weight_slices
+    grouped = workload.groups > 1
+    group_columns = workload.matrix_columns * slices
+    padded_columns = workload.groups * ceil_div(group_columns, chip.columns) * chip.columns
+    matrix = _Matrix(
+        rows=workload.matrix_rows,
+        columns=np.where(grouped, padded_columns, group_columns),
+        used=workload.out_channels * slices * workload.matrix_rows,
+        row_blocks=ceil_div(workload.matrix_rows, chip.rows),
+        column_blocks=ceil_div(np.where(grouped, padded_columns, group_columns), chip.columns),
+        channel_blocks=ceil_div(workload.in_channels, chip.rows),
+    )
+    novel, novel_pes = _novel_layers(chip, workload, matrix)
+    if chip.subarrays_per_pe is None or chip.pes_per_tile is None:
+        organisation = _choose(chip, matrix, novel, novel_pes)
+    else:
+        organisation = _fixed(chip, novel_pes)
+    pe_side = np.where(novel, organisation.novel_side, organisation.pe_side)
+    tile_side = np.where(novel, organisation.novel_side, organisation.tile_side)
+    row_blocks = np.where(novel, matrix.channel_blocks, matrix.row_blocks)
+    pe_rows, pe_columns = _pe_duplication(organisation.pe_side, organisation.tile_side, matrix)
+    crossbar_rows, crossbar_columns = _fit(pe_side, row_blocks, matrix.column_blocks)
+    duplication_rows = np.where(novel, 1, pe_rows) * crossbar_rows
+    duplication_columns = np.where(novel, 1, pe_columns) * crossbar_columns
+    duplication = duplication_rows * duplication_columns
+    target = _pipeline_speed_up(chip, workload)
+    return Mapping(
+        organisation=organisation,
+        novel=novel,
+        rows=np.where(novel, workload.in_channels, matrix.rows),
+        columns=matrix.columns,
+        used_columns=workload.out_channels * slices,
+        group_columns=matrix.columns // workload.groups,
+        pe_side=pe_side,
+        tile_side=tile_side,
+        duplication_rows=duplication_rows,
+        duplication_columns=duplication_columns,
+        tiles_down=ceil_div(row_blocks, tile_side),
+        tiles_across=ceil_div(matrix.column_blocks, tile_side),
+        copies=ceil_div(target, duplication),
+        useful_copies=np.maximum(target, duplication),
+        vectors=_vectors(workload, switches),
+    )
+
+
+def utilization(chip: Chip, workload: Workload, mapping: Mapping) -> np.ndarray:
+    """Share of the cells of a layer's tiles that hold weights, copies included. [*batch, layers]"""
+    weights = workload.weights * chip.weight_slices * mapping.useful_copies
+    pes = np.where(mapping.novel, mapping.organisation.novel_pes, 1)
+    return weights / (mapping.tiles * mapping.tile_side**2 * chip.rows * chip.columns * pes)
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """Weight matrices in cells and in crossbars, [*batch, layers]."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    used: np.ndarray
+    row_blocks: np.ndarray
+    column_blocks: np.ndarray
+    channel_blocks: np.ndarray
+
+
+def _fit(side, row_blocks, column_blocks):
+    """How often a matrix fits into a square of `side` crossbars, down and across; once where it does not fit at all."""
+    fits = (row_blocks <= side) | (column_blocks <= side)
+    rows = np.where(fits, np.maximum(1, side // np.maximum(row_blocks, 1)), 1)
+    columns = np.where(fits, np.maximum(1, side // np.maximum(column_blocks, 1)), 1)
+    return rows, columns
+
+
+def _pe_duplication(pe_side, tile_side, matrix: _Matrix):
+    """Copies of a matrix in a tile, in whole PEs, down and across."""
+    pes = tile_side // pe_side
+    fits = (matrix.row_blocks <= tile_side) | (matrix.column_blocks <= tile_side)
+    rows = np.where(fits, np.maximum(1, pes // ceil_div(matrix.row_blocks, pe_side)), 1)
+    columns = np.where(fits, np.maximum(1, pes // ceil_div(matrix.column_blocks, pe_side)), 1)
+    return rows, columns
+
+
+def _vectors(workload: Workload, switches: Switches) -> np.ndarray:
+    if switches.true_output_positions:
+        return workload.positions
+    height = workload.in_height - workload.kernel_height + 1
+    width = workload.in_width - workload.kernel_width + 1
+    return (height / workload.stride * width / workload.stride).astype(np.int64)
+
+
+def _novel_layers(chip: Chip, workload: Workload, matrix: _Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Layers with the most frequent kernel area above 1, and that area; none with conventional mapping."""
+    if chip.mapping == "conventional":
+        return np.zeros(workload.shape, dtype=bool), np.zeros((*workload.shape[:-1], 1), dtype=np.int64)
+    area = np.where(workload.groups > 1, 1, workload.kernel_area)
+    frequency = np.where(area > 1, (area[..., :, None] == area[..., None, :]).sum(-1), 0)
+    first = np.argmax(frequency, axis=-1)[..., None]
+    pes = np.take_along_axis(area, first, axis=-1)
+    novel = (area == pes) & (pes > 1) & (matrix.rows >= chip.rows)
+    return novel, np.where(novel.any(-1, keepdims=True), pes, 0)
+
+
+def _fixed(chip: Chip, novel_pes: np.ndarray) -> Organisation:
+    pe_side = math.isqrt(chip.subarrays_per_pe or 1)
+    tile_side = pe_side * math.isqrt(chip.pes_per_tile or 1)
+    return Organisation(
+        pe_side=np.full_like(novel_pes, pe_side),
+        tile_side=np.full_like(novel_pes, tile_side),
+        novel_side=np.where(novel_pes > 0, pe_side, 0),
+        novel_pes=novel_pes,
+    )
+
+
+def _largest(columns: np.ndarray, among: np.ndarray, least: int) -> np.ndarray:
+    """The power of two that holds the widest of some matrices, in crossbars; `least` at least."""
+    widest = np.max(np.where(among, columns, 1), axis=-1, keepdims=True)
+    return np.maximum(least, 2 ** np.ceil(np.log2(widest)).astype(np.int64))
+
+
+def _choose(chip: Chip, matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndarray) -> Organisation:
+    """The reference's choice: of the sizes obtained by halving, the first with the best use of cells."""
+    cells = chip.rows * chip.columns
+    conventional = ~novel
+
+    def tiles(side, row_blocks, among):
+        count = ceil_div(row_blocks, side) * ceil_div(matrix.column_blocks, side)
+        return np.sum(np.where(among, count, 0), axis=-1, keepdims=True)
+
+    def used(among, factor=1):
+        return np.sum(np.where(among, matrix.used * factor, 0), axis=-1, keepdims=True)
+
+    def halve(start, above, share, floor):
+        """Best of start, start/2, ... while above a bound; `start` where no size beats `floor`."""
+        best, best_share = start, floor
+        side = start
+        while np.any(side > above):
+            shares = np.where(side > above, share(side), -1.0)
+            better = shares > best_share
+            best, best_share = np.where(better, side, best), np.where(better, shares, best_share)
+            side = np.maximum(side // 2, 1)
+        return best, best_share
+
+    def novel_share(side):
+        count = tiles(side, matrix.channel_blocks, novel) * side**2 * cells * np.maximum(novel_pes, 1)
+        return used(novel) / np.maximum(count, 1)
+
+    def tile_share(side):
+        count = tiles(side, matrix.row_blocks, conventional) * side**2 * cells
+        return used(conventional) / np.maximum(count, 1)
+
+    nothing = np.zeros(novel_pes.shape)
+    novel_side, _ = halve(_largest(matrix.column_blocks, novel, 2), 2, novel_share, nothing)
+    tile_side, best = halve(_largest(matrix.column_blocks, conventional, 4), 4, tile_share, nothing)
+    count = tiles(tile_side, matrix.row_blocks, conventional) * tile_side**2 * cells
+
+    def pe_share(side):
+        rows, columns = _pe_duplication(side, tile_side, matrix)
+        return used(conventional, rows * columns) / np.maximum(count, 1)
+
+    pe_side, _ = halve(tile_side // 2, 2, pe_share, best)
+    return Organisation(
+        pe_side=pe_side,
+        tile_side=tile_side,
+        novel_side=np.where(novel_pes > 0, novel_side, 0),
+        novel_pes=novel_pes,
+    )
+
+
+def _pipeline_speed_up(chip: Chip, workload: Workload) -> np.ndarray:
+    """How often a layer is to be repeated so that a pipelined chip is not held up by its largest maps."""
+    if chip.pipeline_speed_up is None:
+        return np.ones(workload.shape, dtype=np.int64)
+    height = workload.in_height
+    tallest = np.max(height, axis=-1, keepdims=True)
+    # Linear layers have maps of one row and would allow any degree.
+    shortest = np.min(np.where(height > 1, height, tallest), axis=-1, keepdims=True)
+    bound = ceil_div(tallest, np.minimum(chip.pipeline_speed_up, tallest // shortest))
+    return np.ceil((height / bound) ** 2).astype(np.int64)
+
+
+__all__ = ["Mapping", "Organisation", "ceil_div", "map_layers", "utilization"]

@@ -1,0 +1,325 @@
+"""The tile: PEs with an adder tree, buffers and an H-tree.
+
+Source: DNN+NeuroSim V1.3, parallel read-out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from xpert.design import Buffers
+from xpert.hardware import circuits
+from xpert.hardware.circuits import Cost
+from xpert.hardware.crossbar import Crossbar
+from xpert.hardware.gates import Array, ceil_log2
+from xpert.hardware.mapping import Mapping, ceil_div
+from xpert.hardware.parts import COMPONENTS, Parts
+from xpert.hardware.pe import PE, Share, Timing, run_pe
+from xpert.hardware.technology import Process
+
+_TREE_TOLERANCE = 0.1
+"""Delay that an H-tree's repeaters may lose to save energy, relative to the fastest. Source: DNN+NeuroSim V1.3."""
+
+_TREE_FOLDING = 16.0
+"""Wires of a tile's H-tree that share a track's area. Source: DNN+NeuroSim V1.3."""
+
+
+@dataclass(frozen=True)
+class TileBuffer:
+    """A buffer of a tile: one or several cores."""
+
+    core: Cost
+    """One core; a use moves one line."""
+    line_bits: Array
+    """Bits of a line."""
+    cores: Array
+    """Number of cores."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile. Arrays [*batch]."""
+
+    pe: PE
+    """Its PEs."""
+    pes_per_side: Array
+    """PEs that sum into the adder tree: per side, novel mapping: in all."""
+    pes: Array
+    """PEs in all."""
+    columns_per_adc: Array
+    """Columns that share an ADC."""
+    tree_bits: Array
+    """Word length at the adder tree's leaves. [bit]"""
+    trees: Array
+    """Adder trees."""
+    input_buffer: TileBuffer
+    """Buffer of input bits."""
+    output_buffer: TileBuffer
+    """Buffer of sums."""
+    h_tree: Cost
+    """H-tree; a use carries `bus_bits`."""
+    bus_bits: Array
+    """Width of the H-tree. [bit]"""
+    pe_tree_leakage: Array
+    """Leakage power of a PE's adder tree with all inputs. [W]"""
+    tree_leakage: Array
+    """Leakage power of the tile's adder tree with all inputs. [W]"""
+    area: Parts
+    """Area. [m2]"""
+
+
+def tile_tree_bits(adc_bits: Array, input_bits: Array, slices: int, pes: Array) -> Array:
+    """Word length of sums over `pes` subarrays' weights. [bit]"""
+    return np.ceil(adc_bits) + input_bits + slices + 1 + ceil_log2(pes)
+
+
+def build_tile(
+    p: Process,
+    crossbar: Crossbar,
+    buffers: Buffers,
+    pe: PE,
+    columns_per_adc: Array,
+    pes_per_side: Array,
+    pes: Array,
+    shared_cores: tuple[Array, Array] | None = None,
+) -> Tile:
+    """A tile of PEs.
+
+    Args:
+        p: Process.
+        crossbar: The subarrays' crossbar.
+        buffers: Size of a buffer's core.
+        pe: The PEs.
+        columns_per_adc: Columns that share an ADC.
+        pes_per_side: PEs that sum into the adder tree.
+        pes: PEs in all.
+        shared_cores: Numbers of input and output cores to use instead of what this tile needs.
+    """
+    sharing = np.minimum(columns_per_adc, crossbar.columns)
+    bits = tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pe.side)
+    columns = pes_per_side * pe.side * crossbar.columns
+    trees = np.ceil(columns / sharing)
+    tree = circuits.adder_tree(p, pes_per_side, bits, trees)
+    inputs = pes_per_side * crossbar.rows
+    input_buffer = _buffer(p, buffers.tile_core_bits, inputs * pe.input_bits, inputs)
+    output_buffer = _buffer(p, buffers.tile_core_bits, bits * columns / sharing, bits * pes_per_side)
+    length = np.sqrt(pe.area.total)
+    h_tree = circuits.h_tree(
+        p,
+        pes_per_side,
+        pes_per_side,
+        unit_height=length,
+        unit_width=length,
+        bus_bits=inputs,
+        tolerance=_TREE_TOLERANCE,
+        folding=_TREE_FOLDING,
+        bits=inputs,
+    )
+    input_cores, output_cores = shared_cores or (input_buffer.cores, output_buffer.cores)
+    buffer_area = input_buffer.core.area * input_cores + output_buffer.core.area * output_cores
+    return Tile(
+        pe=pe,
+        pes_per_side=pes_per_side,
+        pes=pes,
+        columns_per_adc=columns_per_adc,
+        tree_bits=bits,
+        trees=trees,
+        input_buffer=input_buffer,
+        output_buffer=output_buffer,
+        h_tree=h_tree,
+        bus_bits=inputs,
+        pe_tree_leakage=circuits.adder_tree(p, pe.side, pe.tree_bits, pe.trees).leakage,
+        tree_leakage=tree.leakage,
+        area=pe.area * pes + Parts(accumulation=tree.area, buffers=buffer_area, interconnect=h_tree.area),
+    )
+
+
+def _buffer(p: Process, core_bits: int, bits: Array, line: Array) -> TileBuffer:
+    """One core with just the bits needed, or cores of `core_bits` x `core_bits` where that is more."""
+    single = bits < core_bits**2
+    line_bits = np.where(single, line, core_bits)
+    core = circuits.register_file(p, np.where(single, bits, core_bits**2), line_bits)
+    return TileBuffer(core=core, line_bits=line_bits, cores=np.where(single, 1.0, np.ceil(bits / core_bits**2)))
+
+
+class Kind(NamedTuple):
+    """Equal pieces of a matrix along one direction."""
+
+    extent: np.ndarray
+    """Rows or columns of a piece."""
+    count: np.ndarray
+    """Pieces of this kind; 0 where there are none."""
+
+
+def _kinds(length: np.ndarray, piece: np.ndarray) -> tuple[Kind, Kind]:
+    """Whole pieces, and the one that holds the rest."""
+    rest = length % piece
+    return Kind(piece, length // piece), Kind(rest, (rest > 0).astype(np.int64))
+
+
+def run_layer(
+    p: Process, crossbar: Crossbar, timing: Timing, tile: Tile, mapping: Mapping
+) -> tuple[Parts, Parts, Array]:
+    """A layer on its tiles, for one image.
+
+    Tiles of a layer hold equal parts of the matrix except at its lower and right edge, and so do the PEs of a tile: four
+    kinds of each at most, so costs are computed per kind and counted.
+
+    Args:
+        p: Process.
+        crossbar: The subarrays' crossbar.
+        timing: How cycles become seconds.
+        tile: The layers' tiles, [*batch, layers].
+        mapping: What the layers occupy, [*batch, layers].
+
+    Returns:
+        Latency of the slowest tile [s] and dynamic energy of all tiles [J], both [*batch, layers].
+    """
+    speed_down = mapping.duplication_rows * mapping.copies
+    speed_across = mapping.duplication_columns
+    whole = ~mapping.novel & (speed_down >= tile.pes_per_side) & (speed_across >= tile.pes_per_side)
+    pe_rows, pe_columns = tile.pe.side * crossbar.rows, tile.pe.side * crossbar.columns
+    if p.switches.keep_all_rows:
+        whole = whole & (mapping.rows <= pe_rows) & (mapping.columns <= pe_columns)
+    # A matrix that one PE holds whole is handed over in one piece.
+    pe_kinds = (
+        _kinds(mapping.rows, np.where(whole, mapping.rows, pe_rows)),
+        _kinds(mapping.columns, np.where(whole, mapping.columns, pe_columns)),
+    )
+    tile_kinds = (
+        _kinds(mapping.rows, np.where(whole, mapping.rows, mapping.tile_side * crossbar.rows)),
+        _kinds(mapping.columns, np.where(whole, mapping.columns, mapping.tile_side * crossbar.columns)),
+    )
+    copies_down = np.where(whole, ceil_div(speed_down, tile.pes_per_side), 1)
+    copies_across = np.where(whole, ceil_div(speed_across, tile.pes_per_side), 1)
+    pe_runs = {
+        (row, column): run_pe(
+            p,
+            crossbar,
+            timing,
+            tile.pe,
+            _share(mapping, pe_kinds[0][row].extent, pe_kinds[1][column].extent),
+            mapping.vectors,
+            copies_down,
+            copies_across,
+        )
+        for row in range(2)
+        for column in range(2)
+    }
+    mode = _Mode(whole, whole | mapping.novel | (speed_down * speed_across > 1), speed_down * speed_across)
+    latency, energy = Parts(), Parts()
+    slowest = np.full(np.shape(whole), -1.0)
+    for row in range(2):
+        for column in range(2):
+            down, across = tile_kinds[0][row], tile_kinds[1][column]
+            count = down.count * across.count
+            time, spent = _run_tile(p, crossbar, timing, tile, mapping, mode, pe_runs, down.extent, across.extent)
+            energy = energy + spent * count
+            slower = (count > 0) & (time.total > slowest)
+            latency = Parts(*(np.where(slower, getattr(time, name), getattr(latency, name)) for name in COMPONENTS))
+            slowest = np.where(slower, time.total, slowest)
+    return latency, energy
+
+
+class _Mode(NamedTuple):
+    """How a layer uses its tiles; arrays [*batch, layers]."""
+
+    whole: np.ndarray
+    """Each PE holds the whole matrix."""
+    spread: np.ndarray
+    """PEs without weights are not visited."""
+    speed_up: np.ndarray
+    """Copies of the matrix that share the input vectors."""
+
+
+def _share(mapping: Mapping, rows: np.ndarray, columns: np.ndarray) -> Share:
+    """The part of each layer's matrix with so many rows and columns."""
+    return Share(
+        rows=rows,
+        input_rows=rows * np.maximum(1, columns / mapping.group_columns),
+        columns=columns,
+        used_columns=columns * (mapping.used_columns / mapping.columns),
+    )
+
+
+def _run_tile(
+    p: Process,
+    crossbar: Crossbar,
+    timing: Timing,
+    tile: Tile,
+    mapping: Mapping,
+    mode: _Mode,
+    pe_runs: dict[tuple[int, int], tuple[Parts, Parts]],
+    rows: np.ndarray,
+    columns: np.ndarray,
+) -> tuple[Parts, Parts]:
+    """Latency [s] and dynamic energy [J] of a tile that holds `rows` x `columns` of the matrix."""
+    switches, pe = p.switches, tile.pe
+    pe_rows = np.where(mode.whole, mapping.rows, pe.side * crossbar.rows)
+    pe_columns = np.where(mode.whole, mapping.columns, pe.side * crossbar.columns)
+    down, across = _kinds(rows, pe_rows), _kinds(columns, pe_columns)
+    kernel = np.where(mapping.novel, tile.pes, 1)
+
+    # PEs: the slowest counts, all of them spend.
+    energy = Parts()
+    latency = Parts()
+    for (row, column), (time, spent) in pe_runs.items():
+        count = down[row].count * across[column].count
+        energy = energy + spent * (count * kernel)
+        latency = latency.maximum(time * (count > 0))
+    if not switches.idle_pes_silent:
+        energy = energy + _repeated(tile, mode, pe_runs, down, across)
+    latency = latency * (1 / np.where(mode.whole, tile.pes_per_side**2, mode.speed_up))
+
+    # The adder tree sums PEs that hold different rows.
+    pes_down = down[0].count + down[1].count
+    summed = np.where(mapping.novel | ~mode.spread, tile.pes_per_side, np.where(mode.whole, 1, pes_down))
+    tree = circuits.adder_tree(p, tile.pes_per_side, tile.tree_bits, tile.trees, used=summed)
+    share = np.minimum(tile.columns_per_adc, crossbar.columns) / crossbar.slices
+    uses = share if switches.exact_access_counts else np.where(mapping.novel, np.floor(share), np.ceil(share))
+    spends = mapping.vectors * uses * (summed > 1)
+    turns = mapping.vectors * np.ceil(uses) * (summed > 1)
+
+    # Buffers and H-tree carry inputs and sums once.
+    part = _share(mapping, rows, columns)
+    words = part.used_columns / crossbar.slices
+    words = words if switches.exact_access_counts else np.floor(words)
+    reads = mapping.vectors * pe.input_bits
+    outgoing = words * (1 + tile.tree_bits) * mapping.vectors / kernel
+    incoming = part.input_rows * reads * np.sqrt(kernel)
+    latency = latency + Parts(accumulation=timing.digital(tree, turns))
+    energy = energy + Parts(accumulation=tree.energy * spends)
+    for buffer, bits in ((tile.input_buffer, incoming), (tile.output_buffer, outgoing)):
+        lines = bits / buffer.line_bits
+        parallel_line = np.where(mapping.novel, tile.input_buffer.line_bits, buffer.line_bits)
+        parallel = np.minimum(buffer.cores, np.ceil(tile.bus_bits / parallel_line))
+        time = timing.digital(buffer.core, lines) + timing.write(buffer.core, lines)
+        latency = latency + Parts(buffers=time / parallel)
+        energy = energy + Parts(buffers=(buffer.core.energy + buffer.core.write_energy) * lines)
+    uses = (outgoing + incoming) / tile.bus_bits
+    return (
+        latency + Parts(interconnect=timing.digital(tile.h_tree, uses)),
+        energy + Parts(interconnect=tile.h_tree.energy * uses),
+    )
+
+
+def _repeated(tile: Tile, mode: _Mode, pe_runs, down: tuple[Kind, Kind], across: tuple[Kind, Kind]) -> Parts:
+    """Energy that the reference adds for PEs without weights: that of the PE visited before. [J]"""
+    side = tile.pes_per_side
+    idle_across = side - (across[0].count + across[1].count)
+    idle_down = side - (down[0].count + down[1].count)
+    last_row, last_column = down[1].count > 0, across[1].count > 0
+    extra = Parts()
+    for row in range(2):
+        for column in range(2):
+            is_last_column = last_column if column else ~last_column
+            is_last = (last_row if row else ~last_row) & is_last_column
+            times = down[row].count * idle_across * is_last_column + idle_down * side * is_last
+            extra = extra + pe_runs[row, column][1] * np.where(mode.spread, 0, times)
+    return extra
+
+
+__all__ = ["Tile", "TileBuffer", "build_tile", "run_layer", "tile_tree_bits"]

@@ -1,0 +1,141 @@
+"""Layers as matrix-vector work: arrays of shapes, for one network or for a batch of them.
+
+A convolution is a matrix of `matrix_rows` x `matrix_columns` weights (per group) that meets one input vector per output
+position; a linear layer is a 1x1 convolution on a 1x1 map. No padding is added here: maps are padded on entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from xpert.design import Layer, Network
+from xpert.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Shapes of the layers of one or many networks; every array is int64 [*batch, layers]."""
+
+    in_channels: np.ndarray
+    """Input channels, all groups together."""
+    out_channels: np.ndarray
+    """Output channels, all groups together."""
+    in_height: np.ndarray
+    """Height of the input map with its padding. [pixel]"""
+    in_width: np.ndarray
+    """Width of the input map with its padding. [pixel]"""
+    kernel_height: np.ndarray
+    """Kernel height. [pixel]"""
+    kernel_width: np.ndarray
+    """Kernel width. [pixel]"""
+    stride: np.ndarray
+    """Step between output positions. [pixel]"""
+    groups: np.ndarray
+    """Groups of channels."""
+    pool: np.ndarray
+    """Window side of the pooling that follows; 1 is none."""
+    relu: np.ndarray
+    """1 where a ReLU follows."""
+    residual: np.ndarray
+    """1 where a skip connection is added to the output."""
+
+    @classmethod
+    def from_layers(cls, layers: Sequence[Layer]) -> Workload:
+        """One network's layers. [layers]"""
+        columns = zip(*(_shape_of(layer) for layer in layers), strict=True)
+        return cls(*(np.array(column, dtype=np.int64) for column in columns))
+
+    @classmethod
+    def from_network(cls, network: Network) -> Workload:
+        """One network's layers. [layers]"""
+        return cls.from_layers(network.layers)
+
+    @classmethod
+    def stack(cls, workloads: Sequence[Workload]) -> Workload:
+        """Several networks of equal depth as one batch. [batch, layers]
+
+        Raises:
+            ConfigError: If there are none or their depths differ.
+        """
+        depths = sorted({workload.depth for workload in workloads})
+        if len(depths) != 1:
+            raise ConfigError(f"a batch needs networks of one depth, got depths {depths}")
+        return cls(*(np.stack([getattr(w, f.name) for w in workloads]) for f in fields(cls)))
+
+    def with_channels(self, in_channels: np.ndarray, out_channels: np.ndarray) -> Workload:
+        """The same layers at other widths; arrays broadcast to [*batch, layers]."""
+        shape = np.broadcast_shapes(self.shape, np.shape(in_channels), np.shape(out_channels))
+        widened = {f.name: np.broadcast_to(getattr(self, f.name), shape) for f in fields(self)}
+        widened |= {
+            "in_channels": np.broadcast_to(np.asarray(in_channels, dtype=np.int64), shape),
+            "out_channels": np.broadcast_to(np.asarray(out_channels, dtype=np.int64), shape),
+        }
+        return replace(self, **widened)
+
+    def __getitem__(self, index) -> Workload:
+        """Part of a batch, or some layers: the index of each array."""
+        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of every array, (*batch, layers)."""
+        return self.in_channels.shape
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return self.shape[-1]
+
+    @property
+    def kernel_area(self) -> np.ndarray:
+        """Pixels of a kernel."""
+        return self.kernel_height * self.kernel_width
+
+    @property
+    def matrix_rows(self) -> np.ndarray:
+        """Rows of a group's weight matrix: the length of an input vector."""
+        return self.in_channels // self.groups * self.kernel_area
+
+    @property
+    def matrix_columns(self) -> np.ndarray:
+        """Weights in a row of a group's matrix: its output channels."""
+        return self.out_channels // self.groups
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Output positions, before pooling: input vectors per image and group."""
+        height = (self.in_height - self.kernel_height) // self.stride + 1
+        width = (self.in_width - self.kernel_width) // self.stride + 1
+        return height * width
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights, biases not counted."""
+        return self.matrix_rows * self.out_channels
+
+    @property
+    def macs(self) -> np.ndarray:
+        """Multiply-accumulates per image."""
+        return self.weights * self.positions
+
+
+def _shape_of(layer: Layer) -> tuple[int, ...]:
+    return (
+        layer.in_channels,
+        layer.out_channels,
+        layer.in_height + 2 * layer.padding,
+        layer.in_width + 2 * layer.padding,
+        layer.kernel_height,
+        layer.kernel_width,
+        layer.stride,
+        layer.groups,
+        layer.pool,
+        int(layer.relu),
+        int(layer.residual),
+    )
+
+
+__all__ = ["Workload"]
