@@ -275,7 +275,8 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
 
     Unsigned inputs: the clip with the least mean squared error at the layer's `input_bits`, among 64 fractions of the
     largest input (over a sample of its values). Signed inputs: smallest ... largest input. A layer is set before it
-    passes its output on, so later layers see quantised inputs. The model computes in evaluation mode.
+    passes its output on, so later layers see quantised inputs. The model computes in the mode that it is in: in training
+    mode for a fresh one, whose batch norm has no statistics yet.
 
     Args:
         model: Changed in place.
@@ -298,12 +299,9 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
         layer.input_clip.copy_(clips[torch.stack(errors).argmin()])
 
     handles = [layer.register_forward_pre_hook(observe) for layer in quantised_layers(model).values()]
-    training = model.training
     try:
-        model.eval()
         model(images)
     finally:
-        model.train(training)
         for handle in handles:
             handle.remove()
 

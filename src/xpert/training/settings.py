@@ -1,0 +1,53 @@
+"""How a network is trained. No torch here: configs are read without it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from xpert.design import Model
+
+
+class TrainingSettings(Model):
+    """Settings of one training: SGD with Nesterov momentum on a learning rate that rises and falls linearly."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """Passes over the training images."""
+
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 128
+    """Images per step; an incomplete last batch is left out, unless it is the only one."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.1
+    """Peak learning rate."""
+
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of all steps in which the learning rate rises from 0 to its peak; it then falls to 0."""
+
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Nesterov momentum."""
+
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
+    """L2 penalty on weights of convolutions and linear layers; none on batch norm, biases and clips."""
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of each label that is spread evenly over all classes."""
+
+    shift: Annotated[int, Field(ge=0, le=16)] = 2
+    """Images are shifted at random by up to so many pixels each way, their edges mirrored. [pixel]"""
+
+    flip: bool = True
+    """Whether half of the images are mirrored left to right, in data sets where that keeps their meaning."""
+
+    weight_noise: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Gaussian noise on the weights in every step, relative to a layer's largest weight, so that the network learns to
+    bear the variation of the cells; 0 is none."""
+
+    calibration_images: Annotated[int, Field(ge=0, le=100_000)] = 256
+    """Training images from which the ranges of the layers' inputs are set before the first step; 0 leaves them."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of the products; `auto` measures once which is faster on this machine."""
+
+
+__all__ = ["TrainingSettings"]
