@@ -24,7 +24,7 @@ from xpert.hardware.parts import Parts, distinct, map_arrays
 from xpert.hardware.pe import Timing, build_pe
 from xpert.hardware.subarray import PeripheryArrays, subarray
 from xpert.hardware.technology import Process
-from xpert.hardware.tile import Tile, build_tile, run_layer, tile_tree_bits
+from xpert.hardware.tile import Tile, build_tile, last_tree_inputs, run_layer, tile_tree_bits
 from xpert.workload.layers import Workload
 
 _TREE_TOLERANCE = 0.1
@@ -228,21 +228,49 @@ def context_of(
         pool_units=organisation.tile_side * crossbar.columns,
         pool_window=np.maximum(_POOL_WINDOW, _largest(workload.pool) ** 2),
         residual=_largest(workload.residual),
-        tile_leakage=_sum(mapping.tiles * tile_leakage(p, tile, mapping)),
+        tile_leakage=_sum(mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping)),
     )
 
 
-def tile_leakage(p: Process, tile: Tile, mapping: Mapping) -> Array:
+def tile_leakage(p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> Array:
     """Leakage power of one tile of each layer. [W]"""
     switches = p.switches
     if switches.fresh_tree_leakage:
         pe_tree, own_tree = tile.pe_tree_leakage, tile.tree_leakage
     else:
-        pe_tree, own_tree = _stale_tree_leakage(p, tile, mapping)
+        pe_tree, own_tree = _stale_tree_leakage(p, chip, crossbar, tile, mapping)
     input_cores = tile.input_buffer.cores if switches.all_buffer_cores_leak else 1
     output_cores = tile.output_buffer.cores if switches.all_buffer_cores_leak else 1
     buffers = tile.input_buffer.core.leakage * input_cores + tile.output_buffer.core.leakage * output_cores
     return (tile.pe.leakage + pe_tree) * tile.pes + own_tree + buffers
+
+
+def _stale_tree_leakage(
+    p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, mapping: Mapping
+) -> tuple[np.ndarray, np.ndarray]:
+    """Leakage power of PE and tile trees as the reference has it: of the last tree that this or an earlier layer used.
+
+    Where the chip is clocked, a pass over all layers has gone before, so that the first layers inherit from the last.
+    """
+    pe_inputs, tile_inputs = last_tree_inputs(p, crossbar, tile, mapping)
+    pe_inputs = _carry_on(pe_inputs, chip.synchronous)
+    tile_inputs = np.where(
+        mapping.novel,
+        _carry_on(np.where(mapping.novel, tile_inputs, 0), False),
+        _carry_on(np.where(mapping.novel, 0, tile_inputs), chip.synchronous),
+    )
+    pe, used = tile.pe, np.maximum(1, pe_inputs)
+    pe_tree = circuits.adder_tree(p, pe.side, pe.tree_bits, pe.trees, used=used).leakage
+    own = circuits.adder_tree(p, tile.pes_per_side, tile.tree_bits, tile.trees, used=np.maximum(1, tile_inputs)).leakage
+    return pe_tree, own
+
+
+def _carry_on(values: np.ndarray, wrap: bool) -> np.ndarray:
+    """Along the layers, zeros replaced by the last value before them, which for the first layers may be the last of all."""
+    doubled = np.concatenate([values if wrap else np.zeros_like(values), values], axis=-1)
+    position = np.where(doubled > 0, np.arange(doubled.shape[-1]), 0)
+    latest = np.maximum.accumulate(position, axis=-1)
+    return np.take_along_axis(doubled, latest, axis=-1)[..., values.shape[-1] :]
 
 
 def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
@@ -317,7 +345,7 @@ def run_layers(
     latency, energy = latency + on_chip[0], energy + on_chip[1]
     if switches.post_layout_energy:
         energy = energy * p.calibration.post_layout_energy
-    each = tile_leakage(p, tile, mapping)
+    each = tile_leakage(p, chip, crossbar, tile, mapping)
     power = mapping.tiles * each
     if chip.execution == "pipelined":
         slowest = _largest(latency.total)

@@ -248,11 +248,11 @@ def run_pe(
         tree_payments = tree_uses * np.where(copies > 1, down * across, 1)
     input_uses = share.input_rows * reads / pe.input_flip_flops
     output_words = used_columns / crossbar.slices
-    output_uses = output_words * pe.output_bits * vectors / pe.output_flip_flops
+    output_uses = output_words * pe.tree_bits * vectors / pe.output_flip_flops
     if not switches.exact_access_counts:
         output_words = np.floor(output_words)
         input_uses = np.floor(share.input_rows * reads / pe.input_flip_flops)
-        output_uses = np.floor(output_words * pe.output_bits * vectors / pe.output_flip_flops)
+        output_uses = np.floor(output_words * pe.tree_bits * vectors / pe.output_flip_flops)
     input_words = share.input_rows * reads / crossbar.rows
     bus_words = output_words * pe.adc_bits * vectors / (pe.side * crossbar.columns)
     if timing.synchronous:

@@ -75,6 +75,9 @@ class Switches:
     keep_all_rows: bool = True
     """A PE of a pipelined chip works on all rows it is given; reference: rows beyond the PE are dropped silently."""
 
+    whole_pe_columns: bool = True
+    """A tile's trees and output buffer take the sums of all columns of its PEs; reference: of one subarray per PE."""
+
     own_buffer_cores: bool = True
     """Tiles of each mapping have their own number of buffer cores; reference: one number for both."""
 

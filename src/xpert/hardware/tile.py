@@ -100,7 +100,7 @@ def build_tile(
     """
     sharing = np.minimum(columns_per_adc, crossbar.columns)
     bits = tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pe.side)
-    columns = pes_per_side * pe.side * crossbar.columns
+    columns = pes_per_side * crossbar.columns * (pe.side if p.switches.whole_pe_columns else 1)
     trees = np.ceil(columns / sharing)
     tree = circuits.adder_tree(p, pes_per_side, bits, trees)
     inputs = pes_per_side * crossbar.rows
@@ -178,12 +178,9 @@ def run_layer(
     Returns:
         Latency of the slowest tile [s] and dynamic energy of all tiles [J], both [*batch, layers].
     """
-    speed_down = mapping.duplication_rows * mapping.copies
-    speed_across = mapping.duplication_columns
-    whole = ~mapping.novel & (speed_down >= tile.pes_per_side) & (speed_across >= tile.pes_per_side)
+    mode = _mode_of(p, crossbar, tile, mapping)
+    whole = mode.whole
     pe_rows, pe_columns = tile.pe.side * crossbar.rows, tile.pe.side * crossbar.columns
-    if p.switches.keep_all_rows:
-        whole = whole & (mapping.rows <= pe_rows) & (mapping.columns <= pe_columns)
     # A matrix that one PE holds whole is handed over in one piece.
     pe_kinds = (
         _kinds(mapping.rows, np.where(whole, mapping.rows, pe_rows)),
@@ -193,8 +190,6 @@ def run_layer(
         _kinds(mapping.rows, np.where(whole, mapping.rows, mapping.tile_side * crossbar.rows)),
         _kinds(mapping.columns, np.where(whole, mapping.columns, mapping.tile_side * crossbar.columns)),
     )
-    copies_down = np.where(whole, ceil_div(speed_down, tile.pes_per_side), 1)
-    copies_across = np.where(whole, ceil_div(speed_across, tile.pes_per_side), 1)
     pe_runs = {
         (row, column): run_pe(
             p,
@@ -203,13 +198,12 @@ def run_layer(
             tile.pe,
             _share(mapping, pe_kinds[0][row].extent, pe_kinds[1][column].extent),
             mapping.vectors,
-            copies_down,
-            copies_across,
+            mode.copies_down,
+            mode.copies_across,
         )
         for row in range(2)
         for column in range(2)
     }
-    mode = _Mode(whole, whole | mapping.novel | (speed_down * speed_across > 1), speed_down * speed_across)
     latency, energy = Parts(), Parts()
     slowest = np.full(np.shape(whole), -1.0)
     for row in range(2):
@@ -233,6 +227,43 @@ class _Mode(NamedTuple):
     """PEs without weights are not visited."""
     speed_up: np.ndarray
     """Copies of the matrix that share the input vectors."""
+    copies_down: np.ndarray
+    """Copies inside a PE, one below the other, where it holds the whole matrix; else 1."""
+    copies_across: np.ndarray
+    """The same, side by side."""
+
+
+def _mode_of(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> _Mode:
+    speed_down = mapping.duplication_rows * mapping.copies
+    speed_across = mapping.duplication_columns
+    side = tile.pes_per_side
+    whole = ~mapping.novel & (speed_down >= side) & (speed_across >= side)
+    if p.switches.keep_all_rows:
+        whole = whole & (mapping.rows <= tile.pe.side * crossbar.rows)
+        whole = whole & (mapping.columns <= tile.pe.side * crossbar.columns)
+    return _Mode(
+        whole=whole,
+        spread=whole | mapping.novel | (speed_down * speed_across > 1),
+        speed_up=speed_down * speed_across,
+        copies_down=np.where(whole, ceil_div(speed_down, side), 1),
+        copies_across=np.where(whole, ceil_div(speed_across, side), 1),
+    )
+
+
+def last_tree_inputs(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs of the last PE tree and of the last tile tree that a layer uses; 0 where it uses none. [*batch, layers]"""
+    mode = _mode_of(p, crossbar, tile, mapping)
+    pe_rows = np.where(mode.whole, mapping.rows, tile.pe.side * crossbar.rows)
+    tile_rows = np.where(mode.whole, mapping.rows, mapping.tile_side * crossbar.rows)
+    in_tile = (mapping.rows - 1) % tile_rows + 1
+    in_pe = (mapping.rows - 1) % pe_rows + 1
+    alone = (mode.copies_down == tile.pe.side) & (mode.copies_across == tile.pe.side)
+    pe_tree = np.where(alone, 0, ceil_div(in_pe, crossbar.rows))
+    pes_down = ceil_div(in_tile, pe_rows)
+    all_pes = mapping.novel | ~mode.spread
+    tile_tree = np.where(all_pes, tile.pes_per_side, np.where(mode.whole | (pes_down == 1), 0, pes_down))
+    return pe_tree, tile_tree
+
 
 
 def _share(mapping: Mapping, rows: np.ndarray, columns: np.ndarray) -> Share:
@@ -322,4 +353,4 @@ def _repeated(tile: Tile, mode: _Mode, pe_runs, down: tuple[Kind, Kind], across:
     return extra
 
 
-__all__ = ["Tile", "TileBuffer", "build_tile", "run_layer", "tile_tree_bits"]
+__all__ = ["Tile", "TileBuffer", "build_tile", "last_tree_inputs", "run_layer", "tile_tree_bits"]
