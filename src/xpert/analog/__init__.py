@@ -1,0 +1,23 @@
+"""The network as the analogue hardware computes it: `to_analog(model, design)` and what is measured on it."""
+
+from xpert.analog.accuracy import NiAccuracy, ni_accuracy
+from xpert.analog.adc import AdcRange
+from xpert.analog.convert import analog_layers, calibrate, reprogram, set_precision, to_analog
+from xpert.analog.layer import AnalogLayer
+from xpert.analog.sensitivity import layer_errors
+from xpert.analog.settings import IDEAL, AnalogSettings
+
+__all__ = [
+    "IDEAL",
+    "AdcRange",
+    "AnalogLayer",
+    "AnalogSettings",
+    "NiAccuracy",
+    "analog_layers",
+    "calibrate",
+    "layer_errors",
+    "ni_accuracy",
+    "reprogram",
+    "set_precision",
+    "to_analog",
+]

@@ -1,0 +1,109 @@
+"""The ADC's range and step: where its levels lie on the scale of column sums.
+
+A conversion of a column sum y (in levels, after subtraction of the reference) is
+
+    code = clamp(round(y / step - centre), -2**(adc_bits - 1), 2**(adc_bits - 1) - 1)
+
+and stands for `step * (code + centre)`. With an offset of `2**(adc_bits - 1)` this is the unsigned output word of a
+mid-tread quantiser: zero current is one of its levels, and halves round to the even code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AdcRange:
+    """Levels of a layer's ADCs, one entry per weight slice."""
+
+    bits: int
+    """ADC precision. [bit]"""
+
+    unit: float
+    """Common factor of the steps; applied digitally, once per layer. [level]"""
+
+    exponents: tuple[int, ...]
+    """A slice's step is `unit * 2**exponent`, so that slices are added by shifting alone."""
+
+    centres: tuple[int, ...]
+    """Code of the middle of the range, in steps."""
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Distance of neighbouring levels. [level]"""
+        return tuple(self.unit * 2.0**exponent for exponent in self.exponents)
+
+    @property
+    def limits(self) -> tuple[tuple[float, float], ...]:
+        """Lowest and highest level of each slice's range. [level]"""
+        half = 2 ** (self.bits - 1)
+        return tuple((step * (c - half), step * (c + half - 1)) for step, c in zip(self.steps, self.centres))
+
+    def lossless(self, lows: Sequence[float], highs: Sequence[float]) -> bool:
+        """Whether integer column sums within these bounds pass unchanged."""
+        return all(
+            step == 1 and low >= bottom and high <= top
+            for step, (bottom, top), low, high in zip(self.steps, self.limits, lows, highs)
+        )
+
+
+def choose_range(
+    wanted: Sequence[tuple[float, float]], possible: Sequence[tuple[float, float]], bits: int, cell_bits: int
+) -> AdcRange:
+    """The finest steps with which `2**bits` levels span what each slice wants.
+
+    A step is never below one level of conductance: nominal column sums are integers, so a finer step only resolves
+    noise; levels left over widen the range instead. Steps of the slices differ by powers of two. Among the
+    units which this allows, the one with the least quantisation noise `sum_s (2**(cell_bits * s) * step_s)**2` is taken.
+
+    Args:
+        wanted: Range of column sums to convert, per slice. [level]
+        possible: Range beyond which no column sum lies nominally, per slice; the window is not moved beyond. [level]
+        bits: ADC precision. [bit]
+        cell_bits: Bits per cell: a slice weighs `2**cell_bits` times the one below. [bit]
+    """
+    levels = 2**bits
+    finest = [max(1.0, (high - low) / (levels - 1)) for low, high in wanted]
+
+    def exponents(unit: float) -> tuple[int, ...]:
+        # The tolerance keeps a step that equals the unit up to rounding from being doubled.
+        return tuple(math.ceil(math.log2(step / unit) - 1e-9) for step in finest)
+
+    def noise(unit: float) -> float:
+        return sum((2.0 ** (cell_bits * s + e) * unit) ** 2 for s, e in enumerate(exponents(unit)))
+
+    unit = min((step / 2.0 ** math.floor(math.log2(step)) for step in finest), key=noise)
+    centres = []
+    for (low, high), (bottom, top), exponent in zip(wanted, possible, exponents(unit)):
+        step = unit * 2.0**exponent
+        centre = round((low + high) / (2 * step) + 0.5)
+        # Between these two the window covers all that is possible, or lies within it if it is the smaller one.
+        ends = math.floor(bottom / step) + levels // 2, math.ceil(top / step) - levels // 2 + 1
+        centres.append(max(min(centre, max(ends)), min(ends)))
+    return AdcRange(bits, unit, exponents(unit), tuple(centres))
+
+
+def percentiles(histogram: Tensor, lowest: int, tail: float) -> tuple[float, float]:
+    """The column sums between which all but a share `tail` at each end lies.
+
+    Args:
+        histogram: Counts of the column sums `lowest, lowest + 1, ...`; 0 ADC-relevant counts give the range (0, 0).
+        lowest: Column sum of the first bin. [level]
+        tail: Share cut off at each end.
+    """
+    total = histogram.sum()
+    if total == 0:
+        return 0.0, 0.0
+    below = torch.cumsum(histogram, 0)
+    first = int((below <= tail * total).sum())
+    last = int((below < (1 - tail) * total).sum())
+    return float(lowest + first), float(lowest + max(first, last))
+
+
+__all__ = ["AdcRange", "choose_range", "percentiles"]

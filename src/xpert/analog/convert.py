@@ -1,0 +1,172 @@
+"""From a quantised model and a design to the same model on crossbars."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xpert.analog.layer import AnalogLayer
+from xpert.analog.settings import AnalogSettings
+from xpert.design import Design, Layer, Periphery
+from xpert.errors import ConfigError
+from xpert.networks.quantised import QuantConv2d, QuantLayer, quantised_layers
+
+_CALIBRATION_BATCH = 32
+
+
+def analog_layers(model: nn.Module) -> dict[str, AnalogLayer]:
+    """The layers of a model that run on crossbars, by name, in the model's order."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
+
+
+def to_analog(
+    model: nn.Module,
+    design: Design,
+    *,
+    generator: torch.Generator | None,
+    settings: AnalogSettings | None = None,
+    calibration: Tensor | None = None,
+) -> nn.Module:
+    """Put every layer of a design onto crossbars.
+
+    ADC ranges are calibrated on nominal conductances and the inputs that the quantised network sees, so they depend on
+    neither the sampled chip nor the images that are evaluated later.
+
+    Args:
+        model: Holds a `QuantConv2d` or `QuantLinear` under each name in `design.network.layers`; left as it is.
+        design: Chip, layers and the periphery of each.
+        generator: Samples the chip's programming variation, layer by layer in the design's order; None: no variation.
+        settings: Conventions and effects.
+        calibration: Normalised images [n, channels, height, width]; required for calibrated ADC ranges.
+
+    Returns:
+        A copy of the model, in evaluation mode, with an `AnalogLayer` in place of each of those layers.
+
+    Raises:
+        ConfigError: If model and design do not match or calibration images are missing.
+    """
+    settings = settings or AnalogSettings()
+    model = copy.deepcopy(model).eval()
+    layers = _matched(model, design)
+    for (name, layer), periphery in zip(layers.items(), design.periphery):
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, AnalogLayer(layer, design.chip, periphery, settings))
+    if settings.adc_range == "calibrated":
+        if calibration is None or len(calibration) == 0:
+            raise ConfigError("calibrated ADC ranges need at least one calibration image")
+        calibrate(model, calibration)
+    if generator is not None:
+        reprogram(model, generator, [layer.name for layer in design.network.layers])
+    return model
+
+
+def calibrate(model: nn.Module, images: Tensor) -> None:
+    """Set the ADC ranges of a model's analog layers from the inputs that they see while they compute ideally.
+
+    Args:
+        model: From `to_analog`; changed in place.
+        images: Normalised images [n, channels, height, width].
+    """
+    layers = analog_layers(model)
+    samples = sample_inputs(model, images, max(layer.settings.calibration_positions for layer in layers.values()))
+    for name, layer in layers.items():
+        layer.calibrate(samples[name])
+
+
+def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str, Tensor]:
+    """Input vectors of every analog layer while all layers compute as quantised layers, without any analog effect.
+
+    Args:
+        model: From `to_analog`.
+        images: Normalised images [n, channels, height, width].
+        positions: Vectors per layer, about; spread evenly over images and positions.
+
+    Returns:
+        [groups, positions, rows] of each layer, float.
+    """
+    layers = analog_layers(model)
+    batches = images.split(_CALIBRATION_BATCH)
+    found: dict[str, list[Tensor]] = {name: [] for name in layers}
+    share = -(-positions // len(batches))
+
+    def observe(name: str, layer: AnalogLayer, x: Tensor) -> None:
+        found[name].append(layer.sample_inputs(x, share))
+
+    handles = [
+        layer.register_forward_pre_hook(lambda layer, inputs, name=name: observe(name, layer, inputs[0]))
+        for name, layer in layers.items()
+    ]
+    try:
+        with torch.no_grad():
+            for layer in layers.values():
+                layer.bypassed = True
+            for batch in batches:
+                model(batch)
+    finally:
+        for layer, handle in zip(layers.values(), handles, strict=True):
+            layer.bypassed = False
+            handle.remove()
+    return {name: torch.cat(parts, dim=1) for name, parts in found.items()}
+
+
+def reprogram(model: nn.Module, generator: torch.Generator | None, order: Sequence[str] | None = None) -> None:
+    """Write the model's present weights to another chip; precisions and ADC ranges stay.
+
+    Args:
+        model: From `to_analog`; changed in place.
+        generator: Samples the programming variation; None writes perfectly.
+        order: Names of the layers in the order in which they draw; the model's by default.
+    """
+    layers = analog_layers(model)
+    for name in order or layers:
+        layers[name].program(generator)
+
+
+def set_precision(model: nn.Module, design: Design) -> None:
+    """Give the analog layers the ADC and input precisions of another design of the same network; the chip stays.
+
+    Args:
+        model: From `to_analog`; changed in place.
+        design: Gives `adc_bits` and `input_bits` of each layer.
+
+    Raises:
+        ConfigError: If the layers' names differ.
+    """
+    layers = analog_layers(model)
+    peripheries: dict[str, Periphery] = dict(zip((layer.name for layer in design.network.layers), design.periphery))
+    if layers.keys() != peripheries.keys():
+        raise ConfigError(f"layers of model ({', '.join(layers)}) and design ({', '.join(peripheries)}) differ")
+    for name, periphery in peripheries.items():
+        layers[name].set_precision(periphery.adc_bits, periphery.input_bits)
+
+
+def _matched(model: nn.Module, design: Design) -> dict[str, QuantLayer]:
+    """The model's quantised layers in the design's order, checked against it."""
+    found = quantised_layers(model)
+    expected = {layer.name: layer for layer in design.network.layers}
+    for name in found:
+        if name not in expected:
+            raise ConfigError(f"layer {name!r} of the model is not in the design")
+    for name, layer in expected.items():
+        if name not in found:
+            raise ConfigError(f"layer {name!r} of the design is not a quantised layer of the model")
+        if (shape := _shape(found[name])) != (wanted := _expected_shape(layer)):
+            raise ConfigError(
+                f"layer {name!r}: the design says [out, in / groups, kernel] = {wanted}, the model has {shape}"
+            )
+    return {name: found[name] for name in expected}
+
+
+def _shape(layer: QuantLayer) -> tuple[int, ...]:
+    kernel = layer.kernel_size if isinstance(layer, QuantConv2d) else (1, 1)
+    return (*layer.weight.shape[:2], *kernel)
+
+
+def _expected_shape(layer: Layer) -> tuple[int, ...]:
+    return (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_height, layer.kernel_width)
+
+
+__all__ = ["analog_layers", "calibrate", "reprogram", "sample_inputs", "set_precision", "to_analog"]

@@ -1,0 +1,87 @@
+"""How much each layer's output suffers from ADC and input precision: the table that phase 2 starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xpert.analog.convert import analog_layers, sample_inputs, to_analog
+from xpert.analog.layer import AnalogLayer
+from xpert.analog.settings import AnalogSettings
+from xpert.design import Design
+from xpert.errors import ConfigError
+
+_REFERENCE_INPUT_BITS = 8
+
+
+def layer_errors(
+    model: nn.Module,
+    design: Design,
+    images: Tensor,
+    options: Sequence[tuple[int, int]],
+    *,
+    generator: torch.Generator | None = None,
+    settings: AnalogSettings | None = None,
+    positions: int = 512,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> np.ndarray:
+    """Noise-to-signal power of each layer's output for each precision option.
+
+    Each layer gets the inputs that the quantised network sees, so errors of earlier layers do not enter. Noise is the
+    mean square of `output - reference`, where the reference is the same layer computed exactly with 8-bit inputs;
+    signal is the reference's variance about each output channel's mean, which is what batch norm passes on.
+
+    Args:
+        model: Quantised model that matches the design; left as it is.
+        design: Chip and layers; its own ADC and input precisions play no part.
+        images: Normalised images [n, channels, height, width]; ADC ranges are calibrated on them too.
+        options: Pairs (adc_bits, input_bits).
+        generator: Samples the chip; None: no programming variation.
+        settings: Conventions and effects.
+        positions: Input vectors per layer from which powers are estimated.
+        progress: Called after each layer with `layer` (name), `done` and `total`.
+
+    Returns:
+        Noise-to-signal power [layers, options], layers in the design's order. Roughly additive over layers.
+
+    Raises:
+        ConfigError: If model and design do not match or there are no options.
+    """
+    if not options:
+        raise ConfigError("layer_errors needs at least one option (adc_bits, input_bits)")
+    analog = to_analog(model, design, generator=generator, settings=settings, calibration=images)
+    samples = sample_inputs(analog, images, positions)
+    layers = analog_layers(analog)
+    errors = np.empty((len(layers), len(options)))
+    for index, entry in enumerate(design.network.layers):
+        layer, vectors = layers[entry.name], samples[entry.name]
+        reference = _reference(layer, vectors)
+        signal = reference.var(dim=1, correction=0).mean().clamp_min(torch.finfo(torch.float64).tiny)
+        # Options of one input precision follow each other, so that the layer keeps its codes' statistics.
+        for option in sorted(range(len(options)), key=lambda i: options[i][1]):
+            layer.set_precision(*options[option])
+            errors[index, option] = float((_output(layer, vectors) - reference).square().mean() / signal)
+        if progress is not None:
+            progress({"layer": entry.name, "done": index + 1, "total": len(layers)})
+    return errors
+
+
+def _output(layer: AnalogLayer, vectors: Tensor) -> Tensor:
+    """Output before bias [groups, positions, outputs], in units of integer weight times float input."""
+    code = layer.layer.input_code(vectors)
+    constant = layer.weight_matrix().sum(dim=1, keepdim=True) * code.zero_point
+    return (layer.accumulate(code.value) - constant) * code.scale.double()
+
+
+def _reference(layer: AnalogLayer, vectors: Tensor) -> Tensor:
+    """The same with exact integer arithmetic and 8-bit inputs."""
+    layer.layer.input_bits = _REFERENCE_INPUT_BITS
+    code = layer.layer.input_code(vectors)
+    return torch.bmm((code.value - code.zero_point).double(), layer.weight_matrix().double()) * code.scale.double()
+
+
+__all__ = ["layer_errors"]
