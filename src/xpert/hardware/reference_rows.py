@@ -11,13 +11,11 @@ import numpy as np
 from xpert.design import Technology
 from xpert.hardware import circuits, gates
 from xpert.hardware.circuits import Cost
+from xpert.hardware.circuits.switch_matrix import IR_DROP_TOLERANCE
 from xpert.hardware.switches import REFERENCE
 from xpert.hardware.technology import BUILT_IN_POTENTIAL, CALIBRATED, UNCALIBRATED, Process, process
 
 Row = Mapping[str, Any]
-
-_SRAM_CELL = {"cell_width_f": 28.0, "cell_height_f": 10.0}
-"""SRAM cell of the buffers in stand-alone rows, at every node."""
 
 _TABLE_CELL = {"cell_width_f": 12.0, "cell_height_f": 4.0, "read_voltage": 0.5}
 """Resistive cell of the sigmoids in stand-alone rows."""
@@ -30,18 +28,20 @@ def reference_process(inputs: Row, temperature: int | None = None) -> Process:
         inputs: The row's inputs.
         temperature: Overrides the row's. [K]
     """
-    technology = Technology(
-        node_nm=inputs["technology_node_nm"],
-        roadmap=inputs["device_roadmap"],
-        temperature_k=inputs.get("temperature_K", 300) if temperature is None else temperature,
+    technology = Technology.parse(
+        {
+            "node_nm": inputs["technology_node_nm"],
+            "roadmap": inputs["device_roadmap"],
+            "temperature_k": inputs.get("temperature_K", 300) if temperature is None else temperature,
+        }
     )
     calibration = CALIBRATED if inputs.get("calibrated", True) else UNCALIBRATED
     return process(technology, calibration, REFERENCE, float(inputs.get("module_clock_Hz", 1e9)))
 
 
-def _outputs(cost: Cost, inputs: Row, *, reads: float | None = None) -> dict[str, float]:
+def _outputs(cost: Cost, inputs: Row) -> dict[str, float]:
     """The figures of a row; those that it does not have are not looked at."""
-    reads = inputs["num_reads"] if reads is None else reads
+    reads = inputs["num_reads"]
     writes = inputs.get("num_writes", reads)
     return {
         "area_m2": float(cost.area),
@@ -249,8 +249,16 @@ def _max_pooling(i: Row) -> dict[str, float]:
 def _buffer(i: Row) -> dict[str, float]:
     p = reference_process(i)
     if i["sram_based"]:
+        # The rows use one cell at every node.
         cost = circuits.sram_buffer(
-            p, i["capacity_bits"], i["line_width_bits"], **_SRAM_CELL, synchronous=False, **_sides(i)
+            p,
+            i["capacity_bits"],
+            i["line_width_bits"],
+            cell_width_f=28.0,
+            cell_height_f=10.0,
+            width=i["given_width_m"],
+            height=i["given_height_m"],
+            synchronous=False,
         )
     else:
         cost = circuits.register_file(p, i["capacity_bits"], i["line_width_bits"], **_sides(i))
@@ -292,14 +300,15 @@ def _sense_amplifier(i: Row) -> dict[str, float]:
 
 
 def _sigmoid(i: Row) -> dict[str, float]:
+    access = IR_DROP_TOLERANCE * i["on_resistance_ohm"]
     cost = circuits.sigmoid(
         reference_process(i),
         i["output_bits"],
         i["table_entries"],
         i["parallel_functions"],
         width=i["given_width_m"],
-        r_on=i["on_resistance_ohm"],
-        r_off=i["off_resistance_ohm"],
+        r_on=i["on_resistance_ohm"] + access,
+        r_off=i["off_resistance_ohm"] + access,
         **_TABLE_CELL,
     )
     return _outputs(cost, i)
@@ -350,7 +359,7 @@ def _technology(i: Row) -> dict[str, Any]:
             figures[f"{name}_gate_capacitance_F"] = float(gates.gate_capacitance(p, width))
             figures[f"{name}_transconductance_S"] = float(transconductance(p, width))
     n, q = gates.MIN_NMOS * p.feature, gates.minimum_pmos(p)
-    for name, kind, inputs, width_n, width_p in (
+    built_gates: tuple[tuple[str, gates.GateKind, float, float, float], ...] = (
         ("inv_min", "inv", 1.0, n, q),
         ("nand2_min", "nand", 2.0, 2 * n, q),
         ("nand3_min", "nand", 3.0, 3 * n, q),
@@ -361,7 +370,8 @@ def _technology(i: Row) -> dict[str, Any]:
         ("inv_20x", "inv", 1.0, 20 * n, 20 * q),
         ("nmos_only_min", "inv", 1.0, n, 0.0),
         ("pmos_only_min", "inv", 1.0, 0.0, q),
-    ):
+    )
+    for name, kind, inputs, width_n, width_p in built_gates:
         built = gates.gate(p, kind, inputs, width_n, width_p)
         grown = gates.enlarge(p, width_n, width_p)
         figures[f"{name}_height_m"] = float(built.height)

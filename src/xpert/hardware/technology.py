@@ -59,8 +59,8 @@ _CELL_HEIGHT_FINFET = 34.0
 class Calibration:
     """Factors that fit the model to post-layout figures of a 40 nm RRAM macro.
 
-    Source: DNN+NeuroSim V1.3, validated against W. Li et al., "A 40-nm MLC-RRAM compute-in-memory macro with sparsity
-    control, on-chip write-verify, and temperature-independent ADC references", and A. Lu et al., Front. Artif. Intell. 2021.
+    Source: DNN+NeuroSim V1.3; A. Lu, X. Peng, W. Li, H. Jiang, S. Yu, "NeuroSim simulator for compute-in-memory hardware
+    accelerator: validation and benchmark", Front. Artif. Intell. 4:659060, 2021.
     """
 
     wiring_area: float = 1.44
@@ -214,7 +214,6 @@ def wire_resistance(
     return factor * heated / (width * width * aspect_ratio)
 
 
-@lru_cache(maxsize=256)
 def process(
     technology: Technology,
     calibration: Calibration = CALIBRATED,
@@ -229,8 +228,16 @@ def process(
         switches: Where to follow the reference and where physics.
         logic_clock: Clock for which digital blocks are built. [Hz]
     """
-    node, temperature = technology.node_nm, technology.temperature_k
-    data = _transistors()[node, technology.roadmap]
+    return _process(
+        technology.node_nm, technology.roadmap, technology.temperature_k, calibration, switches, logic_clock
+    )
+
+
+@lru_cache(maxsize=256)
+def _process(
+    node: int, roadmap: str, temperature: int, calibration: Calibration, switches: Switches, logic_clock: float
+) -> Process:
+    data = _transistors()[node, roadmap]
     vdd = data["vdd_v"]
     finfet = node <= 14
     pn_ratio = data["on_current_n_a_per_m"][0] / data["on_current_p_a_per_m"][0]
@@ -242,7 +249,7 @@ def process(
     bias = 1 + vdd / BUILT_IN_POTENTIAL
     return Process(
         node_nm=node,
-        roadmap=technology.roadmap,
+        roadmap=roadmap,
         temperature=float(temperature),
         feature=feature,
         vdd=vdd,
@@ -283,8 +290,8 @@ def _transistors() -> dict[tuple[int, str], dict[str, Any]]:
     return {(entry["node_nm"], entry["roadmap"]): entry for entry in json.loads(text)["transistors"]}
 
 
-def _interpolate(currents: list[float], temperature: float) -> float:
+def _interpolate(currents: list[float], temperature: int) -> float:
     """Linear between the tabulated temperatures 300, 310, ... 400 K."""
     index, rest = divmod(temperature - 300, 10)
-    low = currents[int(index)]
-    return low if rest == 0 else low + (currents[int(index) + 1] - low) * rest / 10
+    low = currents[index]
+    return low if rest == 0 else low + (currents[index + 1] - low) * rest / 10

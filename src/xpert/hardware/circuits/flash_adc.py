@@ -77,8 +77,8 @@ _DELAY = {
     45: (0.0714, 0.7651, (3.7949, -5.6685, 2.6492, 0.4807), (1e-6, -6e-5, 1e-4, -0.0171, 1.0057)),
     32: (0.0714, 0.7651, (3.7949, -5.6685, 2.6492, 0.4807), (1e-6, -6e-5, 1e-4, -0.0171, 1.0057)),
 }
-"""Node [nm] -> fit of a current-mode comparator's delay in LSTP: A and B of the largest delay A ln(R / 1 kohm) + B [ns],
-and its relative value over x = reference / column resistance, highest power first, for x <= 0.9 and for larger x.
+"""Node [nm] -> fit of a current-mode comparator's delay in LSTP: A and B of the largest delay A ln(R / 1 kohm) + B
+[ns], and its relative value over x = reference / column resistance, highest power first, for x <= 0.9 and for larger x.
 Elsewhere a comparison takes the least time. Source: DNN+NeuroSim V1.3, fit to SPICE."""
 
 

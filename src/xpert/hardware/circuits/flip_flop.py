@@ -41,8 +41,7 @@ def flip_flop_bank(
     cell = gates.standard_inverter(p)
     load = cell.input_capacitance + cell.output_capacitance
     clocked = 4 * instances * load + 2 * instances * cell.input_capacitance
-    # Data path: an input inverter's gate with three pass gates' drains, one drain each of a gate and of a pass gate, and
-    # an inverter.
+    # Data path: three nodes between inverters and pass gates, whose drains are as large as an inverter's.
     data = (3 * cell.output_capacitance + cell.input_capacitance) + 2 * cell.output_capacitance + load
     changing = instances if toggling is None else np.minimum(toggling, instances)
     return Cost(

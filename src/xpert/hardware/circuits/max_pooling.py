@@ -50,7 +50,7 @@ def max_pooling(
         * (2 * inverter.input_capacitance + bits * inverter.output_capacitance)
     )
     series_n = 2 * gates.on_resistance_n(p, inverter.width_n)
-    select, ramp = horowitz(series_n * (inverter.output_capacitance + wide.input_capacitance))
+    select, ramp = horowitz(series_n * (inverter.input_capacitance + wide.output_capacitance))
     output, _ = horowitz(series_n * (2 * inverter.input_capacitance + load), ramp)
     # On average the comparison is decided half-way through the word.
     latency = bitwise.latency * bits / 2 + gather + select + output

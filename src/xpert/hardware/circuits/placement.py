@@ -12,8 +12,8 @@ def bank(
 ) -> tuple[Array, Array, Array]:
     """Area, width and height of a bank of cells.
 
-    With a width imposed, rows of cells fill it and the whole rectangle counts; likewise with a height. With neither, the
-    cells stand in one row.
+    With a width imposed, rows of cells fill it and the whole rectangle counts; likewise with a height. With neither,
+    the cells stand in one row.
 
     Args:
         count: Number of cells.

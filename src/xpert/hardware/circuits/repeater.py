@@ -12,7 +12,7 @@ from xpert.hardware.gates import Array, Gate
 from xpert.hardware.technology import WIRE_CAPACITANCE, Process
 
 _SPACING_STEP = 0.9
-"""Factor on the distance of repeaters in each step from the fastest wire to a cheaper one. Source: DNN+NeuroSim V1.3."""
+"""Factor on the repeaters' distance per step from the fastest wire to a cheaper one. Source: DNN+NeuroSim V1.3."""
 
 _WIRE_ACTIVITY = 0.25
 """Share of wires that rise in a transfer of random data."""

@@ -52,10 +52,9 @@ def row_decoder(
     odd = np.mod(address_bits, 2)
     n_wires = np.where(has_nor, n_nand + 2 * odd, 0.0)
     if column_mode:
-        layout = _column_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, width)
+        width, height = _column_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, width)
     else:
-        layout = _row_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, height)
-    area, width, height = layout
+        width, height = _row_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, height)
 
     inv_in, inv_out = inverter.input_capacitance, inverter.output_capacitance
     drv_in, drv_out = driver.input_capacitance, driver.output_capacitance
@@ -96,7 +95,7 @@ def row_decoder(
     )
     energy = p.vdd * p.vdd * switched
     return Cost(
-        area=area,
+        area=height * width,
         width=width,
         height=height,
         latency=first + second + third + drive,
@@ -121,26 +120,25 @@ def _row_layout(
     nor_width: Array,
     drives_mux: bool,
     height: Array | None,
-) -> tuple[Array, Array, Array]:
-    """Area, width and height with the gates stacked in columns."""
+) -> tuple[Array, Array]:
+    """Width and height with the gates stacked in columns. [m]"""
     inverter, nand, driver, _ = _gates(p, address_bits)
     enable_width = nand.width + 2 * inverter.width if drives_mux else 2 * driver.width
     wires = gates.M3_PITCH * p.feature * n_wires
     n_outputs = np.exp2(address_bits) if p.switches.decoder_inverters else n_nor
     if height is None:
-        height = p.cell_height * np.maximum(n_outputs, n_nand)
         width = inverter.width + nand.width + wires + nor_width + enable_width
-    else:
-        lines = np.floor(height / p.cell_height)
-        width = (
-            nand.width * _lanes(n_nand, lines)
-            + wires
-            + nor_width * _lanes(n_nor, lines)
-            + enable_width * _lanes(n_outputs, lines)
-        )
-        if p.switches.decoder_inverters:
-            width = width + inverter.width * _lanes(address_bits, lines)
-    return height * width, width, height
+        return width, p.cell_height * np.maximum(n_outputs, n_nand)
+    lines = np.floor(height / p.cell_height)
+    width = (
+        nand.width * _lanes(n_nand, lines)
+        + wires
+        + nor_width * _lanes(n_nor, lines)
+        + enable_width * _lanes(n_outputs, lines)
+    )
+    if p.switches.decoder_inverters:
+        width = width + inverter.width * _lanes(address_bits, lines)
+    return width, height
 
 
 def _column_layout(
@@ -152,25 +150,23 @@ def _column_layout(
     nor_width: Array,
     drives_mux: bool,
     width: Array | None,
-) -> tuple[Array, Array, Array]:
-    """Area, width and height with the gates lined up in rows."""
+) -> tuple[Array, Array]:
+    """Width and height with the gates lined up in rows. [m]"""
     inverter, nand, _, _ = _gates(p, address_bits)
     cell = p.cell_height
     enable_height = cell * (3.0 if drives_mux else 2.0)
     wires = gates.M2_PITCH * p.feature * n_wires
     if width is None:
-        width = np.maximum(nor_width * n_nor, nand.width * n_nand)
-        height = cell + cell + wires + cell + enable_height
-    else:
-        nor_lanes = _lanes(n_nor, np.floor(width / nor_width))
-        height = (
-            cell * _lanes(address_bits, np.floor(width / inverter.width))
-            + cell * _lanes(n_nand, np.floor(width / nand.width))
-            + wires
-            + cell * nor_lanes
-            + enable_height * nor_lanes
-        )
-    return height * width, width, height
+        return np.maximum(nor_width * n_nor, nand.width * n_nand), cell + cell + wires + cell + enable_height
+    nor_lanes = _lanes(n_nor, np.floor(width / nor_width))
+    height = (
+        cell * _lanes(address_bits, np.floor(width / inverter.width))
+        + cell * _lanes(n_nand, np.floor(width / nand.width))
+        + wires
+        + cell * nor_lanes
+        + enable_height * nor_lanes
+    )
+    return width, height
 
 
 def _lanes(count: Array, per_lane: Array) -> Array:

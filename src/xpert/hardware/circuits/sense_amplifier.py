@@ -68,8 +68,8 @@ def voltage_sense_amplifier(p: Process, instances: Array, *, read_voltage: Array
         p: Process.
         instances: Columns.
         read_voltage: Across a cell. [V]
-        r_on: Small resistance of a cell. [ohm]
-        r_off: Large resistance of a cell. [ohm]
+        r_on: Small resistance of a cell, with its access transistor. [ohm]
+        r_off: Large resistance of a cell, with its access transistor. [ohm]
 
     Source: DNN+NeuroSim V1.3. The leakage is that of one amplifier, as there.
     """

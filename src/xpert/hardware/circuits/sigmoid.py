@@ -37,8 +37,8 @@ def sigmoid(
         cell_width_f: Width of a cell in feature sizes.
         cell_height_f: Height of a cell in feature sizes.
         read_voltage: Across a cell. [V]
-        r_on: Small resistance of a cell. [ohm]
-        r_off: Large resistance of a cell. [ohm]
+        r_on: Small resistance of a cell, with its access transistor. [ohm]
+        r_off: Large resistance of a cell, with its access transistor. [ohm]
 
     Source: DNN+NeuroSim V1.3. The leakage is that of one table, as there.
     """

@@ -85,7 +85,7 @@ def switch_matrix(
 ) -> Cost:
     """Cost of a switch matrix: of rows where `height` is imposed, of columns where `width` is.
 
-    One read applies one input bit per row. Columns only see their flip-flops clocked: their pass gates stay as they are.
+    One read applies one input bit per row. On columns it only clocks the flip-flops; the pass gates stay as they are.
 
     Args:
         p: Process.
