@@ -3,13 +3,10 @@
 Only `main` is here, and it imports the rest when it is called, so that Ctrl-C is answered from the first moment on.
 """
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Sequence
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Args:
@@ -19,11 +16,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 a check failed, 2 bad input, 130 interrupted.
     """
     try:
-        from xpert.cli.commands import run
+        from xpert.cli.interrupts import patience
 
-        return run(sys.argv[1:] if arguments is None else list(arguments))
-    except KeyboardInterrupt:
-        sys.stderr.write("\nxpert: interrupted\n")
+        with patience():
+            from xpert.cli.commands import run
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt as interruption:
+        from xpert.cli.interrupts import say_goodbye
+
+        say_goodbye(*interruption.args)
         return 130
 
 

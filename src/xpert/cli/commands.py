@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import typer
 
 from xpert import __version__
 from xpert.cli import output
+from xpert.cli.interrupts import patience
 from xpert.errors import ConfigError, DataError, XpertError
 
 if TYPE_CHECKING:
@@ -26,14 +28,18 @@ app = typer.Typer(
 
 
 class _Interrupted(Exception):
-    """Ctrl-C in a command that can say how to go on."""
+    """Ctrl-C in a command that can say how to go on; typer would drop the words from a KeyboardInterrupt."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command; see `xpert.cli.main`."""
+    """Run a command; see `xpert.cli.main`.
+
+    Raises:
+        KeyboardInterrupt: On Ctrl-C; its argument, if any, says how to go on.
+    """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that lacks a character shows a substitute for it.
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="xpert", standalone_mode=False)
@@ -41,14 +47,25 @@ def run(arguments: Sequence[str]) -> int:
         output.fail(str(error))
         return 2
     except typer.TyperException as error:
-        output.fail(error.format_message())
+        context = getattr(error, "ctx", None)
+        see = f" (see {context.command_path} --help)" if context else ""
+        output.fail(error.format_message().replace("Value error, ", "").rstrip(".") + see)
+        return 2
+    except OSError as error:
+        output.discard_stdout()
+        output.fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
         return 2
     except _Interrupted as interruption:
-        sys.stderr.write(f"\nxpert: interrupted; {interruption}\n")
-        return 130
-    if code == 130:  # typer's answer to Ctrl-C; no command returns it
+        raise KeyboardInterrupt(*interruption.args) from None
+    except SystemExit:  # typer's answer to a reader of the help that has gone
+        return 0
+    if code == _INTERRUPTED:
         raise KeyboardInterrupt
     return code or 0
+
+
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C; no command returns it."""
 
 
 def _version(wanted: bool) -> None:
@@ -111,14 +128,15 @@ def search(
         chosen = read_config(out)
     else:
         raise ConfigError("nothing to search: give a config file, or --preset NAME (`xpert presets` lists them)")
-    changes = {"seed": seed} if seed is not None else {}
+    changes: dict[str, Any] = {} if seed is None else {"seed": seed}
     if data_dir is not None:
         changes["dataset"] = chosen.dataset.model_copy(update={"data_dir": str(data_dir)})
     chosen = chosen.model_copy(update=changes)
 
-    from xpert.experiment.pipeline import run_search
-
     try:
+        with patience():
+            from xpert.experiment.pipeline import run_search
+
         with output.progress() as progress:
             run_search(
                 chosen,
@@ -129,8 +147,9 @@ def search(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        again = shlex.join(["xpert", "search", "--out", str(out), "--resume"])
-        raise _Interrupted(f"nothing is lost; go on with: {again}") from None
+        if not (out / "config.yaml").exists():
+            raise
+        raise _Interrupted(f"go on with: xpert search --out {shlex.quote(str(out))} --resume") from None
     results = out / "results.json"
     if stop_after is not None and not results.exists():
         if as_json:
@@ -182,13 +201,14 @@ def evaluate(
 
     **xpert evaluate config.yaml --sweep adc_type=sar,flash --sweep columns_per_adc=2,4,8,16,32**
     """
-    from xpert.cli.sweep import parse_sweeps, swept
+    design = read_design(file)
+    variants = _swept(design, sweep) if sweep else []
+
     from xpert.hardware import evaluate
     from xpert.hardware.switches import PHYSICAL, REFERENCE
 
     model = {"physical": PHYSICAL, "reference": REFERENCE}[switches]
-    design = read_design(file)
-    if not sweep:
+    if not variants:
         figures = evaluate(design, model).to_dict()
         if csv is not None:
             output.write_csv(csv, [_flat(layer) for layer in figures["layers"]])
@@ -198,7 +218,6 @@ def evaluate(
             _show_evaluation(figures)
         return 0
 
-    variants = swept(design, parse_sweeps(sweep))
     rows = []
     with output.progress() as progress:
         for index, (settings, variant) in enumerate(variants, start=1):
@@ -215,6 +234,12 @@ def evaluate(
         cells = [[*(str(row[name]) for name in names), *(output.number(row[key]) for key in _HEADLINE)] for row in rows]
         output.show(output.table(design.name, [*names, *_TITLES], cells, left=len(names)))
     return 0
+
+
+def _swept(design: Design, texts: list[str]) -> list[tuple[dict[str, Any], Design]]:
+    from xpert.cli.sweep import parse_sweeps, swept
+
+    return swept(design, parse_sweeps(texts))
 
 
 def read_design(path: Path) -> Design:
@@ -297,7 +322,8 @@ def accuracy(
     loaded = Design.read(design)
     _require_file(weights, "weight file")
 
-    from xpert.experiment.accuracy import accuracy_of_design
+    with patience():
+        from xpert.experiment.accuracy import accuracy_of_design
 
     with output.progress() as progress:
         found = accuracy_of_design(

@@ -30,11 +30,17 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
     except OSError as error:
-        # What is buffered would be tried again, and fail again, when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         raise RunError(f"standard output: cannot write: {error.strerror}") from None
+
+
+def discard_stdout() -> None:
+    """Send stdout nowhere from now on; else what is buffered is tried again, and fails again, when Python ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def write_json(data: Mapping[str, Any]) -> None:
