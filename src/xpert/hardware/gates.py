@@ -107,10 +107,25 @@ def ceil_log2(x: Array) -> Array:
     return np.where(mantissa == 0.5, exponent - 1, exponent).astype(np.float64)
 
 
+def exp2(x: Array) -> Array:
+    """Power of two of an integer, exact whatever the vector instructions."""
+    return np.ldexp(1.0, np.asarray(x).astype(np.int64))
+
+
 def log2(x: Array) -> Array:
     """Binary logarithm, exact for powers of two whatever the vector instructions."""
     mantissa, exponent = np.frexp(x)
     return np.where(mantissa == 0.5, exponent - 1.0, np.log2(x))
+
+
+def ceil(p: Process, x: Array) -> Array:
+    """Smallest integer that is not below `x`, rounding errors forgiven (`Switches.fold_tolerance`)."""
+    return np.ceil(x * (1 - _TOLERANCE)) if p.switches.fold_tolerance else np.ceil(x)
+
+
+def floor(p: Process, x: Array) -> Array:
+    """Largest integer that is not above `x`, rounding errors forgiven (`Switches.fold_tolerance`)."""
+    return np.floor(x * (1 + _TOLERANCE)) if p.switches.fold_tolerance else np.floor(x)
 
 
 def effective_width(p: Process, width: Array) -> Array:
@@ -223,7 +238,7 @@ def pass_gate_layout(p: Process, width_n: Array, width_p: Array, folds: Array) -
     strips = 0.0
     for drawn in (width_n, width_p):
         # The reference divides by the fin's circumference here, not by its pitch.
-        fins = _ceil(p, drawn * (p.fin_pitch / (2 * p.feature)) / (2 * p.fin_height + p.fin_width))
+        fins = ceil(p, drawn * (p.fin_pitch / (2 * p.feature)) / (2 * p.fin_height + p.fin_width))
         strips = strips + ((np.ceil(fins / folds) - 1) * p.fin_pitch + p.fin_width)
     width = (folds + 1) * POLY_PITCH_FINFET * p.feature
     return width, strips + GAP_BETWEEN_TYPES * p.feature + POLY_OVERHEAD * p.feature
@@ -252,16 +267,12 @@ def standard_nand(p: Process, inputs: float = 2.0) -> Gate:
     return gate(p, "nand", inputs, *enlarge(p, 2 * MIN_NMOS * p.feature, minimum_pmos(p)))
 
 
-def _ceil(p: Process, x: Array) -> Array:
-    return np.ceil(x * (1 - _TOLERANCE)) if p.switches.fold_tolerance else np.ceil(x)
-
-
 def _fits(p: Process, width: Array, limit: Array) -> NDArray[np.bool_]:
     return np.less_equal(width, limit * (1 + _TOLERANCE) if p.switches.fold_tolerance else limit)
 
 
 def _fins(p: Process, width: Array) -> Array:
-    return _ceil(p, width * (p.fin_pitch / (2 * p.feature)) / p.fin_pitch)
+    return ceil(p, width * (p.fin_pitch / (2 * p.feature)) / p.fin_pitch)
 
 
 def _pair_room(p: Process, height: Array) -> Array:
@@ -292,15 +303,15 @@ def _strips(p: Process, width_n: Array, width_p: Array, height: Array) -> tuple[
         for width, limit in zip((width_n, width_p), _pair_limits(p, share, height)):
             largest = np.where(both, limit, alone)
             fits = _fits(p, width, largest)
-            folds = np.where(fits, 1.0, _ceil(p, width / largest))
+            folds = np.where(fits, 1.0, ceil(p, width / largest))
             strips.append(_Strip(folds, np.where(fits, width, largest), (folds + 1) * pitch * p.feature))
         return strips[0], strips[1]
     for width, part in ((width_n, 1 - share), (width_p, share)):
         fins = _fins(p, width)
         largest = np.where(
             both,
-            np.floor(part * _pair_room(p, height) / p.fin_pitch) + 1,
-            np.floor(alone / p.fin_pitch) + 1,
+            floor(p, part * _pair_room(p, height) / p.fin_pitch) + 1,
+            floor(p, alone / p.fin_pitch) + 1,
         )
         fits = fins <= largest
         folds = np.ceil(fins / largest) if p.switches.finfet_exact_division else np.floor(fins / largest)
@@ -367,12 +378,12 @@ def _enlarge_fins(p: Process, width_n: Array, width_p: Array) -> tuple[Array, Ar
     """Fins that fill a cell, in the ratio of the two widths, as drawn widths. [m]"""
     largest = _LARGEST_FINS[p.node_nm]
     unit = MIN_NMOS * p.feature
-    fins_n, fins_p = _ceil(p, width_n / unit), _ceil(p, width_p / unit)
+    fins_n, fins_p = ceil(p, width_n / unit), ceil(p, width_p / unit)
     both = np.logical_and(np.greater(width_n, 0), np.greater(width_p, 0))
     small = np.logical_and(np.less_equal(fins_n, largest), np.less_equal(fins_p, largest))
     share = _share(width_n, width_p)
-    pair_n = np.where(share >= 0.5, _ceil(p, largest / share * (1 - share)), largest)
-    pair_p = np.where(share >= 0.5, largest, _ceil(p, largest / (1 - share) * share))
+    pair_n = np.where(share >= 0.5, ceil(p, largest / share * (1 - share)), largest)
+    pair_p = np.where(share >= 0.5, largest, ceil(p, largest / (1 - share) * share))
     grown = []
     for width, fins, pair in ((width_n, fins_n, pair_n), (width_p, fins_p, pair_p)):
         single = np.where(np.logical_and(fins > 0, fins <= largest), largest * unit, width)

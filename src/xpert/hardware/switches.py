@@ -1,8 +1,8 @@
 """Where physics and the reference simulator part ways.
 
-DNN+NeuroSim V1.3 has behaviours that look like mistakes. Each is one switch: True is what a chip would do, False what the
-reference does. The model reads the switches and nothing else decides between the two; `PHYSICAL` is the default everywhere,
-`REFERENCE` reproduces the reference's numbers. docs/hardware-model.md gives the effect of each on VGG16.
+DNN+NeuroSim V1.3 has behaviours that look like mistakes. Each is one switch: True is what a chip would do, False what
+the reference does. The model reads the switches and nothing else decides between the two; `PHYSICAL` is the default
+everywhere, `REFERENCE` reproduces the reference's numbers. docs/hardware-model.md gives the effect of each on VGG16.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ class Switches:
     """FinFET cells are 34/28 taller and folds are counted exactly; reference: integer divisions lose both."""
 
     fold_tolerance: bool = True
-    """A gate exactly as wide as its cell allows is not folded; reference: the last bit of a rounding decides."""
+    """What fits exactly fits: a gate as wide as its cell allows is not folded; reference: the last bit of a rounding
+    decides."""
 
     adder_tree_odd_inputs: bool = True
     """Adder trees carry an odd input to the next stage; reference: it is lost."""
@@ -43,7 +44,8 @@ class Switches:
     """Repeaters of all wires of a bus or H-tree leak; reference: those of a single wire."""
 
     flash_plateau: bool = True
-    """A flash ADC is slowest where the input is near a level; reference: that plateau is unreachable."""
+    """A flash comparison near its level takes the fit's largest delay; reference: that branch is unreachable, and the
+    lowest level is left out."""
 
     adc_leakage: bool = True
     """ADCs leak as their transistor counts imply; reference: they do not."""
@@ -86,10 +88,10 @@ class Switches:
     """Synchronous digital blocks run on the logic clock; reference: counted at 1 GHz, charged a sensing period each."""
 
     common_pitch: bool = True
-    """All layers see the H-tree with the pitch of the largest tile, as it is built; reference: with that of their own."""
+    """All layers see the H-tree with the pitch of the largest tile, as built; reference: with that of their own tile."""
 
     global_word_counts: bool = True
-    """Chip-level trees and pooling work once per output value; reference: per column (trees), per position (pooling)."""
+    """Chip-level trees and pooling work once per output value; reference: per column and per position."""
 
     whole_bus: bool = True
     """Layer by layer, the running layer has the global buffer's whole bandwidth; reference: its tiles' share of it."""

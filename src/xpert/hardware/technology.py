@@ -59,8 +59,8 @@ _CELL_HEIGHT_FINFET = 34.0
 class Calibration:
     """Factors that fit the model to post-layout figures of a 40 nm RRAM macro.
 
-    Source: DNN+NeuroSim V1.3; A. Lu, X. Peng, W. Li, H. Jiang, S. Yu, "NeuroSim simulator for compute-in-memory hardware
-    accelerator: validation and benchmark", Front. Artif. Intell. 4:659060, 2021.
+    Source: DNN+NeuroSim V1.3; A. Lu, X. Peng, W. Li, H. Jiang, S. Yu, "NeuroSim simulator for compute-in-memory
+    hardware accelerator: validation and benchmark", Front. Artif. Intell. 4:659060, 2021.
     """
 
     wiring_area: float = 1.44

@@ -87,7 +87,8 @@ def sram_buffer(
     row_length = line_bits * cell_width_f * p.feature
     column_length = n_lines * cell_height_f * p.feature
     bit_line, bit_line_resistance = column_length * WIRE_CAPACITANCE, column_length * p.wire_resistance
-    decoder = row_decoder(p, gates.ceil_log2(n_lines), height=column_length, load=row_length * WIRE_CAPACITANCE)
+    decoder_height = np.maximum(column_length, p.cell_height)
+    decoder = row_decoder(p, gates.ceil_log2(n_lines), height=decoder_height, load=row_length * WIRE_CAPACITANCE)
     charger = precharger(p, line_bits, width=row_length, load=bit_line, load_resistance=bit_line_resistance)
     driver = sram_write_driver(p, line_bits, width=row_length, load=bit_line, load_resistance=bit_line_resistance)
     area = row_length * column_length + decoder.area + charger.area + driver.area

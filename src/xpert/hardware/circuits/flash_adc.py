@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xpert.hardware import gates
 from xpert.hardware.circuits._adc import adc_area, adc_leakage, resistance_power, scaled_resistance, sum_columns
 from xpert.hardware.circuits.cost import Cost
+from xpert.hardware.circuits.placement import lanes
 from xpert.hardware.gates import Array, horowitz
 from xpert.hardware.technology import Process
 
@@ -153,7 +154,7 @@ def flash_encoder(p: Process, levels: Array, instances: Array, *, width: Array) 
     large = gates.gate(p, "nand", fan_in, nand.width_n, nand.width_p)
     unit_width = 2 * inverter.width + nand.width + large.width
     unit_height = (levels - 1) * p.cell_height
-    height = unit_height * np.ceil(instances / np.minimum(instances, np.ceil(width / unit_width)))
+    height = unit_height * lanes(instances, gates.ceil(p, width / unit_width))
     width = np.maximum(width, unit_width)
 
     series_n = 2 * gates.on_resistance_n(p, inverter.width_n)
@@ -198,9 +199,9 @@ def _latency(
     flows = np.logical_and(np.logical_and(resistance > 0, np.isfinite(resistance)), np.greater(multiplicity, 0))
     resistance = np.where(flows, resistance, 1.0)
     lowest, step = r_on / rows, r_off / rows
-    # Comparator i refers to r_on / rows + (i + 1) (r_off / rows) / levels; the reference leaves out the first and last.
-    first, last = 1.0, levels - 2
-    worst = np.zeros(np.broadcast_shapes(np.shape(resistance), np.shape(levels), np.shape(step)))
+    # Comparator i refers to r_on / rows + (i + 1) (r_off / rows) / levels.
+    first, last = 0.0 if p.switches.flash_plateau else 1.0, levels - 2
+    worst = np.zeros(1)
     spacing = step / levels
     candidates = [first, last]
     for turn in _turning_points(p.node_nm, p.switches.flash_plateau):

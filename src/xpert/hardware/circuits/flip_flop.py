@@ -36,7 +36,7 @@ def flip_flop_bank(
     Source: DNN+NeuroSim V1.3, edge-triggered flip-flop of eight inverters and four pass gates.
     """
     area, width, height = bank(
-        instances, _INVERTERS_WIDE * gates.minimum_inverter(p).width, p.cell_height, width, height
+        p, instances, _INVERTERS_WIDE * gates.minimum_inverter(p).width, p.cell_height, width, height
     )
     cell = gates.standard_inverter(p)
     load = cell.input_capacitance + cell.output_capacitance

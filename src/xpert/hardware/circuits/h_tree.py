@@ -12,7 +12,7 @@ from xpert.hardware.circuits.repeater import (
     leakage_per_metre,
     repeater,
 )
-from xpert.hardware.gates import Array, ceil_log2
+from xpert.hardware.gates import Array, ceil_log2, exp2
 from xpert.hardware.technology import Process, wire_resistance
 
 _MEDIUM, _LONG = 1e4, 1e5
@@ -63,7 +63,7 @@ def h_tree(
     chosen = repeater(p, tolerance, halve=True)
     rows, columns = np.asarray(rows, dtype=np.float64), np.asarray(columns, dtype=np.float64)
     stages = ceil_log2(np.maximum(rows, columns))
-    span = np.exp2(stages)
+    span = exp2(stages)
     trunk = _trunk_units(rows, columns) * unit_width
 
     area, length, latency = 0.0, 0.0, 0.0
@@ -99,7 +99,7 @@ def h_tree(
 def _trunk_units(rows: Array, columns: Array) -> Array:
     """Units between the edge and the centre of the tree."""
     smaller = np.minimum(rows, columns)
-    centre = np.where(np.exp2(ceil_log2(smaller)) == smaller, ceil_log2(smaller), ceil_log2(smaller) - 1)
+    centre = np.where(exp2(ceil_log2(smaller)) == smaller, ceil_log2(smaller), ceil_log2(smaller) - 1)
     centre = np.where(columns - centre < 1, centre - 1, centre)
     return np.minimum(columns - centre, centre)
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from xpert.hardware import gates
 from xpert.hardware.gates import Array
+from xpert.hardware.technology import Process
 
 
 def bank(
-    count: Array, unit_width: Array, unit_height: Array, width: Array | None, height: Array | None
+    p: Process, count: Array, unit_width: Array, unit_height: Array, width: Array | None, height: Array | None
 ) -> tuple[Array, Array, Array]:
     """Area, width and height of a bank of cells.
 
     With a width imposed, rows of cells fill it and the whole rectangle counts; likewise with a height. With neither,
-    the cells stand in one row.
+    the cells stand in one row. Where not a single cell fits, area and the free side are infinite.
 
     Args:
+        p: Process.
         count: Number of cells.
         unit_width: Width of one cell. [m]
         unit_height: Height of one cell. [m]
@@ -26,14 +29,18 @@ def bank(
         Area [m2], width [m], height [m].
     """
     if width is not None:
-        rows = np.ceil(count / np.minimum(count, np.floor(width / unit_width)))
-        height = unit_height * rows
+        height = unit_height * lanes(count, gates.floor(p, width / unit_width))
     elif height is not None:
-        columns = np.ceil(count / np.minimum(count, np.floor(height / unit_height)))
-        width = unit_width * columns
+        width = unit_width * lanes(count, gates.floor(p, height / unit_height))
     else:
         width, height = unit_width * count, unit_height
     return width * height, width, height
+
+
+def lanes(count: Array, per_lane: Array) -> Array:
+    """Rows (or columns) that `count` cells take, at most `per_lane` in each; infinite if none fits, 0 for no cells."""
+    with np.errstate(divide="ignore"):
+        return np.ceil(np.divide(count, np.where(np.greater(count, 0), np.minimum(count, per_lane), 1.0)))
 
 
 def spread(area: Array, unit_height: Array, width: Array | None, height: Array | None) -> tuple[Array, Array]:

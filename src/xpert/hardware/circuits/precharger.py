@@ -32,7 +32,7 @@ def precharger(p: Process, instances: Array, *, width: Array, load: Array, load_
     equaliser = gates.gate(p, "inv", 1.0, 0.0, gates.enlarge(p, 0.0, gates.MIN_NMOS * p.feature)[1])
     charger = gates.gate(p, "inv", 1.0, 0.0, gates.enlarge(p, 0.0, 3 * gates.MIN_NMOS * p.feature)[1])
     area, width, height = bank(
-        instances, np.maximum(equaliser.width, charger.width), _UNIT_CELLS * p.cell_height, width, None
+        p, instances, np.maximum(equaliser.width, charger.width), _UNIT_CELLS * p.cell_height, width, None
     )
     output = equaliser.output_capacitance + charger.output_capacitance
     latency, ramp = horowitz(gates.on_resistance_p(p, charger.width_p) * (load + output) + load_resistance * load / 2)
@@ -60,7 +60,7 @@ def sram_write_driver(p: Process, instances: Array, *, width: Array, load: Array
     Source: DNN+NeuroSim V1.3.
     """
     inverter = gates.standard_inverter(p)
-    area, width, height = bank(instances, inverter.width, _UNIT_CELLS * p.cell_height, width, None)
+    area, width, height = bank(p, instances, inverter.width, _UNIT_CELLS * p.cell_height, width, None)
     own = inverter.output_capacitance + inverter.input_capacitance
     first, ramp = horowitz(gates.on_resistance_p(p, inverter.width_p) * own)
     second, _ = horowitz(

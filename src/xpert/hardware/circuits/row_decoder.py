@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from xpert.hardware import gates
 from xpert.hardware.circuits.cost import Cost
+from xpert.hardware.circuits.placement import lanes
 from xpert.hardware.gates import Array, Gate, horowitz
 from xpert.hardware.technology import Process
 
@@ -46,7 +47,7 @@ def row_decoder(
     address_bits = np.asarray(address_bits, dtype=np.float64)
     inverter, nand, driver, nor = _gates(p, address_bits)
     n_nand = 4 * np.floor(address_bits / 2)
-    outputs = np.exp2(address_bits)
+    outputs = gates.exp2(address_bits)
     n_nor = np.where(address_bits > 2, outputs, 0.0)
     has_nand, has_nor = n_nand > 0, n_nor > 0
     odd = np.mod(address_bits, 2)
@@ -125,19 +126,19 @@ def _row_layout(
     inverter, nand, driver, _ = _gates(p, address_bits)
     enable_width = nand.width + 2 * inverter.width if drives_mux else 2 * driver.width
     wires = gates.M3_PITCH * p.feature * n_wires
-    n_outputs = np.exp2(address_bits) if p.switches.decoder_inverters else n_nor
+    n_outputs = gates.exp2(address_bits) if p.switches.decoder_inverters else n_nor
     if height is None:
         width = inverter.width + nand.width + wires + nor_width + enable_width
         return width, p.cell_height * np.maximum(n_outputs, n_nand)
-    lines = np.floor(height / p.cell_height)
+    lines = gates.floor(p, height / p.cell_height)
     width = (
-        nand.width * _lanes(n_nand, lines)
+        nand.width * lanes(n_nand, lines)
         + wires
-        + nor_width * _lanes(n_nor, lines)
-        + enable_width * _lanes(n_outputs, lines)
+        + nor_width * lanes(n_nor, lines)
+        + enable_width * lanes(n_outputs, lines)
     )
     if p.switches.decoder_inverters:
-        width = width + inverter.width * _lanes(address_bits, lines)
+        width = width + inverter.width * lanes(address_bits, lines)
     return width, height
 
 
@@ -158,20 +159,15 @@ def _column_layout(
     wires = gates.M2_PITCH * p.feature * n_wires
     if width is None:
         return np.maximum(nor_width * n_nor, nand.width * n_nand), cell + cell + wires + cell + enable_height
-    nor_lanes = _lanes(n_nor, np.floor(width / nor_width))
+    nor_lanes = lanes(n_nor, gates.floor(p, width / nor_width))
     height = (
-        cell * _lanes(address_bits, np.floor(width / inverter.width))
-        + cell * _lanes(n_nand, np.floor(width / nand.width))
+        cell * lanes(address_bits, gates.floor(p, width / inverter.width))
+        + cell * lanes(n_nand, gates.floor(p, width / nand.width))
         + wires
         + cell * nor_lanes
         + enable_height * nor_lanes
     )
     return width, height
-
-
-def _lanes(count: Array, per_lane: Array) -> Array:
-    """Columns (or rows) that `count` gates take, `per_lane` in each; none for no gates."""
-    return np.ceil(count / np.maximum(np.minimum(count, per_lane), 1.0))
 
 
 def _gates(p: Process, address_bits: NDArray[np.float64]) -> tuple[Gate, Gate, Gate, Gate]:

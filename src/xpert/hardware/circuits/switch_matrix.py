@@ -7,6 +7,7 @@ import numpy as np
 from xpert.hardware import gates
 from xpert.hardware.circuits.cost import Cost
 from xpert.hardware.circuits.flip_flop import flip_flop_bank
+from xpert.hardware.circuits.placement import lanes
 from xpert.hardware.gates import Array, horowitz
 from xpert.hardware.technology import Process
 
@@ -134,7 +135,7 @@ def switch_matrix(
 def pass_gate_bank(
     p: Process, instances: Array, width_n: Array, width_p: Array, width: Array, *, per_unit: int
 ) -> tuple[Array, Array]:
-    """Rows of pass gates under an imposed width, and the height of one gate folded to fill it. [m]
+    """Rows of pass gates under an imposed width, and the height [m] of one folded to fill it; infinite if none fits.
 
     Args:
         p: Process.
@@ -147,16 +148,15 @@ def pass_gate_bank(
     Source: DNN+NeuroSim V1.3; planar pitches at all nodes, as there.
     """
     pitch = gates.POLY_PITCH_PLANAR * p.feature
-    per_row = np.minimum(instances, np.floor(width / (2 * pitch * per_unit)))
-    rows = np.ceil(instances / per_row)
-    per_row = np.ceil(instances / rows)
-    folds = np.floor(width / per_row / per_unit / pitch) - 1
-    _, height = gates.pass_gate_layout(p, width_n, width_p, folds)
+    rows = lanes(instances, gates.floor(p, width / (2 * pitch * per_unit)))
+    with np.errstate(divide="ignore"):
+        folds = gates.floor(p, width / np.ceil(instances / rows) / per_unit / pitch) - 1
+        _, height = gates.pass_gate_layout(p, width_n, width_p, folds)
     return rows, height
 
 
 def _stack(p: Process, instances: Array, height: Array) -> tuple[Array, Array]:
     """Columns of gates under an imposed height, and the height that each gate gets. [m]"""
-    per_column = np.minimum(np.floor(height / p.cell_height), instances)
-    columns = np.ceil(instances / per_column)
-    return columns, height / np.ceil(instances / columns)
+    columns = lanes(instances, gates.floor(p, height / p.cell_height))
+    with np.errstate(divide="ignore"):
+        return columns, height / np.ceil(instances / columns)
