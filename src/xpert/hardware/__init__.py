@@ -1,0 +1,21 @@
+"""The hardware model: area, latency and energy of in-memory-computing chips, for one design or for millions."""
+
+from xpert.hardware.chip import Context
+from xpert.hardware.evaluate import Evaluation, evaluate, evaluate_batch
+from xpert.hardware.subarray import PeripheryArrays
+from xpert.hardware.switches import PHYSICAL, REFERENCE, Switches
+from xpert.hardware.tables import CostTables, LayerTable, cost_tables
+
+__all__ = [
+    "PHYSICAL",
+    "REFERENCE",
+    "Context",
+    "CostTables",
+    "Evaluation",
+    "LayerTable",
+    "PeripheryArrays",
+    "Switches",
+    "cost_tables",
+    "evaluate",
+    "evaluate_batch",
+]

@@ -1,8 +1,8 @@
 """The chip: tiles on an H-tree, with a global buffer and the blocks that layers share.
 
-A layer's cost is a function of the layer, its periphery and a `Context`: the few quantities of the whole chip that reach
-into a layer (clock, H-tree, bus, shared blocks, leakage). `context_of` derives it from a design; a chip is the sum of its
-layers and of the shared blocks. A search may hold a context fixed and tabulate layers.
+A layer's cost is a function of the layer, its periphery and a `Context`: the few quantities of the whole chip that
+reach into a layer (clock, H-tree, bus, shared blocks, leakage). `context_of` derives it from a design; a chip is the sum
+of its layers and of the shared blocks. A search may hold a context fixed and tabulate layers.
 
 Source: DNN+NeuroSim V1.3, parallel read-out; chips whose layers differ in their periphery are ours: every layer has
 tiles of its own, shared blocks are as large as their most demanding layer needs.
@@ -18,8 +18,8 @@ from xpert.design import Chip
 from xpert.hardware import circuits
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar, active_conductance
-from xpert.hardware.gates import Array, ceil_log2, log2
-from xpert.hardware.mapping import Mapping, ceil_div
+from xpert.hardware.gates import Array
+from xpert.hardware.mapping import Mapping, Organisation
 from xpert.hardware.parts import Parts, distinct, map_arrays
 from xpert.hardware.pe import Timing, build_pe
 from xpert.hardware.subarray import PeripheryArrays, subarray
@@ -44,6 +44,8 @@ _SRAM_CELLS = {14: (10.0, 30.0), 10: (10.0, 40.0), 7: (10.0, 60.0)}
 class Context:
     """What of the whole chip reaches into a layer; arrays [*batch, 1]."""
 
+    organisation: Organisation
+    """Sizes of PEs and tiles."""
     tiles: np.ndarray
     """Tiles of the chip."""
     pitch: np.ndarray
@@ -216,6 +218,7 @@ def context_of(
         pes = pes * (workload.depth + 1)
         widest = np.where(organisation.novel_pes > 0, widest * (workload.depth + 1), widest)
     return Context(
+        organisation=organisation,
         tiles=_sum(mapping.tiles),
         pitch=_largest(np.sqrt(tile.area.total)),
         bus_bits=bus,
@@ -266,7 +269,7 @@ def _stale_tree_leakage(
 
 
 def _carry_on(values: np.ndarray, wrap: bool) -> np.ndarray:
-    """Along the layers, zeros replaced by the last value before them, which for the first layers may be the last of all."""
+    """Along the layers, zeros become the last value before them; for the first layers, where asked, the last of all."""
     doubled = np.concatenate([values if wrap else np.zeros_like(values), values], axis=-1)
     position = np.where(doubled > 0, np.arange(doubled.shape[-1]), 0)
     latest = np.maximum.accumulate(position, axis=-1)

@@ -181,8 +181,8 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
         drawn = ((width - 1) * p.fin_pitch + p.fin_width) / f if p.finfet else width
         if drawn > cell_width:
             raise ConfigError(
-                f"chip.device.cell_width_f: a cell of {cell_width:g} F cannot hold the access transistor of {drawn:.3g} F "
-                f"that r_on_ohm = {crossbar.r_on:g} needs at {p.node_nm} nm; allowed is that width or more"
+                f"chip.device.cell_width_f: a cell of {cell_width:g} F cannot hold the access transistor of "
+                f"{drawn:.3g} F that r_on_ohm = {crossbar.r_on:g} needs at {p.node_nm} nm; allowed is that or more"
             )
         mean = access + (crossbar.r_on + crossbar.r_off) / 2
         wordline = row_wire + crossbar.columns * float(gate_capacitance(p, width * fin * f))

@@ -1,7 +1,7 @@
 """Mapping: which crossbars, PEs and tiles a layer occupies, and how often it is duplicated.
 
-Everything is counted in whole crossbars: a PE is a square of `pe_side` x `pe_side` subarrays, a tile holds `tile_side` x
-`tile_side` of them (conventional mapping: the kernel is unrolled into rows) or `novel_pes` PEs of `novel_side` x
+Everything is counted in whole crossbars: a PE is a square of `pe_side` x `pe_side` subarrays, a tile holds `tile_side`
+x `tile_side` of them (conventional mapping: the kernel is unrolled into rows) or `novel_pes` PEs of `novel_side` x
 `novel_side` (novel mapping: each kernel position has its own PE). Source: DNN+NeuroSim V1.3, floorplanning; the fixed
 organisation is XPert's (DAC 2023).
 """
@@ -83,13 +83,14 @@ class Mapping:
         return self.duplication_rows * self.duplication_columns * self.copies
 
 
-def map_layers(chip: Chip, workload: Workload, switches: Switches) -> Mapping:
+def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation: Organisation | None = None) -> Mapping:
     """The mapping of every layer.
 
     Args:
         chip: Crossbar size, weight slices, and the tile organisation where it is fixed.
         workload: Shapes, [*batch, layers].
         switches: For the number of output positions.
+        organisation: Of PEs and tiles, where the layers are not the whole network on which it depends.
     """
     slices = chip.weight_slices
     grouped = workload.groups > 1
@@ -103,11 +104,12 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches) -> Mapping:
         column_blocks=ceil_div(np.where(grouped, padded_columns, group_columns), chip.columns),
         channel_blocks=ceil_div(workload.in_channels, chip.rows),
     )
-    novel, novel_pes = _novel_layers(chip, workload, matrix)
-    if chip.subarrays_per_pe is None or chip.pes_per_tile is None:
-        organisation = _choose(chip, matrix, novel, novel_pes)
-    else:
-        organisation = _fixed(chip, novel_pes)
+    area = np.where(workload.groups > 1, 1, workload.kernel_area)
+    novel_pes = _novel_pes(chip, area, matrix) if organisation is None else organisation.novel_pes
+    novel = (area == novel_pes) & (novel_pes > 1) & (matrix.rows >= chip.rows)
+    if organisation is None:
+        fixed = chip.subarrays_per_pe is not None and chip.pes_per_tile is not None
+        organisation = _fixed(chip, novel_pes) if fixed else _choose(chip, matrix, novel, novel_pes)
     pe_side = np.where(novel, organisation.novel_side, organisation.pe_side)
     tile_side = np.where(novel, organisation.novel_side, organisation.tile_side)
     row_blocks = np.where(novel, matrix.channel_blocks, matrix.row_blocks)
@@ -180,16 +182,16 @@ def _vectors(workload: Workload, switches: Switches) -> np.ndarray:
     return (height / workload.stride * width / workload.stride).astype(np.int64)
 
 
-def _novel_layers(chip: Chip, workload: Workload, matrix: _Matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Layers with the most frequent kernel area above 1, and that area; none with conventional mapping."""
+def _novel_pes(chip: Chip, kernel_area: np.ndarray, matrix: _Matrix) -> np.ndarray:
+    """The most frequent kernel area above 1 if layers of it can use the novel mapping; else 0. [*batch, 1]"""
     if chip.mapping == "conventional":
-        return np.zeros(workload.shape, dtype=bool), np.zeros((*workload.shape[:-1], 1), dtype=np.int64)
-    area = np.where(workload.groups > 1, 1, workload.kernel_area)
-    frequency = np.where(area > 1, (area[..., :, None] == area[..., None, :]).sum(-1), 0)
+        return np.zeros((*kernel_area.shape[:-1], 1), dtype=np.int64)
+    alike = (kernel_area[..., :, None] == kernel_area[..., None, :]).sum(-1)
+    frequency = np.where(kernel_area > 1, alike, 0)
     first = np.argmax(frequency, axis=-1)[..., None]
-    pes = np.take_along_axis(area, first, axis=-1)
-    novel = (area == pes) & (pes > 1) & (matrix.rows >= chip.rows)
-    return novel, np.where(novel.any(-1, keepdims=True), pes, 0)
+    pes = np.take_along_axis(kernel_area, first, axis=-1)
+    usable = (kernel_area == pes) & (pes > 1) & (matrix.rows >= chip.rows)
+    return np.where(usable.any(-1, keepdims=True), pes, 0)
 
 
 def _fixed(chip: Chip, novel_pes: np.ndarray) -> Organisation:

@@ -45,6 +45,10 @@ class Parts:
     def __mul__(self, factor: Array) -> Parts:
         return Parts(*(getattr(self, name) * factor for name in COMPONENTS))
 
+    def map(self, function: Callable[[Array], Array]) -> Parts:
+        """The same function of every component."""
+        return Parts(*(function(getattr(self, name)) for name in COMPONENTS))
+
     def maximum(self, other: Parts) -> Parts:
         """The larger of each component."""
         return Parts(*(np.maximum(getattr(self, name), getattr(other, name)) for name in COMPONENTS))

@@ -6,10 +6,12 @@ DNN+NeuroSim V1.3, parallel read-out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from xpert.design import Periphery
 from xpert.hardware import circuits
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar, parasitics
@@ -36,6 +38,22 @@ class PeripheryArrays:
     input_bits: np.ndarray
     """Input precision. [bit]"""
 
+    @classmethod
+    def of(cls, peripheries: Sequence[Periphery]) -> PeripheryArrays:
+        """Periphery of the layers of one design. [layers]"""
+        return cls(
+            flash=np.array([entry.adc_type == "flash" for entry in peripheries]),
+            columns_per_adc=np.array([float(entry.columns_per_adc) for entry in peripheries]),
+            adc_bits=np.array([float(entry.adc_bits) for entry in peripheries]),
+            input_bits=np.array([float(entry.input_bits) for entry in peripheries]),
+        )
+
+    def __getitem__(self, index) -> PeripheryArrays:
+        """Part of a batch, or some layers: the index of each array."""
+        return PeripheryArrays(
+            self.flash[index], self.columns_per_adc[index], self.adc_bits[index], self.input_bits[index]
+        )
+
     @property
     def levels(self) -> np.ndarray:
         """Levels of the ADC."""
@@ -44,7 +62,7 @@ class PeripheryArrays:
 
 @dataclass(frozen=True)
 class Subarray:
-    """Size, timing and energy of a subarray. Energies, cycles and latencies are those of one input bit, all columns read."""
+    """Size, timing and energy of a subarray; energies, cycles and latencies are of one input bit, all columns read."""
 
     blocks: dict[str, Cost]
     """The circuits by name; `Cost` is that of one use."""

@@ -165,8 +165,8 @@ def run_layer(
 ) -> tuple[Parts, Parts, Array]:
     """A layer on its tiles, for one image.
 
-    Tiles of a layer hold equal parts of the matrix except at its lower and right edge, and so do the PEs of a tile: four
-    kinds of each at most, so costs are computed per kind and counted.
+    Tiles of a layer hold equal parts of the matrix except at its lower and right edge, and so do the PEs of a tile:
+    four kinds of each at most, so costs are computed per kind and counted.
 
     Args:
         p: Process.
@@ -263,7 +263,6 @@ def last_tree_inputs(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mappin
     all_pes = mapping.novel | ~mode.spread
     tile_tree = np.where(all_pes, tile.pes_per_side, np.where(mode.whole | (pes_down == 1), 0, pes_down))
     return pe_tree, tile_tree
-
 
 
 def _share(mapping: Mapping, rows: np.ndarray, columns: np.ndarray) -> Share:

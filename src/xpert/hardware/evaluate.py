@@ -1,0 +1,376 @@
+"""What a design costs: area, latency, energy and the figures of merit made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from xpert.design import ADC_TYPES, Chip, Design
+from xpert.hardware.chip import Context, Layers, Shared, build_shared, build_tiles, context_of, run_layers
+from xpert.hardware.crossbar import Crossbar, crossbar_of
+from xpert.hardware.gates import Array
+from xpert.hardware.mapping import Mapping, map_layers, utilization
+from xpert.hardware.parts import COMPONENTS, Parts, map_arrays
+from xpert.hardware.subarray import PeripheryArrays
+from xpert.hardware.switches import PHYSICAL, Switches
+from xpert.hardware.technology import Process, process
+from xpert.hardware.tile import Tile
+from xpert.workload.layers import Workload
+
+_BLOCK = 1024
+"""Chips that are evaluated at once: as many as keep the working set in the processor's caches."""
+
+_QUANTITIES = {"area_mm2": ("area", 1e6), "latency_us": ("latency", 1e6), "energy_uj": ("energy", 1e6)}
+"""Name at file boundaries -> attribute, and units in an SI unit."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that is known about a design, or a batch of them; per-layer arrays [*batch, layers]."""
+
+    mapping: Mapping
+    """What the layers occupy."""
+    tile: Tile
+    """Tiles of the layers."""
+    sensing_period: np.ndarray
+    """Sensing cycle of the layers. [s]"""
+    context: Context
+    """What of the whole chip reaches into its layers."""
+    shared: Shared
+    """Blocks that all layers share."""
+    layers: Layers
+    """Cost of the layers."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Cost of one design, or of a batch: numbers [*batch], per-layer arrays [*batch, layers], SI units."""
+
+    workload: Workload
+    """Shapes of the layers."""
+    periphery: PeripheryArrays
+    """Periphery of the layers."""
+    tiles: np.ndarray
+    """Tiles of the layers."""
+    speed_up: np.ndarray
+    """Copies of the layers' matrices."""
+    sensing_period: np.ndarray
+    """Sensing cycle of the layers. [s]"""
+    utilization: np.ndarray
+    """Share of the cells of the layers' tiles that hold weights."""
+    context: Context
+    """What of the whole chip reaches into its layers."""
+    layers: Layers
+    """Cost of the layers."""
+    shared_leakage: np.ndarray
+    """Leakage power of the blocks that layers share. [W]"""
+    area_parts: Parts
+    """Area of the chip by component. [m2]"""
+    latency_parts: Parts
+    """Latency of an image by component; pipelined: of the slowest layer. [s]"""
+    energy_parts: Parts
+    """Energy of an image by component. [J]"""
+    operations: np.ndarray
+    """Operations per image."""
+    operations_per_joule: np.ndarray
+    """Operations per energy. [1/J]"""
+    name: str = "design"
+    """What tables call it."""
+    layer_names: tuple[str, ...] = ()
+    """Names of the layers."""
+
+    @property
+    def area(self) -> np.ndarray:
+        """Area of the chip. [m2]"""
+        return self.area_parts.total
+
+    @property
+    def latency(self) -> np.ndarray:
+        """Time per image. [s]"""
+        return self.latency_parts.total
+
+    @property
+    def energy(self) -> np.ndarray:
+        """Energy per image, leakage included. [J]"""
+        return self.energy_parts.total
+
+    @property
+    def leakage_energy(self) -> np.ndarray:
+        """Leakage energy per image. [J]"""
+        return np.asarray(self.energy_parts.leakage)
+
+    @property
+    def dynamic_energy(self) -> np.ndarray:
+        """Energy per image without leakage. [J]"""
+        return self.energy - self.leakage_energy
+
+    @property
+    def leakage_power(self) -> np.ndarray:
+        """Leakage power of the chip. [W]"""
+        return _total(self.layers.leakage) + self.shared_leakage
+
+    @property
+    def clock_period(self) -> np.ndarray:
+        """Sensing cycle of the slowest layer. [s]"""
+        return self.context.sensing_period[..., 0]
+
+    @property
+    def edap(self) -> np.ndarray:
+        """Energy-delay-area product. [J s m2]"""
+        return self.energy * self.latency * self.area
+
+    @property
+    def throughput(self) -> np.ndarray:
+        """Operations per time. [1/s]"""
+        return self.operations / self.latency
+
+    @property
+    def tops_per_watt(self) -> np.ndarray:
+        """Tera-operations per second and watt."""
+        return self.operations_per_joule * 1e-12
+
+    @property
+    def tops_per_mm2(self) -> np.ndarray:
+        """Tera-operations per second and square millimetre."""
+        return self.throughput * 1e-12 / (self.area * 1e6)
+
+    @property
+    def breakdown(self) -> dict[str, dict[str, np.ndarray]]:
+        """Area, latency and energy of the chip by component, SI."""
+        return {
+            quantity: {name: np.asarray(getattr(getattr(self, f"{quantity}_parts"), name)) for name in COMPONENTS}
+            for quantity in ("area", "latency", "energy")
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """One design's figures as plain data, units in the names.
+
+        Raises:
+            ValueError: If this is a batch.
+        """
+        if self.operations.ndim:
+            raise ValueError(f"a batch of shape {self.operations.shape} has no single set of figures")
+        return {
+            "name": self.name,
+            "area_mm2": float(self.area * 1e6),
+            "latency_us": float(self.latency * 1e6),
+            "energy_uj": float(self.energy * 1e6),
+            "leakage_energy_uj": float(self.leakage_energy * 1e6),
+            "edap": float(self.edap * 1e18),
+            "tops_per_watt": float(self.tops_per_watt),
+            "tops_per_mm2": float(self.tops_per_mm2),
+            "throughput_tops": float(self.throughput * 1e-12),
+            "frames_per_second": float(1 / self.latency),
+            "leakage_mw": float(self.leakage_power * 1e3),
+            "operations": int(self.operations),
+            "sensing_period_ns": float(self.clock_period * 1e9),
+            "tiles": int(self.context.tiles[..., 0]),
+            "layers": [self._layer(index) for index in range(self.workload.depth)],
+            "breakdown": {
+                unit: _plain(getattr(self, f"{quantity}_parts"), scale, ...)
+                for unit, (quantity, scale) in _QUANTITIES.items()
+            },
+        }
+
+    def _layer(self, index: int) -> dict[str, Any]:
+        parts = {
+            unit: _plain(getattr(self.layers, quantity), scale, index)
+            for unit, (quantity, scale) in _QUANTITIES.items()
+        }
+        return {
+            "name": self.layer_names[index] if self.layer_names else str(index),
+            **{unit: sum(components.values()) for unit, components in parts.items()},
+            "leakage_energy_uj": parts["energy_uj"]["leakage"],
+            "tiles": int(self.tiles[index]),
+            "speed_up": int(self.speed_up[index]),
+            "utilization": float(self.utilization[index]),
+            "sensing_period_ns": float(self.sensing_period[index] * 1e9),
+            "adc_type": ADC_TYPES[int(self.periphery.flash[index])],
+            "columns_per_adc": int(self.periphery.columns_per_adc[index]),
+            "adc_bits": int(self.periphery.adc_bits[index]),
+            "input_bits": int(self.periphery.input_bits[index]),
+            "in_channels": int(self.workload.in_channels[index]),
+            "out_channels": int(self.workload.out_channels[index]),
+            "breakdown": parts,
+        }
+
+
+def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
+    """The cost of a design.
+
+    Args:
+        design: Network, chip, and the periphery of every layer.
+        switches: Where to follow physics and where the reference simulator.
+
+    Raises:
+        ConfigError: If a memory cell cannot hold its access transistor.
+    """
+    workload = Workload.from_network(design.network)
+    periphery = PeripheryArrays.of(design.periphery)
+    chip = design.chip
+    p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    return summarise(
+        p,
+        chip,
+        workload,
+        periphery,
+        model(p, chip, crossbar_of(chip), workload, periphery),
+        name=design.name,
+        layer_names=tuple(layer.name for layer in design.network.layers),
+    )
+
+
+def evaluate_batch(
+    chip: Chip, workload: Workload, periphery: PeripheryArrays, switches: Switches = PHYSICAL
+) -> Evaluation:
+    """The cost of many designs on one kind of chip.
+
+    Args:
+        chip: What all designs have in common.
+        workload: Shapes of the layers, [*batch, layers].
+        periphery: Periphery of the layers; arrays that broadcast with the shapes.
+        switches: Where to follow physics and where the reference simulator.
+
+    Raises:
+        ConfigError: If a memory cell cannot hold its access transistor.
+    """
+    shape = np.broadcast_shapes(workload.shape, np.shape(periphery.flash), np.shape(periphery.adc_bits))
+    p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    crossbar = crossbar_of(chip)
+    flat = (-1, shape[-1])
+    workload = map_arrays(lambda array: np.broadcast_to(array, shape).reshape(flat), workload)
+    periphery = map_arrays(lambda array: np.broadcast_to(array, shape).reshape(flat), periphery)
+    blocks = []
+    for start in range(0, workload.shape[0], _BLOCK):
+        part = slice(start, start + _BLOCK)
+        some, their = workload[part], periphery[part]
+        blocks.append(summarise(p, chip, some, their, model(p, chip, crossbar, some, their)))
+    return _join(blocks, shape[:-1])
+
+
+def model(
+    p: Process,
+    chip: Chip,
+    crossbar: Crossbar,
+    workload: Workload,
+    periphery: PeripheryArrays,
+    *,
+    density: Array | None = None,
+    conductance: Array | None = None,
+) -> Model:
+    """Map layers onto a chip and cost them; `evaluate` and `evaluate_batch` are the doors to it.
+
+    Args:
+        p: Process.
+        chip: Organisation, buffers, clocking.
+        crossbar: Cells and wires.
+        workload: Shapes, [*batch, layers].
+        periphery: Periphery, [*batch, layers].
+        density: Share of ones among the input bits, [*batch, layers]; the chip's by default.
+        conductance: Mean conductance of an active cell with its access transistor, [*batch, layers]; the chip's by
+            default. [S]
+    """
+    mapping = map_layers(chip, workload, p.switches)
+    density = chip.activity.input_bit_density if density is None else density
+    conductance = chip.activity.cell_conductance_s if conductance is None else conductance
+    tile, period = build_tiles(p, chip, crossbar, periphery, mapping, density, conductance)
+    context = context_of(p, chip, crossbar, tile, period, mapping, workload)
+    shared = build_shared(p, chip, context)
+    layers = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
+    return Model(mapping, tile, period, context, shared, layers)
+
+
+def summarise(
+    p: Process,
+    chip: Chip,
+    workload: Workload,
+    periphery: PeripheryArrays,
+    costed: Model,
+    *,
+    name: str = "design",
+    layer_names: tuple[str, ...] = (),
+) -> Evaluation:
+    """Add layers up to a chip; arguments as for `model`."""
+    layers, shared, mapping, shape = costed.layers, costed.shared, costed.mapping, workload.shape
+    area = _sum_parts(layers.area, shape) + shared.area.map(_first)
+    latency, energy = _sum_parts(layers.latency, shape), _sum_parts(layers.energy, shape)
+    if chip.execution == "pipelined":
+        latency = _slowest(layers.latency, shape)
+        energy = energy + Parts(leakage=_first(shared.leakage) * latency.total)
+    operations = _operations(p.switches, workload)
+    factor = 1.0 if p.switches.post_layout_energy else p.calibration.post_layout_energy
+    return Evaluation(
+        workload=workload,
+        periphery=periphery,
+        tiles=mapping.tiles,
+        speed_up=mapping.speed_up,
+        sensing_period=costed.sensing_period,
+        utilization=utilization(chip, workload, mapping),
+        context=costed.context,
+        layers=layers,
+        shared_leakage=_first(shared.leakage),
+        area_parts=area,
+        latency_parts=latency,
+        energy_parts=energy,
+        operations=operations,
+        operations_per_joule=operations / energy.total / factor,
+        name=name,
+        layer_names=layer_names,
+    )
+
+
+def _operations(switches: Switches, workload: Workload) -> np.ndarray:
+    if switches.count_output_operations:
+        return _total(2.0 * workload.macs)
+    return _total(2.0 * workload.weights * workload.in_height * workload.in_width)
+
+
+def _total(values: np.ndarray) -> np.ndarray:
+    """Sum over layers, one after the other so that a batch adds up like a single design. [*batch]"""
+    return np.add.accumulate(values, axis=-1)[..., -1]
+
+
+def _sum_parts(parts: Parts, shape: tuple[int, ...]) -> Parts:
+    return Parts(*(_total(np.broadcast_to(getattr(parts, name), shape)) for name in COMPONENTS))
+
+
+def _first(value: Array) -> Array:
+    """Drop the layer axis of a chip-level figure."""
+    return value[..., 0] if isinstance(value, np.ndarray) and value.ndim else value
+
+
+def _slowest(parts: Parts, shape: tuple[int, ...]) -> Parts:
+    index = np.argmax(np.broadcast_to(parts.total, shape), axis=-1)[..., None]
+    return Parts(
+        *(
+            np.take_along_axis(np.broadcast_to(getattr(parts, name), shape), index, axis=-1)[..., 0]
+            for name in COMPONENTS
+        )
+    )
+
+
+def _plain(parts: Parts, scale: float, index: Any) -> dict[str, float]:
+    """Components as numbers; of the layer at `index`."""
+    values = {}
+    for name in COMPONENTS:
+        value = np.asarray(getattr(parts, name))
+        values[name] = float(value[index] if value.ndim else value) * scale
+    return values
+
+
+def _join(blocks: Sequence[Any], batch: tuple[int, ...]) -> Any:
+    """Blocks of a batch as one structure of the batch's shape."""
+    first = blocks[0]
+    if isinstance(first, np.ndarray) and first.ndim:
+        whole = np.concatenate(blocks)
+        return whole.reshape(batch + whole.shape[1:])
+    if is_dataclass(first):
+        values = {f.name: _join([getattr(block, f.name) for block in blocks], batch) for f in fields(first)}
+        return type(first)(**values)
+    return first
+
+
+__all__ = ["Evaluation", "Model", "evaluate", "evaluate_batch", "model", "summarise"]
