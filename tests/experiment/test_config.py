@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from xpert.design import Design, Model, Periphery, parse_mapping
 from xpert.errors import ConfigError
 from xpert.experiment import SearchConfig, load_preset, preset_names, search_space, typical_design
-from xpert.experiment.config import is_config
 from xpert.experiment.presets import describe_preset, preset_text
 
 MINIMAL = {"name": "small", "network": {"backbone": "vgg16", "choices": [64, 128]}, "dataset": {"name": "digits"}}
@@ -141,16 +140,6 @@ def test_every_field_is_documented() -> None:
     }
     assert len(fields) > 50
     assert [name for name, field in fields.items() if not field.description] == []
-
-
-def test_a_design_is_not_a_config() -> None:
-    config = load_preset("quickstart")
-    assert is_config(config.model_dump())
-    assert is_config(MINIMAL)
-    design = typical_design(config).model_dump(mode="json")
-    assert not is_config(design)
-    del design["network"]
-    assert not is_config(design)
 
 
 def test_configs_are_read_without_torch() -> None:

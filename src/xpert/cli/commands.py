@@ -251,11 +251,12 @@ def read_design(path: Path) -> Design:
     from xpert.design import Design, read_mapping
 
     data = read_mapping(path, "design or config file")
-    from xpert.experiment.config import SearchConfig, is_config, typical_design
+    network, periphery = data.get("network"), data.get("periphery")
+    if isinstance(periphery, list) or (isinstance(network, dict) and "layers" in network):
+        return Design.parse(data, str(path))
+    from xpert.experiment.config import SearchConfig, typical_design
 
-    if is_config(data):
-        return typical_design(SearchConfig.parse(data, str(path)))
-    return Design.parse(data, str(path))
+    return typical_design(SearchConfig.parse(data, str(path)))
 
 
 def _flat(layer: dict[str, Any]) -> dict[str, Any]:
@@ -294,6 +295,10 @@ def _show_evaluation(figures: dict[str, Any]) -> None:
         ]
         for layer in figures["layers"]
     ]
+    rest = {key: figures[key] - sum(layer[key] for layer in figures["layers"]) for key in quantities}
+    shared = [output.number(value) if value > 1e-9 * figures[key] else "" for key, value in rest.items()]
+    if any(shared):
+        rows.append(["shared", *[""] * 7, *shared, ""])
     header = ["layer", "channels", "ADC", "columns/ADC", "ADC bits", "input bits", "tiles", "used"]
     output.show(output.table("By layer", [*header, *_TITLES[:3], "leakage µJ"], rows, left=3))
 
@@ -411,10 +416,43 @@ def solve(
     seconds: Annotated[float | None, typer.Option(min=0, help="Time limit.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Solve a tabulated search problem.
+    """Solve a tabulated search problem: choices and their costs per layer, an objective, budgets.
+
+    `exact` proves its answer optimal; after a time limit it says how far from optimal the best design can be. The
+    others prove nothing. If no design meets the budgets, `exact` says so; the others show the nearest that they found.
 
     Example: **xpert solve problem.json --strategy exact --json**
     """
+    from xpert.search import solve as solve_problem
+    from xpert.search.problem import load_problem
+
+    loaded = load_problem(problem)
+    with output.progress() as progress:
+        tell = None if progress is None else lambda row: progress({"stage": strategy, **row})
+        solution = solve_problem(loaded, strategy, seed=seed, seconds=seconds, progress=tell)
+    figures = solution.to_dict(loaded)
+    if as_json:
+        output.write_json(figures)
+    else:
+        _show_solution(figures, [layer.name for layer in loaded.layers])
+    if solution.status == "interrupted":  # the best so far was shown all the same
+        raise KeyboardInterrupt
+    return 0
+
+
+def _show_solution(figures: dict[str, Any], layers: list[str]) -> None:
+    rows = [
+        [name, str(choice["width"]), str(choice["option"])]
+        for name, choice in zip(layers, figures["design"], strict=True)
+    ]
+    output.show(output.table(figures["problem"], ["layer", "width", "option"], rows, left=3))
+    value = f"value {figures['value']:.10g}" if figures["feasible"] else "no design found that meets the budgets"
+    gap = figures["gap"]
+    proof = (
+        "" if gap is None else ", proven optimal" if gap <= 1e-9 else f", at most {100 * gap:.2g} % above the optimum"
+    )
+    work = f"{figures['evaluations']} evaluations, {figures['seconds']:.3g} s"
+    output.write(f"{figures['strategy']}: {value}{proof} ({work})\n")
 
 
 @app.command()

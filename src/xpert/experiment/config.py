@@ -232,10 +232,3 @@ def typical_design(config: SearchConfig) -> Design:
     networks = search_space(config)
     network = networks.network(networks.default_channels)
     return Design.homogeneous(network, config.chip, config.baselines.typical, name=f"{config.name} (typical)")
-
-
-def is_config(data: dict[str, Any]) -> bool:
-    """Whether a mapping read from a file means to be a config rather than a design: a design lists its layers."""
-    network = data.get("network")
-    lists_layers = isinstance(network, dict) and "layers" in network
-    return not lists_layers and not isinstance(data.get("periphery"), list)

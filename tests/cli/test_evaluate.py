@@ -1,0 +1,198 @@
+"""`xpert evaluate` and `xpert compare`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xpert.cli.sweep import sweep_fields
+from xpert.design import Chip, Design, Periphery
+from xpert.experiment import load_preset, typical_design
+from xpert.experiment.presets import preset_text
+from xpert.hardware import PHYSICAL, REFERENCE, evaluate
+
+HEADLINE = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
+
+
+def figures_of(xpert: Callable, *arguments: str | Path) -> dict[str, Any]:
+    outcome = xpert(*arguments, "--json")
+    assert outcome.code == 0
+    assert outcome.stderr == ""
+    assert outcome.stdout.count("\n") == 1
+    return json.loads(outcome.stdout)
+
+
+def test_json_is_the_evaluation(xpert: Callable, design_file: Path) -> None:
+    figures = figures_of(xpert, "evaluate", design_file)
+    assert figures == json.loads(json.dumps(evaluate(Design.read(design_file)).to_dict()))
+    assert set(HEADLINE) | {"layers", "breakdown"} <= set(figures)
+    assert figures["edap"] == pytest.approx(figures["area_mm2"] * figures["latency_us"] * figures["energy_uj"])
+    assert [layer["name"] for layer in figures["layers"]] == [*(f"conv{n}" for n in range(1, 14)), "linear"]
+
+
+def test_switches(xpert: Callable, design_file: Path) -> None:
+    design = Design.read(design_file)
+    physical = figures_of(xpert, "evaluate", design_file, "--switches", "physical")
+    reference = figures_of(xpert, "evaluate", design_file, "--switches", "reference")
+    assert physical == figures_of(xpert, "evaluate", design_file)
+    assert physical["energy_uj"] == evaluate(design, PHYSICAL).energy * 1e6
+    assert reference["energy_uj"] == evaluate(design, REFERENCE).energy * 1e6
+    assert reference["energy_uj"] != physical["energy_uj"]
+
+
+def test_a_config_stands_for_its_typical_design(xpert: Callable, tmp_path: Path, design_file: Path) -> None:
+    (tmp_path / "config.yaml").write_text(preset_text("quickstart"))
+    assert figures_of(xpert, "evaluate", tmp_path / "config.yaml") == figures_of(xpert, "evaluate", design_file)
+
+
+def test_tables_hold_the_figures(xpert: Callable, design_file: Path) -> None:
+    outcome = xpert("evaluate", design_file)
+    figures = figures_of(xpert, "evaluate", design_file)
+    assert outcome.code == 0
+    for layer in figures["layers"]:
+        line = next(line for line in outcome.stdout.splitlines() if line.strip().startswith(f"{layer['name']} "))
+        cells = line.split()
+        assert f"{layer['area_mm2']:.4g}" in cells
+        assert f"{layer['latency_us']:.4g}" in cells
+    for component in figures["breakdown"]["energy_uj"]:
+        assert f"\n {component} " in outcome.stdout
+    assert f"{figures['area_mm2']:.4g}" in outcome.stdout
+    assert not any(line.endswith(" ") for line in outcome.stdout.splitlines())
+
+
+def test_markup_in_names_is_shown_as_it_is(xpert: Callable, tmp_path: Path) -> None:
+    design = typical_design(load_preset("quickstart")).model_copy(update={"name": "[red]my[/red] :fire: design"})
+    design.write(tmp_path / "d.json")
+    assert xpert("evaluate", tmp_path / "d.json").stdout.startswith("[red]my[/red] :fire: design\n")
+    assert "[red]my[/red]" in xpert("compare", tmp_path / "d.json", tmp_path / "d.json").stdout
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_has_a_line_per_layer(xpert: Callable, design_file: Path, tmp_path: Path) -> None:
+    figures = figures_of(xpert, "evaluate", design_file, "--csv", tmp_path / "out.csv")
+    lines = read_csv(tmp_path / "out.csv")
+    assert len(lines) == 14
+    for line, layer in zip(lines, figures["layers"], strict=True):
+        assert line["name"] == layer["name"]
+        assert float(line["area_mm2"]) == layer["area_mm2"]
+        parts = [float(value) for name, value in line.items() if name.startswith("energy_uj.")]
+        assert math.isclose(sum(parts), layer["energy_uj"], rel_tol=1e-9)
+
+
+def test_a_csv_that_cannot_be_written(refusal: Callable, design_file: Path, tmp_path: Path) -> None:
+    assert "cannot write" in refusal("evaluate", design_file, "--csv", tmp_path / "none" / "out.csv")
+
+
+def test_sweep_is_the_cross_product(xpert: Callable, design_file: Path, tmp_path: Path) -> None:
+    sweeps = ("--sweep", "adc_type=sar,flash", "--sweep", "columns_per_adc=2,8,32")
+    swept = figures_of(xpert, "evaluate", design_file, *sweeps, "--csv", tmp_path / "out.csv")["sweep"]
+    assert [(row["adc_type"], row["columns_per_adc"]) for row in swept] == [
+        (adc_type, columns) for adc_type in ("sar", "flash") for columns in (2, 8, 32)
+    ]
+    design = Design.read(design_file)
+    for row in swept:
+        entry = Periphery(adc_type=row["adc_type"], columns_per_adc=row["columns_per_adc"])
+        expected = evaluate(Design.homogeneous(design.network, design.chip, entry)).to_dict()
+        assert {key: row[key] for key in HEADLINE} == {key: expected[key] for key in HEADLINE}
+    lines = read_csv(tmp_path / "out.csv")
+    assert [float(line["edap"]) for line in lines] == [row["edap"] for row in swept]
+    table = xpert("evaluate", design_file, *sweeps).stdout
+    assert all(f"{row['edap']:.0f}" in table or f"{row['edap']:.3e}" in table for row in swept)
+
+
+def test_sweep_of_the_chip(xpert: Callable, design_file: Path) -> None:
+    swept = figures_of(xpert, "evaluate", design_file, "--sweep", "rows=64,128", "--sweep", "device.cell_bits=2,4")
+    base = figures_of(xpert, "evaluate", design_file)
+    rows = {(row["rows"], row["device.cell_bits"]): row for row in swept["sweep"]}
+    assert len(rows) == 4
+    assert rows[64, 4]["area_mm2"] == base["area_mm2"]
+    assert rows[64, 2]["area_mm2"] > base["area_mm2"]
+    assert (
+        figures_of(xpert, "evaluate", design_file, "--sweep", "cell_bits=2")["sweep"][0]["area_mm2"]
+        == (rows[64, 2]["area_mm2"])
+    )
+
+
+def test_a_sweep_over_one_value_that_changes_nothing(xpert: Callable, design_file: Path) -> None:
+    base = figures_of(xpert, "evaluate", design_file)
+    (row,) = figures_of(xpert, "evaluate", design_file, "--sweep", "clock=layer")["sweep"]
+    assert {key: row[key] for key in HEADLINE} == {key: base[key] for key in HEADLINE}
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        (["rows"], "--sweep: expected NAME=VALUE,VALUE,..., got 'rows'"),
+        (["rows="], "--sweep: expected NAME=VALUE,VALUE,..., got 'rows='"),
+        (["rows=64,,128"], "--sweep: expected NAME=VALUE,VALUE,..., got 'rows=64,,128'"),
+        (["colour=red"], "--sweep: unknown field 'colour'; known are adc_type, columns_per_adc, adc_bits, input_bits,"),
+        (["rows=64", "rows=128"], "--sweep: rows stands twice; list all its values once"),
+        (["device.cell_bits=1", "cell_bits=2"], "--sweep: cell_bits stands twice; list all its values once"),
+        (["rows=many"], "--sweep rows=many: chip.rows: Input should be a valid integer"),
+        (["rows=yes"], "--sweep rows=True: chip.rows: must not be true or false"),
+        (["rows=7"], "--sweep rows=7: chip.rows: Input should be greater than or equal to 8 (got 7)"),
+        (["rows=.nan"], "--sweep rows=nan: chip.rows: Input should be a finite number (got nan)"),
+        (["rows=1e400"], "--sweep rows=1e400: chip.rows: Input should be a"),
+        (["rows=" + "9" * 5000], "--sweep: rows: values must be numbers or words, got '999"),
+        (["rows=[1"], "--sweep: rows: values must be numbers or words, got '[1'"),
+        (["adc_type=pipeline"], "--sweep adc_type=pipeline: periphery.0.adc_type: Input should be 'sar' or 'flash'"),
+        (["columns_per_adc=64", "columns=32"], "--sweep columns_per_adc=64 columns=32: periphery.0.columns_per_adc"),
+        ([f"rows={','.join(['64'] * 400)}", f"columns={','.join(['64'] * 400)}"], "--sweep: 160000 combinations; at"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_bad_sweeps(refusal: Callable, design_file: Path, sweep: list[str], message: str) -> None:
+    arguments = [argument for text in sweep for argument in ("--sweep", text)]
+    assert refusal("evaluate", design_file, *arguments).startswith(message)
+
+
+def test_every_field_of_periphery_and_chip_can_be_swept() -> None:
+    fields = sweep_fields()
+    chip = Chip().model_dump()
+    leaves = {f"{part}.{name}" for part, values in chip.items() if isinstance(values, dict) for name in values}
+    leaves |= {name for name, value in chip.items() if not isinstance(value, dict)}
+    assert leaves | set(Periphery.model_fields) <= set(fields)
+    names = [name for name in fields if "." not in name]
+    assert len(names) == len(leaves) + len(Periphery.model_fields), "two parts of the chip share a field's name"
+
+
+def test_compare(xpert: Callable, design_file: Path, tmp_path: Path) -> None:
+    design = Design.read(design_file)
+    other = Design.homogeneous(design.network, design.chip, Periphery(adc_type="flash"), name="flash")
+    other.write(tmp_path / "other.json")
+    (tmp_path / "config.yaml").write_text(preset_text("quickstart"))
+    files = [design_file, tmp_path / "other.json", tmp_path / "config.yaml"]
+    compared = figures_of(xpert, "compare", *files)
+    assert [entry["file"] for entry in compared["designs"]] == [str(file) for file in files]
+    assert compared["ratios"][0] == dict.fromkeys(HEADLINE, 1.0)
+    assert compared["ratios"][2] == dict.fromkeys(HEADLINE, 1.0)
+    expected = evaluate(other).area / evaluate(design).area
+    assert compared["ratios"][1]["area_mm2"] == pytest.approx(expected, rel=1e-12)
+    assert compared["designs"][1]["area_mm2"] == evaluate(other).area * 1e6
+    table = xpert("compare", *files).stdout
+    assert "flash" in table
+    assert f"{expected:.3g}" in table
+
+
+def test_a_broken_design_is_refused(refusal: Callable, tmp_path: Path, design_file: Path) -> None:
+    data = json.loads(design_file.read_text())
+    data["periphery"][3]["adc_bits"] = 40
+    broken = tmp_path / "broken.json"
+    broken.write_text(json.dumps(data))
+    message = f"{broken}: periphery.3.adc_bits: Input should be less than or equal to 12 (got 40)"
+    assert refusal("evaluate", broken) == message
+    assert refusal("compare", design_file, broken) == message
+    broken.write_text("{}")
+    assert refusal("evaluate", broken) == f"{broken}: name: required, but not given [and 2 more]"
+    broken.write_text('{"periphery": []}')
+    assert refusal("evaluate", broken).startswith(f"{broken}: network: required, but not given")
