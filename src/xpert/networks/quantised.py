@@ -68,8 +68,8 @@ class _QuantiseInput(torch.autograd.Function):
             return for_x, None, None, None, None
         # Sum of gradient * (quantised - x within the range, quantised outside) as two dot products: no temporaries.
         change = _dot(gradient, quantised) - _dot(for_x, x)
-        features = x[0].numel() if x.dim() > 1 else x.numel()
-        return for_x, change / (clip * features**0.5), None, None, None
+        channels = x.shape[1] if x.dim() == 4 else x.shape[-1]
+        return for_x, change / (clip * channels**0.5), None, None, None
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -147,7 +147,8 @@ class _Quantised(nn.Module):
 
         The gradient passes straight through within the codes' range. The clip of an unsigned input is learned with
         LSQ's gradient, written for the clip a instead of the step: d(output)/da = (quantised - x) / a within the range
-        and 1 above it, scaled by 1/sqrt(features of one image). A signed input (the image) keeps its calibrated range.
+        and 1 above it. It is scaled by 1/sqrt(channels), unlike LSQ's: a clip gathers over all channels what batch
+        norm's scale gathers over one, and so learns at the same pace. A signed input (the image) keeps its range.
 
         Source: Esser et al., ICLR 2020 (arXiv 1902.08153), eq. (3) and section 2.2; Choi et al., arXiv 1805.06085
         (PACT), for learning a clip.
