@@ -118,6 +118,8 @@ class Layers:
     """Energy, leakage included. [J]"""
     leakage: Array
     """Leakage power of a layer's tiles. [W]"""
+    peaks: Parts
+    """Largest latency of each component over the layer's tiles, which may be of different tiles. [s]"""
 
 
 def build_tiles(
@@ -160,9 +162,11 @@ def build_tiles(
         mapping.tile_side,
         mapping.novel,
         organisation.novel_pes,
+        organisation.pe_side,
+        organisation.tile_side // organisation.pe_side,
     )
     flash, sharing, adc_bits, input_bits, rest, has_full, density, conductance, *sizes = keys
-    pe_side, tile_side, novel, novel_pes = sizes
+    pe_side, tile_side, novel, novel_pes, *conventional = sizes
     kind = PeripheryArrays(flash.astype(bool), sharing, adc_bits, input_bits)
 
     def read(rows):
@@ -175,7 +179,7 @@ def build_tiles(
     period = np.maximum(np.where(has_full, full.sensing_period, 0), np.where(rest > 0, partial.sensing_period, 0))
     pe = build_pe(p, crossbar, kind, pe_side, full, partial)
     per_side = np.where(novel, novel_pes, tile_side // pe_side)
-    tile = build_tile(p, crossbar, chip.buffers, pe, sharing, per_side, np.where(novel, novel_pes, per_side**2))
+    tile = build_tile(p, crossbar, chip.buffers, pe, sharing, per_side, np.where(novel, novel_pes, per_side**2), conventional)
     n = len(flash)
     gathered = map_arrays(lambda array: np.broadcast_to(array, (n,))[index], tile)
     return gathered, np.broadcast_to(period, (n,))[index]
@@ -224,7 +228,7 @@ def context_of(
         bus_bits=bus,
         buffer_cores=cores,
         sensing_period=_largest(period),
-        tree_inputs=_largest(mapping.tiles_down),
+        tree_inputs=_largest(_summed_tiles(p, mapping)),
         tree_bits=_largest(tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pes)),
         trees=np.ceil(widest * crossbar.columns / _smallest(sharing)),
         word_bits=_largest(pe.input_bits),
@@ -343,9 +347,9 @@ def run_layers(
     sensing = np.broadcast_to(context.sensing_period, period.shape) if chip.clock == "chip" else period
     logic = 1 / p.logic_clock if switches.logic_clock else sensing
     timing = Timing(chip.synchronous, sensing, logic)
-    latency, energy = run_layer(p, crossbar, timing, tile, mapping)
+    latency, energy, peaks = run_layer(p, crossbar, timing, tile, mapping)
     on_chip = _run_shared(p, chip, crossbar, timing, tile, mapping, workload, context, shared)
-    latency, energy = latency + on_chip[0], energy + on_chip[1]
+    latency, energy, peaks = latency + on_chip[0], energy + on_chip[1], peaks + on_chip[0]
     if switches.post_layout_energy:
         energy = energy * p.calibration.post_layout_energy
     each = tile_leakage(p, chip, crossbar, tile, mapping)
@@ -363,6 +367,7 @@ def run_layers(
         latency=latency,
         energy=energy + Parts(leakage=leaked),
         leakage=power,
+        peaks=peaks,
     )
 
 
@@ -400,16 +405,17 @@ def _run_shared(
 
     relu_uses = np.ceil(outputs / context.trees) * workload.relu
     residual_uses = np.ceil(outputs / context.trees) * workload.residual
-    tree = circuits.adder_tree(p, context.tree_inputs, context.tree_bits, context.trees, used=mapping.tiles_down)
+    summed = _summed_tiles(p, mapping)
+    tree = circuits.adder_tree(p, context.tree_inputs, context.tree_bits, context.trees, used=summed)
     per_vector = workload.out_channels if switches.global_word_counts else mapping.used_columns
-    tree_uses = np.where(mapping.tiles_down > 1, np.ceil(per_vector * vectors / context.trees), 0)
+    tree_uses = np.where(summed > 1, np.ceil(per_vector * vectors / context.trees), 0)
     pooled = workload.pool > 1
     if switches.global_word_counts:
         pool_uses = pool_turns = np.where(pooled, np.ceil(outputs / pixels / context.pool_units), 0)
     else:
         units = np.where(
             mapping.novel,
-            mapping.pe_side * crossbar.columns * np.sqrt(np.maximum(mapping.organisation.novel_pes, 1)),
+            mapping.pe_side * crossbar.columns / np.sqrt(np.maximum(mapping.organisation.novel_pes, 1)),
             context.pool_units,
         )
         pool_turns = np.where(pooled, np.ceil(vectors / pixels / units), 0)
@@ -447,6 +453,11 @@ def _run_shared(
         digital=shared.relu.energy * relu_uses + shared.pool.energy * pool_uses + shared.adders.energy * residual_uses,
     )
     return latency, energy
+
+
+def _summed_tiles(p: Process, mapping: Mapping) -> np.ndarray:
+    """Tiles whose sums the chip's trees add up."""
+    return mapping.tiles_down if p.switches.copies_not_summed else mapping.tiles_down * mapping.copies
 
 
 def _sum(values: np.ndarray) -> np.ndarray:

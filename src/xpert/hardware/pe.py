@@ -226,11 +226,15 @@ def run_pe(
     used_columns = share.used_columns
     copies = copies_down * copies_across
     alone = (copies_down == pe.side) & (copies_across == pe.side)
-    if not switches.keep_all_rows:
-        # Blocks beyond the PE's own are never visited.
-        rest = rest & (n_full < pe.side)
-        n_full = np.minimum(n_full, pe.side)
     down = n_full + rest
+    visited_down, visited_across = down, across
+    if not switches.keep_all_rows:
+        # Without copies only the PE's own crossbars are visited, whatever it was given.
+        side = np.where(copies > 1, np.maximum(down, across), pe.side)
+        rest = rest & (n_full < side)
+        n_full = np.minimum(n_full, side)
+        visited_down, visited_across = n_full + rest, np.minimum(across, side)
+        used_columns = np.minimum(used_columns, side * crossbar.columns)
     reads = vectors * pe.input_bits
 
     def worst(name: str) -> Array:
@@ -247,7 +251,7 @@ def run_pe(
     if not switches.tree_energy_once:
         tree_payments = tree_uses * np.where(copies > 1, down * across, 1)
     input_uses = share.input_rows * reads / pe.input_flip_flops
-    output_words = used_columns / crossbar.slices
+    output_words = share.used_columns / crossbar.slices
     output_uses = output_words * pe.tree_bits * vectors / pe.output_flip_flops
     if not switches.exact_access_counts:
         output_words = np.floor(output_words)
@@ -271,10 +275,10 @@ def run_pe(
         interconnect=bus,
     )
     energy = Parts(
-        array=reads * across * blocks("array_energy"),
-        adc=reads * (across * blocks("adc_energy") + used_columns * blocks("column_energy")),
-        accumulation=reads * across * down * pe.accumulation_energy + tree_payments * tree.energy,
-        other=reads * across * blocks("other_energy"),
+        array=reads * visited_across * blocks("array_energy"),
+        adc=reads * (visited_across * blocks("adc_energy") + used_columns * blocks("column_energy")),
+        accumulation=reads * visited_across * visited_down * pe.accumulation_energy + tree_payments * tree.energy,
+        other=reads * visited_across * blocks("other_energy"),
         buffers=pe.input_bank.energy * input_uses + pe.output_bank.energy * output_uses,
         interconnect=pe.input_bus.energy * input_words + pe.output_bus.energy * bus_words,
     )

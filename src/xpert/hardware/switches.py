@@ -96,6 +96,9 @@ class Switches:
     whole_bus: bool = True
     """Layer by layer, the running layer has the global buffer's whole bandwidth; reference: its tiles' share of it."""
 
+    copies_not_summed: bool = True
+    """Copies of a pipelined layer's tiles are not added up; reference: the chip's trees add the tiles of all copies."""
+
     # Leakage
     own_tiles_leak: bool = True
     """All tiles leak during the whole inference; reference: those of the running layer do not."""

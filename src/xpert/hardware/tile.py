@@ -5,7 +5,7 @@ Source: DNN+NeuroSim V1.3, parallel read-out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -84,7 +84,7 @@ def build_tile(
     columns_per_adc: Array,
     pes_per_side: Array,
     pes: Array,
-    shared_cores: tuple[Array, Array] | None = None,
+    conventional: tuple[Array, Array],
 ) -> Tile:
     """A tile of PEs.
 
@@ -96,16 +96,26 @@ def build_tile(
         columns_per_adc: Columns that share an ADC.
         pes_per_side: PEs that sum into the adder tree.
         pes: PEs in all.
-        shared_cores: Numbers of input and output cores to use instead of what this tile needs.
+        conventional: Side of a PE and PEs per side of the chip's tiles with conventional mapping.
     """
     sharing = np.minimum(columns_per_adc, crossbar.columns)
-    bits = tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pe.side)
-    columns = pes_per_side * crossbar.columns * (pe.side if p.switches.whole_pe_columns else 1)
-    trees = np.ceil(columns / sharing)
+
+    def output(pe_side: Array, pes: Array) -> tuple[Array, Array]:
+        """Word length of a sum, and sums that a tile puts out at once."""
+        columns = pes * crossbar.columns * (pe_side if p.switches.whole_pe_columns else 1)
+        return tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pe_side), columns / sharing
+
+    bits, sums = output(pe.side, pes_per_side)
+    trees = np.ceil(sums)
     tree = circuits.adder_tree(p, pes_per_side, bits, trees)
     inputs = pes_per_side * crossbar.rows
     input_buffer = _buffer(p, buffers.tile_core_bits, inputs * pe.input_bits, inputs)
-    output_buffer = _buffer(p, buffers.tile_core_bits, bits * columns / sharing, bits * pes_per_side)
+    output_buffer = _buffer(p, buffers.tile_core_bits, bits * sums, bits * pes_per_side)
+    if not p.switches.own_buffer_cores:
+        other_bits, other_sums = output(*conventional)
+        other_inputs = conventional[1] * crossbar.rows * pe.input_bits
+        input_buffer = replace(input_buffer, cores=_cores(buffers.tile_core_bits, other_inputs))
+        output_buffer = replace(output_buffer, cores=_cores(buffers.tile_core_bits, other_bits * other_sums))
     length = np.sqrt(pe.area.total)
     h_tree = circuits.h_tree(
         p,
@@ -118,8 +128,7 @@ def build_tile(
         folding=_TREE_FOLDING,
         bits=inputs,
     )
-    input_cores, output_cores = shared_cores or (input_buffer.cores, output_buffer.cores)
-    buffer_area = input_buffer.core.area * input_cores + output_buffer.core.area * output_cores
+    buffer_area = input_buffer.core.area * input_buffer.cores + output_buffer.core.area * output_buffer.cores
     return Tile(
         pe=pe,
         pes_per_side=pes_per_side,
@@ -142,7 +151,11 @@ def _buffer(p: Process, core_bits: int, bits: Array, line: Array) -> TileBuffer:
     single = bits < core_bits**2
     line_bits = np.where(single, line, core_bits)
     core = circuits.register_file(p, np.where(single, bits, core_bits**2), line_bits)
-    return TileBuffer(core=core, line_bits=line_bits, cores=np.where(single, 1.0, np.ceil(bits / core_bits**2)))
+    return TileBuffer(core=core, line_bits=line_bits, cores=_cores(core_bits, bits))
+
+
+def _cores(core_bits: int, bits: Array) -> Array:
+    return np.ceil(bits / core_bits**2)
 
 
 class Kind(NamedTuple):
@@ -162,7 +175,7 @@ def _kinds(length: np.ndarray, piece: np.ndarray) -> tuple[Kind, Kind]:
 
 def run_layer(
     p: Process, crossbar: Crossbar, timing: Timing, tile: Tile, mapping: Mapping
-) -> tuple[Parts, Parts, Array]:
+) -> tuple[Parts, Parts, Parts]:
     """A layer on its tiles, for one image.
 
     Tiles of a layer hold equal parts of the matrix except at its lower and right edge, and so do the PEs of a tile:
@@ -176,20 +189,19 @@ def run_layer(
         mapping: What the layers occupy, [*batch, layers].
 
     Returns:
-        Latency of the slowest tile [s] and dynamic energy of all tiles [J], both [*batch, layers].
+        Latency of the slowest tile [s], dynamic energy of all tiles [J], and the largest latency that each component
+        has in any tile [s], all [*batch, layers].
     """
     mode = _mode_of(p, crossbar, tile, mapping)
     whole = mode.whole
     pe_rows, pe_columns = tile.pe.side * crossbar.rows, tile.pe.side * crossbar.columns
-    # A matrix that one PE holds whole is handed over in one piece.
+    tile_rows, tile_columns = mapping.tile_side * crossbar.rows, mapping.tile_side * crossbar.columns
+    # What a tile holds is handed to a PE in one piece where each of its PEs holds all of it.
     pe_kinds = (
-        _kinds(mapping.rows, np.where(whole, mapping.rows, pe_rows)),
-        _kinds(mapping.columns, np.where(whole, mapping.columns, pe_columns)),
+        _kinds(mapping.rows, np.where(whole, tile_rows, pe_rows)),
+        _kinds(mapping.columns, np.where(whole, tile_columns, pe_columns)),
     )
-    tile_kinds = (
-        _kinds(mapping.rows, np.where(whole, mapping.rows, mapping.tile_side * crossbar.rows)),
-        _kinds(mapping.columns, np.where(whole, mapping.columns, mapping.tile_side * crossbar.columns)),
-    )
+    tile_kinds = (_kinds(mapping.rows, tile_rows), _kinds(mapping.columns, tile_columns))
     pe_runs = {
         (row, column): run_pe(
             p,
@@ -204,7 +216,7 @@ def run_layer(
         for row in range(2)
         for column in range(2)
     }
-    latency, energy = Parts(), Parts()
+    latency, energy, peaks = Parts(), Parts(), Parts()
     slowest = np.full(np.shape(whole), -1.0)
     for row in range(2):
         for column in range(2):
@@ -215,14 +227,15 @@ def run_layer(
             slower = (count > 0) & (time.total > slowest)
             latency = Parts(*(np.where(slower, getattr(time, name), getattr(latency, name)) for name in COMPONENTS))
             slowest = np.where(slower, time.total, slowest)
-    return latency, energy
+            peaks = peaks.maximum(time * (count > 0))
+    return latency, energy, peaks
 
 
 class _Mode(NamedTuple):
     """How a layer uses its tiles; arrays [*batch, layers]."""
 
     whole: np.ndarray
-    """Each PE holds the whole matrix."""
+    """Each PE of a tile holds all that the tile holds."""
     spread: np.ndarray
     """PEs without weights are not visited."""
     speed_up: np.ndarray
@@ -253,15 +266,17 @@ def _mode_of(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> _M
 def last_tree_inputs(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> tuple[np.ndarray, np.ndarray]:
     """Inputs of the last PE tree and of the last tile tree that a layer uses; 0 where it uses none. [*batch, layers]"""
     mode = _mode_of(p, crossbar, tile, mapping)
-    pe_rows = np.where(mode.whole, mapping.rows, tile.pe.side * crossbar.rows)
-    tile_rows = np.where(mode.whole, mapping.rows, mapping.tile_side * crossbar.rows)
+    tile_rows = mapping.tile_side * crossbar.rows
+    pe_rows = np.where(mode.whole, tile_rows, tile.pe.side * crossbar.rows)
     in_tile = (mapping.rows - 1) % tile_rows + 1
     in_pe = (mapping.rows - 1) % pe_rows + 1
     alone = (mode.copies_down == tile.pe.side) & (mode.copies_across == tile.pe.side)
     pe_tree = np.where(alone, 0, ceil_div(in_pe, crossbar.rows))
     pes_down = ceil_div(in_tile, pe_rows)
     all_pes = mapping.novel | ~mode.spread
-    tile_tree = np.where(all_pes, tile.pes_per_side, np.where(mode.whole | (pes_down == 1), 0, pes_down))
+    # The last row of tiles needs no tree where it holds a single PE's rows; those above it do.
+    spread = np.where(pes_down > 1, pes_down, np.where(mapping.rows > tile_rows, tile.pes_per_side, 0))
+    tile_tree = np.where(all_pes, tile.pes_per_side, np.where(mode.whole, 0, spread))
     return pe_tree, tile_tree
 
 
@@ -288,8 +303,8 @@ def _run_tile(
 ) -> tuple[Parts, Parts]:
     """Latency [s] and dynamic energy [J] of a tile that holds `rows` x `columns` of the matrix."""
     switches, pe = p.switches, tile.pe
-    pe_rows = np.where(mode.whole, mapping.rows, pe.side * crossbar.rows)
-    pe_columns = np.where(mode.whole, mapping.columns, pe.side * crossbar.columns)
+    pe_rows = np.where(mode.whole, mapping.tile_side, pe.side) * crossbar.rows
+    pe_columns = np.where(mode.whole, mapping.tile_side, pe.side) * crossbar.columns
     down, across = _kinds(rows, pe_rows), _kinds(columns, pe_columns)
     kernel = np.where(mapping.novel, tile.pes, 1)
 
