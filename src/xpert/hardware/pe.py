@@ -118,6 +118,14 @@ class PE:
     """Bus along the rows; one use carries a bit for each row of a crossbar."""
     output_bus: Cost
     """Bus along the columns; one use carries a bit for each column of the PE."""
+    subarray_area: Array
+    """Area of a subarray's cells and circuits. [m2]"""
+    subarray_width: Array
+    """Width of a subarray's bounding box. [m]"""
+    subarray_height: Array
+    """Height of a subarray's bounding box. [m]"""
+    tree_area: Array
+    """Area of the adder trees. [m2]"""
     area: Parts
     """Area. [m2]"""
 
@@ -174,6 +182,10 @@ def build_pe(
         output_bank=output_bank,
         input_bus=circuits.bus(p, side, side, vertical=False, bits=rows, **place),
         output_bus=circuits.bus(p, side, side, vertical=True, bits=side * columns, **place),
+        subarray_area=full.used_area,
+        subarray_width=full.width,
+        subarray_height=full.height,
+        tree_area=tree.area,
         area=Parts(
             array=full.array_area * side**2,
             adc=full.adc_area * side**2,

@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from xpert.hardware.crossbar import Crossbar, parasitics
+from xpert.design import Activity, Buffers, Chip, Device, Technology
+from xpert.hardware.crossbar import Crossbar, active_conductance, parasitics
+from xpert.hardware.evaluate import Evaluation, Model, model, summarise
 from xpert.hardware.reference_rows import reference_process
 from xpert.hardware.subarray import PeripheryArrays, subarray
+from xpert.hardware.technology import Process
+from xpert.hardware.tile import mode_of
+from xpert.workload.layers import Workload
 
 Row = Mapping[str, Any]
 
@@ -96,6 +101,193 @@ def subarray_outputs(i: Row) -> dict[str, float]:
         if name in sub.blocks:
             outputs[f"{name}_latency_s"] = sub.shift_add_latencies[name]
     return {name: float(value) for name, value in outputs.items()}
+
+
+def chip_outputs(i: Row) -> dict[str, Any]:
+    """Everything that a `chip` row reports, from activity statistics or from random input vectors."""
+    chip, workload = _chip(i), _workload(i)
+    p, crossbar = reference_process(i), _crossbar(i)
+    periphery = PeripheryArrays(
+        flash=np.full(workload.shape, i["adc_type"] == "flash"),
+        columns_per_adc=np.full(workload.shape, float(i["columns_per_adc"])),
+        adc_bits=np.full(workload.shape, math.log2(i["adc_levels"])),
+        input_bits=np.full(workload.shape, float(i["input_bits"])),
+    )
+    costed = model(p, chip, crossbar, workload, periphery)
+    figures = summarise(p, chip, workload, periphery, costed)
+    return {
+        **_floorplan(i, chip, costed, figures),
+        **_areas(workload, costed, figures),
+        **_runs(i, costed, figures, workload.shape),
+        **_statistics(i, p, crossbar, costed),
+    }
+
+
+def _floorplan(i: Row, chip: Chip, costed: Model, figures: Evaluation) -> dict[str, Any]:
+    mapping, context = costed.mapping, costed.context
+    organisation = mapping.organisation
+    tiles, novel = mapping.tiles, mapping.novel
+    return {
+        "conventional_tile_size_cells": organisation.tile_side[0] * chip.rows,
+        "conventional_pe_size_cells": organisation.pe_side[0] * chip.rows,
+        "conventional_num_tiles": np.sum(tiles[~novel]),
+        "novel_pe_size_cells": organisation.novel_side[0] * chip.rows,
+        "novel_num_tiles": np.sum(tiles[novel]),
+        "novel_pes_per_tile": organisation.novel_pes[0],
+        "tile_grid_rows": context.grid_rows[0],
+        "tile_grid_columns": context.grid_columns[0],
+        "layer_novel_mapping": novel.astype(int),
+        "layer_num_tiles": tiles,
+        "layer_speedup": mapping.speed_up,
+        "layer_utilization": figures.utilization,
+        "num_tiles": context.tiles[0],
+        "memory_utilization": np.sum(figures.utilization * tiles) / context.tiles[0],
+        "global_bus_width_bits": context.bus_bits[0],
+        "global_buffer_cores": context.buffer_cores[0],
+        "clock_period_s": context.sensing_period[0],
+    }
+
+
+def _areas(workload: Workload, costed: Model, figures: Evaluation) -> dict[str, Any]:
+    tile, shared, novel = costed.tile, costed.shared, costed.mapping.novel
+    parts = figures.area_parts
+
+    def of(values: Any, layers: np.ndarray) -> float:
+        """A tile's figure, of the first of some layers."""
+        return np.broadcast_to(values, workload.shape)[np.argmax(layers)]
+
+    return {
+        "chip_area_m2": figures.area,
+        "chip_area_interconnect_m2": parts.interconnect,
+        "chip_area_adc_m2": parts.adc,
+        "chip_area_accumulation_m2": parts.accumulation,
+        "chip_area_other_m2": parts.other + parts.buffers + parts.digital,
+        "chip_area_array_m2": parts.array,
+        "conventional_tile_area_m2": of(tile.area.total, ~novel),
+        "novel_tile_area_m2": of(tile.area.total, novel),
+        "subarray_used_area_m2": of(tile.pe.subarray_area, ~novel),
+        "subarray_width_m": of(tile.pe.subarray_width, ~novel),
+        "subarray_height_m": of(tile.pe.subarray_height, ~novel),
+        "global_buffer_area_m2": np.squeeze(shared.buffer.area * costed.context.buffer_cores),
+        "global_h_tree_area_m2": np.squeeze(shared.h_tree.area),
+        "global_accumulation_area_m2": np.squeeze(shared.tree.area),
+        "global_max_pooling_area_m2": np.squeeze(shared.pool.area),
+        "global_relu_area_m2": np.squeeze(shared.relu.area),
+        "tile_input_buffer_cores": of(tile.input_buffer.cores, ~novel),
+        "tile_output_buffer_cores": of(tile.output_buffer.cores, ~novel),
+        "conventional_tile_h_tree_area_m2": of(tile.h_tree.area, ~novel),
+        "conventional_tile_input_buffer_area_m2": of(tile.input_buffer.core.area * tile.input_buffer.cores, ~novel),
+        "conventional_tile_output_buffer_area_m2": of(tile.output_buffer.core.area * tile.output_buffer.cores, ~novel),
+        "conventional_tile_accumulation_area_m2": of(tile.tree_area, ~novel),
+        "conventional_pe_adder_tree_area_m2": of(tile.pe.tree_area, ~novel),
+    }
+
+
+def _runs(i: Row, costed: Model, figures: Evaluation, shape: tuple[int, ...]) -> dict[str, Any]:
+    latency, peaks, energy = costed.layers.latency, costed.layers.peaks, costed.layers.energy
+    layers = {
+        "latency_s": latency.total,
+        "dynamic_energy_J": energy.total - energy.leakage,
+        "leakage_power_W": costed.layers.leakage,
+        "leakage_energy_J": energy.leakage,
+        "buffer_latency_s": peaks.buffers,
+        "buffer_energy_J": energy.buffers,
+        "interconnect_latency_s": peaks.interconnect,
+        "interconnect_energy_J": energy.interconnect,
+        "adc_latency_s": peaks.adc,
+        "accumulation_latency_s": peaks.accumulation,
+        "other_latency_s": peaks.other + peaks.buffers + peaks.interconnect + peaks.digital,
+        "adc_energy_J": energy.adc + energy.array,
+        "accumulation_energy_J": energy.accumulation,
+        "other_energy_J": energy.other + energy.buffers + energy.interconnect + energy.digital,
+    }
+    layers = {name: np.broadcast_to(values, shape) for name, values in layers.items()}
+    # A pipelined chip is as fast as its slowest layer, component by component.
+    totals = {
+        name: np.max(values) if i["pipelined"] and "latency" in name else np.sum(values)
+        for name, values in layers.items()
+    }
+    return {
+        **{f"layer_{name}": values for name, values in layers.items()},
+        **{f"chip_{name}": value for name, value in totals.items()},
+        "num_operations": figures.operations,
+        "energy_efficiency_TOPS_per_W": figures.tops_per_watt,
+        "throughput_TOPS": figures.throughput * 1e-12,
+        "frames_per_second": 1 / figures.latency,
+        "compute_density_TOPS_per_mm2": figures.tops_per_mm2,
+    }
+
+
+def _statistics(i: Row, p: Process, crossbar: Crossbar, costed: Model) -> dict[str, Any]:
+    """Mean over the crossbars of a layer of driven rows and of column conductance."""
+    # Rows that the reference drops from pipelined chips are not part of the mean.
+    mode = mode_of(p, crossbar, costed.tile, costed.mapping)
+    rows, side = costed.mapping.rows, costed.tile.pe.side.astype(int)
+    alone = mode.whole & (mode.copies_down * mode.copies_across == 1)
+    full, rest = np.divmod(np.where(alone, np.minimum(rows, side * crossbar.rows), rows), crossbar.rows)
+    driven = np.floor(np.array([np.full(rest.shape, crossbar.rows), rest]) * i["input_bit_density"] + 0.5)
+    mean = (full * driven[0] + (rest > 0) * driven[1]) / (full + (rest > 0))
+    return {
+        "layer_mean_subarray_row_activity": mean / crossbar.rows,
+        "layer_mean_column_conductance_S": mean * active_conductance(p, crossbar, i["effective_cell_conductance_S"]),
+    }
+
+
+def _chip(i: Row) -> Chip:
+    """The chip of a row. What a `Chip` cannot express (silicon calibration, voltage sensing) is in its process and crossbar."""
+    device = i["device"]
+    resistances = {} if device == "SRAM" else {"r_on_ohm": i["on_resistance_ohm"], "r_off_ohm": i["off_resistance_ohm"]}
+    return Chip(
+        technology=Technology(
+            node_nm=i["technology_node_nm"], roadmap=i["device_roadmap"], temperature_k=i["temperature_K"]
+        ),
+        device=Device(
+            cell={"FeFET": "fefet", "SRAM": "sram"}.get(device, "rram"),
+            access="crosspoint" if device == "RRAM_crosspoint" else "1t1r",
+            cell_bits=i["cell_bits"],
+            read_voltage_v=i["read_voltage_V"],
+            write_voltage_v=i["write_voltage_V"],
+            cell_height_f=i["cell_height_F"],
+            cell_width_f=i["cell_width_F"],
+            **resistances,
+        ),
+        rows=i["rows"],
+        columns=i["columns"],
+        weight_bits=i["weight_bits"],
+        subarrays_per_pe=None,
+        pes_per_tile=None,
+        buffers=Buffers(
+            tile_core_bits=math.isqrt(i["tile_buffer_core_bits"]),
+            max_bus_bits=i["max_global_bus_width_bits"],
+            global_kind="sram" if i["global_buffer_sram"] else "register_file",
+        ),
+        activity=Activity(
+            input_bit_density=i["input_bit_density"], cell_conductance_s=i["effective_cell_conductance_S"]
+        ),
+        mapping="novel" if i["novel_mapping"] else "conventional",
+        execution="pipelined" if i["pipelined"] else "layer_by_layer",
+        pipeline_speed_up=i["speed_up_degree"],
+        synchronous=i["synchronous"],
+        clock="chip",
+    )
+
+
+def _workload(i: Row) -> Workload:
+    height, width, channels, kernel_height, kernel_width, outputs, pooled, stride = np.array(i["layers"]).T
+    one = np.ones_like(height)
+    return Workload(
+        in_channels=channels,
+        out_channels=outputs,
+        in_height=height,
+        in_width=width,
+        kernel_height=kernel_height,
+        kernel_width=kernel_width,
+        stride=stride,
+        groups=one,
+        pool=1 + pooled,
+        relu=one,
+        residual=0 * one,
+    )
 
 
 def _crossbar(i: Row) -> Crossbar:

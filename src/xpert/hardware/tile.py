@@ -67,6 +67,8 @@ class Tile:
     """Leakage power of a PE's adder tree with all inputs. [W]"""
     tree_leakage: Array
     """Leakage power of the tile's adder tree with all inputs. [W]"""
+    tree_area: Array
+    """Area of the adder trees. [m2]"""
     area: Parts
     """Area. [m2]"""
 
@@ -142,6 +144,7 @@ def build_tile(
         bus_bits=inputs,
         pe_tree_leakage=circuits.adder_tree(p, pe.side, pe.tree_bits, pe.trees).leakage,
         tree_leakage=tree.leakage,
+        tree_area=tree.area,
         area=pe.area * pes + Parts(accumulation=tree.area, buffers=buffer_area, interconnect=h_tree.area),
     )
 
@@ -192,7 +195,7 @@ def run_layer(
         Latency of the slowest tile [s], dynamic energy of all tiles [J], and the largest latency that each component
         has in any tile [s], all [*batch, layers].
     """
-    mode = _mode_of(p, crossbar, tile, mapping)
+    mode = mode_of(p, crossbar, tile, mapping)
     whole = mode.whole
     pe_rows, pe_columns = tile.pe.side * crossbar.rows, tile.pe.side * crossbar.columns
     tile_rows, tile_columns = mapping.tile_side * crossbar.rows, mapping.tile_side * crossbar.columns
@@ -231,7 +234,7 @@ def run_layer(
     return latency, energy, peaks
 
 
-class _Mode(NamedTuple):
+class Mode(NamedTuple):
     """How a layer uses its tiles; arrays [*batch, layers]."""
 
     whole: np.ndarray
@@ -246,7 +249,7 @@ class _Mode(NamedTuple):
     """The same, side by side."""
 
 
-def _mode_of(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> _Mode:
+def mode_of(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> Mode:
     speed_down = mapping.duplication_rows * mapping.copies
     speed_across = mapping.duplication_columns
     side = tile.pes_per_side
@@ -254,7 +257,7 @@ def _mode_of(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> _M
     if p.switches.keep_all_rows:
         whole = whole & (mapping.rows <= tile.pe.side * crossbar.rows)
         whole = whole & (mapping.columns <= tile.pe.side * crossbar.columns)
-    return _Mode(
+    return Mode(
         whole=whole,
         spread=whole | mapping.novel | (speed_down * speed_across > 1),
         speed_up=speed_down * speed_across,
@@ -265,7 +268,7 @@ def _mode_of(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> _M
 
 def last_tree_inputs(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> tuple[np.ndarray, np.ndarray]:
     """Inputs of the last PE tree and of the last tile tree that a layer uses; 0 where it uses none. [*batch, layers]"""
-    mode = _mode_of(p, crossbar, tile, mapping)
+    mode = mode_of(p, crossbar, tile, mapping)
     tile_rows = mapping.tile_side * crossbar.rows
     pe_rows = np.where(mode.whole, tile_rows, tile.pe.side * crossbar.rows)
     in_tile = (mapping.rows - 1) % tile_rows + 1
@@ -296,7 +299,7 @@ def _run_tile(
     timing: Timing,
     tile: Tile,
     mapping: Mapping,
-    mode: _Mode,
+    mode: Mode,
     pe_runs: dict[tuple[int, int], tuple[Parts, Parts]],
     rows: np.ndarray,
     columns: np.ndarray,
@@ -351,7 +354,7 @@ def _run_tile(
     )
 
 
-def _repeated(tile: Tile, mode: _Mode, pe_runs, down: tuple[Kind, Kind], across: tuple[Kind, Kind]) -> Parts:
+def _repeated(tile: Tile, mode: Mode, pe_runs, down: tuple[Kind, Kind], across: tuple[Kind, Kind]) -> Parts:
     """Energy that the reference adds for PEs without weights: that of the PE visited before. [J]"""
     side = tile.pes_per_side
     idle_across = side - (across[0].count + across[1].count)
@@ -367,4 +370,4 @@ def _repeated(tile: Tile, mode: _Mode, pe_runs, down: tuple[Kind, Kind], across:
     return extra
 
 
-__all__ = ["Tile", "TileBuffer", "build_tile", "last_tree_inputs", "run_layer", "tile_tree_bits"]
+__all__ = ["Mode", "Tile", "TileBuffer", "build_tile", "last_tree_inputs", "mode_of", "run_layer", "tile_tree_bits"]
