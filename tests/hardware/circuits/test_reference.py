@@ -38,7 +38,9 @@ def test_every_output_of_every_row(rows: dict[str, list[dict[str, Any]]], kind: 
     for row in rows[kind]:
         ours = REFERENCE_MODELS[kind](row["inputs"])
         for name, reference in row["outputs"].items():
-            pairs = zip(ours[name], reference, strict=True) if isinstance(reference, list) else [(ours[name], reference)]
+            pairs = (
+                zip(ours[name], reference, strict=True) if isinstance(reference, list) else [(ours[name], reference)]
+            )
             worst = max(relative_error(a, b) for a, b in pairs)
             assert worst < TOLERANCE, f"{row['id']} {name}: {ours[name]} instead of {reference}"
 

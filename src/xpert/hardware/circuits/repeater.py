@@ -38,6 +38,8 @@ class Repeater(NamedTuple):
 def repeater(p: Process, tolerance: float, *, halve: bool) -> Repeater:
     """The fastest repeater, or a smaller one that costs about `tolerance` of the speed.
 
+    Repeaters move together as they shrink. Halving saves energy; shrinking by one does not, so buses keep the fastest.
+
     Args:
         p: Process.
         tolerance: Relative increase of the delay at which shrinking stops; 0 keeps the fastest.

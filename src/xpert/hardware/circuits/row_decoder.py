@@ -182,9 +182,7 @@ def _gates(p: Process, address_bits: NDArray[np.float64]) -> tuple[Gate, Gate, G
 @lru_cache(maxsize=256)
 def _nor_table(p: Process) -> Gate:
     """NORs for addresses of 0, 1, 2, ... bits: half the bits as inputs, PMOS widened to match."""
-    entries = []
-    for address_bits in range(_MAX_ADDRESS_BITS + 1):
-        inputs = float(max(-(-address_bits // 2), 1))
-        width_p = inputs * gates.MIN_NMOS * p.feature * p.pn_ratio
-        entries.append(gates.gate(p, "nor", inputs, *gates.enlarge(p, gates.MIN_NMOS * p.feature, width_p)))
-    return Gate(*(np.array([float(entry[k]) for entry in entries]) for k in range(len(Gate._fields))))
+    inputs = np.maximum(np.ceil(np.arange(_MAX_ADDRESS_BITS + 1) / 2), 1.0)
+    width_p = inputs * gates.MIN_NMOS * p.feature * p.pn_ratio
+    built = gates.gate(p, "nor", inputs, *gates.enlarge(p, gates.MIN_NMOS * p.feature, width_p))
+    return Gate(*(np.broadcast_to(column, inputs.shape) for column in built))

@@ -135,7 +135,7 @@ def switch_matrix(
 def pass_gate_bank(
     p: Process, instances: Array, width_n: Array, width_p: Array, width: Array, *, per_unit: int
 ) -> tuple[Array, Array]:
-    """Rows of pass gates under an imposed width, and the height [m] of one folded to fill it; infinite if none fits.
+    """Rows of pass gates under an imposed width (infinite if none fits), and the height of one folded to fill it. [m]
 
     Args:
         p: Process.
@@ -149,14 +149,17 @@ def pass_gate_bank(
     """
     pitch = gates.POLY_PITCH_PLANAR * p.feature
     rows = lanes(instances, gates.floor(p, width / (2 * pitch * per_unit)))
-    with np.errstate(divide="ignore"):
-        folds = gates.floor(p, width / np.ceil(instances / rows) / per_unit / pitch) - 1
-        _, height = gates.pass_gate_layout(p, width_n, width_p, folds)
+    folds = gates.floor(p, width / _per_lane(instances, rows) / per_unit / pitch) - 1
+    _, height = gates.pass_gate_layout(p, width_n, width_p, np.maximum(folds, 1.0))
     return rows, height
 
 
 def _stack(p: Process, instances: Array, height: Array) -> tuple[Array, Array]:
     """Columns of gates under an imposed height, and the height that each gate gets. [m]"""
     columns = lanes(instances, gates.floor(p, height / p.cell_height))
-    with np.errstate(divide="ignore"):
-        return columns, height / np.ceil(instances / columns)
+    return columns, height / _per_lane(instances, columns)
+
+
+def _per_lane(instances: Array, n_lanes: Array) -> Array:
+    """Units in a full lane if they are spread evenly; 1 where none fits, to keep what is computed from it finite."""
+    return np.maximum(np.ceil(instances / n_lanes), 1.0)
