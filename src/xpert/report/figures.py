@@ -1,0 +1,513 @@
+"""Figures of the report. Each function returns a plotly figure; the page arranges them.
+
+Colours of text and lines are those of the light page; the page's style sheet overrides them in the dark. Whatever comes
+from a file and is shown as text goes through `_safe`, because plotly reads a little HTML in its labels.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+from plotly.subplots import make_subplots
+
+from xpert.report import palette
+from xpert.report.run_files import (
+    Architecture,
+    Epoch,
+    Evaluation,
+    Precision,
+    PrecisionPoint,
+    Results,
+    Row,
+    Tried,
+)
+from xpert.report.tables import ADC_NAMES, QUANTITIES, Quantity, baselines, component_title, describe, objective_name
+from xpert.report.text import log_ticks, number, percent
+
+_INK = "#334155"
+_GRID = "#e2e8f0"
+_CLEAR = "rgba(0,0,0,0)"
+_AXIS = {
+    "gridcolor": _GRID,
+    "linecolor": _GRID,
+    "zeroline": False,
+    "automargin": True,
+    "ticklabelstandoff": 4,
+    "title": {"standoff": 10, "font": {"size": 13}},
+}
+_TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": _INK},
+        "paper_bgcolor": _CLEAR,
+        "plot_bgcolor": _CLEAR,
+        "margin": {"l": 8, "r": 12, "t": 36, "b": 8},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "hoverlabel": {
+            "bgcolor": "#0f172a",
+            "bordercolor": "#0f172a",
+            "font": {"color": "#f8fafc"},
+            "align": "left",
+            "namelength": -1,
+        },
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"},
+        "hovermode": "closest",
+        "dragmode": False,
+        "bargap": 0.3,
+        "colorway": list(palette.SERIES),
+    }
+)
+BY_FIELD = {quantity.field: quantity for quantity in QUANTITIES}
+
+
+def _figure(height: int, **layout: object) -> go.Figure:
+    return go.Figure(layout={"template": _TEMPLATE, "height": height, **layout})
+
+
+def _safe(text: object) -> str:
+    return html.escape(str(text), quote=False)
+
+
+def _with_unit(quantity: Quantity) -> str:
+    return f"{quantity.title} [{quantity.unit}]" if quantity.unit else quantity.title
+
+
+def _log_axis(values: Iterable[float], title: str, room: float = 1.25) -> dict[str, Any]:
+    values = list(values)
+    low, high = min(values) / room, max(values) * room
+    ticks, labels = log_ticks(low, high)
+    return {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": ticks,
+        "ticktext": labels,
+        "title": {"text": title},
+    }
+
+
+def _cost_lines(row: Row) -> str:
+    costs = [
+        f"{quantity.title} {number(getattr(row.evaluation, quantity.field))} {quantity.unit}" for quantity in QUANTITIES
+    ]
+    if row.accuracy and row.accuracy.ni_mean is not None:
+        costs.append(f"NI-accuracy {percent(row.accuracy.ni_mean)}")
+    return "<br>".join(costs)
+
+
+def landscape(results: Results) -> go.Figure:
+    """All homogeneous designs, the searched one and the area budget: EDAP against area."""
+    figure = _figure(460)
+    groups: dict[str, list[Row]] = {}
+    for row in results.homogeneous:
+        layer = row.homogeneous
+        groups.setdefault(layer.adc_type if layer else "other", []).append(row)
+    for name, rows in groups.items():
+        sharing = [layer.columns_per_adc if (layer := row.homogeneous) else 0 for row in rows]
+        ordered = [row for _, row in sorted(zip(sharing, rows, strict=True), key=lambda pair: pair[0])]
+        figure.add_scatter(
+            x=[row.evaluation.area_mm2 for row in ordered],
+            y=[row.evaluation.edap for row in ordered],
+            mode="lines+markers+text",
+            name=f"homogeneous, {ADC_NAMES.get(name, name)}",
+            line={"color": palette.ADC.get(name, palette.TYPICAL), "width": 1.5},
+            marker={"size": 9},
+            text=[str(share or "") for share in sorted(sharing)],
+            textposition="top center",
+            hovertext=[f"<b>{_safe(describe(row))}</b><br>{_cost_lines(row)}" for row in ordered],
+            hoverinfo="text",
+        )
+    named = baselines(results)
+    for name, row in named.items():
+        figure.add_scatter(
+            x=[row.evaluation.area_mm2],
+            y=[row.evaluation.edap],
+            mode="markers",
+            name=f"{name} baseline",
+            marker={
+                "size": 18,
+                "color": _CLEAR,
+                "symbol": "circle" if name == "typical" else "square",
+                "line": {"color": palette.BEST, "width": 2},
+            },
+            hovertext=f"<b>{name}: {_safe(describe(row))}</b><br>{_cost_lines(row)}",
+            hoverinfo="text",
+        )
+    searched = [results.searched] if results.searched else []
+    for row in searched:
+        figure.add_scatter(
+            x=[row.evaluation.area_mm2],
+            y=[row.evaluation.edap],
+            mode="markers",
+            name="searched",
+            marker={"size": 19, "symbol": "star", "color": palette.SEARCHED},
+            hovertext=f"<b>searched</b><br>{_cost_lines(row)}",
+            hoverinfo="text",
+        )
+    rows = [*results.homogeneous, *named.values(), *searched]
+    edaps = [row.evaluation.edap for row in rows]
+    areas = [row.evaluation.area_mm2 for row in rows]
+    budget = results.architecture.area_budget_mm2 if results.architecture else None
+    if budget:
+        areas.append(budget)
+        figure.add_scatter(
+            x=[budget, budget],
+            y=[min(edaps) / 2, max(edaps) * 2],
+            mode="lines",
+            name=f"area budget, {number(budget)} mm²",
+            line={"color": palette.BUDGET, "dash": "dash", "width": 1.5},
+            hoverinfo="name",
+        )
+    figure.update_xaxes(_log_axis(areas, "Area [mm²]"))
+    figure.update_yaxes(_log_axis(edaps, _with_unit(BY_FIELD["edap"]), room=2))
+    return figure
+
+
+def breakdown(evaluations: dict[str, Evaluation], field: str) -> go.Figure:
+    """Area, latency or energy of several designs by component: absolute above, shares of each design below."""
+    quantity = BY_FIELD[field]
+    names = list(evaluations)[::-1]  # plotly counts bars from below
+    parts = {name: evaluations[name].breakdown.get(field, {}) for name in names}
+    components = list(dict.fromkeys(component for name in evaluations for component in parts[name]))
+    colours = palette.component_colours(components)
+    figure = make_subplots(rows=2, cols=1, vertical_spacing=0.22)
+    for component in components:
+        values = [parts[name].get(component, 0.0) for name in names]
+        shares = [value / (sum(parts[name].values()) or 1.0) for name, value in zip(names, values, strict=True)]
+        for row, lengths in ((1, values), (2, [100 * share for share in shares])):
+            figure.add_bar(
+                y=names,
+                x=lengths,
+                orientation="h",
+                marker={"color": colours[component], "line": {"width": 0}},
+                hovertext=[
+                    f"<b>{_safe(component_title(component))}</b>, {name}<br>"
+                    f"{number(value)} {quantity.unit}, {percent(share)}"
+                    for name, value, share in zip(names, values, shares, strict=True)
+                ],
+                hoverinfo="text",
+                text=[f"{100 * share:.0f}" if row == 2 and share >= 0.08 else "" for share in shares],
+                textposition="inside",
+                insidetextanchor="middle",
+                textangle=0,
+                textfont={"color": "white", "size": 11},
+                row=row,
+                col=1,
+            )
+    figure.update_layout(template=_TEMPLATE, height=330, barmode="stack", showlegend=False, bargap=0.28)
+    figure.update_layout(margin={"t": 8})
+    figure.update_xaxes(title_text=_with_unit(quantity), row=1, col=1)
+    figure.update_xaxes(title_text="Share [%]", range=[0, 100], dtick=25, row=2, col=1)
+    figure.update_yaxes(showgrid=False)
+    return figure
+
+
+def _layers_height(count: int) -> int:
+    return max(240, 20 * count + 80)
+
+
+def layers(evaluation: Evaluation, field: str) -> go.Figure:
+    """Area, latency or energy of every layer, stacked by component where the evaluation says so."""
+    quantity = BY_FIELD[field]
+    names = [_safe(layer.name) for layer in evaluation.layers]
+    parts = [layer.breakdown.get(field, {}) for layer in evaluation.layers]
+    figure = _figure(_layers_height(len(names)), barmode="stack", showlegend=False)
+    if all(parts):
+        components = list(dict.fromkeys(component for part in parts for component in part))
+        colours = palette.component_colours(components)
+        series = [(name, [part.get(name, 0.0) for part in parts], colours[name]) for name in components]
+    else:
+        series = [("whole layer", [getattr(layer, field) for layer in evaluation.layers], palette.SEARCHED)]
+    for component, values, colour in series:
+        figure.add_bar(
+            x=names,
+            y=values,
+            marker={"color": colour, "line": {"width": 0}},
+            hovertext=[
+                f"<b>{name}</b>, {_safe(component_title(component))}<br>{number(value)} {quantity.unit}"
+                for name, value in zip(names, values, strict=True)
+            ],
+            hoverinfo="text",
+        )
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(title_text=_with_unit(quantity))
+    return figure
+
+
+def layer_change(searched: Evaluation, typical: Evaluation, field: str) -> go.Figure | None:
+    """Area, latency or energy of the layers that two designs share: from the typical to the searched one."""
+    quantity = BY_FIELD[field]
+    before = {layer.name: getattr(layer, field) for layer in typical.layers}
+    pairs = [
+        (layer.name, before[layer.name], getattr(layer, field)) for layer in searched.layers if layer.name in before
+    ]
+    if not pairs:
+        return None
+    names = [_safe(name) for name, _, _ in pairs]
+    olds, news = [old for _, old, _ in pairs], [new for _, _, new in pairs]
+    figure = _figure(_layers_height(len(pairs)))
+    figure.add_scatter(
+        x=[value for old, new in zip(olds, news, strict=True) for value in (old, new, None)],
+        y=[value for name in names for value in (name, name, None)],
+        mode="lines",
+        line={"color": palette.TYPICAL, "width": 2},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    for label, values, colour, symbol in (
+        ("typical", olds, palette.BEST, "circle-open"),
+        ("searched", news, palette.SEARCHED, "circle"),
+    ):
+        figure.add_scatter(
+            x=values,
+            y=names,
+            mode="markers",
+            name=label,
+            marker={"size": 10, "color": colour, "symbol": symbol, "line": {"width": 2, "color": colour}},
+            hovertext=[
+                f"<b>{name}</b><br>{number(old)} → {number(new)} {quantity.unit} ({number(new / old)}×)"
+                for name, old, new in zip(names, olds, news, strict=True)
+            ],
+            hoverinfo="text",
+        )
+    figure.update_xaxes(_log_axis([*olds, *news], _with_unit(quantity)))
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    return figure
+
+
+def search_progress(architecture: Architecture) -> go.Figure:
+    """Objective and area against step, with the best feasible objective so far and the area budget."""
+    steps = architecture.trace
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.6, 0.4])
+    for feasible, name, colour in ((True, "feasible", palette.SEARCHED), (False, "not feasible", palette.INFEASIBLE)):
+        chosen = [step for step in steps if step.feasible == feasible]
+        for row, field in ((1, "objective"), (2, "area_mm2")):
+            figure.add_scatter(
+                x=[step.step for step in chosen],
+                y=[getattr(step, field) for step in chosen],
+                mode="markers",
+                name=name,
+                legendgroup=name,
+                showlegend=row == 1 and bool(chosen),
+                marker={"color": colour, "size": 5, "opacity": 0.8 if feasible else 0.5},
+                hovertemplate=f"step %{{x}}, {name}<br>%{{y:.4g}}<extra></extra>",
+                row=row,
+                col=1,
+            )
+    values = [step.objective if step.feasible and step.objective is not None else math.inf for step in steps]
+    best = [None if math.isinf(value) else value for value in accumulate(values, min)]
+    figure.add_scatter(
+        x=[step.step for step in steps],
+        y=best,
+        mode="lines",
+        name="best so far",
+        line={"color": palette.SEARCHED, "width": 2, "shape": "hv"},
+        hovertemplate="step %{x}, best so far<br>%{y:.4g}<extra></extra>",
+        row=1,
+        col=1,
+    )
+    if architecture.area_budget_mm2 and steps:
+        figure.add_scatter(
+            x=[steps[0].step, steps[-1].step],
+            y=[architecture.area_budget_mm2] * 2,
+            mode="lines",
+            name=f"area budget, {number(architecture.area_budget_mm2)} mm²",
+            line={"color": palette.BUDGET, "dash": "dash", "width": 1.5},
+            hoverinfo="name",
+            row=2,
+            col=1,
+        )
+    figure.update_layout(template=_TEMPLATE, height=440)
+    objectives = [step.objective for step in steps if step.objective is not None]
+    if objectives and min(objectives) > 0 and max(objectives) > 8 * min(objectives):
+        figure.update_yaxes(_log_axis(objectives, ""), row=1, col=1)
+    objective = objective_name(architecture.objective or "objective")
+    figure.update_yaxes(title_text=_safe(objective[:1].upper() + objective[1:]), row=1, col=1)
+    figure.update_yaxes(title_text="Area [mm²]", rangemode="tozero", row=2, col=1)
+    figure.update_xaxes(title_text="Step", row=2, col=1)
+    return figure
+
+
+def training_loss(training: dict[str, tuple[Epoch, ...]]) -> go.Figure:
+    """Training loss against epoch."""
+    figure = _figure(320)
+    for (name, epochs), colour in zip(training.items(), palette.SERIES[2:] + palette.SERIES[:2], strict=False):
+        figure.add_scatter(
+            x=[epoch.epoch for epoch in epochs],
+            y=[epoch.loss for epoch in epochs],
+            name=_safe(name),
+            mode="lines+markers" if len(epochs) < 30 else "lines",
+            line={"color": colour, "width": 2},
+            hovertemplate="epoch %{x}, loss %{y:.3g}",
+        )
+    figure.update_xaxes(title_text="Epoch")
+    figure.update_yaxes(title_text="Training loss", rangemode="tozero")
+    return figure
+
+
+def training_accuracy(training: dict[str, tuple[Epoch, ...]]) -> go.Figure:
+    """Training and validation accuracy against epoch."""
+    figure = _figure(320)
+    for (name, epochs), colour in zip(training.items(), palette.SERIES[2:] + palette.SERIES[:2], strict=False):
+        for field, label, dash in (
+            ("validation_accuracy", "validation", "solid"),
+            ("train_accuracy", "training", "dot"),
+        ):
+            points = [(epoch.epoch, getattr(epoch, field)) for epoch in epochs if getattr(epoch, field) is not None]
+            if points:
+                figure.add_scatter(
+                    x=[epoch for epoch, _ in points],
+                    y=[100 * value for _, value in points],
+                    name=f"{_safe(name)}, {label}",
+                    mode="lines+markers" if dash == "solid" and len(points) < 30 else "lines",
+                    line={"color": colour, "width": 2, "dash": dash},
+                    hovertemplate="epoch %{x}, %{y:.1f} %",
+                )
+    figure.update_xaxes(title_text="Epoch")
+    figure.update_yaxes(title_text="Accuracy [%]")
+    return figure
+
+
+def accuracy_against_precision(points: Sequence[PrecisionPoint], field: str) -> go.Figure | None:
+    """NI-accuracy with one precision in all layers.
+
+    Args:
+        points: Measured precisions.
+        field: What goes along the axis, `adc_bits` or `input_bits`; there is one line for each value of the other
+            that was measured at two values of this one.
+    """
+    other, along, across = {
+        "adc_bits": ("input_bits", "ADC precision [bit]", "{}-bit inputs"),
+        "input_bits": ("adc_bits", "Input precision [bit]", "{}-bit ADC"),
+    }[field]
+    lines: dict[int, dict[int, float | None]] = {}
+    for point in points:
+        lines.setdefault(getattr(point, other), {})[getattr(point, field)] = point.ni_accuracy
+    lines = {bits: dict(sorted(line.items())) for bits, line in sorted(lines.items()) if len(line) > 1}
+    if not lines:
+        return None
+    figure = _figure(360, showlegend=True)
+    colours = sample_colorscale(
+        ["#a5b4fc", "#6366f1", "#0d9488", "#f59e0b"], [(index + 1) / len(lines) for index in range(len(lines))]
+    )
+    for (bits, line), colour in zip(lines.items(), colours, strict=True):
+        figure.add_scatter(
+            x=list(line),
+            y=[None if accuracy is None else 100 * accuracy for accuracy in line.values()],
+            name=across.format(bits),
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"size": 7},
+            hovertemplate="%{x} bit: %{y:.1f} %",
+        )
+    figure.update_xaxes(title_text=along, tickvals=sorted({bits for line in lines.values() for bits in line}))
+    figure.update_yaxes(title_text="NI-accuracy [%]")
+    return figure
+
+
+def precision_search(precision: Precision, chosen: Evaluation | None, field: str) -> go.Figure | None:
+    """Designs that the precision search measured: NI-accuracy against energy, latency or EDAP."""
+    quantity = BY_FIELD[field]
+    tried = [entry for entry in precision.tried if getattr(entry, field) and entry.ni_accuracy is not None]
+    if not tried:
+        return None
+    bits = None
+    if chosen:
+        bits = (tuple(layer.adc_bits for layer in chosen.layers), tuple(layer.input_bits for layer in chosen.layers))
+    taken = [entry for entry in tried if (entry.adc_bits, entry.input_bits) == bits]
+    kept = [entry for entry in tried if entry.feasible]
+    figure = _figure(400)
+    for name, entries, marker in (
+        (
+            "accuracy too low",
+            [entry for entry in tried if not entry.feasible],
+            {"color": palette.INFEASIBLE, "size": 8, "opacity": 0.6},
+        ),
+        ("accuracy kept", kept, {"color": palette.SEARCHED, "size": 8}),
+        ("chosen", taken[:1], {"color": palette.SERIES[1], "size": 17, "symbol": "star"}),
+    ):
+        if entries:
+            figure.add_scatter(
+                x=[getattr(entry, field) for entry in entries],
+                y=[100 * (entry.ni_accuracy or 0.0) for entry in entries],
+                mode="markers",
+                name=name,
+                marker={**marker, "line": {"width": 0}},
+                hovertext=[f"<b>{name}</b><br>{_tried_lines(entry)}" for entry in entries],
+                hoverinfo="text",
+            )
+    costs = [getattr(entry, field) for entry in tried]
+    floor = precision.floor
+    if floor is not None:
+        figure.add_scatter(
+            x=[min(costs) / 1.25, max(costs) * 1.25],
+            y=[100 * floor] * 2,
+            mode="lines",
+            name=f"least allowed, {percent(floor)}",
+            line={"color": palette.BUDGET, "dash": "dash", "width": 1.5},
+            hoverinfo="name",
+        )
+    figure.update_xaxes(_log_axis(costs, _with_unit(quantity)))
+    figure.update_yaxes(title_text="NI-accuracy [%]")
+    return figure
+
+
+def _tried_lines(entry: Tried) -> str:
+    def listed(bits: tuple[int, ...]) -> str:
+        return " ".join(map(str, bits))
+
+    return (
+        f"NI-accuracy {percent(entry.ni_accuracy)}<br>energy {number(entry.energy_uj)} µJ, latency "
+        f"{number(entry.latency_us)} µs<br>EDAP {number(entry.edap)}<br>ADC bits {listed(entry.adc_bits)}<br>"
+        f"input bits {listed(entry.input_bits)}"
+    )
+
+
+def sensitivity(precision: Precision, field: str) -> go.Figure | None:
+    """Output `error` of every layer at every precision, or the `loss` that it is predicted to cause, as a heat map."""
+    cells = {
+        (str(cell.layer), cell.adc_bits, cell.input_bits): value
+        for cell in precision.sensitivity
+        if (value := getattr(cell, field)) is not None
+    }
+    if not cells:
+        return None
+    title = {"error": "noise / signal power", "loss": "predicted loss [nat]"}[field]
+    names = list(dict.fromkeys(name for name, _, _ in cells))
+    options = sorted({(adc, bits) for _, adc, bits in cells})
+    errors = [[cells.get((name, *option)) for option in options] for name in names]
+    smallest = min((error for error in cells.values() if error > 0), default=1.0)
+    largest = max(smallest, *cells.values())
+    ticks, labels = log_ticks(smallest * (1 - 1e-9), largest * (1 + 1e-9))
+    figure = _figure(24 * len(names) + 130, margin={"t": 8})
+    figure.add_heatmap(
+        x=[[f"{adc}-bit ADC" for adc, _ in options], [f"{bits}" for _, bits in options]],
+        y=[_safe(name) for name in names],
+        z=[[None if error is None else math.log10(max(error, smallest)) for error in row] for row in errors],
+        text=[
+            [
+                f"<b>{_safe(name)}</b><br>{adc}-bit ADC, {bits}-bit inputs<br>{title} {number(error)}"
+                for (adc, bits), error in zip(options, row, strict=True)
+            ]
+            for name, row in zip(names, errors, strict=True)
+        ],
+        hoverinfo="text",
+        colorscale="Viridis",
+        xgap=1,
+        ygap=1,
+        colorbar={
+            "title": {"text": title, "side": "right", "font": {"size": 13}},
+            "tickvals": [math.log10(tick) for tick in ticks],
+            "ticktext": labels,
+            "thickness": 14,
+            "outlinewidth": 0,
+        },
+    )
+    figure.update_xaxes(title_text="input bits, by ADC precision", showgrid=False)
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    return figure

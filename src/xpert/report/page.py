@@ -1,0 +1,182 @@
+"""The report: one HTML file that needs no network."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from xpert.design import Design
+from xpert.files import write_atomically
+from xpert.report import figures, palette, tables, text
+from xpert.report.chip_drawing import draw_chip, scale_bar
+from xpert.report.run_files import Event, Results, Row, RunFiles, read_run
+
+_PLOT_CONFIG = {
+    "displaylogo": False,
+    "modeBarButtons": [["zoom2d", "resetScale2d", "toImage"]],
+    "toImageButtonOptions": {"format": "svg"},
+}
+
+
+def write_report(run: Path | str) -> Path:
+    """Write `report.html` into a run folder, from the files that are there.
+
+    An unfinished run gives a report of what it has, with a list of what is missing.
+
+    Args:
+        run: The run folder.
+
+    Returns:
+        Where the report is.
+
+    Raises:
+        RunError: If `run` is not a run folder, or cannot be written to.
+        DataError: If one of its files is broken.
+    """
+    files = read_run(run)
+    path = files.folder / "report.html"
+    write_atomically(path, render(files))
+    return path
+
+
+def render(files: RunFiles) -> str:
+    """The page of a run, as HTML."""
+    results = files.results
+    beside = tables.baselines(results)
+    rows = {**({"searched": results.searched} if results.searched else {}), **beside}
+    searched = results.searched.evaluation if results.searched else None
+    typical = beside["typical"].evaluation if "typical" in beside else None
+    drawings = {name: drawing for name, row in rows.items() if (drawing := draw_chip(row.evaluation))}
+    return _template().render(
+        plotly_js=get_plotlyjs(),
+        name=results.name or files.folder.resolve().name,
+        files=files,
+        results=results,
+        searched=results.searched,
+        baselines=beside,
+        rows=rows,
+        tables=tables,
+        palette=palette,
+        layer_rows=tables.layer_rows(searched, typical) if searched else [],
+        shared_by_layers=tables.shared_by_layers(searched) if searched else {},
+        components=tables.component_rows({name: row.evaluation for name, row in rows.items()}),
+        layer_colours=palette.layer_colours(max((len(row.evaluation.layers) for row in rows.values()), default=0)),
+        drawings=drawings,
+        largest=max((max(drawing.width, drawing.height) for drawing in drawings.values()), default=1.0),
+        bar=scale_bar(max((drawing.width for drawing in drawings.values()), default=1.0)),
+        figures=_figures(results, rows),
+        figures_of=figures.BY_FIELD,
+        facts=_facts(files.design) if files.design else {},
+        stages=_stages(files.events),
+        missing=_missing(files),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("xpert.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        number=text.number,
+        percent=text.percent,
+        times=text.times,
+        duration=text.duration,
+        moment=text.moment,
+        plot=_plot,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _plot(figure: go.Figure, name: str) -> str:
+    """A figure as HTML, safe as it is: plotly escapes what its script holds. Plotly itself is in the page once."""
+    return figure.to_html(full_html=False, include_plotlyjs=False, config=_PLOT_CONFIG, div_id=f"plot-{name}")
+
+
+def _figures(results: Results, rows: dict[str, Row]) -> dict[str, go.Figure]:
+    """All figures that the results allow, by name."""
+    found: dict[str, go.Figure | None] = {}
+    if results.homogeneous:
+        found["landscape"] = figures.landscape(results)
+    searched = results.searched.evaluation if results.searched else None
+    typical = rows["typical"].evaluation if "typical" in rows else None
+    for field in tables.SHARED:
+        evaluations = {name: row.evaluation for name, row in rows.items() if row.evaluation.breakdown.get(field)}
+        if evaluations:
+            found[f"breakdown_{field}"] = figures.breakdown(evaluations, field)
+        if searched and searched.layers:
+            found[f"layers_{field}"] = figures.layers(searched, field)
+            if typical:
+                found[f"change_{field}"] = figures.layer_change(searched, typical, field)
+    if results.architecture and results.architecture.trace:
+        found["progress"] = figures.search_progress(results.architecture)
+    if any(results.training.values()):
+        found["loss"] = figures.training_loss(results.training)
+        found["training_accuracy"] = figures.training_accuracy(results.training)
+    for field in ("adc_bits", "input_bits"):
+        found[f"accuracy_{field}"] = figures.accuracy_against_precision(results.accuracy_vs_precision, field)
+    if results.precision:
+        found["precision_energy"] = figures.precision_search(results.precision, searched, "energy_uj")
+        found["precision_edap"] = figures.precision_search(results.precision, searched, "edap")
+        for field in ("error", "loss"):
+            found[f"sensitivity_{field}"] = figures.sensitivity(results.precision, field)
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _facts(design: Design) -> dict[str, str]:
+    """The chip and the network in a few words each."""
+    chip, device, network = design.chip, design.chip.device, design.network
+    access = f" {device.access.upper()}" if device.cell in {"rram", "pcm"} else ""
+    tiles = "chosen by the floorplan"
+    if chip.subarrays_per_pe is not None:
+        tiles = f"{chip.subarrays_per_pe} subarrays per PE, {chip.pes_per_tile} PEs per tile"
+    return {
+        "Network": f"{network.backbone}, {len(network.layers)} layers on crossbars, "
+        f"{text.number(network.macs / 1e6)} million MACs per image",
+        "Input": f"{' × '.join(map(str, network.input_shape))}, {network.num_classes} classes",
+        "Technology": f"{chip.technology.node_nm} nm {chip.technology.roadmap}, {chip.technology.temperature_k} K",
+        "Cell": f"{device.cell.upper()}{access}, {device.cell_bits} bit, "
+        f"{text.number(device.r_on_ohm / 1e3)} / {text.number(device.r_off_ohm / 1e3)} kΩ on / off",
+        "Crossbar": f"{chip.rows} × {chip.columns}, {chip.weight_bits}-bit weights in {chip.weight_slices} slices",
+        "Tile": tiles,
+        "Execution": f"{chip.execution.replace('_', ' ')}, {chip.mapping} mapping, one clock per {chip.clock}",
+    }
+
+
+def _stages(events: tuple[Event, ...]) -> dict[str, float]:
+    """Seconds between the first and the last event of each stage; the stage `run` is all of them."""
+    spans: dict[str, tuple[float, float]] = {}
+    for event in events:
+        if event.stage == "run":
+            continue
+        now = event.time.timestamp()
+        first, last = spans.get(event.stage, (now, now))
+        spans[event.stage] = (min(first, now), max(last, now))
+    return {stage: last - first for stage, (first, last) in spans.items()}
+
+
+def _missing(files: RunFiles) -> list[str]:
+    """What an unfinished run has not brought yet."""
+    results = files.results
+    precision, architecture = results.precision, results.architecture
+    parts = {
+        "the evaluation of the searched design": results.searched,
+        "the NI-accuracy of the searched design": tables.accuracy_of(results.searched).ni_mean is not None,
+        **{f"the {name} homogeneous baseline": results.baselines.get(name) for name in tables.BASELINES},
+        "the other homogeneous designs": results.homogeneous,
+        "the progress of the architecture search": architecture and architecture.trace,
+        "training curves": any(results.training.values()),
+        "accuracy against precision": results.accuracy_vs_precision,
+        "the precision search": precision and precision.tried,
+        "the sensitivity of the layers": precision and precision.sensitivity,
+    }
+    return [*(f"the file {name}" for name in files.absent), *(name for name, part in parts.items() if not part)]

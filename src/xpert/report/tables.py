@@ -1,0 +1,202 @@
+"""Tables: the comparison of designs and the design layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from xpert.report.run_files import BASELINES, Accuracy, BaselineName, Evaluation, LayerCost, Results, Row
+from xpert.report.text import times
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A figure of merit of a whole chip."""
+
+    field: str
+    """Name in an evaluation."""
+
+    ratio: str
+    """Name among the ratios of results.json."""
+
+    title: str
+    unit: str
+    """Unit; empty where the title is one."""
+
+    lower_is_better: bool = True
+
+
+QUANTITIES = (
+    Quantity("area_mm2", "area", "Area", "mm²"),
+    Quantity("latency_us", "latency", "Latency", "µs"),
+    Quantity("energy_uj", "energy", "Energy", "µJ"),
+    Quantity("edap", "edap", "EDAP", "µJ·µs·mm²"),
+    Quantity("tops_per_watt", "tops_per_watt", "TOPS/W", "", lower_is_better=False),
+    Quantity("tops_per_mm2", "tops_per_mm2", "TOPS/mm²", "", lower_is_better=False),
+)
+
+ADC_NAMES = {"sar": "SAR", "flash": "flash"}
+
+ACCURACIES = {"ideal": "Ideal accuracy", "quantised": "Quantised accuracy", "ni_mean": "NI-accuracy"}
+
+
+def describe(row: Row) -> str:
+    """What a homogeneous design is made of, or the name of another."""
+    layer = row.homogeneous
+    if layer is None:
+        return row.name
+    return f"{ADC_NAMES[layer.adc_type]}, {layer.columns_per_adc} columns per ADC"
+
+
+def baselines(results: Results) -> dict[BaselineName, Row]:
+    """The baselines that the results hold, typical first."""
+    return {name: row for name in BASELINES if (row := results.baselines.get(name))}
+
+
+def comparison(evaluations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Evaluations side by side.
+
+    Args:
+        evaluations: What `Evaluation.to_dict()` or `xpert evaluate --json` gave, one for each design.
+
+    Returns:
+        One dict per quantity: `quantity` (its name in the evaluation), `values` (one per design) and `ratios` (value
+        over the first design's value).
+
+    Raises:
+        DataError: If an evaluation lacks a quantity, or one is not positive.
+    """
+    parsed = [Evaluation.parse(data, f"evaluation {index}") for index, data in enumerate(evaluations, 1)]
+    rows = []
+    for quantity in QUANTITIES:
+        values = [getattr(evaluation, quantity.field) for evaluation in parsed]
+        rows.append({"quantity": quantity.field, "values": values, "ratios": [value / values[0] for value in values]})
+    return rows
+
+
+def comparison_table(evaluations: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
+    """`comparison` for a terminal, with the names of the designs as headers.
+
+    Raises:
+        DataError: If an evaluation lacks a quantity, or one is not positive.
+    """
+    table = Table("", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for index, name in enumerate(names):
+        table.add_column(Text(name), justify="right", overflow="fold")
+        if index:
+            table.add_column("ratio", justify="right", style="bold")
+    for quantity, row in zip(QUANTITIES, comparison(evaluations), strict=True):
+        cells = [_plain_number(row["values"][0])]
+        for value, ratio in zip(row["values"][1:], row["ratios"][1:], strict=True):
+            cells += [_plain_number(value), f"{ratio:.3g}x"]
+        table.add_row(_plain_title(quantity), *cells)
+    return table
+
+
+def summary_table(results: Mapping[str, Any]) -> Table:
+    """The searched design beside its baselines, for a terminal: plain letters, within 80 columns.
+
+    Args:
+        results: What results.json holds; baselines, ratios and accuracies may be missing.
+
+    Returns:
+        A table for `rich.console.Console().print`, with or without a terminal; without rows if nothing was evaluated.
+
+    Raises:
+        DataError: If the results are broken.
+    """
+    parsed = Results.parse(results)
+    beside = baselines(parsed)
+    table = Table("", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("searched", justify="right", style="bold")
+    for title in (*beside, *(f"vs {name}" for name in beside)):
+        table.add_column(title, justify="right")
+    if parsed.searched is None:
+        return table
+    rows = [parsed.searched, *beside.values()]
+    for quantity in QUANTITIES:
+        values = [_plain_number(getattr(row.evaluation, quantity.field)) for row in rows]
+        ratios = [parsed.ratios.get(name, {}).get(quantity.ratio) for name in beside]
+        words = [times(ratio, quantity.lower_is_better).replace("×", "x").replace("–", "-") for ratio in ratios]
+        table.add_row(_plain_title(quantity), *values, *words)
+    for field, title in ACCURACIES.items():
+        values = [getattr(accuracy_of(row), field) for row in rows]
+        if any(value is not None for value in values):
+            table.add_row(title, *("-" if value is None else f"{100 * value:.1f} %" for value in values))
+    return table
+
+
+def _plain_number(value: float) -> str:
+    return f"{value:.0f}" if 1000 <= value < 1e5 else f"{value:.3g}"
+
+
+def _plain_title(quantity: Quantity) -> Text:
+    """Title and unit in letters that every terminal has; EDAP's unit follows from the rows above it."""
+    unit = "" if quantity.field == "edap" else quantity.unit
+    return Text(f"{quantity.title} {unit}".strip().replace("²", "2").replace("µ", "u"))
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """A layer in the table of layers."""
+
+    cost: LayerCost
+    original_channels: int | None
+    """Output channels of the same layer in the typical baseline, if it has one."""
+
+    shares: dict[str, float]
+    """Share of the chip's area, latency and energy, by field name."""
+
+
+SHARED = ("area_mm2", "latency_us", "energy_uj")
+
+
+def layer_rows(evaluation: Evaluation, typical: Evaluation | None) -> list[LayerRow]:
+    """The layers of a design with their shares of the chip."""
+    originals = {layer.name: layer.out_channels for layer in typical.layers} if typical else {}
+    return [
+        LayerRow(
+            layer,
+            originals.get(layer.name),
+            {field: getattr(layer, field) / getattr(evaluation, field) for field in SHARED},
+        )
+        for layer in evaluation.layers
+    ]
+
+
+def shared_by_layers(evaluation: Evaluation) -> dict[str, float]:
+    """Share of the chip's area, latency and energy that belongs to no layer (global buffer, H-tree, ...)."""
+    return {
+        field: max(0.0, 1 - sum(getattr(layer, field) for layer in evaluation.layers) / getattr(evaluation, field))
+        for field in SHARED
+    }
+
+
+def component_title(name: str) -> str:
+    """A component as people write it."""
+    return {"adc": "ADC"}.get(name, name.replace("_", " ").capitalize())
+
+
+def objective_name(name: str) -> str:
+    """An objective of a search as people write it within a sentence."""
+    return {"edap": "EDAP", "edp": "EDP"}.get(name, name)
+
+
+def component_rows(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, dict[str, float]]]:
+    """Breakdowns turned round: component, then area, latency or energy, then design; each may be missing."""
+    rows: dict[str, dict[str, dict[str, float]]] = {}
+    for name, evaluation in evaluations.items():
+        for field in SHARED:
+            for component, value in evaluation.breakdown.get(field, {}).items():
+                rows.setdefault(component, {}).setdefault(field, {})[name] = value
+    return rows
+
+
+def accuracy_of(row: Row | None) -> Accuracy:
+    """The accuracies of a row; all None where none were run."""
+    return (row.accuracy if row else None) or Accuracy()

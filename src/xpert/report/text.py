@@ -1,0 +1,66 @@
+"""Numbers and ratios as people read them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number to so many significant digits: `0.0123`, `1.23`, `11,700`, `6.82 × 10⁷`; an absent one is a dash."""
+    if value is None:
+        return "–"
+    if value == round(value) and abs(value) < 1e5:
+        return f"{value:,.0f}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    power = int(exponent)
+    if not -5 < power < 5:
+        return f"{mantissa} × 10{str(power).translate(_SUPERSCRIPTS)}"
+    return f"{value:,.{max(0, digits - 1 - power)}f}"
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """A fraction as a percentage; an absent one is a dash."""
+    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def times(better: float | None, lower_is_better: bool) -> str:
+    """A ratio in words, `2.64× lower`, from how many times better a design is (below 1: worse)."""
+    if better is None:
+        return "–"
+    factor = better if better >= 1 else 1 / better
+    return f"{number(factor)}× {'lower' if (better >= 1) == lower_is_better else 'higher'}"
+
+
+def duration(seconds: float | None) -> str:
+    """A duration: `48 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def moment(date: str) -> str:
+    """An ISO 8601 date as `23 Nov 2026`, with a time as `23 Nov 2026, 14:02 UTC`; anything else as it is."""
+    try:
+        form = "%d %b %Y" if len(date) == len("2026-11-23") else "%d %b %Y, %H:%M %Z"
+        return datetime.fromisoformat(date).strftime(form).strip()
+    except ValueError:
+        return date
+
+
+def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """At most eight round values within a positive range of a logarithmic axis, and their labels."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1,)):
+        ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+        if len(ticks) <= 8:
+            break
+    return ticks, [f"{tick:,.3g}" if 1e-4 < tick < 999 else number(tick, 1).removeprefix("1 × ") for tick in ticks]

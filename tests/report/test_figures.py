@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from xpert.report import figures
+from xpert.report.run_files import PrecisionPoint, Results
+
+
+@pytest.fixture
+def parsed(results: dict[str, Any]) -> Results:
+    return Results.parse(results)
+
+
+def named(figure: Any) -> dict[str, Any]:
+    return {trace.name: trace for trace in figure.data}
+
+
+def test_landscape_shows_all_designs_and_the_budget(parsed: Results):
+    traces = named(figures.landscape(parsed))
+    assert list(traces) == [
+        "homogeneous, SAR",
+        "homogeneous, flash",
+        "typical baseline",
+        "best baseline",
+        "searched",
+        "area budget, 40 mm²",
+    ]
+    sar = [row for row in parsed.homogeneous if row.homogeneous and row.homogeneous.adc_type == "sar"]
+    assert traces["homogeneous, SAR"].text == ("2", "4", "8", "16", "32")
+    assert traces["homogeneous, SAR"].y == tuple(row.evaluation.edap for row in sar)
+    assert parsed.searched is not None
+    assert traces["searched"].x == (parsed.searched.evaluation.area_mm2,)
+    assert traces["area budget, 40 mm²"].x == (40, 40)
+
+
+@pytest.mark.parametrize("field", ["area_mm2", "latency_us", "energy_uj"])
+def test_breakdowns_add_up(parsed: Results, field: str):
+    row, base = parsed.searched, parsed.baselines["typical"]
+    assert row is not None
+    assert base is not None
+    figure = figures.breakdown({"searched": row.evaluation, "typical": base.evaluation}, field)
+    absolute = [trace for trace in figure.data if trace.xaxis == "x"]
+    shares = [trace for trace in figure.data if trace.xaxis == "x2"]
+    for index, name in enumerate(absolute[0].y):
+        evaluation = {"searched": row, "typical": base}[name].evaluation
+        assert sum(trace.x[index] for trace in absolute) == pytest.approx(getattr(evaluation, field))
+        assert sum(trace.x[index] for trace in shares) == pytest.approx(100)
+
+
+@pytest.mark.parametrize("field", ["area_mm2", "latency_us", "energy_uj"])
+def test_layers_add_up_with_and_without_components(results: dict[str, Any], field: str):
+    with_parts = Results.parse(results)
+    for layer in results["searched"]["evaluation"]["layers"]:
+        del layer["breakdown"]
+    without = Results.parse(results)
+    assert with_parts.searched is not None
+    assert without.searched is not None
+    costs = [getattr(layer, field) for layer in with_parts.searched.evaluation.layers]
+    stacked = figures.layers(with_parts.searched.evaluation, field)
+    assert len(stacked.data) > 4
+    assert [sum(values) for values in zip(*(trace.y for trace in stacked.data))] == pytest.approx(costs)
+    plain = figures.layers(without.searched.evaluation, field)
+    assert [list(trace.y) for trace in plain.data] == [costs]
+
+
+def test_change_needs_layers_of_the_same_name(parsed: Results):
+    searched, typical = parsed.searched, parsed.baselines["typical"]
+    assert searched is not None
+    assert typical is not None
+    figure = figures.layer_change(searched.evaluation, typical.evaluation, "energy_uj")
+    assert figure is not None
+    assert named(figure)["typical"].x == tuple(layer.energy_uj for layer in typical.evaluation.layers)
+    renamed = typical.evaluation.model_copy(update={"layers": ()})
+    assert figures.layer_change(searched.evaluation, renamed, "energy_uj") is None
+
+
+def test_best_so_far_only_falls_and_counts_feasible_steps_only(parsed: Results):
+    assert parsed.architecture is not None
+    figure = figures.search_progress(parsed.architecture)
+    best = named(figure)["best so far"].y
+    trace = parsed.architecture.trace
+    first = next(index for index, step in enumerate(trace) if step.feasible)
+    assert first > 0
+    assert best[:first] == (None,) * first
+    assert best[first] == trace[first].objective
+    assert list(best[first:]) == sorted(best[first:], reverse=True)
+    feasible = [step.objective for step in trace if step.feasible and step.objective]
+    assert best[-1] == min(feasible)
+
+
+def test_accuracy_along_both_axes():
+    cross = [
+        PrecisionPoint(adc_bits=adc, input_bits=bits, ni_accuracy=0.9 + 0.01 * (adc + bits - 8))
+        for adc, bits in ((3, 8), (4, 8), (6, 8), (6, 2), (6, 4))
+    ]
+    along_adc = figures.accuracy_against_precision(cross, "adc_bits")
+    along_inputs = figures.accuracy_against_precision(cross, "input_bits")
+    assert along_adc is not None
+    assert along_inputs is not None
+    assert {name: trace.x for name, trace in named(along_adc).items()} == {"8-bit inputs": (3, 4, 6)}
+    assert {name: trace.x for name, trace in named(along_inputs).items()} == {"6-bit ADC": (2, 4, 8)}
+    assert named(along_inputs)["6-bit ADC"].y == pytest.approx((90.0, 92.0, 96.0))
+    assert figures.accuracy_against_precision(cross[:1], "adc_bits") is None
+
+
+def test_precision_search_marks_the_chosen_design_and_the_floor(parsed: Results):
+    assert parsed.precision is not None
+    assert parsed.searched is not None
+    figure = figures.precision_search(parsed.precision, parsed.searched.evaluation, "edap")
+    assert figure is not None
+    traces = named(figure)
+    assert traces["chosen"].x == (parsed.searched.evaluation.edap,)
+    assert traces["least allowed, 96.0 %"].y == (96.0, 96.0)
+    assert len(traces["accuracy kept"].x) + len(traces["accuracy too low"].x) == len(parsed.precision.tried)
+    assert min(traces["accuracy kept"].y) >= 96.0 > max(traces["accuracy too low"].y)
+
+
+@pytest.mark.parametrize("field", ["error", "loss"])
+def test_sensitivity_has_a_cell_for_every_layer_and_option(parsed: Results, field: str):
+    assert parsed.precision is not None
+    figure = figures.sensitivity(parsed.precision, field)
+    assert figure is not None
+    (cells,) = figure.data
+    assert len(cells.z) == 14
+    assert [len(row) for row in cells.z] == [16] * 14
+    first = parsed.precision.sensitivity[0]
+    assert 10 ** cells.z[0][0] == pytest.approx(getattr(first, field))
+
+
+def test_an_error_of_zero_is_drawn_as_the_smallest(results: dict[str, Any]):
+    results["precision"]["sensitivity"][0]["error"] = 0.0
+    precision = Results.parse(results).precision
+    assert precision is not None
+    figure = figures.sensitivity(precision, "error")
+    assert figure is not None
+    smallest = min(cell.error for cell in precision.sensitivity if cell.error)
+    assert figure.data[0].z[0][0] == pytest.approx(math.log10(smallest))
+
+
+@pytest.mark.parametrize("make", [figures.training_loss, figures.training_accuracy])
+def test_training_curves_of_both_networks(parsed: Results, make: Callable[..., Any]):
+    figure = make(parsed.training)
+    assert {name.split(",")[0] for name in named(figure)} == {"searched", "typical"}
+    assert all(len(trace.x) == 24 for trace in figure.data)

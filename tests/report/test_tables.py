@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from xpert.errors import DataError
+from xpert.report import comparison, comparison_table, summary_table
+from xpert.report.run_files import Evaluation
+from xpert.report.tables import component_rows, layer_rows, shared_by_layers
+
+
+def printed(table: Table) -> str:
+    """What a pipe gets: 80 columns, no colours."""
+    console = Console(file=io.StringIO(), width=80)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def test_ratios_are_to_the_first(results: dict[str, Any]):
+    first, second = results["baselines"]["typical"]["evaluation"], results["searched"]["evaluation"]
+    rows = {row["quantity"]: row for row in comparison([first, second])}
+    assert list(rows) == ["area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2"]
+    for name, row in rows.items():
+        assert row["values"] == [first[name], second[name]]
+        assert row["ratios"] == [1, second[name] / first[name]]
+
+
+@pytest.mark.parametrize("value", [None, 0, -1.0, "much", float("nan"), float("inf")])
+def test_an_evaluation_without_a_usable_quantity_is_refused(results: dict[str, Any], value: object):
+    broken = results["searched"]["evaluation"] | {"energy_uj": value}
+    with pytest.raises(DataError, match=r"evaluation 2: energy_uj"):
+        comparison([results["baselines"]["typical"]["evaluation"], broken])
+
+
+def test_names_of_designs_are_not_markup(results: dict[str, Any]):
+    text = printed(comparison_table([results["searched"]["evaluation"]] * 2, ["a [bold]b[/bold]", "c"]))
+    assert "a [bold]b[/bold]" in text
+    assert "1x" in text
+
+
+def test_summary_fits_80_columns_of_ascii(results: dict[str, Any]):
+    text = printed(summary_table(results))
+    assert text.count("\n") == 13
+    assert "…" not in text
+    assert text.replace("─", "-").isascii()
+    lines = {line[:20].strip(): line[20:].split() for line in text.splitlines()}
+    searched, ratios = results["searched"]["evaluation"], results["ratios"]
+    assert lines["Area mm2"][0] == f"{searched['area_mm2']:.3g}"
+    assert lines["EDAP"][3] == f"{ratios['typical']['edap']:.3g}x"
+    assert lines["EDAP"][4] == "lower"
+    assert lines["NI-accuracy"] == ["96.1", "%", "96.3", "%", "-"]
+
+
+def test_summary_says_when_the_searched_design_is_worse(results: dict[str, Any]):
+    results["ratios"]["best"] |= {"edap": 0.5, "tops_per_watt": 0.25}
+    text = printed(summary_table(results))
+    assert "2x higher" in text.replace("2.00x", "2x")
+    assert "4.00x lower" in text or "4x lower" in text
+
+
+def test_summary_of_a_partial_run(results: dict[str, Any]):
+    assert printed(summary_table({})).strip()
+    results["baselines"] = {}
+    results["searched"]["accuracy"] = None
+    text = printed(summary_table(results))
+    assert "typical" not in text
+    assert "accuracy" not in text
+
+
+def test_summary_refuses_broken_results(results: dict[str, Any]):
+    del results["searched"]["evaluation"]["edap"]
+    with pytest.raises(DataError, match=r"searched\.evaluation\.edap: required"):
+        summary_table(results)
+
+
+def test_shares_of_layers_and_the_rest_make_the_whole(results: dict[str, Any]):
+    searched = Evaluation.parse(results["searched"]["evaluation"], "searched")
+    typical = Evaluation.parse(results["baselines"]["typical"]["evaluation"], "typical")
+    rows, rest = layer_rows(searched, typical), shared_by_layers(searched)
+    for field in ("area_mm2", "latency_us", "energy_uj"):
+        assert sum(row.shares[field] for row in rows) + rest[field] == pytest.approx(1)
+    assert rest["area_mm2"] == pytest.approx(1.3 / searched.area_mm2)
+    assert [row.original_channels for row in rows] == [layer.out_channels for layer in typical.layers]
+    assert layer_rows(searched, None)[0].original_channels is None
+
+
+def test_components_keep_their_values(results: dict[str, Any]):
+    evaluations = {
+        name: Evaluation.parse(row["evaluation"], name)
+        for name, row in (("searched", results["searched"]), ("typical", results["baselines"]["typical"]))
+    }
+    rows = component_rows(evaluations)
+    assert rows["adc"]["energy_uj"]["typical"] == evaluations["typical"].breakdown["energy_uj"]["adc"]
+    assert "area_mm2" not in rows["leakage"]

@@ -1,0 +1,64 @@
+import pytest
+
+from xpert.report.text import duration, log_ticks, moment, number, percent, times
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (0.0, "0"),
+        (40.0, "40"),
+        (-3.0, "-3"),
+        (1.23456, "1.23"),
+        (12.3456, "12.3"),
+        (1563.7, "1,564"),
+        (0.00076123, "0.000761"),
+        (99999.6, "1.00 × 10⁵"),
+        (6.82e7, "6.82 × 10⁷"),
+        (-6.82e7, "-6.82 × 10⁷"),
+        (1.5e-9, "1.50 × 10⁻⁹"),
+    ],
+)
+def test_numbers_have_three_digits(value: float | None, shown: str):
+    assert number(value) == shown
+
+
+def test_a_ratio_says_which_way_it_goes():
+    assert times(2.5, lower_is_better=True) == "2.50× lower"
+    assert times(0.4, lower_is_better=True) == "2.50× higher"
+    assert times(2.5, lower_is_better=False) == "2.50× higher"
+    assert times(0.4, lower_is_better=False) == "2.50× lower"
+    assert times(None, lower_is_better=True) == "–"
+
+
+def test_fractions_are_percentages():
+    assert percent(0.96123) == "96.1 %"
+    assert percent(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(None, "–"), (0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
+)
+def test_durations(seconds: float | None, shown: str):
+    assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("date", "shown"),
+    [
+        ("2026-11-23", "23 Nov 2026"),
+        ("2026-11-23T14:02:11+00:00", "23 Nov 2026, 14:02 UTC"),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_dates(date: str, shown: str):
+    assert moment(date) == shown
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.4, 3.75), (1.01, 1.6), (8, 12.6), (1e-9, 1e9), (20, 300), (3e5, 1e8)])
+def test_ticks_of_a_log_axis_are_few_and_inside(low: float, high: float):
+    ticks, labels = log_ticks(low, high)
+    assert 1 <= len(ticks) <= 20
+    assert all(low <= tick <= high for tick in ticks)
+    assert len(set(labels)) == len(labels) == len(ticks)
