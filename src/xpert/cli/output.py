@@ -17,7 +17,6 @@ from xpert.files import jsonable, write_atomically
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 
 def write(text: str) -> None:
@@ -73,8 +72,8 @@ def show(renderable: RenderableType) -> None:
     write("\n".join(line.rstrip() for line in capture.get().split("\n")))
 
 
-def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
-    """A table of text and numbers.
+def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> RenderableType:
+    """A table of text and numbers, under a title.
 
     Args:
         title: Line above it.
@@ -83,15 +82,16 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, l
         left: How many leading columns hold words and are flush left; the others hold numbers.
     """
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(header):
         made.add_column(Text(name), justify="left" if index < left else "right", no_wrap=True)
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))  # as Text, brackets in names are not markup
-    return made
+    return Group(Text(title, style="bold"), made)
 
 
 def number(value: float | None) -> str:

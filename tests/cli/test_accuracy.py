@@ -1,0 +1,75 @@
+"""`xpert accuracy`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from xpert.experiment import SearchConfig, typical_design
+
+ARGUMENTS = ("--dataset", "digits", "--chips", "2", "--calibration-images", "16")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A small design, and weights of its network (random ones: what is tested is the way to the figures)."""
+    from xpert.networks import build
+    from xpert.training import save_weights
+
+    folder = tmp_path_factory.mktemp("accuracy")
+    config = {"name": "small", "network": {"backbone": "vgg11", "choices": [4, 8]}, "dataset": {"name": "digits"}}
+    design = typical_design(SearchConfig.parse(config))
+    design.write(folder / "design.json")
+    save_weights(build(design.network, weight_bits=8), folder / "weights.safetensors")
+    return folder / "design.json", folder / "weights.safetensors"
+
+
+def test_json_and_table(xpert: Callable, trained: tuple[Path, Path]) -> None:
+    design, weights = trained
+    outcome = xpert("accuracy", design, "--weights", weights, *ARGUMENTS, "--json")
+    assert outcome.code == 0
+    assert outcome.stderr == ""
+    figures = json.loads(outcome.stdout)
+    assert {"ideal", "quantised", "ni_mean", "ni_std"} <= set(figures)
+    assert all(0 <= figures[key] <= 1 for key in ("ideal", "quantised", "ni_mean"))
+    assert len(figures["chips"]) == 2
+    assert figures["ni_mean"] == pytest.approx(sum(figures["chips"]) / 2)
+    table = xpert("accuracy", design, "--weights", weights, *ARGUMENTS).stdout
+    assert f"{100 * figures['ideal']:.1f} %" in table
+    assert f"{100 * figures['ni_mean']:.1f} %" in table
+    again = xpert("accuracy", design, "--weights", weights, *ARGUMENTS, "--json")
+    assert json.loads(again.stdout) == figures
+
+
+def test_wrong_files(refusal: Callable, trained: tuple[Path, Path], tmp_path: Path) -> None:
+    design, weights = trained
+
+    def answer(weights: Path, *arguments: str) -> str:
+        return refusal("accuracy", design, "--weights", weights, *(arguments or ARGUMENTS))
+
+    assert answer(tmp_path / "none") == f"{tmp_path / 'none'}: no such weight file"
+    assert answer(tmp_path) == f"{tmp_path}: is a folder, not a weight file"
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(weights.read_bytes()[:-100])
+    assert answer(torn).startswith(f"{torn}: ")
+    torn.write_bytes(b"")
+    assert answer(torn).startswith(f"{torn}: ")
+    assert answer(weights, "--dataset", "imagenet").startswith(
+        "dataset: must be one of digits, cifar10, got 'imagenet'"
+    )
+    assert "no such folder" in answer(weights, "--dataset", "cifar10", "--data-dir", str(tmp_path / "none" / "data"))
+
+
+def test_another_networks_weights(refusal: Callable, trained: tuple[Path, Path], tmp_path: Path) -> None:
+    design, weights = trained
+    data = json.loads(design.read_text())
+    data["network"]["channels"][0] = 16
+    data["network"]["layers"][0]["out_channels"] = 16
+    data["network"]["layers"][1]["in_channels"] = 16
+    (tmp_path / "other.json").write_text(json.dumps(data))
+    message = refusal("accuracy", tmp_path / "other.json", "--weights", weights, *ARGUMENTS)
+    assert message.startswith(f"{weights}: ")
+    assert "conv1.weight must be torch.float32 [16, 1, 3, 3]" in message
