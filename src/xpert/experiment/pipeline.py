@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -14,11 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog import layer_errors, ni_accuracy
-from xpert.design import Design, Network
+from xpert.design import Design, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.experiment.accuracy import measure_accuracy, set_input_bits
 from xpert.experiment.config import SearchConfig, search_space
 from xpert.experiment.run import Run, open_run, versions
+from xpert.files import jsonable, write_atomically
+from xpert.hardware import evaluate
 from xpert.networks import build
 from xpert.report import write_report
 from xpert.search.architecture import search_architecture

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from xpert.design import Design, Periphery
 from xpert.hardware import Evaluation, evaluate
-from xpert.search.objectives import OBJECTIVES, fixed_network_tables, objective_value
+from xpert.search.objectives import OBJECTIVES, network_tables, objective_value
 from xpert.search.problem import Choices, Problem
-from xpert.search.solution import solve
+from xpert.search.strategies import solve
 
 
 @dataclass(frozen=True)
@@ -144,26 +144,19 @@ def _knapsack(
     objective: str,
     bound: float,
 ) -> NDArray[np.int64]:
-    """The option of every layer with the least objective and a summed loss of at most the bound, under the context's floorplan."""
-    tables, constants = fixed_network_tables(
-        context,
-        [
-            [entry.model_copy(update={"adc_bits": adc, "input_bits": bits}) for adc, bits in options]
-            for entry in context.periphery
-        ],
-    )
+    """Every layer's option, for the least objective with a summed loss of at most the bound, in a design's context."""
     minimize = OBJECTIVES[objective]
-    costs = {name: [table[index][None, None, :] for index in range(len(losses))] for name, table in tables.items()}
-    costs["loss"] = [losses[index][None, None, :] for index in range(len(losses))]
+    tables, constants = network_tables(context, options)
+    costs = {name: tables[name] for name in minimize} | {"loss": losses}
     problem = Problem(
         layers=tuple(
             Choices(layer.name, (layer.out_channels,), tuple(f"{adc}/{bits}" for adc, bits in options))
             for layer in context.network.layers
         ),
-        costs={name: tuple(tables) for name, tables in costs.items() if name in (*minimize, "loss")},
+        costs={name: tuple(table[:, None, None, :]) for name, table in costs.items()},
         minimize=minimize,
         at_most={} if math.isinf(bound) else {"loss": bound},
-        constants={name: constants[name] for name in minimize},
+        constants={name: value for name, value in constants.items() if name in costs},
         name="precision",
     )
     return solve(problem, strategy="exact").design[:, 1]

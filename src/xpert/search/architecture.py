@@ -1,0 +1,249 @@
+"""Phase 1: channels, ADC type and column sharing of every layer, under an area budget, without training.
+
+The hardware model prices every layer for every choice, given what of the whole chip reaches into a layer (the context:
+H-tree, bus, shared blocks). The chip that is found has a context of its own; tables and search are repeated under it until
+they agree. Every design that is kept was evaluated in full, never taken from a table.
+
+Quality is held by a training-free score, at least `minimum_score` times the backbone's own. The score of a network is, to
+within noise, a line in the logarithm of its number of ReLU units (see `proxies`), which are a sum over layers: so the
+strategies work with a lower bound on ReLU units, and the score itself, computed on every network that is found, corrects
+the bound until it is met.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpert.design import Chip, Design, Layer, Network, Periphery
+from xpert.errors import InfeasibleError
+from xpert.hardware import Evaluation, evaluate
+from xpert.networks.spaces import Space
+from xpert.search.objectives import OBJECTIVES, objective_value, space_tables
+from xpert.search.problem import Choices, Problem
+from xpert.search.solution import Solution
+from xpert.search.strategies import solve
+
+_ROUNDS = 8
+"""Rounds of tables, search and full evaluation, at most; contexts agree after two to four."""
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class ArchitectureResult:
+    """The outcome of phase 1."""
+
+    design: Design
+    """The best design that meets budget and score."""
+
+    evaluation: Evaluation
+    """Its full evaluation."""
+
+    value: float
+    """Its objective, SI."""
+
+    lower_bound: float | None
+    """Proven lower bound of the objective under the final tables, where the strategy gives one."""
+
+    score: float | None
+    """Training-free score of its network; None where none was asked for."""
+
+    score_backbone: float | None
+    """Score of the unsearched backbone."""
+
+    score_minimum: float | None
+    """Least score that was allowed."""
+
+    trace: list[dict[str, Any]]
+    """Progress of the last search, for figures."""
+
+    rounds: list[dict[str, Any]]
+    """What every round found."""
+
+    space_size: int
+    """Number of designs in the space."""
+
+
+def relu_units(layer: Layer) -> int:
+    """Outputs of a layer that pass a ReLU, per image."""
+    return layer.out_channels * layer.out_height * layer.out_width if layer.relu else 0
+
+
+def search_architecture(
+    space: Space,
+    chip: Chip,
+    options: Sequence[Periphery],
+    *,
+    objective: str,
+    area_budget: float | None,
+    score: Callable[[Network], float] | None,
+    minimum_score: float | None,
+    strategy: str,
+    seed: int,
+    seconds: float | None = None,
+    evaluations: int | None = None,
+    progress: Progress | None = None,
+) -> ArchitectureResult:
+    """Find the network and the periphery of its layers that minimise an objective.
+
+    Args:
+        space: Networks to choose from.
+        chip: What is common to all layers.
+        options: Peripheries from which every layer chooses.
+        objective: `latency`, `energy`, `edp` or `edap`.
+        area_budget: Largest chip area; None for no limit. [m2]
+        score: Training-free score of a network, higher is better; needed with `minimum_score`.
+        minimum_score: Least score relative to the backbone's own; None for no limit.
+        strategy: `exact`, `gradient`, `evolution` or `random`.
+        seed: Of the strategy.
+        seconds: Time limit of one search. [s]
+        evaluations: Limit on the designs that one search looks at.
+        progress: Called with figures as work goes on.
+
+    Raises:
+        InfeasibleError: If no design meets budget and score.
+        ConfigError: If the objective or the strategy is unknown.
+    """
+    tell = progress or (lambda _: None)
+    backbone = space.network(space.default_channels)
+    least_units, score_backbone, score_minimum = 0.0, None, None
+    if score is not None and minimum_score is not None:
+        score_backbone = score(backbone)
+        score_minimum = minimum_score * score_backbone
+        least_units = _units_for(space, score, score_backbone, score_minimum)
+
+    context = Design.homogeneous(backbone, chip, options[len(options) // 2])
+    table_budget = area_budget
+    trace: list[dict[str, Any]] = []
+    rounds: list[dict[str, Any]] = []
+    found: dict[Design, tuple[Evaluation, float | None, Solution]] = {}
+    problem: Problem | None = None
+    for number in range(_ROUNDS):
+        problem = _problem(space, chip, options, context, objective, table_budget, least_units)
+
+        def told(figures: dict[str, Any], number: int = number) -> None:
+            tell({"round": number + 1, "rounds": _ROUNDS, **figures})
+
+        solution = solve(problem, strategy=strategy, seed=seed, seconds=seconds, evaluations=evaluations, progress=told)
+        trace = list(solution.trace)
+        design = _design(space, chip, options, solution.design)
+        evaluation = evaluate(design)
+        if design in found:
+            break
+        design_score = score(design.network) if score is not None and minimum_score is not None else None
+        found[design] = evaluation, design_score, solution
+        entry = {
+            "round": number + 1,
+            objective: objective_value(evaluation, objective),
+            "area_mm2": evaluation.area * 1e6,
+            "score": design_score,
+            "feasible": _meets(evaluation, design_score, area_budget, score_minimum),
+        }
+        rounds.append(entry)
+        context = design
+        if area_budget is not None and table_budget is not None and evaluation.area > area_budget:
+            # The tables, under the last context, promised less than the chip takes: leave that much room next time.
+            promised = float(problem.totals(solution.design)["area"])
+            table_budget = min(table_budget, area_budget - (evaluation.area - promised))
+        if design_score is not None and score_minimum is not None and design_score < score_minimum:
+            units = sum(relu_units(layer) for layer in design.network.layers)
+            # The score is about 127 ln(units) for NASWOT on 128 images; a step of 2 % is small against its noise.
+            least_units = max(least_units, units) * 1.02
+    feasible = [
+        (design, *rest) for design, rest in found.items() if _meets(rest[0], rest[1], area_budget, score_minimum)
+    ]
+    if not feasible:
+        raise InfeasibleError(
+            f"architecture: none of {len(found)} designs that the search found meets the area budget and the minimum "
+            "score in full evaluation: raise area_budget_mm2 or lower minimum_score"
+        )
+    design, evaluation, design_score, solution = min(feasible, key=lambda entry: objective_value(entry[1], objective))
+    assert problem is not None
+    return ArchitectureResult(
+        design=design,
+        evaluation=evaluation,
+        value=objective_value(evaluation, objective),
+        lower_bound=solution.lower_bound,
+        score=design_score,
+        score_backbone=score_backbone,
+        score_minimum=score_minimum,
+        trace=trace,
+        rounds=rounds,
+        space_size=problem.size,
+    )
+
+
+def _meets(evaluation: Evaluation, score: float | None, area_budget: float | None, score_minimum: float | None) -> bool:
+    within = area_budget is None or evaluation.area <= area_budget
+    return within and (score is None or score_minimum is None or score >= score_minimum)
+
+
+def _units_for(space: Space, score: Callable[[Network], float], score_backbone: float, score_minimum: float) -> float:
+    """ReLU units at which a line in their logarithm, through the backbone, narrowest and widest network, gives the score.
+
+    Capped at the widest network's, so that an impossible minimum shows as such in full evaluation.
+    """
+    networks = [
+        space.network(space.default_channels),
+        space.network([min(options) for options in space.choices]),
+        space.network([max(options) for options in space.choices]),
+    ]
+    units = [sum(relu_units(layer) for layer in network.layers) for network in networks]
+    scores = [score_backbone, *(score(network) for network in networks[1:])]
+    if max(units) == min(units):
+        return float(min(units))
+    slope, offset = np.polyfit(np.log(units), scores, 1)
+    if slope <= 0:  # a score that does not grow with size says nothing about the size that is needed
+        return 0.0
+    return float(min(math.exp((score_minimum - offset) / slope), max(units)))
+
+
+def _problem(
+    space: Space,
+    chip: Chip,
+    options: Sequence[Periphery],
+    context: Design,
+    objective: str,
+    area_budget: float | None,
+    least_units: float,
+) -> Problem:
+    """The tabulated problem under the context of a design."""
+    tables, constants = space_tables(space, chip, options, context)
+    widths = (*space.choices, (space.num_classes,))
+    inputs = ((space.input_shape[0],), *widths[:-1])
+    units = [
+        np.array(
+            [[[relu_units(space.layer(index, i, o))] * len(options) for o in widths[index]] for i in inputs[index]]
+        )
+        for index in range(len(widths))
+    ]
+    minimize = OBJECTIVES[objective]
+    names = [space.layer(index, 1, 1).name for index in range(len(widths))]
+    return Problem(
+        layers=tuple(
+            Choices(name, options_of_layer, tuple(f"{entry.adc_type}/{entry.columns_per_adc}" for entry in options))
+            for name, options_of_layer in zip(names, widths, strict=True)
+        ),
+        costs={name: tables[name] for name in ("area", "latency", "energy")} | {"relu_units": tuple(units)},
+        minimize=minimize,
+        at_most={} if area_budget is None else {"area": area_budget},
+        at_least={"relu_units": least_units} if least_units > 0 else {},
+        constants=constants,
+        units={"area": "m2", "latency": "s", "energy": "J"},
+        name="architecture",
+    )
+
+
+def _design(space: Space, chip: Chip, options: Sequence[Periphery], chosen: NDArray[np.int64]) -> Design:
+    channels = [choices[width] for choices, width in zip(space.choices, chosen[:, 0])]
+    periphery = tuple(options[option] for option in chosen[:, 1])
+    return Design(name="searched", chip=chip, network=space.network(channels), periphery=periphery)
+
+
+__all__ = ["ArchitectureResult", "relu_units", "search_architecture"]

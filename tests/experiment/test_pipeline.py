@@ -1,0 +1,152 @@
+"""The whole job on a small network: every stage runs, and a run that was cut anywhere ends as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+import yaml
+
+from xpert.design import Design
+from xpert.errors import ConfigError, InfeasibleError
+from xpert.experiment import SearchConfig
+from xpert.experiment.pipeline import STAGES, run_search
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "seed": 3,
+    "network": {"backbone": "vgg11", "choices": [8, 16]},
+    "dataset": {"name": "digits"},
+    "architecture": {"area_budget_mm2": 20, "minimum_score": 0.9, "evaluations": 20_000},
+    "training": {"epochs": 2, "learning_rate": 0.1, "batch_size": 256, "precision": "float32"},
+    "precision": {
+        "adc_bits": [4, 6],
+        "input_bits": [4, 8],
+        "maximum_drop": 0.05,
+        "chips": 1,
+        "calibration_images": 16,
+        "images": 64,
+    },
+    "evaluation": {"chips": 1},
+}
+
+
+class Cut(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture(scope="module")
+def config() -> SearchConfig:
+    torch.set_num_threads(1)
+    return SearchConfig.parse(TINY)
+
+
+@pytest.fixture(scope="module")
+def unbroken(config: SearchConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    assert run_search(config, out) == out / "report.html"
+    return out
+
+
+def products(run: Path) -> tuple[Design, dict[str, torch.Tensor], dict[str, Any]]:
+    results = json.loads((run / "results.json").read_text())
+    decided = {
+        name: results[name] for name in ("searched", "baselines", "ratios", "homogeneous", "accuracy_vs_precision")
+    }
+    return Design.read(run / "design.json"), safetensors.torch.load_file(run / "weights.safetensors"), decided
+
+
+def assert_same_products(run: Path, other: Path) -> None:
+    design, weights, results = products(run)
+    other_design, other_weights, other_results = products(other)
+    assert design == other_design
+    assert results == other_results
+    assert weights.keys() == other_weights.keys()
+    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
+
+
+def test_a_run_leaves_its_products(unbroken: Path, config: SearchConfig) -> None:
+    design, _, results = products(unbroken)
+    assert design.network.backbone == "vgg11"
+    assert set(design.network.channels) <= {8, 16}
+    assert results["searched"]["evaluation"]["area_mm2"] <= config.architecture.area_budget_mm2  # type: ignore[operator]
+    assert {row["evaluation"]["layers"][0]["adc_type"] for row in results["homogeneous"]} == {"sar", "flash"}
+    best = min(results["homogeneous"], key=lambda row: row["evaluation"]["edap"])
+    assert results["baselines"]["best"] == best
+    edap = {name: results["baselines"][name]["evaluation"]["edap"] for name in ("typical", "best")}
+    for name, ratios in results["ratios"].items():
+        assert ratios["edap"] == pytest.approx(edap[name] / results["searched"]["evaluation"]["edap"])
+    assert SearchConfig.parse(yaml.safe_load((unbroken / "config.yaml").read_text())).seed == config.seed
+    stages = [json.loads(line)["stage"] for line in (unbroken / "events.jsonl").read_text().splitlines()]
+    assert set(STAGES) <= set(stages)
+
+
+def test_the_precision_search_reports_measured_designs(unbroken: Path) -> None:
+    results = json.loads((unbroken / "results.json").read_text())["precision"]
+    design = Design.read(unbroken / "design.json")
+    chosen = [entry.adc_bits for entry in design.periphery], [entry.input_bits for entry in design.periphery]
+    tried = [entry for entry in results["tried"] if (entry["adc_bits"], entry["input_bits"]) == chosen]
+    assert len(tried) == 1
+    assert tried[0]["feasible"] == (tried[0]["ni_accuracy"] >= results["floor"])
+    if results["met"]:
+        assert tried[0]["edap"] == min(entry["edap"] for entry in results["tried"] if entry["feasible"])
+
+
+@pytest.mark.parametrize("stage", ["architecture", "training", "baseline", "precision", "evaluation"])
+def test_a_run_cut_in_a_stage_resumes_to_the_same_end(
+    config: SearchConfig, unbroken: Path, tmp_path: Path, stage: str
+) -> None:
+    def cut(figures: dict[str, Any]) -> None:
+        # In a training: after the first epoch, so that there is a checkpoint to go on from.
+        if figures["stage"] == stage and (stage not in ("training", "baseline") or figures.get("epoch") == 2):
+            raise Cut
+
+    with pytest.raises(Cut):
+        run_search(config, tmp_path / "run", progress=cut)
+    run_search(config, tmp_path / "run", resume=True)
+    assert_same_products(tmp_path / "run", unbroken)
+
+
+def test_a_killed_process_resumes_to_the_same_end(config: SearchConfig, unbroken: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    config_file = tmp_path / "tiny.yaml"
+    config_file.write_text(yaml.safe_dump(TINY))
+    command = [sys.executable, "-m", "xpert", "search", str(config_file), "--out", str(out)]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not (out / "state" / "training.json").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (out / "results.json").exists()
+    run_search(config, out, resume=True)
+    assert_same_products(out, unbroken)
+
+
+def test_it_stops_after_a_stage_and_goes_on(config: SearchConfig, unbroken: Path, tmp_path: Path) -> None:
+    run_search(config, tmp_path / "run", stop_after="architecture")
+    assert not (tmp_path / "run" / "state" / "training.json").exists()
+    run_search(None, tmp_path / "run", resume=True)
+    assert_same_products(tmp_path / "run", unbroken)
+
+
+def test_unknown_stage(config: SearchConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--stop-after: must be one of architecture"):
+        run_search(config, tmp_path / "run", stop_after="lunch")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_budget_that_no_design_meets(tmp_path: Path) -> None:
+    config = SearchConfig.parse(TINY | {"architecture": {"area_budget_mm2": 0.1}})
+    with pytest.raises(InfeasibleError, match=r"area.*0\.1"):
+        run_search(config, tmp_path / "run")
