@@ -276,8 +276,8 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
 
     Unsigned inputs: the clip with the least mean squared error at the layer's `input_bits`, among 64 fractions of the
     largest input (over a sample of its values). Signed inputs: smallest ... largest input. A layer is set before it
-    passes its output on, so later layers see quantised inputs. The model computes in the mode that it is in: in training
-    mode for a fresh one, whose batch norm has no statistics yet.
+    passes its output on, so later layers see quantised inputs. The model computes in the mode that it is in; a fresh
+    one, whose batch norm has no statistics yet, belongs in training mode.
 
     Args:
         model: Changed in place.

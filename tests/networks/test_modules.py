@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xpert.design import Network
+from xpert.errors import ConfigError
+from xpert.networks import build, space
+from xpert.networks.quantised import quantised_layers
+from xpert.networks.spaces import BACKBONES
+from xpert.workload.trace import trace
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@settings(max_examples=8)
+@given(side=st.sampled_from([16, 32, 48]), data=st.data())
+def test_the_module_is_the_network(name: str, side: int, data: st.DataObject) -> None:
+    vgg = space(name, (8, 16), (data.draw(st.integers(1, 4)), side, side), 5)
+    network = vgg.network(data.draw(st.lists(st.integers(1, 24), min_size=vgg.depth, max_size=vgg.depth)))
+    model = build(network)
+    assert trace(model, network.input_shape) == network.layers
+    assert list(quantised_layers(model)) == [layer.name for layer in network.layers]
+    assert model(torch.zeros(2, *network.input_shape)).shape == (2, 5)
+
+
+def test_weights_come_from_the_generator_alone() -> None:
+    network = space("vgg11", (8,)).network((8,) * 8)
+
+    def weights(seed: int) -> torch.Tensor:
+        model = build(network, generator=torch.Generator().manual_seed(seed))
+        return torch.cat([parameter.flatten() for parameter in model.parameters()])
+
+    before = torch.random.get_rng_state()
+    first = weights(1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.rand(1)
+    assert torch.equal(weights(1), first)
+    assert not torch.equal(weights(2), first)
+
+
+def test_activations_keep_their_scale_through_a_fresh_network() -> None:
+    """He's initialisation: without it, 16 layers of small random weights would let the image die out."""
+    vgg = space("vgg19", (32,))
+    model = build(vgg.network((32,) * 16), input_bits=16)
+    image = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    logits = model.train()(image)
+    assert 0.01 < logits.std() < 10
+
+
+def test_precisions_reach_the_layers() -> None:
+    network = space("vgg11", (8,)).network((8,) * 8)
+    layers = list(quantised_layers(build(network, weight_bits=5, input_bits=range(1, 10))).values())
+    assert [layer.input_bits for layer in layers] == list(range(1, 10))
+    assert {layer.weight_bits for layer in layers} == {5}
+    assert [layer.signed_input for layer in layers] == [True] + [False] * 8
+
+
+def test_gradients_reach_every_parameter() -> None:
+    network = space("vgg16", (8, 16)).network((8,) * 13)
+    model = build(network, input_bits=4)
+    image = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.nn.functional.cross_entropy(model(image), torch.arange(16) % 10).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.abs().sum() > 0, name
+        else:
+            assert name == "conv1.input_clip"
+
+
+def test_networks_that_cannot_be_built_are_refused() -> None:
+    network = space("vgg11", (8,)).network((8,) * 8)
+    with pytest.raises(ConfigError, match=r"can build vgg11, .* got 'custom'"):
+        build(network.model_copy(update={"backbone": "custom"}))
+    with pytest.raises(ConfigError, match="one for each of the 9 layers, got 2"):
+        build(network, input_bits=[8, 8])
+    layers = list(network.layers)
+    layers[3] = layers[3].model_copy(update={"pool": 1})
+    for wrong, index in ((layers, 3), (network.layers[:-1], 8)):
+        with pytest.raises(ConfigError, match=f"network.layers.{index}: not what vgg11"):
+            build(Network.parse(network.model_dump() | {"layers": [layer.model_dump() for layer in wrong]}))

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xpert.errors import ConfigError
+from xpert.networks.quantised import (
+    QuantConv2d,
+    QuantLinear,
+    calibrate,
+    quantised_layers,
+    set_weight_noise,
+    unquantised,
+)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def linear(weight: list[list[float]], **options: int) -> QuantLinear:
+    layer = QuantLinear(len(weight[0]), len(weight), bias=False, **options)
+    layer.weight.data = torch.tensor(weight)
+    return layer
+
+
+def test_by_hand() -> None:
+    """Two weights of 3 bits and two inputs of 2 bits, on paper."""
+    layer = linear([[0.3, -0.9]], weight_bits=3, input_bits=2)
+    layer.input_clip.data.fill_(1.5)
+    weight, scale = layer.integer_weight()
+    assert weight.tolist() == [[1, -3]]
+    assert scale.item() == pytest.approx(0.3)
+    code = layer.input_code(torch.tensor([[0.6, 7.0]]))
+    assert code.value.tolist() == [[1, 3]]
+    assert code.scale.item() == pytest.approx(0.5)
+    assert code.zero_point.item() == 0
+    # 0.5 * 1 * 0.3 * 1 - 0.5 * 3 * 0.3 * 3
+    assert layer(torch.tensor([[0.6, 7.0]])).item() == pytest.approx(0.15 - 1.35)
+
+
+@given(
+    weight_bits=st.integers(2, 16),
+    input_bits=st.integers(1, 16),
+    signed=st.booleans(),
+    stride=st.integers(1, 2),
+    groups=st.sampled_from([1, 3]),
+    seed=st.integers(0, 99),
+)
+def test_forward_is_integer_arithmetic(
+    weight_bits: int, input_bits: int, signed: bool, stride: int, groups: int, seed: int
+) -> None:
+    """As on a crossbar: products of codes padded with the zero point, less the zero point's share, times the scales."""
+    layer = QuantConv2d(
+        3, 6, 3, stride=stride, padding=1, groups=groups, bias=False,
+        weight_bits=weight_bits, input_bits=input_bits, signed_input=signed,
+    )  # fmt: skip
+    layer.weight.data = normal(*layer.weight.shape, seed=seed)
+    image = normal(2, 3, 6, 6, seed=seed + 1) * 3
+    image = image if signed else image.relu()
+    if signed:
+        layer.input_floor.fill_(-1.3)
+        layer.input_clip.data.fill_(3.1)
+    weight, weight_scale = layer.integer_weight()
+    code, input_scale, zero_point = layer.input_code(image)
+    assert weight.abs().max() == 2 ** (weight_bits - 1) - 1
+    assert code.min() >= 0
+    assert code.max() <= 2**input_bits - 1
+    assert (zero_point == 0) | signed
+    assert torch.equal(layer.quantised_input(image), (code - zero_point) * input_scale)
+
+    padded = F.pad(code, (1, 1, 1, 1), value=int(zero_point)).double()
+    ones = torch.ones_like(padded)
+    options = {"stride": stride, "groups": groups}
+    sums = F.conv2d(padded, weight.double(), **options) - zero_point * F.conv2d(ones, weight.double(), **options)
+    expected = sums * input_scale * weight_scale
+    torch.testing.assert_close(layer(image).double(), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
+@given(input_bits=st.integers(1, 8), clip=st.floats(0.5, 4), seed=st.integers(0, 99))
+def test_gradients_are_straight_through(input_bits: int, clip: float, seed: int) -> None:
+    """Against autograd through the same formula, rounding replaced by the identity."""
+    layer = QuantLinear(5, 3, input_bits=input_bits)
+    layer.input_clip.data.fill_(clip)
+    x = (normal(7, 5, seed=seed) * 2).requires_grad_()
+    upstream = normal(7, 5, seed=seed + 1)
+    (layer.quantised_input(x) * upstream).sum().backward()
+
+    copy = x.detach().double().requires_grad_()
+    a = torch.tensor(clip, dtype=torch.float64, requires_grad=True)
+    step = a / (2**input_bits - 1)
+    position = (copy / step).clamp(0, 2**input_bits - 1)
+    surrogate = (position + (position.round() - position).detach()) * step
+    (surrogate * upstream).sum().backward()
+    assert x.grad is not None
+    assert copy.grad is not None
+    assert a.grad is not None
+    assert layer.input_clip.grad is not None
+    torch.testing.assert_close(x.grad.double(), copy.grad)
+    torch.testing.assert_close(layer.input_clip.grad.double(), a.grad / 5**0.5, rtol=1e-4, atol=1e-4)
+
+
+def test_gradient_of_a_clip_does_not_depend_on_memory_layout() -> None:
+    layer = QuantConv2d(3, 4, 3, input_bits=3)
+    x, upstream = normal(2, 3, 8, 8), normal(2, 3, 8, 8, seed=1)
+    gradients = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        layer.input_clip.grad = None
+        quantised = layer.quantised_input(x.contiguous(memory_format=layout))
+        quantised.backward(upstream.contiguous(memory_format=layout))
+        gradients.append(layer.input_clip.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_weights_learn_straight_through() -> None:
+    layer = linear([[0.31, -0.9]], weight_bits=3)
+    layer.quantised_weight().backward(torch.tensor([[2.0, 5.0]]))
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.tolist() == [[2.0, 5.0]]
+
+
+def test_a_clip_learns_to_cover_its_inputs() -> None:
+    """Gradient descent on the error takes the clip from far too small to near the largest input."""
+    layer = QuantLinear(64, 1, input_bits=6)
+    layer.input_clip.data.fill_(0.5)
+    x = torch.rand(256, 64, generator=torch.Generator().manual_seed(0)) * 3
+    optimiser = torch.optim.SGD([layer.input_clip], lr=1.0)
+    for _ in range(200):
+        optimiser.zero_grad()
+        F.mse_loss(layer.quantised_input(x), x).backward()
+        optimiser.step()
+    assert 2.7 < layer.input_clip.item() < 3.1
+
+
+def test_input_bits_change_the_step_and_keep_the_clip() -> None:
+    layer = QuantConv2d(3, 4, 3, padding=1)
+    x = normal(2, 3, 8, 8).relu()
+    errors = []
+    for bits in range(1, 13):
+        layer.input_bits = bits
+        assert layer.input_clip.item() == 4.0
+        errors.append(F.mse_loss(layer.quantised_input(x), x).item())
+    assert all(fine < coarse for coarse, fine in pairwise(errors))
+    # The mean square of a uniform rounding error is a twelfth of the step's square.
+    assert errors[7] == pytest.approx((4 / 255) ** 2 / 12 * (x > 0).float().mean().item(), rel=0.2)
+
+
+def test_many_bits_are_no_quantisation() -> None:
+    layer = QuantConv2d(3, 4, 3, padding=1, weight_bits=16, input_bits=16)
+    x = normal(2, 3, 8, 8).relu()
+    with unquantised(layer):
+        exact = layer(x)
+        assert torch.equal(exact, F.conv2d(x, layer.weight, layer.bias, padding=1))
+    assert layer.quantised
+    assert (layer(x) - exact).abs().max() < 1e-3
+    layer.weight_bits = layer.input_bits = 3
+    assert (layer(x) - exact).abs().max() > 1e-2
+
+
+def test_unquantised_restores_after_an_error() -> None:
+    layer = QuantLinear(2, 2)
+    with pytest.raises(ZeroDivisionError), unquantised(layer):
+        raise ZeroDivisionError
+    assert layer.quantised
+
+
+def test_a_layer_of_zeros_stays_zero() -> None:
+    layer = linear([[0.0, 0.0]])
+    weight, scale = layer.integer_weight()
+    assert weight.tolist() == [[0, 0]]
+    assert scale > 0
+    assert layer(torch.ones(1, 2)).item() == 0
+
+
+def test_noise_only_while_training_and_from_its_generator() -> None:
+    layer = linear(normal(400, 50).tolist())
+    clean = layer.quantised_weight()
+    set_weight_noise(layer, 0.1, torch.Generator().manual_seed(3))
+    noisy = layer.quantised_weight()
+    spread = (noisy - clean).std() / layer.weight.abs().max()
+    assert spread.item() == pytest.approx(0.1, rel=0.03)
+    assert not torch.equal(layer.quantised_weight(), noisy)
+    set_weight_noise(layer, 0.1, torch.Generator().manual_seed(3))
+    assert torch.equal(layer.quantised_weight(), noisy)
+    layer.eval()
+    assert torch.equal(layer.quantised_weight(), clean)
+    set_weight_noise(layer.train(), 0)
+    assert torch.equal(layer.quantised_weight(), clean)
+
+
+@given(bits=st.integers(1, 8), scale=st.floats(0.01, 100))
+def test_calibration_finds_the_clip_of_least_error(bits: int, scale: float) -> None:
+    layer = QuantLinear(100, 2, input_bits=bits)
+    x = normal(200, 100).relu() * scale
+    calibrate(layer, x)
+
+    def error(clip: float) -> float:
+        layer.input_clip.data.fill_(clip)
+        return F.mse_loss(layer.quantised_input(x), x).item()
+
+    found = layer.input_clip.item()
+    least = error(found)
+    for other in (0.5, 0.8, 1.25, 2):
+        assert least <= error(found * other) * (1 + 1e-6)
+
+
+def test_calibration_covers_a_signed_input() -> None:
+    layer = QuantConv2d(3, 4, 3, signed_input=True)
+    x = normal(8, 3, 8, 8)
+    calibrate(layer, x)
+    assert layer.input_floor.item() == x.min().item()
+    assert layer.input_clip.item() == x.max().item()
+    scale, _ = layer.input_grid()
+    assert (layer.quantised_input(x) - x).abs().max() <= scale
+
+
+def test_calibration_goes_layer_by_layer() -> None:
+    """The second layer is set from what the first, already set, gives it."""
+    model = nn.Sequential(QuantLinear(8, 8, input_bits=2), nn.ReLU(), QuantLinear(8, 2, input_bits=2))
+    x = normal(100, 8).relu() * 50
+    calibrate(model, x)
+    first, _, second = model
+    expected = QuantLinear(8, 2, input_bits=2)
+    calibrate(expected, first(x).relu())
+    assert first.input_clip > 10
+    assert torch.equal(second.input_clip, expected.input_clip)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_layers_are_found_by_name() -> None:
+    model = nn.Sequential(QuantConv2d(1, 1, 1), nn.Sequential(nn.Linear(1, 1), QuantLinear(1, 1)))
+    assert list(quantised_layers(model)) == ["0", "1.1"]
+
+
+def test_wrong_precisions_are_refused() -> None:
+    for bits in (1, 17):
+        with pytest.raises(ConfigError, match=f"weight_bits must be 2 ... 16, got {bits}"):
+            QuantLinear(2, 2, weight_bits=bits)
+    layer = QuantConv2d(1, 1, 1)
+    for bits in (0, 17):
+        with pytest.raises(ConfigError, match=f"input_bits must be 1 ... 16, got {bits}"):
+            layer.input_bits = bits
+    with pytest.raises(ConfigError, match="must not be negative"):
+        set_weight_noise(layer, -0.1)
+    with pytest.raises(ConfigError, match="needs a generator"):
+        set_weight_noise(layer, 0.1)
