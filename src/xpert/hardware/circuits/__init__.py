@@ -2,6 +2,7 @@
 
 from xpert.hardware.circuits.adder import adder, adder_latency
 from xpert.hardware.circuits.adder_tree import adder_tree
+from xpert.hardware.circuits.bit_line import precharger, sram_column_delay, sram_write_driver
 from xpert.hardware.circuits.buffer import register_file, sram_buffer, sram_cell_leakage
 from xpert.hardware.circuits.bus import bus
 from xpert.hardware.circuits.column_mux import column_mux, column_mux_gates, read_write_mux
@@ -12,7 +13,6 @@ from xpert.hardware.circuits.flip_flop import flip_flop_bank
 from xpert.hardware.circuits.h_tree import h_tree
 from xpert.hardware.circuits.level_shifter import level_shifter
 from xpert.hardware.circuits.max_pooling import max_pooling
-from xpert.hardware.circuits.precharger import precharger, sram_column_delay, sram_write_driver
 from xpert.hardware.circuits.relu import relu
 from xpert.hardware.circuits.row_decoder import row_decoder
 from xpert.hardware.circuits.sar_adc import sar_adc

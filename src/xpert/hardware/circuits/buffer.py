@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from xpert.hardware import gates
+from xpert.hardware.circuits.bit_line import precharger, sram_column_delay, sram_write_driver
 from xpert.hardware.circuits.cost import Cost
 from xpert.hardware.circuits.flip_flop import flip_flop_bank
 from xpert.hardware.circuits.placement import spread
-from xpert.hardware.circuits.precharger import precharger, sram_column_delay, sram_write_driver
 from xpert.hardware.circuits.row_decoder import row_decoder
 from xpert.hardware.gates import Array
 from xpert.hardware.technology import WIRE_CAPACITANCE, Process

@@ -1,4 +1,4 @@
-"""SRAM bit lines: prechargers, write drivers, the discharge of a bit line, and sense amplifiers."""
+"""SRAM bit lines: prechargers, write drivers, and how fast a cell discharges a line."""
 
 from __future__ import annotations
 
