@@ -87,6 +87,7 @@ def make_evaluation(design: Design) -> dict[str, Any]:
                 "energy_uj": sum(energy.values()),
                 "leakage_energy_uj": energy["leakage"],
                 "tiles": tiles,
+                "speed_up": 32 if layer.name == "conv1" else 1,
                 "utilization": rows * columns / (tiles * 64 * 64 * 64),
                 **periphery.model_dump(),
                 "in_channels": layer.in_channels,
@@ -147,7 +148,7 @@ def make_results() -> dict[str, Any]:
 
     steps = []
     for step in range(300):
-        target = 1900 + 9000 * math.exp(-step / 45)
+        target = 1.9e-3 + 9e-3 * math.exp(-step / 45)
         area = 52 - 16 * (1 - math.exp(-step / 60)) + rng.gauss(0, 3)
         steps.append(
             {"step": step, "objective": target * rng.lognormvariate(0, 0.12), "area_mm2": area, "feasible": area <= 40}
@@ -227,7 +228,12 @@ def make_results() -> dict[str, Any]:
             "score": 1712.4,
             "score_backbone": 1755.2,
             "score_minimum": 1667.4,
-            "value": searched["latency_us"],
+            "value": searched["latency_us"] * 1e-6,
+            "lower_bound": searched["latency_us"] * 0.97e-6,
+            "rounds": [
+                {"round": 1, "latency": 1.61e-3, "area_mm2": 41.2, "score": 1690.3, "feasible": False},
+                {"round": 2, "latency": 1.56e-3, "area_mm2": 23.2, "score": 1712.4, "feasible": True},
+            ],
             "trace": steps,
             "options_per_layer": 40,
             "space_size": 40**13 * 10,
@@ -265,6 +271,12 @@ def make_events() -> list[dict[str, Any]]:
 def results() -> dict[str, Any]:
     """A whole results.json, free to be changed."""
     return make_results()
+
+
+@pytest.fixture
+def design() -> Design:
+    """The searched design of those results."""
+    return searched_design()
 
 
 @pytest.fixture

@@ -92,6 +92,18 @@ def test_best_so_far_only_falls_and_counts_feasible_steps_only(parsed: Results):
     assert best[-1] == min(feasible)
 
 
+def test_a_trace_without_areas_has_one_panel(results: dict[str, Any]):
+    results["architecture"]["trace"] = [
+        {"step": step, "value": 1e-3 / (step + 1), "evaluations": 8} for step in range(9)
+    ]
+    architecture = Results.parse(results).architecture
+    assert architecture is not None
+    figure = figures.search_progress(architecture)
+    assert "area budget, 40 mm²" not in named(figure)
+    assert figure.layout.yaxis.title.text == "Latency [s]"
+    assert named(figure)["best so far"].y == tuple(1e-3 / (step + 1) for step in range(9))
+
+
 def test_accuracy_along_both_axes():
     cross = [
         PrecisionPoint(adc_bits=adc, input_bits=bits, ni_accuracy=0.9 + 0.01 * (adc + bits - 8))

@@ -12,9 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xpert.design import Design
 from xpert.errors import DataError, RunError
-from xpert.report import page, write_report
+from xpert.hardware import evaluate
+from xpert.report import page, palette, write_report
 from xpert.report.run_files import Results, RunFiles
+from xpert.report.text import number
 
 Write = Callable[[dict[str, Any]], Path]
 VOID = {"meta", "br", "link", "img"}
@@ -175,8 +178,8 @@ def test_everything_has_a_text_for_those_who_cannot_see_it(results: dict[str, An
     figures = [attributes for _, attributes in shown.elements if attributes.get("role") == "img"]
     assert len(figures) >= 18
     assert all(len(figure.get("aria-label") or "") > 20 for figure in figures)
-    assert len(shown.tags("table")) == 4
-    assert len(shown.tags("thead")) == 4
+    assert len(shown.tags("table")) == 5
+    assert len(shown.tags("thead")) == 5
     assert all(header.get("scope") in {"col", "row", "colgroup"} for header in shown.tags("th"))
     targets = {attributes.get("id") for _, attributes in shown.elements}
     links = [link["href"] for link in shown.tags("a")]
@@ -256,6 +259,21 @@ def test_any_part_may_be_missing_or_wrong(results: dict[str, Any], data: st.Data
     except DataError as error:
         ending = str(error)
     assert ending == "</html>\n" or "\n" not in ending
+
+
+@pytest.mark.usefixtures("without_plotly")
+def test_an_evaluation_of_the_hardware_model_is_understood_whole(design: Design, results: dict[str, Any]):
+    found = evaluate(design).to_dict()
+    results["searched"]["evaluation"] = found
+    parsed = Results.parse(results).searched
+    assert parsed is not None
+    for layer, cost in zip(parsed.evaluation.layers, found["layers"], strict=True):
+        assert layer.model_dump() == {name: cost[name] for name in type(layer).model_fields}
+    names = list(found["breakdown"]["area_mm2"])
+    assert len(set(palette.component_colours(names).values())) == len(names)
+    shown = Page(rendered(results))
+    assert number(found["area_mm2"]) in shown.text["headline"]
+    assert "ADC" in shown.text["breakdowns"]
 
 
 def test_a_broken_run_leaves_the_old_report(results: dict[str, Any], write_run: Write):

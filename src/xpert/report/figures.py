@@ -27,7 +27,16 @@ from xpert.report.run_files import (
     Row,
     Tried,
 )
-from xpert.report.tables import ADC_NAMES, QUANTITIES, Quantity, baselines, component_title, describe, objective_name
+from xpert.report.tables import (
+    ADC_NAMES,
+    OBJECTIVE_UNITS,
+    QUANTITIES,
+    Quantity,
+    baselines,
+    component_title,
+    describe,
+    objective_name,
+)
 from xpert.report.text import log_ticks, number, percent
 
 _INK = "#334155"
@@ -41,9 +50,10 @@ _AXIS = {
     "ticklabelstandoff": 4,
     "title": {"standoff": 10, "font": {"size": 13}},
 }
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _TEMPLATE = go.layout.Template(
     layout={
-        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": _INK},
+        "font": {"family": _FONT, "size": 13, "color": _INK},
         "paper_bgcolor": _CLEAR,
         "plot_bgcolor": _CLEAR,
         "margin": {"l": 8, "r": 12, "t": 36, "b": 8},
@@ -52,7 +62,7 @@ _TEMPLATE = go.layout.Template(
         "hoverlabel": {
             "bgcolor": "#0f172a",
             "bordercolor": "#0f172a",
-            "font": {"color": "#f8fafc"},
+            "font": {"color": "#f8fafc", "family": _FONT},
             "align": "left",
             "namelength": -1,
         },
@@ -281,12 +291,13 @@ def layer_change(searched: Evaluation, typical: Evaluation, field: str) -> go.Fi
 
 
 def search_progress(architecture: Architecture) -> go.Figure:
-    """Objective and area against step, with the best feasible objective so far and the area budget."""
+    """Objective against step, with the best feasible one so far; and area, where it was logged, with the budget."""
     steps = architecture.trace
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.6, 0.4])
+    fields = ["objective", *(["area_mm2"] if any(step.area_mm2 is not None for step in steps) else [])]
+    figure = make_subplots(rows=len(fields), cols=1, shared_xaxes=True, vertical_spacing=0.08)
     for feasible, name, colour in ((True, "feasible", palette.SEARCHED), (False, "not feasible", palette.INFEASIBLE)):
         chosen = [step for step in steps if step.feasible == feasible]
-        for row, field in ((1, "objective"), (2, "area_mm2")):
+        for row, field in enumerate(fields, 1):
             figure.add_scatter(
                 x=[step.step for step in chosen],
                 y=[getattr(step, field) for step in chosen],
@@ -300,10 +311,9 @@ def search_progress(architecture: Architecture) -> go.Figure:
                 col=1,
             )
     values = [step.objective if step.feasible and step.objective is not None else math.inf for step in steps]
-    best = [None if math.isinf(value) else value for value in accumulate(values, min)]
     figure.add_scatter(
         x=[step.step for step in steps],
-        y=best,
+        y=[None if math.isinf(value) else value for value in accumulate(values, min)],
         mode="lines",
         name="best so far",
         line={"color": palette.SEARCHED, "width": 2, "shape": "hv"},
@@ -311,25 +321,27 @@ def search_progress(architecture: Architecture) -> go.Figure:
         row=1,
         col=1,
     )
-    if architecture.area_budget_mm2 and steps:
-        figure.add_scatter(
-            x=[steps[0].step, steps[-1].step],
-            y=[architecture.area_budget_mm2] * 2,
-            mode="lines",
-            name=f"area budget, {number(architecture.area_budget_mm2)} mm²",
-            line={"color": palette.BUDGET, "dash": "dash", "width": 1.5},
-            hoverinfo="name",
-            row=2,
-            col=1,
-        )
-    figure.update_layout(template=_TEMPLATE, height=440)
+    figure.update_layout(template=_TEMPLATE, height=180 + 140 * len(fields))
+    if len(fields) > 1:
+        if architecture.area_budget_mm2:
+            figure.add_scatter(
+                x=[steps[0].step, steps[-1].step],
+                y=[architecture.area_budget_mm2] * 2,
+                mode="lines",
+                name=f"area budget, {number(architecture.area_budget_mm2)} mm²",
+                line={"color": palette.BUDGET, "dash": "dash", "width": 1.5},
+                hoverinfo="name",
+                row=2,
+                col=1,
+            )
+        figure.update_yaxes(title_text="Area [mm²]", rangemode="tozero", row=2, col=1)
     objectives = [step.objective for step in steps if step.objective is not None]
     if objectives and min(objectives) > 0 and max(objectives) > 8 * min(objectives):
         figure.update_yaxes(_log_axis(objectives, ""), row=1, col=1)
-    objective = objective_name(architecture.objective or "objective")
-    figure.update_yaxes(title_text=_safe(objective[:1].upper() + objective[1:]), row=1, col=1)
-    figure.update_yaxes(title_text="Area [mm²]", rangemode="tozero", row=2, col=1)
-    figure.update_xaxes(title_text="Step", row=2, col=1)
+    name = objective_name(architecture.objective or "objective")
+    unit = OBJECTIVE_UNITS.get(architecture.objective or "", "SI")
+    figure.update_yaxes(title_text=_safe(f"{name[:1].upper()}{name[1:]} [{unit}]"), row=1, col=1)
+    figure.update_xaxes(title_text="Step", row=len(fields), col=1)
     return figure
 
 

@@ -64,6 +64,9 @@ class LayerCost(_Part):
     latency_us: Positive
     energy_uj: Positive
     tiles: Annotated[float, Field(gt=0, le=1e6)]
+    speed_up: Annotated[int, Field(ge=1)] = 1
+    """Copies of the layer's weights."""
+
     utilization: Annotated[float, Field(ge=0, le=1 + 1e-6)]
     adc_type: AdcType
     columns_per_adc: int
@@ -123,8 +126,19 @@ class Step(_Part):
     """One step of the architecture search."""
 
     step: int
-    objective: Number = None
+    objective: Number = Field(default=None, validation_alias=pydantic.AliasChoices("objective", "value"))
+    """Objective, SI; strategies that keep a book of the best so far call it `value`."""
+
     area_mm2: Number = None
+    feasible: bool = True
+
+
+class Round(_Part):
+    """One round of tables, search and full evaluation."""
+
+    round: int
+    area_mm2: Number = None
+    score: Number = None
     feasible: bool = True
 
 
@@ -138,8 +152,13 @@ class Architecture(_Part):
     score_backbone: Number = None
     score_minimum: Number = None
     value: Number = None
+    """Objective of the design, SI."""
+
     lower_bound: Number = None
+    """No design has a smaller objective, SI."""
+
     trace: tuple[Step, ...] = ()
+    rounds: tuple[Round, ...] = ()
     options_per_layer: int | tuple[int, ...] | None = None
     space_size: Number = None
 
@@ -281,7 +300,9 @@ def read_run(folder: Path | str) -> RunFiles:
             design = Design.read(path)
         config = None
         if path := present.get("config.yaml"):
-            read_mapping(path, "config file")  # shown as it is, but not if it is cut off
+            name = read_mapping(path, "config file").get("name")
+            if results.name is None and isinstance(name, str):
+                results = results.model_copy(update={"name": name})
             config = read_text(path, "config file")
     except ConfigError as error:
         raise DataError(str(error)) from None
@@ -319,7 +340,11 @@ def _unfinished(folder: Path, events: tuple[Event, ...]) -> tuple[Results, Desig
     data = {
         **stages.get("evaluation", {}),
         "training": curves,
-        "architecture": stages.get("architecture") or {"trace": logged("architecture", "step")},
+        "architecture": stages.get("architecture")
+        or {
+            "trace": logged("architecture", "step"),
+            "rounds": logged("architecture", "round"),
+        },
         "precision": stages.get("precision") or {"tried": logged("precision", "adc_bits")},
     }
     design = None

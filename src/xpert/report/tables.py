@@ -182,6 +182,10 @@ def component_title(name: str) -> str:
     return {"adc": "ADC"}.get(name, name.replace("_", " ").capitalize())
 
 
+OBJECTIVE_UNITS = {"latency": "s", "energy": "J", "area": "m²", "edp": "J·s", "edap": "J·s·m²"}
+"""Units of the searches' objectives, which are SI."""
+
+
 def objective_name(name: str) -> str:
     """An objective of a search as people write it within a sentence."""
     return {"edap": "EDAP", "edp": "EDP"}.get(name, name)
