@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xpert.design import Model
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.networks.quantised import calibrate, set_weight_noise
 from xpert.training.data import Dataset, augmented
@@ -42,6 +43,19 @@ class TrainingResult:
     def seconds(self) -> float:
         """Time spent in all epochs, over all resumed parts. [s]."""
         return sum(epoch["seconds"] for epoch in self.curves)
+
+
+class _Record(Model):
+    """What a checkpoint says beside its tensors."""
+
+    origin: dict[str, Any]
+    """Seed, settings and data of the training."""
+
+    precision: str
+    """Number format of the products."""
+
+    curves: list[dict[str, Any]]
+    """As in `TrainingResult`."""
 
 
 def train(
@@ -99,7 +113,8 @@ def train(
             precision = "bfloat16" if bfloat16_is_faster(str(device)) else "float32"
         if settings.calibration_images:
             model.train()
-            calibrate(model, dataset.normalised(dataset.train_images[: settings.calibration_images]))
+            with _randomness(seed, 0, device):
+                calibrate(model, dataset.normalised(dataset.train_images[: settings.calibration_images]))
     try:
         for epoch in range(len(curves), settings.epochs):
             curves.append(
@@ -170,9 +185,9 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
 
 
 @contextlib.contextmanager
-def _randomness(seed: int, epoch: int, device: torch.device) -> Iterator[tuple[torch.Generator, torch.Generator]]:
-    """Generators of an epoch: for data on the CPU, for noise on a device; torch's own, for dropout, is seeded too."""
-    data_seed, noise_seed, global_seed = (int(word) for word in np.random.SeedSequence([seed, epoch]).generate_state(3))
+def _randomness(seed: int, part: int, device: torch.device) -> Iterator[tuple[torch.Generator, torch.Generator]]:
+    """Generators of one part of a training, for data and for noise; torch's own, for dropout, is seeded too."""
+    data_seed, noise_seed, global_seed = (int(word) for word in np.random.SeedSequence([seed, part]).generate_state(3))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(global_seed)
         yield torch.Generator().manual_seed(data_seed), torch.Generator(device).manual_seed(noise_seed)
@@ -221,7 +236,7 @@ def _epoch(
         }
 
     model.train()
-    with _randomness(seed, epoch, device) as (data_generator, noise_generator):
+    with _randomness(seed, epoch + 1, device) as (data_generator, noise_generator):
         set_weight_noise(model, settings.weight_noise, noise_generator)
         order = torch.randperm(len(labels), generator=data_generator).to(device)
         for step in range(n_steps):
@@ -263,8 +278,8 @@ def _write_checkpoint(
     for name, parameter in model.named_parameters():
         if "momentum_buffer" in optimiser.state.get(parameter, {}):
             tensors[_MOMENTUM + name] = optimiser.state[parameter]["momentum_buffer"]
-    state = {"origin": origin, "precision": precision, "curves": curves}
-    write_tensors(path, tensors, {"training": json.dumps(state)})
+    record = _Record(origin=origin, precision=precision, curves=curves)
+    write_tensors(path, tensors, {"training": record.model_dump_json()})
 
 
 def _read_checkpoint(
@@ -273,19 +288,19 @@ def _read_checkpoint(
     """Bring model and optimiser to the state in a file; the curves so far and the number format."""
     try:
         tensors, metadata = read_tensors(path)
-        state = json.loads(metadata["training"])
-        if state["origin"] != origin:
-            changed = next(name for name in origin if state["origin"].get(name) != origin[name])
+        record = _Record.parse(json.loads(metadata["training"]))
+        if record.origin != origin:
+            changed = next((name for name in origin if record.origin.get(name) != origin[name]), "origin")
             raise RunError(f"{path}: checkpoint of another training: its {changed} differs")
         weights = {name.removeprefix(_MODEL): t for name, t in tensors.items() if name.startswith(_MODEL)}
         fill(model, weights, str(path))
-    except (DataError, KeyError, json.JSONDecodeError) as error:
+    except (ConfigError, DataError, KeyError, json.JSONDecodeError) as error:
         raise RunError(f"{path}: not a checkpoint to go on from: {error}") from None
     for name, parameter in model.named_parameters():
         if _MOMENTUM + name in tensors:
             buffer = torch.empty_like(parameter, requires_grad=False).copy_(tensors[_MOMENTUM + name])
             optimiser.state[parameter]["momentum_buffer"] = buffer
-    return state["curves"], state["precision"]
+    return record.curves, record.precision
 
 
 __all__ = ["TrainingResult", "accuracy", "bfloat16_is_faster", "learning_rate", "train"]

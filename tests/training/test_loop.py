@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xpert.errors import ConfigError, RunError
+from xpert.networks.quantised import quantised_layers
+from xpert.training import Dataset, TrainingSettings, accuracy, train
+from xpert.training.loop import bfloat16_is_faster, learning_rate
+from xpert.training.weights import read_tensors, write_tensors
+
+MakeModel = Callable[[], nn.Module]
+SETTINGS = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.05, precision="float32", calibration_images=64)
+
+
+def state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def curves_without_times(result: Any) -> list[dict[str, Any]]:
+    times = {"seconds", "images_per_second"}
+    return [{key: value for key, value in row.items() if key not in times} for row in result.curves]
+
+
+class Killed(Exception):
+    pass
+
+
+def test_it_learns(make_model: MakeModel, stripes: Dataset) -> None:
+    model = make_model()
+    result = train(model, stripes, SETTINGS.model_copy(update={"epochs": 12}), seed=0)
+    losses = [row["loss"] for row in result.curves]
+    assert losses[-1] < losses[0] - 0.2
+    assert result.curves[-1]["validation_accuracy"] > 0.9
+    assert accuracy(model, stripes.normalised(stripes.test_images), stripes.test_labels) > 0.9
+    assert result.precision == "float32"
+    assert result.seconds == pytest.approx(sum(row["seconds"] for row in result.curves))
+
+
+def test_the_seed_decides(make_model: MakeModel, stripes: Dataset) -> None:
+    def weights(seed: int, **changes: Any) -> dict[str, Tensor]:
+        model = make_model()
+        train(model, stripes, SETTINGS.model_copy(update={"epochs": 1, **changes}), seed=seed)
+        return state(model)
+
+    first = weights(0)
+    torch.rand(3)
+    assert_same(weights(0), first)
+    assert not torch.equal(weights(1)["conv1.weight"], first["conv1.weight"])
+    # Noise is drawn apart: the data order stays, the weights differ.
+    assert not torch.equal(weights(0, weight_noise=0.1)["conv1.weight"], first["conv1.weight"])
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 3, 4])
+def test_a_killed_training_ends_with_the_same_bits(
+    make_model: MakeModel, stripes: Dataset, tmp_path: Path, killed_after: int
+) -> None:
+    """With everything random switched on, dropout included, killed in the middle of the next epoch."""
+    settings = SETTINGS.model_copy(update={"weight_noise": 0.05})
+
+    def with_dropout() -> nn.Module:
+        return nn.Sequential(nn.Dropout(0.1), make_model())
+
+    unbroken = with_dropout()
+    expected = train(unbroken, stripes, settings, seed=5)
+
+    checkpoint = tmp_path / "training.safetensors"
+    steps = 0
+
+    class Fragile(nn.Module):
+        """Dies in the middle of an epoch."""
+
+        def forward(self, image: Tensor) -> Tensor:
+            nonlocal steps
+            steps += self.training
+            # One forward pass of calibration comes before three steps per epoch.
+            if steps == 1 + 3 * killed_after + 2:
+                raise Killed
+            return image
+
+    killed = with_dropout()
+    fragile = nn.Sequential(Fragile(), *killed)
+    if killed_after < settings.epochs:
+        with pytest.raises(Killed):
+            train(fragile, stripes, settings, seed=5, checkpoint=checkpoint)
+    else:
+        train(fragile, stripes, settings, seed=5, checkpoint=checkpoint)
+    assert all(layer.weight_noise == 0 for layer in quantised_layers(fragile).values())
+
+    torch.rand(7)
+    fresh = with_dropout()
+    resumed = nn.Sequential(nn.Identity(), *fresh)
+    events: list[dict] = []
+    result = train(resumed, stripes, settings, seed=5, checkpoint=checkpoint, progress=events.append)
+    assert_same(state(fresh), state(unbroken))
+    assert curves_without_times(result) == curves_without_times(expected)
+    assert [event["epoch"] for event in events if event["event"] == "epoch"] == list(range(killed_after + 1, 5))
+
+
+def test_the_number_format_of_a_resumed_training_is_not_measured_again(
+    make_model: MakeModel, stripes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 1, "precision": "auto"})
+    for answer in (False, True):
+        monkeypatch.setattr("xpert.training.loop.bfloat16_is_faster", lambda device, answer=answer: answer)
+        result = train(make_model(), stripes, settings, seed=0, checkpoint=tmp_path / "checkpoint")
+        assert result.precision == "float32"
+
+
+def test_bfloat16_products_learn_too(make_model: MakeModel, stripes: Dataset) -> None:
+    model = make_model()
+    changes = {"epochs": 1, "batch_size": 96, "precision": "bfloat16"}
+    result = train(model, stripes, SETTINGS.model_copy(update=changes), seed=0)
+    assert result.precision == "bfloat16"
+    assert all(tensor.dtype != torch.bfloat16 for tensor in model.state_dict().values())
+
+
+def test_a_checkpoint_of_another_training_is_refused(make_model: MakeModel, stripes: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    settings = SETTINGS.model_copy(update={"epochs": 1})
+    train(make_model(), stripes, settings, seed=0, checkpoint=path)
+    with pytest.raises(RunError, match="checkpoint of another training: its seed differs"):
+        train(make_model(), stripes, settings, seed=1, checkpoint=path)
+    with pytest.raises(RunError, match="its settings differs"):
+        train(make_model(), stripes, SETTINGS, seed=0, checkpoint=path)
+    with pytest.raises(RunError, match="its images differs"):
+        train(make_model(), stripes.split(0.5, 0), settings, seed=0, checkpoint=path)
+    with pytest.raises(RunError, match=r"not a checkpoint to go on from: .* another network"):
+        train(nn.Sequential(make_model()), stripes, settings, seed=0, checkpoint=path)
+
+
+@given(share=st.floats(0, 0.999), junk=st.binary(max_size=30))
+def test_a_broken_checkpoint_is_refused(
+    make_model: MakeModel, stripes: Dataset, whole_checkpoint: Path, tmp_path_factory: Any, share: float, junk: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("broken") / "checkpoint"
+    content = whole_checkpoint.read_bytes()
+    path.write_bytes(content[: max(0, int(share * len(content)) - len(junk))] + junk)
+    with pytest.raises(RunError, match="not a checkpoint to go on from") as error:
+        train(make_model(), stripes, SETTINGS.model_copy(update={"epochs": 1}), seed=0, checkpoint=path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def whole_checkpoint(make_model: MakeModel, stripes: Dataset, tmp_path_factory: Any) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "checkpoint"
+    train(make_model(), stripes, SETTINGS.model_copy(update={"epochs": 1}), seed=0, checkpoint=path)
+    return path
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"origin": 3}', '{"precision": "float32"}'])
+def test_a_checkpoint_with_a_wrong_record_is_refused(
+    make_model: MakeModel, stripes: Dataset, tmp_path: Path, text: str
+) -> None:
+    write_tensors(tmp_path / "checkpoint", make_model().state_dict(), {"training": text})
+    with pytest.raises(RunError, match=r"not a checkpoint to go on from|another training"):
+        train(make_model(), stripes, SETTINGS, seed=0, checkpoint=tmp_path / "checkpoint")
+
+
+def test_a_checkpoint_holds_model_momentum_and_curves(whole_checkpoint: Path) -> None:
+    tensors, metadata = read_tensors(whole_checkpoint)
+    assert tensors["momentum.conv2.weight"].shape == tensors["model.conv2.weight"].shape
+    assert tensors["momentum.conv2.weight"].abs().sum() > 0
+    record = json.loads(metadata["training"])
+    assert [row["epoch"] for row in record["curves"]] == [1]
+    assert record["origin"]["settings"]["learning_rate"] == 0.05
+
+
+def test_progress_says_where_it_stands(
+    make_model: MakeModel, stripes: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xpert.training.loop._SECONDS_BETWEEN_REPORTS", 0)
+    events: list[dict] = []
+    train(make_model(), stripes, SETTINGS.model_copy(update={"epochs": 2}), seed=0, progress=events.append)
+    seen = [(event["event"], event["epoch"], event["step"]) for event in events]
+    assert seen == [("step", e, s) if s < 4 else ("epoch", e, 3) for e in (1, 2) for s in (1, 2, 3, 4)]
+    for event in events:
+        assert event["epochs"] == 2
+        assert event["steps"] == 3
+        assert 0 <= event["train_accuracy"] <= 1
+        assert event["images_per_second"] > 0
+        left = 6 - 3 * (event["epoch"] - 1) - event["step"]
+        assert event["seconds_left"] == pytest.approx(left * 32 / event["images_per_second"])
+    assert "validation_accuracy" in events[-1]
+    json.dumps(events)
+
+
+def test_divergence_is_said(make_model: MakeModel, stripes: Dataset) -> None:
+    class Wild(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2, 1))
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.weight[:, 0] * image.mean((1, 2, 3))[:, None] * float("inf")
+
+    with pytest.raises(RunError, match=r"the loss became nan in epoch 1: lower learning_rate"):
+        train(Wild(), stripes, SETTINGS, seed=0)
+
+
+def test_without_validation_images_none_is_noted(make_model: MakeModel, stripes: Dataset) -> None:
+    bare = replace(stripes, validation_images=stripes.train_images[:0], validation_labels=stripes.train_labels[:0])
+    result = train(make_model(), bare, SETTINGS.model_copy(update={"epochs": 1}), seed=0)
+    assert result.curves[0]["validation_accuracy"] is None
+
+
+def test_a_batch_may_be_larger_than_the_data(make_model: MakeModel, stripes: Dataset) -> None:
+    events: list[dict] = []
+    changes = {"epochs": 1, "batch_size": 5000}
+    train(make_model(), stripes, SETTINGS.model_copy(update=changes), seed=0, progress=events.append)
+    assert events[-1]["steps"] == 1
+
+
+def test_no_images_is_an_error(make_model: MakeModel, stripes: Dataset) -> None:
+    bare = replace(stripes, train_images=stripes.train_images[:0], train_labels=stripes.train_labels[:0])
+    with pytest.raises(ConfigError, match="no training images"):
+        train(make_model(), bare, SETTINGS, seed=0)
+
+
+def test_calibration_comes_before_the_first_step_only(make_model: MakeModel, stripes: Dataset) -> None:
+    clips = {}
+    for images in (0, 64):
+        model = make_model()
+        changes = {"epochs": 1, "learning_rate": 1e-9, "calibration_images": images}
+        train(model, stripes, SETTINGS.model_copy(update=changes), seed=0)
+        clips[images] = [layer.input_clip.item() for layer in quantised_layers(model).values()]
+    assert clips[0] == pytest.approx([4.0] * 9)
+    normalised = stripes.normalised(stripes.train_images[:64])
+    assert clips[64][0] == pytest.approx(normalised.max().item())
+    assert all(clip != 4.0 for clip in clips[64])
+
+
+def test_one_step_is_sgd_with_nesterov_momentum(stripes: Dataset) -> None:
+    """A linear model, a batch of all images, two epochs: against the update written out."""
+
+    class Linear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.linspace(-0.1, 0.1, 512).reshape(2, 256))
+
+        def forward(self, image: Tensor) -> Tensor:
+            return F.linear(image.flatten(1), self.weight)
+
+    settings = TrainingSettings(
+        epochs=2, batch_size=96, learning_rate=0.1, warmup=0.5, momentum=0.8, weight_decay=0.01, label_smoothing=0.2,
+        shift=0, flip=False, precision="float32",
+    )  # fmt: skip
+    model = Linear()
+    weight, velocity = model.weight.detach().clone(), torch.zeros(2, 256)
+    train(model, stripes, settings, seed=0)
+    x = stripes.normalised(stripes.train_images).flatten(1)
+    target = F.one_hot(stripes.train_labels, 2) * 0.8 + 0.1
+    for rate in (0.05, 0.05):
+        gradient = ((x @ weight.T).softmax(1) - target).T @ x / len(x) + 0.01 * weight
+        velocity = 0.8 * velocity + gradient
+        weight = weight - rate * (gradient + 0.8 * velocity)
+    torch.testing.assert_close(model.weight.detach(), weight, rtol=1e-4, atol=1e-5)
+
+
+@given(n_steps=st.integers(1, 500), warmup=st.floats(0, 0.99))
+def test_the_learning_rate_rises_and_falls(n_steps: int, warmup: float) -> None:
+    settings = TrainingSettings(learning_rate=3.0, warmup=warmup)
+    rates = [learning_rate(step, n_steps, settings) for step in range(n_steps)]
+    assert all(0 < rate <= 3 for rate in rates)
+    peak = rates.index(max(rates))
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert abs(peak + 0.5 - warmup * n_steps) <= 1
+
+
+def test_accuracy_counts_and_restores_the_mode() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.99))
+    images = torch.eye(7).view(7, 7, 1, 1)
+    labels = torch.tensor([0, 1, 2, 3, 0, 0, 0])
+    for training in (True, False):
+        model.train(training)
+        for batch_size in (1, 3, 100):
+            assert accuracy(model, images, labels, batch_size) == pytest.approx(4 / 7)
+        assert model.training is training
+
+
+def test_the_faster_number_format_is_measured() -> None:
+    assert bfloat16_is_faster("cpu") in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs: .*greater than or equal to 1"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"precision": "float16"}, "precision"),
+        ({"label_smoothing": 1}, "label_smoothing"),
+        ({"lr": 1}, "lr: unknown key"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainingSettings.parse(settings)
