@@ -97,14 +97,13 @@ def conductances(setup: Setup, generator: torch.Generator | None) -> np.ndarray:
     return result
 
 
-def grid(conductance: np.ndarray, steps: list[float], centres: list[int], blocks: list[list[int]]) -> np.ndarray:
+def grid(conductance: np.ndarray, steps: list[float], blocks: list[list[int]]) -> np.ndarray:
     """Conductances in ADC steps, rounded to the common binary grid."""
     scaled = conductance / np.array(steps, np.float32).reshape(1, 1, -1, 1)
     bound = 1.0
     for block in blocks:
-        sums = np.abs(scaled[:, block]).sum(axis=1, dtype=np.float64)
-        bound = max(bound, float((sums + np.abs(centres).reshape(1, -1, 1)).max()))
-    resolution = 2.0 ** min(23, 23 - math.ceil(math.log2(bound)))
+        bound = max(bound, float(np.abs(scaled[:, block]).sum(axis=1).max()))
+    resolution = 2.0 ** (23 - math.ceil(math.log2(bound)))
     return np.rint(scaled.astype(np.float64) * resolution) / resolution
 
 
@@ -121,12 +120,12 @@ def layer_sums(
     Args:
         codes: Input codes [n, channels, h, w].
         conductance: [groups, rows, slices, outputs], in levels.
-        adc: Bits, step of each slice in levels, centre of each slice in steps; None converts nothing.
+        adc: Bits, step of each slice in levels, lowest reading of each slice; None converts nothing.
 
     Returns:
         [n, out, out_h, out_w], float64.
     """
-    n, channels, height, width = codes.shape
+    n, _, height, width = codes.shape
     outputs, per_group, kh, kw = setup.weight.shape
     (sh, sw), (ph, pw), (dh, dw) = setup.stride, setup.padding, setup.dilation
     out_height = (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1
@@ -134,7 +133,7 @@ def layer_sums(
     sizes, blocks = bits_of_slices(setup), blocks_of_rows(setup)
     cells = conductance.astype(np.float64)
     if adc is not None:
-        cells = grid(conductance, adc[1], adc[2], blocks)
+        cells = grid(conductance, adc[1], blocks)
     left = 0
     if not setup.differential:
         left = -(2 ** (setup.weight_bits - 1))
@@ -161,10 +160,8 @@ def layer_sums(
                             for bit in range(input_bits):
                                 current = sum(cells[group, r, s, place] for r in block if (vector[r] >> bit) & 1)
                                 if adc is not None:
-                                    bits, steps, centres = adc
-                                    code = float(np.rint(current - centres[s]))
-                                    code = min(max(code, -(2 ** (bits - 1))), 2 ** (bits - 1) - 1)
-                                    current = code + centres[s]
+                                    lowest = adc[2][s]
+                                    current = min(max(float(np.rint(current)), lowest), lowest + 2 ** adc[0] - 1)
                                 of_slice += 2**bit * current
                         # Steps of the slices differ by powers of two, so that this sum is exact in steps of the finest.
                         finest = 1.0 if adc is None else min(adc[1])
@@ -257,7 +254,7 @@ def test_layer_equals_loops(layer: QuantLayer, chip_values: tuple, settings: Ana
     codes = code.value.numpy() if convolution else code.value.numpy()[:, :, None, None]
     adc = None
     if settings.adc_range != "unbounded":
-        adc = (analog.adc_range.bits, list(analog.adc_range.steps), list(analog.adc_range.centres))
+        adc = (analog.adc_range.bits, list(analog.adc_range.steps), list(analog.adc_range.lowest))
     sums = torch.from_numpy(layer_sums(setup, codes, int(code.zero_point), 5, conductance, adc))
     expected = (sums * (code.scale.double() * weight.scale.double())).float()
     if layer.bias is not None:

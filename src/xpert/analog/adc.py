@@ -1,11 +1,11 @@
 """The ADC's range and step: where its levels lie on the scale of column sums.
 
-A conversion of a column sum y (in levels, after subtraction of the reference) is
+A conversion of a column sum y (in levels of conductance, after subtraction of the reference) reads
 
-    code = clamp(round(y / step - centre), -2**(adc_bits - 1), 2**(adc_bits - 1) - 1)
+    reading = clamp(round(y / step), lowest, lowest + 2**adc_bits - 1)
 
-and stands for `step * (code + centre)`. With an offset of `2**(adc_bits - 1)` this is the unsigned output word of a
-mid-tread quantiser: zero current is one of its levels, and halves round to the even code.
+and stands for `step * reading`; halves round to even. `reading - lowest` is the unsigned output word of a mid-tread
+quantiser: zero current is exactly one of its levels.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class AdcRange:
     exponents: tuple[int, ...]
     """A slice's step is `unit * 2**exponent`, so that slices are added by shifting alone."""
 
-    centres: tuple[int, ...]
-    """Code of the middle of the range, in steps."""
+    lowest: tuple[int, ...]
+    """Lowest reading, in steps."""
 
     @property
     def steps(self) -> tuple[float, ...]:
@@ -42,8 +42,8 @@ class AdcRange:
     @property
     def limits(self) -> tuple[tuple[float, float], ...]:
         """Lowest and highest level of each slice's range. [level]"""
-        half = 2 ** (self.bits - 1)
-        return tuple((step * (c - half), step * (c + half - 1)) for step, c in zip(self.steps, self.centres))
+        span = 2**self.bits - 1
+        return tuple((step * low, step * (low + span)) for step, low in zip(self.steps, self.lowest))
 
     def lossless(self, lows: Sequence[float], highs: Sequence[float]) -> bool:
         """Whether integer column sums within these bounds pass unchanged."""
@@ -59,8 +59,8 @@ def choose_range(
     """The finest steps with which `2**bits` levels span what each slice wants.
 
     A step is never below one level of conductance: nominal column sums are integers, so a finer step only resolves
-    noise; levels left over widen the range instead. Steps of the slices differ by powers of two. Among the
-    units which this allows, the one with the least quantisation noise `sum_s (2**(cell_bits * s) * step_s)**2` is taken.
+    noise; levels left over widen the range instead. Steps of the slices differ by powers of two. Among the units that
+    this allows, the one with the least quantisation noise is taken: `sum over slices of (2**(cell_bits * s) * step)**2`.
 
     Args:
         wanted: Range of column sums to convert, per slice. [level]
@@ -79,21 +79,21 @@ def choose_range(
         return sum((2.0 ** (cell_bits * s + e) * unit) ** 2 for s, e in enumerate(exponents(unit)))
 
     unit = min((step / 2.0 ** math.floor(math.log2(step)) for step in finest), key=noise)
-    centres = []
+    lowest = []
     for (low, high), (bottom, top), exponent in zip(wanted, possible, exponents(unit)):
         step = unit * 2.0**exponent
-        centre = round((low + high) / (2 * step) + 0.5)
+        start = round((low + high) / (2 * step) - (levels - 1) / 2)
         # Between these two the window covers all that is possible, or lies within it if it is the smaller one.
-        ends = math.floor(bottom / step) + levels // 2, math.ceil(top / step) - levels // 2 + 1
-        centres.append(max(min(centre, max(ends)), min(ends)))
-    return AdcRange(bits, unit, exponents(unit), tuple(centres))
+        ends = math.floor(bottom / step), math.ceil(top / step) - levels + 1
+        lowest.append(max(min(start, max(ends)), min(ends)))
+    return AdcRange(bits, unit, exponents(unit), tuple(lowest))
 
 
 def percentiles(histogram: Tensor, lowest: int, tail: float) -> tuple[float, float]:
     """The column sums between which all but a share `tail` at each end lies.
 
     Args:
-        histogram: Counts of the column sums `lowest, lowest + 1, ...`; 0 ADC-relevant counts give the range (0, 0).
+        histogram: Counts of the column sums `lowest, lowest + 1, ...`; an empty one gives the range (0, 0).
         lowest: Column sum of the first bin. [level]
         tail: Share cut off at each end.
     """

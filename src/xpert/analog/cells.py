@@ -31,6 +31,9 @@ class Cells:
     input_weight: int
     """What a row still lacks: its input times this is added digitally to every output."""
 
+    limits: tuple[tuple[int, int], ...]
+    """Least and most that a cell of each slice can conduct after subtraction, whatever the weights. [level]"""
+
     @property
     def nominal(self) -> Tensor:
         """Conductance after subtraction when programmed perfectly; integers. [level]"""
@@ -66,24 +69,28 @@ def encode(weights: Tensor, weight_bits: int, cell_bits: int, settings: AnalogSe
         return torch.stack(parts, dim=2).float()
 
     if settings.encoding == "differential":
-        return Cells(sliced(weights.clamp_min(0)), sliced((-weights).clamp_min(0)), shared=False, input_weight=0)
+        positive, negative = sliced(weights.clamp_min(0)), sliced((-weights).clamp_min(0))
+        limits = tuple((1 - (1 << size), (1 << size) - 1) for size in sizes)
+        return Cells(positive, negative, shared=False, input_weight=0, limits=limits)
     offset = 1 << (weight_bits - 1)
     middle = [1 << (size - 1) if settings.reference == "middle" else 0 for size in sizes]
     reference = torch.tensor(middle, dtype=torch.float32, device=weights.device).reshape(1, 1, -1, 1)
     left = sum(code << (cell_bits * s) for s, code in enumerate(middle)) - offset
-    return Cells(sliced(weights + offset), reference, shared=True, input_weight=left)
+    limits = tuple((-code, (1 << size) - 1 - code) for size, code in zip(sizes, middle))
+    return Cells(sliced(weights + offset), reference, shared=True, input_weight=left, limits=limits)
 
 
-def program(cells: Cells, chip: Chip, generator: torch.Generator) -> Tensor:
+def program(cells: Cells, chip: Chip, settings: AnalogSettings, generator: torch.Generator) -> Tensor:
     """Conductance of each data cell less that of its reference cell, on one sampled chip.
 
-    Every cell strays in proportion to its own conductance, `g = g_nominal * max(0, 1 + programming_sigma * normal)`, the
-    reference columns' cells too: one column per slice in every crossbar, so that its error is common to the
-    `columns // slices` outputs beside it.
+    Every cell strays in proportion to its own conductance, `g = g_nominal * max(0, 1 + programming_sigma * normal)`.
+    There is one reference column per slice in every crossbar, so its error is common to the `columns // slices`
+    outputs beside it.
 
     Args:
         cells: The codes.
         chip: Gives the crossbar's columns, on/off ratio and programming variation.
+        settings: Whether reference columns stray too.
         generator: Source of the variation; one draw per cell, data columns first.
 
     Returns:
@@ -100,6 +107,8 @@ def program(cells: Cells, chip: Chip, generator: torch.Generator) -> Tensor:
 
     per_crossbar = max(1, chip.columns // slices) if cells.shared else 1
     data = strayed(cells.data, outputs)
+    if cells.shared and not settings.reference_variation:
+        return cells.nominal + data
     reference = strayed(cells.reference, -(-outputs // per_crossbar))
     return cells.nominal + data - reference.repeat_interleave(per_crossbar, dim=3)[..., :outputs]
 

@@ -26,40 +26,39 @@ def block_sums(conductance: Tensor, blocks: Blocks) -> Tensor:
     return torch.stack([conductance[:, start:stop].sum(dim=1) for start, stop in blocks])
 
 
-def on_grid(conductance: Tensor, centres: Tensor, blocks: Blocks) -> Tensor:
+def on_grid(conductance: Tensor, blocks: Blocks) -> Tensor:
     """Conductances rounded to the finest binary grid on which every column sum is exact in float32.
 
-    The grid is `2**-f` ADC steps, with f as large as `2**f * (largest sum of |conductance| over a block's rows +
-    |centre|) <= 2**24` allows: f is about 17 for 6-bit ADCs. Integers stay as they are.
+    The grid is `2**-f` ADC steps, with the largest f for which `2**f` times the sum of |conductance| over the rows of
+    any block's column stays within `2**23`: f is about 17 for 6-bit ADCs. Integers stay as they are.
 
     Args:
         conductance: [groups, rows, columns], in ADC steps.
-        centres: [columns], middles of the ADC ranges, in ADC steps.
         blocks: Row blocks.
     """
-    bound = float((block_sums(conductance.abs(), blocks) + centres.abs()).max())
-    grid = 2.0 ** min(_MANTISSA - 1, _MANTISSA - 1 - math.ceil(math.log2(max(bound, 1.0))))
+    bound = float(block_sums(conductance.abs(), blocks).max())
+    grid = 2.0 ** (_MANTISSA - 1 - math.ceil(math.log2(max(bound, 1.0))))
     return (conductance * grid).round_().div_(grid)
 
 
 def bit_planes(codes: Tensor, bits: int) -> Tensor:
-    """The bits of unsigned codes as 0.0 and 1.0: [groups, positions, rows] to [groups, bits, positions, rows]."""
+    """The bits of unsigned codes as 0.0 and 1.0: [groups, positions, rows] to [groups, bits * positions, rows]."""
     shifts = torch.arange(bits, dtype=codes.dtype, device=codes.device).reshape(1, bits, 1, 1)
-    return (codes.unsqueeze(1) >> shifts).bitwise_and_(1).float()
+    return (codes.unsqueeze(1) >> shifts).bitwise_and_(1).flatten(1, 2).float()
 
 
 def converted_sums(
-    codes: Tensor, conductance: Tensor, centres: Tensor, blocks: Blocks, input_bits: int, adc_bits: int
+    codes: Tensor, conductance: Tensor, lowest: Tensor, blocks: Blocks, input_bits: int, adc_bits: int
 ) -> Tensor:
-    """ADC codes of all column sums, shift-added over input bits and accumulated over row blocks.
+    """ADC readings of all column sums, shift-added over input bits and accumulated over row blocks.
 
-    For each row block and input bit b: `sum over rows of bit_b(code) * conductance`, converted (see `adc`); the result
-    is `sum over blocks and bits of 2**b * code`, with signed codes around the centre.
+    For each row block and input bit b, the column sum `y = sum over rows of bit_b(code) * conductance` is read as
+    `clamp(round(y), lowest, lowest + 2**adc_bits - 1)`; the result is `sum over blocks and bits of 2**b * reading`.
 
     Args:
         codes: Unsigned input codes [groups, positions, rows], any integer type.
         conductance: [groups, rows, columns], float32, in ADC steps and on the grid.
-        centres: [columns], float32, in ADC steps.
+        lowest: Lowest reading of each column's ADC [columns], float32 integers, in ADC steps.
         blocks: Row blocks.
         input_bits: Read cycles. [bit]
         adc_bits: ADC precision. [bit]
@@ -69,12 +68,12 @@ def converted_sums(
     """
     groups, positions, _ = codes.shape
     columns = conductance.shape[2]
-    half = 2 ** (adc_bits - 1)
-    exact = half * (2**input_bits - 1) * len(blocks) <= 2**_MANTISSA
+    highest = lowest + (2**adc_bits - 1)
+    largest = float(torch.maximum(lowest.abs(), highest.abs()).max())
+    exact = largest * (2**input_bits - 1) * len(blocks) <= 2**_MANTISSA
     dtype = torch.float32 if exact else torch.float64
     device = conductance.device
     significance = (2.0 ** torch.arange(input_bits, device=device)).to(dtype).expand(groups, 1, input_bits)
-    bias = -centres.expand(groups, 1, columns)
     total = torch.zeros((groups, positions, columns), dtype=dtype, device=device)
     chunk = max(1, CHUNK // (groups * input_bits * columns))
     for first in range(0, positions, chunk):
@@ -83,9 +82,8 @@ def converted_sums(
         accumulated = torch.zeros((groups, 1, n * columns), dtype=dtype, device=device)
         sums = torch.empty((groups, input_bits * n, columns), device=device)
         for start, stop in blocks:
-            planes = bit_planes(part[..., start:stop], input_bits).flatten(1, 2)
-            torch.baddbmm(bias, planes, conductance[:, start:stop], out=sums)
-            sums.round_().clamp_(-half, half - 1)
+            torch.bmm(bit_planes(part[..., start:stop], input_bits), conductance[:, start:stop], out=sums)
+            sums.round_().clamp_(lowest, highest)
             accumulated.baddbmm_(significance, sums.view(groups, input_bits, n * columns).to(dtype))
         total[:, first : first + n] = accumulated.view(groups, n, columns)
     return total
@@ -122,7 +120,7 @@ def sum_histogram(codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: in
     Returns:
         Counts [slices, bins], over all positions, bits, blocks and outputs, and the column sum of the first bin.
     """
-    groups, positions, _ = codes.shape
+    groups = codes.shape[0]
     slices, outputs = nominal.shape[2:]
     lowest = int(block_sums(nominal.clamp_max(0), blocks).min())
     bins = int(block_sums(nominal.clamp_min(0), blocks).max()) - lowest + 1
@@ -131,7 +129,7 @@ def sum_histogram(codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: in
     chunk = max(1, CHUNK // (groups * input_bits * slices * outputs))
     for part in codes.split(chunk, dim=1):
         for start, stop in blocks:
-            planes = bit_planes(part[..., start:stop], input_bits).flatten(1, 2)
+            planes = bit_planes(part[..., start:stop], input_bits)
             sums = torch.baddbmm(first_bin, planes, nominal[:, start:stop].flatten(2))
             counts += torch.bincount(sums.flatten().int(), minlength=slices * bins)
     return counts.unflatten(0, (slices, bins)), lowest

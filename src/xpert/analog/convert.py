@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -92,13 +92,10 @@ def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str,
     found: dict[str, list[Tensor]] = {name: [] for name in layers}
     share = -(-positions // len(batches))
 
-    def observe(name: str, layer: AnalogLayer, x: Tensor) -> None:
-        found[name].append(layer.sample_inputs(x, share))
+    def observer(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _, inputs: found[name].append(layers[name].sample_inputs(inputs[0], share))
 
-    handles = [
-        layer.register_forward_pre_hook(lambda layer, inputs, name=name: observe(name, layer, inputs[0]))
-        for name, layer in layers.items()
-    ]
+    handles = [layer.register_forward_pre_hook(observer(name)) for name, layer in layers.items()]
     try:
         with torch.no_grad():
             for layer in layers.values():

@@ -26,6 +26,10 @@ class AnalogSettings(Model):
     programming_variation: bool = True
     """Whether conductances stray by the device's `programming_sigma`."""
 
+    reference_variation: bool = False
+    """Whether the cells of reference columns stray too. By default they do not, as in DNN+NeuroSim V1.3: a crossbar has
+    so few of them that they can be averaged or trimmed."""
+
     adc_range: AdcRangeMode = "calibrated"
     """`calibrated` on a calibration set, `full_scale` (what all rows together can conduct), or `unbounded`: column sums
     pass without conversion, the limit of a perfect ADC."""
