@@ -5,6 +5,7 @@ from xpert.hardware.evaluate import Evaluation, evaluate, evaluate_batch
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, REFERENCE, Switches
 from xpert.hardware.tables import CostTables, LayerTable, cost_tables
+from xpert.hardware.validate import Validation, validate
 
 __all__ = [
     "PHYSICAL",
@@ -15,7 +16,9 @@ __all__ = [
     "LayerTable",
     "PeripheryArrays",
     "Switches",
+    "Validation",
     "cost_tables",
     "evaluate",
     "evaluate_batch",
+    "validate",
 ]

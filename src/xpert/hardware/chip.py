@@ -130,8 +130,8 @@ def build_tiles(
     mapping: Mapping,
     density: Array,
     conductance: Array | None,
-) -> tuple[Tile, np.ndarray]:
-    """The tiles of every layer and their sensing cycle.
+) -> Tile:
+    """The tiles of every layer.
 
     Args:
         p: Process.
@@ -142,9 +142,6 @@ def build_tiles(
         density: Share of ones among the input bits, [*batch, layers].
         conductance: Mean conductance of an active cell with its access transistor, [*batch, layers]; None for the
             device's own mean. [S]
-
-    Returns:
-        The tiles, and the sensing cycle of the slowest subarray, [*batch, layers]. [s]
     """
     if conductance is None:
         conductance = active_conductance(p, crossbar, None)
@@ -155,7 +152,6 @@ def build_tiles(
         periphery.adc_bits,
         periphery.input_bits,
         mapping.rows % crossbar.rows,
-        mapping.rows >= crossbar.rows,
         density,
         conductance,
         mapping.pe_side,
@@ -165,7 +161,7 @@ def build_tiles(
         organisation.pe_side,
         organisation.tile_side // organisation.pe_side,
     )
-    flash, sharing, adc_bits, input_bits, rest, has_full, density, conductance, *sizes = keys
+    flash, sharing, adc_bits, input_bits, rest, density, conductance, *sizes = keys
     pe_side, tile_side, novel, novel_pes, *conventional = sizes
     kind = PeripheryArrays(flash.astype(bool), sharing, adc_bits, input_bits)
 
@@ -176,13 +172,21 @@ def build_tiles(
         return subarray(p, crossbar, kind, row_activity=active / crossbar.rows, column_resistance=resistance[..., None])
 
     full, partial = read(float(crossbar.rows)), read(rest)
-    period = np.maximum(np.where(has_full, full.sensing_period, 0), np.where(rest > 0, partial.sensing_period, 0))
     pe = build_pe(p, crossbar, kind, pe_side, full, partial)
     per_side = np.where(novel, novel_pes, tile_side // pe_side)
-    tile = build_tile(p, crossbar, chip.buffers, pe, sharing, per_side, np.where(novel, novel_pes, per_side**2), conventional)
+    tile = build_tile(
+        p, crossbar, chip.buffers, pe, sharing, per_side, np.where(novel, novel_pes, per_side**2), conventional
+    )
     n = len(flash)
-    gathered = map_arrays(lambda array: np.broadcast_to(array, (n,))[index], tile)
-    return gathered, np.broadcast_to(period, (n,))[index]
+    return map_arrays(lambda array: np.broadcast_to(array, (n,))[index], tile)
+
+
+def sensing_periods(crossbar: Crossbar, tile: Tile, mapping: Mapping) -> np.ndarray:
+    """Sensing cycle of every layer: that of its slowest crossbar. [*batch, layers] [s]"""
+    full, partial = tile.pe.full.sensing_period, tile.pe.partial.sensing_period
+    return np.maximum(
+        np.where(mapping.rows >= crossbar.rows, full, 0.0), np.where(mapping.rows % crossbar.rows > 0, partial, 0.0)
+    )
 
 
 def context_of(

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from xpert.design import ADC_TYPES, Chip, Design
-from xpert.hardware.chip import Context, Layers, Shared, build_shared, build_tiles, context_of, run_layers
+from xpert.hardware.chip import (
+    Context,
+    Layers,
+    Shared,
+    build_shared,
+    build_tiles,
+    context_of,
+    run_layers,
+    sensing_periods,
+)
 from xpert.hardware.crossbar import Crossbar, crossbar_of
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, map_layers, utilization
 from xpert.hardware.parts import COMPONENTS, Parts, map_arrays
+from xpert.hardware.pe import Read
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
 from xpert.hardware.technology import Process, process
@@ -260,6 +270,7 @@ def model(
     *,
     density: Array | None = None,
     conductance: Array | None = None,
+    reads: tuple[Read, Read] | None = None,
 ) -> Model:
     """Map layers onto a chip and cost them; `evaluate` and `evaluate_batch` are the doors to it.
 
@@ -272,11 +283,16 @@ def model(
         density: Share of ones among the input bits, [*batch, layers]; the chip's by default.
         conductance: Mean conductance of an active cell with its access transistor, [*batch, layers]; the chip's by
             default. [S]
+        reads: Reads of full crossbars and of those with a layer's last rows, [*batch, layers], where they were
+            measured (`measure_reads`) rather than computed from density and conductance.
     """
     mapping = map_layers(chip, workload, p.switches)
     density = chip.activity.input_bit_density if density is None else density
     conductance = chip.activity.cell_conductance_s if conductance is None else conductance
-    tile, period = build_tiles(p, chip, crossbar, periphery, mapping, density, conductance)
+    tile = build_tiles(p, chip, crossbar, periphery, mapping, density, conductance)
+    if reads is not None:
+        tile = replace(tile, pe=replace(tile.pe, full=reads[0], partial=reads[1]))
+    period = sensing_periods(crossbar, tile, mapping)
     context = context_of(p, chip, crossbar, tile, period, mapping, workload)
     shared = build_shared(p, chip, context)
     layers = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from xpert.design import Activity, Buffers, Chip, Device, Technology
-from xpert.hardware.crossbar import Crossbar, active_conductance, parasitics
+from xpert.hardware.crossbar import Crossbar, active_conductance, column_resistances, parasitics
 from xpert.hardware.evaluate import Evaluation, Model, model, summarise
+from xpert.hardware.mapping import map_layers
+from xpert.hardware.measured import cell_conductances, measure_reads
+from xpert.hardware.pe import Read
 from xpert.hardware.reference_rows import reference_process
 from xpert.hardware.subarray import PeripheryArrays, subarray
 from xpert.hardware.technology import Process
@@ -21,6 +25,19 @@ Row = Mapping[str, Any]
 
 _KINDS = {"RRAM_1T1R": "1t1r", "RRAM_crosspoint": "crosspoint", "FeFET": "fefet", "SRAM": "sram"}
 """Name of a device in the rows -> kind of cell."""
+
+
+_DRAWN = (
+    "layer_dynamic_energy_J",
+    "layer_adc_energy_J",
+    "layer_other_energy_J",
+    "layer_mean_subarray_row_activity",
+    "layer_mean_column_conductance_S",
+)
+"""Outputs of a layer that follow the input bits which were drawn for it."""
+
+_VECTORS = 64
+"""Input vectors that are drawn for rows with random inputs."""
 
 
 def subarray_outputs(i: Row) -> dict[str, float]:
@@ -103,8 +120,14 @@ def subarray_outputs(i: Row) -> dict[str, float]:
     return {name: float(value) for name, value in outputs.items()}
 
 
-def chip_outputs(i: Row) -> dict[str, Any]:
-    """Everything that a `chip` row reports, from activity statistics or from random input vectors."""
+def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
+    """Everything that a `chip` row reports, from activity statistics or from random input vectors.
+
+    Args:
+        i: The row's inputs.
+        tolerance: Random rows: figures of layers are masked where three standard errors of the mean of the row's own
+            few input bits exceed this relative error.
+    """
     chip, workload = _chip(i), _workload(i)
     p, crossbar = reference_process(i), _crossbar(i)
     periphery = PeripheryArrays(
@@ -113,14 +136,23 @@ def chip_outputs(i: Row) -> dict[str, Any]:
         adc_bits=np.full(workload.shape, math.log2(i["adc_levels"])),
         input_bits=np.full(workload.shape, float(i["input_bits"])),
     )
-    costed = model(p, chip, crossbar, workload, periphery)
+    reads, statistics = None, None
+    if i["trace"] == "random":
+        reads, statistics = _random_reads(i, p, crossbar, workload, periphery)
+    costed = model(p, chip, crossbar, workload, periphery, reads=reads)
     figures = summarise(p, chip, workload, periphery, costed)
-    return {
+    outputs = {
         **_floorplan(i, chip, costed, figures),
         **_areas(workload, costed, figures),
         **_runs(i, costed, figures, workload.shape),
-        **_statistics(i, p, crossbar, costed),
+        **(statistics or _statistics(i, p, crossbar, costed)),
     }
+    if i["trace"] == "random":
+        drawn = workload.matrix_rows * i["distinct_input_vectors"]
+        density = i["input_bit_density"]
+        unsure = 3 * np.sqrt((1 - density) / density / drawn) > tolerance
+        outputs |= {name: np.ma.array(outputs[name], mask=unsure) for name in _DRAWN}
+    return outputs
 
 
 def _floorplan(i: Row, chip: Chip, costed: Model, figures: Evaluation) -> dict[str, Any]:
@@ -233,6 +265,43 @@ def _statistics(i: Row, p: Process, crossbar: Crossbar, costed: Model) -> dict[s
     }
 
 
+def _random_reads(
+    i: Row, p: Process, crossbar: Crossbar, workload: Workload, periphery: PeripheryArrays
+) -> tuple[tuple[Read, Read], dict[str, Any]]:
+    """Reads of every layer with random weights and inputs, drawn like the row's, and the means of the draw.
+
+    The row's own draw is not known. It has few vectors, so its means stray; ours has enough of them to be near the
+    expectation.
+    """
+    generator = np.random.default_rng(i["trace_seed"])
+    mapping = map_layers(_chip(i), workload, p.switches)
+    reads, activity, conductance = [], [], []
+    for layer in range(workload.depth):
+        rows = int(mapping.rows[layer])
+        # A few columns of crossbars tell as much as all of them.
+        n_weights = min(int(workload.out_channels[layer]), 4 * crossbar.columns // crossbar.slices)
+        weights = generator.integers(-10_000, 10_001, (rows, n_weights)) * 1e-4
+        bits = generator.random((_VECTORS, rows)) < i["input_bit_density"]
+        cells = cell_conductances(crossbar, weights, i["weight_bits"])
+        reads.append(measure_reads(p, crossbar, periphery[layer : layer + 1], cells, bits))
+        starts = range(0, rows, crossbar.rows)
+        parts = [slice(start, start + crossbar.rows) for start in starts]
+        activity.append(np.mean([bits[:, part].sum(-1).mean() for part in parts]) / crossbar.rows)
+        columns = cells[:, : crossbar.columns]
+        conductance.append(
+            np.mean([(1 / column_resistances(p, crossbar, columns[part], bits[:, part])).mean() for part in parts])
+        )
+    measured = tuple(
+        Read(*(np.concatenate([getattr(pair[which], f.name) for pair in reads]) for f in fields(Read)))
+        for which in range(2)
+    )
+    statistics = {
+        "layer_mean_subarray_row_activity": np.array(activity),
+        "layer_mean_column_conductance_S": np.array(conductance),
+    }
+    return (measured[0], measured[1]), statistics
+
+
 def _chip(i: Row) -> Chip:
     """The chip of a row. What a `Chip` cannot express (silicon calibration, voltage sensing) is in its process and crossbar."""
     device = i["device"]
@@ -306,3 +375,6 @@ def _crossbar(i: Row) -> Crossbar:
         relaxed_pitch=i.get("relax_cell_to_peripheral_pitch", False),
         flash_sensing=i["flash_sensing"] or "current",
     )
+
+
+__all__ = ["chip_outputs", "subarray_outputs"]
