@@ -58,6 +58,7 @@ def test_digits_are_all_there(digits: Dataset) -> None:
         (digits.test_labels, digits.test_images),
     ):
         assert images.shape == (len(labels), 1, 32, 32)
+        assert images.is_contiguous(memory_format=torch.channels_last)
         assert images.dtype == torch.uint8
     share = digits.test_labels.bincount() / (digits.train_labels.bincount() + digits.test_labels.bincount())
     assert (share - 0.2).abs().max() < 0.005
@@ -151,6 +152,8 @@ def test_cifar10_is_read_in_its_official_layout(tmp_path: Path, given_as: str) -
     # Image 7 of the fourth file: its label, and the green pixel in row 5, column 9.
     assert cifar.train_labels[3 * RECORDS + 7] == expected[7, 0]
     assert cifar.train_images[3 * RECORDS + 7, 1, 5, 9] == expected[7, 1 + 1024 + 5 * 32 + 9]
+    for images in (cifar.train_images, cifar.split(0.5, 0).train_images, cifar.split(0.5, 0).validation_images):
+        assert images.is_contiguous(memory_format=torch.channels_last)
     assert cifar.test_images[2, 2, 31, 31] == records(5)[2, -1]
 
 

@@ -103,9 +103,9 @@ class Dataset:
             raise ConfigError(f"validation: a share of {validation} of {len(labels)} images leaves one part empty")
         return replace(
             self,
-            train_images=images[kept],
+            train_images=_chosen(images, kept),
             train_labels=labels[kept],
-            validation_images=images[held_back],
+            validation_images=_chosen(images, held_back),
             validation_labels=labels[held_back],
         )
 
@@ -187,6 +187,11 @@ def _stratified(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor
     return torch.nonzero(~out)[:, 0], torch.nonzero(out)[:, 0]
 
 
+def _chosen(images: Tensor, indices: Tensor) -> Tensor:
+    """Some of the images, in channels-last memory, which torch gives up when it joins and picks."""
+    return images[indices].contiguous(memory_format=torch.channels_last)
+
+
 def _digits() -> Dataset:
     from sklearn.datasets import load_digits
 
@@ -203,11 +208,11 @@ def _digits() -> Dataset:
         mean=(shares.mean().item(),),
         std=(shares.std().item(),),
         mirror=False,
-        train_images=images[train],
+        train_images=_chosen(images, train),
         train_labels=labels[train],
         validation_images=images[:0],
         validation_labels=labels[:0],
-        test_images=images[test],
+        test_images=_chosen(images, test),
         test_labels=labels[test],
     )
 
