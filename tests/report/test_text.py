@@ -1,4 +1,9 @@
+import math
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xpert.report.text import duration, log_ticks, moment, number, percent, times
 
@@ -56,9 +61,18 @@ def test_dates(date: str, shown: str):
     assert moment(date) == shown
 
 
-@pytest.mark.parametrize(("low", "high"), [(2.4, 3.75), (1.01, 1.6), (8, 12.6), (1e-9, 1e9), (20, 300), (3e5, 1e8)])
-def test_ticks_of_a_log_axis_are_few_and_inside(low: float, high: float):
+def value(label: str) -> float:
+    """What a tick's label says."""
+    match = re.fullmatch("(?:(.+) × )?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", label)
+    if not match:
+        return float(label.replace(",", ""))
+    return float(match[1] or 1) * 10.0 ** int(match[2].translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+
+
+@given(st.floats(-12, 12), st.floats(math.log10(1.5625), 6))
+def test_ticks_of_a_log_axis_are_few_inside_and_labelled_right(start: float, decades: float):
+    low, high = 10.0**start, 10.0 ** (start + decades)
     ticks, labels = log_ticks(low, high)
-    assert 1 <= len(ticks) <= 20
+    assert 1 <= len(ticks) <= 8
     assert all(low <= tick <= high for tick in ticks)
-    assert len(set(labels)) == len(labels) == len(ticks)
+    assert [value(label) for label in labels] == pytest.approx(ticks)

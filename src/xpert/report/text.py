@@ -56,11 +56,23 @@ def moment(date: str) -> str:
 
 
 def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
-    """At most eight round values within a positive range of a logarithmic axis, and their labels."""
+    """A few round values within a positive range of a logarithmic axis, and their labels."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks: list[float] = []
+    most = 8 if low >= 1e-4 and high < 1e5 else 5  # labels with powers of ten are long
+    ticks: dict[float, str] = {}
     for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1,)):
-        ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
-        if len(ticks) <= 8:
+        ticks = {
+            step * 10.0**power: _tick(step, power)
+            for power in powers
+            for step in steps
+            if low <= step * 10.0**power <= high
+        }
+        if len(ticks) <= most:
             break
-    return ticks, [f"{tick:,.3g}" if 1e-4 < tick < 999 else number(tick, 1).removeprefix("1 × ") for tick in ticks]
+    return list(ticks), list(ticks.values())
+
+
+def _tick(step: float, power: int) -> str:
+    if -4 <= power < 5:
+        return f"{step * 10.0**power:,.6g}"
+    return f"{step:g} × 10{str(power).translate(_SUPERSCRIPTS)}".removeprefix("1 × ")
