@@ -1,8 +1,8 @@
 """The chip: tiles on an H-tree, with a global buffer and the blocks that layers share.
 
 A layer's cost is a function of the layer, its periphery and a `Context`: the few quantities of the whole chip that
-reach into a layer (clock, H-tree, bus, shared blocks, leakage). `context_of` derives it from a design; a chip is the sum
-of its layers and of the shared blocks. A search may hold a context fixed and tabulate layers.
+reach into a layer (clock, H-tree, bus, shared blocks, leakage). `context_of` derives it from a design; a chip is the
+sum of its layers and of the shared blocks. A search may hold a context fixed and tabulate layers.
 
 Source: DNN+NeuroSim V1.3, parallel read-out; chips whose layers differ in their periphery are ours: every layer has
 tiles of its own, shared blocks are as large as their most demanding layer needs.
@@ -162,7 +162,7 @@ def build_tiles(
         organisation.tile_side // organisation.pe_side,
     )
     flash, sharing, adc_bits, input_bits, rest, density, conductance, *sizes = keys
-    pe_side, tile_side, novel, novel_pes, *conventional = sizes
+    pe_side, tile_side, novel, novel_pes, conventional_side, conventional_pes = sizes
     kind = PeripheryArrays(flash.astype(bool), sharing, adc_bits, input_bits)
 
     def read(rows):
@@ -175,7 +175,14 @@ def build_tiles(
     pe = build_pe(p, crossbar, kind, pe_side, full, partial)
     per_side = np.where(novel, novel_pes, tile_side // pe_side)
     tile = build_tile(
-        p, crossbar, chip.buffers, pe, sharing, per_side, np.where(novel, novel_pes, per_side**2), conventional
+        p,
+        crossbar,
+        chip.buffers,
+        pe,
+        sharing,
+        per_side,
+        np.where(novel, novel_pes, per_side**2),
+        conventional=(conventional_side, conventional_pes),
     )
     n = len(flash)
     return map_arrays(lambda array: np.broadcast_to(array, (n,))[index], tile)
@@ -208,9 +215,7 @@ def context_of(
     sharing = np.minimum(tile.columns_per_adc, crossbar.columns)
     span = np.where(mapping.novel, np.ceil(np.sqrt(organisation.novel_pes)), 1) * mapping.tile_side
     lanes = span * crossbar.rows + span * crossbar.columns / sharing
-    bus = _sum(lanes * np.where(pipelined, mapping.tiles, 1))
-    while np.any(bus > chip.buffers.max_bus_bits):
-        bus = np.where(bus > chip.buffers.max_bus_bits, bus / 2, bus)
+    bus = _bus_bits(p, chip, _sum(lanes * np.where(pipelined, mapping.tiles, 1)))
     maps = workload.in_height * workload.in_width * workload.in_channels
     held = maps + workload.residual * mapping.vectors * workload.out_channels
     need = pe.input_bits * held
@@ -243,6 +248,14 @@ def context_of(
     )
 
 
+def _bus_bits(p: Process, chip: Chip, wanted: np.ndarray) -> np.ndarray:
+    """Width of the global bus. [bit]"""
+    limit = chip.buffers.max_bus_bits
+    if p.switches.widest_bus:
+        return np.minimum(wanted, limit)
+    return wanted / 2 ** np.ceil(np.log2(np.maximum(wanted / limit, 1)))
+
+
 def tile_leakage(p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> Array:
     """Leakage power of one tile of each layer. [W]"""
     switches = p.switches
@@ -253,12 +266,13 @@ def tile_leakage(p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, mapping
     input_cores = tile.input_buffer.cores if switches.all_buffer_cores_leak else 1
     output_cores = tile.output_buffer.cores if switches.all_buffer_cores_leak else 1
     buffers = tile.input_buffer.core.leakage * input_cores + tile.output_buffer.core.leakage * output_cores
-    return (tile.pe.leakage + pe_tree) * tile.pes + own_tree + buffers
+    wires = tile.pe.bus_leakage * tile.pes + tile.h_tree.leakage if switches.interconnect_leakage else 0.0
+    return (tile.pe.leakage + pe_tree) * tile.pes + own_tree + buffers + wires
 
 
 def _stale_tree_leakage(
     p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, mapping: Mapping
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Array, Array]:
     """Leakage power of PE and tile trees as the reference has it: of the last tree that this or an earlier layer used.
 
     Where the chip is clocked, a pass over all layers has gone before, so that the first layers inherit from the last.
@@ -305,7 +319,9 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
     adders = circuits.adder(p, context.word_bits, context.trees * context.residual)
     h_tree = _h_tree(p, context, context.pitch)
     buffer_leakage = buffer.leakage * context.buffer_cores
-    leakage = buffer_leakage + tree.leakage + relu.leakage + adders.leakage
+    leakage = buffer_leakage + tree.leakage + relu.leakage + adders.leakage + pool.leakage
+    if p.switches.interconnect_leakage:
+        leakage = leakage + h_tree.leakage
     return Shared(
         buffer=buffer,
         tree=tree,
@@ -464,14 +480,14 @@ def _summed_tiles(p: Process, mapping: Mapping) -> np.ndarray:
     return mapping.tiles_down if p.switches.copies_not_summed else mapping.tiles_down * mapping.copies
 
 
-def _sum(values: np.ndarray) -> np.ndarray:
+def _sum(values: Array) -> np.ndarray:
     """Sum over layers, one after the other so that a batch adds up like a single design. [*batch, 1]"""
     return np.add.accumulate(values, axis=-1)[..., -1:]
 
 
-def _largest(values: np.ndarray) -> np.ndarray:
+def _largest(values: Array) -> np.ndarray:
     return np.max(values, axis=-1, keepdims=True)
 
 
-def _smallest(values: np.ndarray) -> np.ndarray:
+def _smallest(values: Array) -> np.ndarray:
     return np.min(values, axis=-1, keepdims=True)

@@ -26,12 +26,16 @@ _RELAXED_WIDTH = {"sram": 7.6, "resistive": 15.2}
 """Cell width that matches the column periphery, in feature sizes."""
 
 
+CellKind = Literal["1t1r", "crosspoint", "fefet", "sram"]
+"""What the model tells apart; phase-change and resistive memory are alike here."""
+
+
 @dataclass(frozen=True)
 class Crossbar:
     """What is given of a crossbar and its cells."""
 
-    kind: Literal["1t1r", "crosspoint", "fefet", "sram"]
-    """Kind of cell; phase-change and resistive memory are alike here."""
+    kind: CellKind
+    """Kind of cell."""
 
     rows: int
     """Rows, all read at once."""
@@ -78,7 +82,9 @@ class Crossbar:
 def crossbar_of(chip: Chip) -> Crossbar:
     """The crossbar of a chip."""
     device = chip.device
-    kind = device.cell if device.cell in {"sram", "fefet"} else device.access
+    kind: CellKind = device.access
+    if device.cell in ("sram", "fefet"):
+        kind = device.cell
     return Crossbar(
         kind=kind,
         rows=chip.rows,
@@ -259,6 +265,7 @@ def column_resistances(
 
 __all__ = [
     "IR_DROP_TOLERANCE",
+    "CellKind",
     "Crossbar",
     "Parasitics",
     "active_conductance",

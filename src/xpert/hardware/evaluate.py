@@ -95,17 +95,17 @@ class Evaluation:
     @property
     def area(self) -> np.ndarray:
         """Area of the chip. [m2]"""
-        return self.area_parts.total
+        return np.asarray(self.area_parts.total)
 
     @property
     def latency(self) -> np.ndarray:
         """Time per image. [s]"""
-        return self.latency_parts.total
+        return np.asarray(self.latency_parts.total)
 
     @property
     def energy(self) -> np.ndarray:
         """Energy per image, leakage included. [J]"""
-        return self.energy_parts.total
+        return np.asarray(self.energy_parts.total)
 
     @property
     def leakage_energy(self) -> np.ndarray:
@@ -327,7 +327,7 @@ def summarise(
         utilization=utilization(chip, workload, mapping),
         context=costed.context,
         layers=layers,
-        shared_leakage=_first(shared.leakage),
+        shared_leakage=np.asarray(_first(shared.leakage)),
         area_parts=area,
         latency_parts=latency,
         energy_parts=energy,
@@ -344,7 +344,7 @@ def _operations(switches: Switches, workload: Workload) -> np.ndarray:
     return _total(2.0 * workload.weights * workload.in_height * workload.in_width)
 
 
-def _total(values: np.ndarray) -> np.ndarray:
+def _total(values: Array) -> np.ndarray:
     """Sum over layers, one after the other so that a batch adds up like a single design. [*batch]"""
     return np.add.accumulate(values, axis=-1)[..., -1]
 

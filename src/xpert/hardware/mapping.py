@@ -220,7 +220,7 @@ def _choose(chip: Chip, matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndarra
         count = ceil_div(row_blocks, side) * ceil_div(matrix.column_blocks, side)
         return np.sum(np.where(among, count, 0), axis=-1, keepdims=True)
 
-    def used(among, factor=1):
+    def used(among: np.ndarray, factor: np.ndarray | int = 1) -> np.ndarray:
         return np.sum(np.where(among, matrix.used * factor, 0), axis=-1, keepdims=True)
 
     def halve(start, above, share, floor):

@@ -42,7 +42,7 @@ class Parts:
     def __add__(self, other: Parts) -> Parts:
         return Parts(*(getattr(self, name) + getattr(other, name) for name in COMPONENTS))
 
-    def __mul__(self, factor: Array) -> Parts:
+    def __mul__(self, factor: Array | np.ndarray) -> Parts:
         return Parts(*(getattr(self, name) * factor for name in COMPONENTS))
 
     def map(self, function: Callable[[Array], Array]) -> Parts:
@@ -79,6 +79,7 @@ def distinct(*arrays: Array) -> tuple[list[np.ndarray], np.ndarray]:
     broadcast = np.broadcast_arrays(*arrays)
     shape = broadcast[0].shape
     code = np.zeros(broadcast[0].size, dtype=np.int64)
+    first = np.zeros(0, dtype=np.int64)
     for array in broadcast:
         values, inverse = np.unique(array, return_inverse=True)
         code = code * len(values) + inverse.reshape(-1)

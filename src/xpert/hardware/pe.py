@@ -130,8 +130,13 @@ class PE:
     """Area. [m2]"""
 
     @property
+    def bus_leakage(self) -> Array:
+        """Leakage power of the buses. [W]"""
+        return self.input_bus.leakage + self.output_bus.leakage
+
+    @property
     def leakage(self) -> Array:
-        """Leakage power without the adder tree. [W]"""
+        """Leakage power without adder tree and buses. [W]"""
         return self.subarray_leakage * self.side**2 + self.input_bank.leakage + self.output_bank.leakage
 
 

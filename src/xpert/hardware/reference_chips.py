@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from xpert.design import Activity, Buffers, Chip, Device, Technology
-from xpert.hardware.crossbar import Crossbar, active_conductance, column_resistances, parasitics
+from xpert.design import Activity, Buffers, CellType, Chip, Device, Technology
+from xpert.hardware.crossbar import CellKind, Crossbar, active_conductance, column_resistances, parasitics
 from xpert.hardware.evaluate import Evaluation, Model, model, summarise
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.measured import cell_conductances, measure_reads
@@ -23,8 +23,16 @@ from xpert.workload.layers import Workload
 
 Row = Mapping[str, Any]
 
-_KINDS = {"RRAM_1T1R": "1t1r", "RRAM_crosspoint": "crosspoint", "FeFET": "fefet", "SRAM": "sram"}
+_KINDS: dict[str, CellKind] = {
+    "RRAM_1T1R": "1t1r",
+    "RRAM_crosspoint": "crosspoint",
+    "FeFET": "fefet",
+    "SRAM": "sram",
+}
 """Name of a device in the rows -> kind of cell."""
+
+_CELLS: dict[str, CellType] = {"RRAM_1T1R": "rram", "RRAM_crosspoint": "rram", "FeFET": "fefet", "SRAM": "sram"}
+"""Name of a device in the rows -> cell of a `Device`."""
 
 
 _DRAWN = (
@@ -254,7 +262,7 @@ def _statistics(i: Row, p: Process, crossbar: Crossbar, costed: Model) -> dict[s
     """Mean over the crossbars of a layer of driven rows and of column conductance."""
     # Rows that the reference drops from pipelined chips are not part of the mean.
     mode = mode_of(p, crossbar, costed.tile, costed.mapping)
-    rows, side = costed.mapping.rows, costed.tile.pe.side.astype(int)
+    rows, side = costed.mapping.rows, np.asarray(costed.tile.pe.side).astype(int)
     alone = mode.whole & (mode.copies_down * mode.copies_across == 1)
     full, rest = np.divmod(np.where(alone, np.minimum(rows, side * crossbar.rows), rows), crossbar.rows)
     driven = np.floor(np.array([np.full(rest.shape, crossbar.rows), rest]) * i["input_bit_density"] + 0.5)
@@ -303,7 +311,7 @@ def _random_reads(
 
 
 def _chip(i: Row) -> Chip:
-    """The chip of a row. What a `Chip` cannot express (silicon calibration, voltage sensing) is in its process and crossbar."""
+    """The chip of a row, but for what is said by its process and crossbar (calibration, voltage sensing)."""
     device = i["device"]
     resistances = {} if device == "SRAM" else {"r_on_ohm": i["on_resistance_ohm"], "r_off_ohm": i["off_resistance_ohm"]}
     return Chip(
@@ -311,7 +319,7 @@ def _chip(i: Row) -> Chip:
             node_nm=i["technology_node_nm"], roadmap=i["device_roadmap"], temperature_k=i["temperature_K"]
         ),
         device=Device(
-            cell={"FeFET": "fefet", "SRAM": "sram"}.get(device, "rram"),
+            cell=_CELLS[device],
             access="crosspoint" if device == "RRAM_crosspoint" else "1t1r",
             cell_bits=i["cell_bits"],
             read_voltage_v=i["read_voltage_V"],

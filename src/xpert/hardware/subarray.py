@@ -326,7 +326,7 @@ def subarray(
     )
     beside = ("wl_switch_matrix", "wl_level_shifter", "bl_level_shifter")
     accumulation_cycles = turns * (slices > 1) + np.ceil(weight_uses) * (input_bits > 1)
-    shift_add_latencies = {
+    shift_add_latencies: dict[str, Array] = {
         name: np.where(blocks[name].latency > 0, circuits.shift_add_latency(blocks[name].latency, uses[name]), 0.0)
         for name in shift_adds
         if name in blocks
@@ -369,7 +369,7 @@ def _column_mux(p, n_adcs, sharing, target, width, read_voltage) -> tuple[Cost, 
     return circuits.column_mux(p, n_adcs, ways, height=np.maximum(free.height, decoder.height), **place), decoder
 
 
-def _where(present: np.ndarray, cost: Cost) -> Cost:
+def _where(present: Array | np.ndarray | bool, cost: Cost) -> Cost:
     """The cost where a circuit is present, nothing elsewhere."""
     fields = ("area", "width", "height", "latency", "cycles", "energy", "leakage", "write_latency", "write_energy")
     return Cost(**{name: np.where(present, getattr(cost, name), 0.0) for name in fields})

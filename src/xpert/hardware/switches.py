@@ -41,7 +41,7 @@ class Switches:
     """An H-tree's delay is that of the path from root to leaf, like its energy; reference: of twice that length."""
 
     interconnect_leakage: bool = True
-    """Repeaters of all wires of a bus or H-tree leak; reference: those of a single wire."""
+    """Repeaters of all wires of buses and H-trees leak; reference: of a single wire, and chips leave even that out."""
 
     flash_plateau: bool = True
     """A flash comparison near its level takes the fit's largest delay; reference: that branch is unreachable, and the
@@ -88,10 +88,14 @@ class Switches:
     """Synchronous digital blocks run on the logic clock; reference: counted at 1 GHz, charged a sensing period each."""
 
     common_pitch: bool = True
-    """All layers see the H-tree with the pitch of the largest tile, as built; reference: with that of their own tile."""
+    """All layers see the H-tree with the pitch of the largest tile, as built; reference: of their own tile."""
 
     global_word_counts: bool = True
     """Chip-level trees and pooling work once per output value; reference: per column and per position."""
+
+    widest_bus: bool = True
+    """A global bus that would be too wide gets the largest width; reference: it is halved until it fits, so that a few
+    lanes more cost half of the bandwidth."""
 
     whole_bus: bool = True
     """Layer by layer, the running layer has the global buffer's whole bandwidth; reference: its tiles' share of it."""

@@ -1,16 +1,17 @@
 """Cost tables: what every layer of a search space costs, for every width and periphery, in an assumed context.
 
-A layer's cost depends on its own widths and periphery, and through the `Context` (tiles in all, H-tree pitch, bus width,
-shared blocks, leakage power) weakly on all other layers. With the context held fixed costs add up: the sum of a design's
-entries and `area_constant` is exactly what `evaluate` gives for a design whose context that is. A search therefore takes
-the context of its best design so far, solves, and repeats with the winner's context until the winner stays; whoever
-compares candidates from different contexts evaluates them in full.
+A layer's cost depends on its own widths and periphery, and through the `Context` (tiles in all, H-tree pitch, bus
+width, shared blocks, leakage power) on all other layers. With the context held fixed costs add up: the sum of a
+design's entries and `area_constant` is what `evaluate` gives for a design whose context that is. A search therefore
+takes the context of its best design so far, solves, and repeats with the winner's context until the winner stays;
+whoever compares candidates from different contexts evaluates them in full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from xpert.errors import ConfigError
 from xpert.hardware.chip import Context, build_shared, build_tiles, run_layers, sensing_periods
 from xpert.hardware.crossbar import crossbar_of
 from xpert.hardware.evaluate import evaluate
+from xpert.hardware.gates import Array
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.parts import map_arrays
 from xpert.hardware.subarray import PeripheryArrays
@@ -106,13 +108,13 @@ class CostTables:
         """
         first = np.zeros((*np.shape(widths)[:-1], 1), dtype=np.int64)
         chain = np.concatenate([first, widths, first], axis=-1)
-        area = latency = energy = 0.0
+        area = latency = energy = np.zeros(np.shape(options)[:-1])
         for index, table in enumerate(self.layers):
             entry = (chain[..., index], chain[..., index + 1], options[..., index])
             area = area + table.area[entry]
             latency = latency + table.latency[entry]
             energy = energy + table.energy[entry]
-        return area + self.area_constant, np.asarray(latency), np.asarray(energy)
+        return area + self.area_constant, latency, energy
 
 
 def cost_tables(
@@ -129,14 +131,14 @@ def cost_tables(
         chip: What all designs have in common.
         space: The backbone and its options.
         peripheries: Options of every layer.
-        context: Of the chip that the layers are assumed to be part of, as `evaluate(design).context`; by default that of
-            the original network with the first periphery in all layers.
+        context: Of the chip that the layers are assumed to be part of, as `evaluate(design).context`; by default that
+            of the original network with the first periphery in all layers.
         switches: Where to follow physics and where the reference simulator.
         progress: Called with layers done and layers in all.
 
     Raises:
-        ConfigError: If there are no peripheries, if the chip is pipelined (a layer then waits for the slowest, so costs do
-            not add up), or if the switches let a layer inherit another's leakage.
+        ConfigError: If there are no peripheries, if the chip is pipelined (a layer then waits for the slowest, so costs
+            do not add up), or if the switches let a layer inherit another's leakage.
     """
     if not peripheries:
         raise ConfigError("peripheries: cost tables need at least one option")
@@ -153,7 +155,7 @@ def cost_tables(
     options = PeripheryArrays.of(peripheries)
     widths = ((space.input_shape[0],), *space.choices, (space.num_classes,))
     tables = []
-    for index, (in_widths, out_widths) in enumerate(zip(widths, widths[1:])):
+    for index, (in_widths, out_widths) in enumerate(pairwise(widths)):
         pairs = [space.layer(index, i, o) for i in in_widths for o in out_widths]
         shape = (len(in_widths), len(out_widths), len(peripheries), 1)
         # A trailing axis of one layer; every combination is a chip of its own in the same context.
@@ -167,17 +169,20 @@ def cost_tables(
         tile = build_tiles(p, chip, crossbar, periphery, mapping, *activity)
         period = sensing_periods(crossbar, tile, mapping)
         costs = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
-        energy = costs.energy.total
+
+        def table(values: Array, shape: tuple[int, ...] = shape) -> np.ndarray:
+            return np.broadcast_to(values, shape)[..., 0].copy()
+
         tables.append(
             LayerTable(
                 name=pairs[0].name,
                 in_widths=tuple(in_widths),
                 out_widths=tuple(out_widths),
-                area=costs.area.total[..., 0],
-                latency=costs.latency.total[..., 0],
-                energy=energy[..., 0],
-                dynamic_energy=(energy - costs.energy.leakage)[..., 0],
-                leakage=costs.leakage[..., 0],
+                area=table(costs.area.total),
+                latency=table(costs.latency.total),
+                energy=table(costs.energy.total),
+                dynamic_energy=table(costs.energy.total - costs.energy.leakage),
+                leakage=table(costs.leakage),
             )
         )
         if progress is not None:

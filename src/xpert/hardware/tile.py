@@ -86,6 +86,7 @@ def build_tile(
     columns_per_adc: Array,
     pes_per_side: Array,
     pes: Array,
+    *,
     conventional: tuple[Array, Array],
 ) -> Tile:
     """A tile of PEs.
@@ -166,7 +167,7 @@ class Kind(NamedTuple):
 
     extent: np.ndarray
     """Rows or columns of a piece."""
-    count: np.ndarray
+    pieces: np.ndarray
     """Pieces of this kind; 0 where there are none."""
 
 
@@ -224,7 +225,7 @@ def run_layer(
     for row in range(2):
         for column in range(2):
             down, across = tile_kinds[0][row], tile_kinds[1][column]
-            count = down.count * across.count
+            count = down.pieces * across.pieces
             time, spent = _run_tile(p, crossbar, timing, tile, mapping, mode, pe_runs, down.extent, across.extent)
             energy = energy + spent * count
             slower = (count > 0) & (time.total > slowest)
@@ -250,6 +251,7 @@ class Mode(NamedTuple):
 
 
 def mode_of(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> Mode:
+    """How every layer uses its tiles."""
     speed_down = mapping.duplication_rows * mapping.copies
     speed_across = mapping.duplication_columns
     side = tile.pes_per_side
@@ -315,7 +317,7 @@ def _run_tile(
     energy = Parts()
     latency = Parts()
     for (row, column), (time, spent) in pe_runs.items():
-        count = down[row].count * across[column].count
+        count = down[row].pieces * across[column].pieces
         energy = energy + spent * (count * kernel)
         latency = latency.maximum(time * (count > 0))
     if not switches.idle_pes_silent:
@@ -323,7 +325,7 @@ def _run_tile(
     latency = latency * (1 / np.where(mode.whole, tile.pes_per_side**2, mode.speed_up))
 
     # The adder tree sums PEs that hold different rows.
-    pes_down = down[0].count + down[1].count
+    pes_down = down[0].pieces + down[1].pieces
     summed = np.where(mapping.novel | ~mode.spread, tile.pes_per_side, np.where(mode.whole, 1, pes_down))
     tree = circuits.adder_tree(p, tile.pes_per_side, tile.tree_bits, tile.trees, used=summed)
     share = np.minimum(tile.columns_per_adc, crossbar.columns) / crossbar.slices
@@ -357,15 +359,15 @@ def _run_tile(
 def _repeated(tile: Tile, mode: Mode, pe_runs, down: tuple[Kind, Kind], across: tuple[Kind, Kind]) -> Parts:
     """Energy that the reference adds for PEs without weights: that of the PE visited before. [J]"""
     side = tile.pes_per_side
-    idle_across = side - (across[0].count + across[1].count)
-    idle_down = side - (down[0].count + down[1].count)
-    last_row, last_column = down[1].count > 0, across[1].count > 0
+    idle_across = side - (across[0].pieces + across[1].pieces)
+    idle_down = side - (down[0].pieces + down[1].pieces)
+    last_row, last_column = down[1].pieces > 0, across[1].pieces > 0
     extra = Parts()
     for row in range(2):
         for column in range(2):
             is_last_column = last_column if column else ~last_column
             is_last = (last_row if row else ~last_row) & is_last_column
-            times = down[row].count * idle_across * is_last_column + idle_down * side * is_last
+            times = down[row].pieces * idle_across * is_last_column + idle_down * side * is_last
             extra = extra + pe_runs[row, column][1] * np.where(mode.spread, 0, times)
     return extra
 
