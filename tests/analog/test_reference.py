@@ -30,6 +30,7 @@ class Setup:
     sigma: float
     differential: bool
     middle: bool
+    reference_varies: bool
     novel: bool
     stride: tuple[int, int]
     padding: tuple[int, int]
@@ -73,7 +74,9 @@ def conductances(setup: Setup, generator: torch.Generator | None) -> np.ndarray:
     noise = reference_noise = None
     if generator is not None:
         noise = torch.randn(shape, generator=generator).numpy()
-        reference_noise = torch.randn((*shape[:3], n_references), generator=generator).numpy()
+        reference_noise = np.zeros((*shape[:3], n_references), np.float32)
+        if setup.differential or setup.reference_varies:
+            reference_noise = torch.randn((*shape[:3], n_references), generator=generator).numpy()
     result = np.zeros(shape, np.float32)
     for g in range(setup.groups):
         for o in range(outputs):
@@ -194,7 +197,10 @@ CHIPS = {
 
 SETTINGS = {
     "offset, middle, calibrated": AnalogSettings(adc_tail=0.01),
-    "offset, off, full scale": AnalogSettings(reference="off", adc_range="full_scale"),
+    "offset, varying middle, calibrated": AnalogSettings(adc_tail=0.01, reference_variation=True),
+    "offset, varying off, full scale": AnalogSettings(
+        reference="off", adc_range="full_scale", reference_variation=True
+    ),
     "offset, no ADC": AnalogSettings(adc_range="unbounded"),
     "differential, calibrated": AnalogSettings(encoding="differential", adc_tail=0.01),
     "differential, full scale": AnalogSettings(encoding="differential", adc_range="full_scale"),
@@ -241,6 +247,7 @@ def test_layer_equals_loops(layer: QuantLayer, chip_values: tuple, settings: Ana
         sigma=sigma,
         differential=settings.encoding == "differential",
         middle=settings.reference == "middle",
+        reference_varies=settings.reference_variation,
         novel=mapping == "novel",
         stride=layer.stride if convolution else (1, 1),
         padding=layer.padding if convolution else (0, 0),

@@ -60,7 +60,7 @@ def choose_range(
 
     A step is never below one level of conductance: nominal column sums are integers, so a finer step only resolves
     noise; levels left over widen the range instead. Steps of the slices differ by powers of two. Among the units that
-    this allows, the one with the least quantisation noise is taken: `sum over slices of (2**(cell_bits * s) * step)**2`.
+    this allows, the one with the least noise is taken: `sum over slices of (2**(cell_bits * s) * step)**2`.
 
     Args:
         wanted: Range of column sums to convert, per slice. [level]

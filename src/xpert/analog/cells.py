@@ -7,6 +7,7 @@ The unit of conductance here is the level, `(g_on - g_off) / (2**cell_bits - 1)`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,8 +16,7 @@ from xpert.analog.settings import AnalogSettings
 from xpert.design import Chip
 
 
-@dataclass(frozen=True)
-class Cells:
+class Cells(NamedTuple):
     """Codes of the cells that hold a layer's weights. Shapes: groups, rows (all blocks), weight slices, outputs."""
 
     data: Tensor
@@ -25,59 +25,77 @@ class Cells:
     reference: Tensor
     """Codes of what is subtracted from them before the ADC, broadcastable to `data`."""
 
-    shared: bool
-    """Whether all weights of a crossbar subtract one reference column per slice."""
-
-    input_weight: int
-    """What a row still lacks: its input times this is added digitally to every output."""
-
-    limits: tuple[tuple[int, int], ...]
-    """Least and most that a cell of each slice can conduct after subtraction, whatever the weights. [level]"""
-
     @property
     def nominal(self) -> Tensor:
         """Conductance after subtraction when programmed perfectly; integers. [level]"""
         return self.data - self.reference
 
 
-def slice_bits(weight_bits: int, cell_bits: int, settings: AnalogSettings) -> tuple[int, ...]:
-    """Bits in each weight slice, least significant first. A differential pair stores magnitudes: one bit less."""
-    bits = weight_bits - (settings.encoding == "differential")
-    return tuple(min(cell_bits, bits - low) for low in range(0, bits, cell_bits))
-
-
-def encode(weights: Tensor, weight_bits: int, cell_bits: int, settings: AnalogSettings) -> Cells:
-    """Codes of the cells that hold integer weights.
+@dataclass(frozen=True)
+class WeightCode:
+    """How a signed weight is spread over cells.
 
     Offset binary stores `w + 2**(weight_bits - 1)` and subtracts a reference column that all weights of the crossbar
-    share; differential stores `max(w, 0)` and `max(-w, 0)`.
-
-    Args:
-        weights: Integers [groups, rows, outputs] within +-(2**(weight_bits - 1) - 1).
-        weight_bits: Weight precision. [bit]
-        cell_bits: Bits per cell. [bit]
-        settings: Encoding and reference.
+    share; differential stores `max(w, 0)` and `max(-w, 0)`, one bit less.
 
     Source: offset binary with a dummy column as in DNN+NeuroSim V1.3; subtraction before conversion as in Xiao et al.,
     IEEE Circuits and Systems Magazine 22(4), 2022 (arXiv 2109.01262), section 3.2.
     """
-    sizes = slice_bits(weight_bits, cell_bits, settings)
-    weights = weights.int()
 
-    def sliced(codes: Tensor) -> Tensor:
-        parts = [(codes >> (cell_bits * s)) & ((1 << size) - 1) for s, size in enumerate(sizes)]
+    slice_bits: tuple[int, ...]
+    """Bits in each weight slice, least significant first. [bit]"""
+
+    cell_bits: int
+    """Bits per cell: a slice weighs `2**cell_bits` times the one below. [bit]"""
+
+    offset: int | None
+    """What is added to a weight before it is stored; None for differential pairs."""
+
+    reference: tuple[int, ...]
+    """Code of the reference column of each slice."""
+
+    @classmethod
+    def of(cls, chip: Chip, settings: AnalogSettings) -> WeightCode:
+        """The code of a chip's weights."""
+        differential = settings.encoding == "differential"
+        cell_bits, bits = chip.device.cell_bits, chip.weight_bits - differential
+        sizes = tuple(min(cell_bits, bits - low) for low in range(0, bits, cell_bits))
+        middle = not differential and settings.reference == "middle"
+        reference = tuple(1 << (size - 1) if middle else 0 for size in sizes)
+        return cls(sizes, cell_bits, None if differential else 1 << (bits - 1), reference)
+
+    @property
+    def significance(self) -> tuple[int, ...]:
+        """What a slice's levels count for."""
+        return tuple(1 << (self.cell_bits * s) for s in range(len(self.slice_bits)))
+
+    @property
+    def input_weight(self) -> int:
+        """What every weight still lacks after the references are subtracted; added digitally, times the input."""
+        return sum(code * weight for code, weight in zip(self.reference, self.significance)) - (self.offset or 0)
+
+    @property
+    def limits(self) -> tuple[tuple[int, int], ...]:
+        """Least and most that a cell of each slice can conduct after subtraction, whatever the weights. [level]"""
+        if self.offset is None:
+            return tuple((1 - (1 << size), (1 << size) - 1) for size in self.slice_bits)
+        return tuple((-code, (1 << size) - 1 - code) for size, code in zip(self.slice_bits, self.reference))
+
+    def cells(self, weights: Tensor) -> Cells:
+        """Codes of the cells that hold integer weights.
+
+        Args:
+            weights: Integers [groups, rows, outputs] within +-(2**(weight_bits - 1) - 1).
+        """
+        weights = weights.int()
+        if self.offset is None:
+            return Cells(self._sliced(weights.clamp_min(0)), self._sliced((-weights).clamp_min(0)))
+        reference = torch.tensor(self.reference, dtype=torch.float32, device=weights.device)
+        return Cells(self._sliced(weights + self.offset), reference.reshape(1, 1, -1, 1))
+
+    def _sliced(self, codes: Tensor) -> Tensor:
+        parts = [(codes >> (self.cell_bits * s)) & ((1 << size) - 1) for s, size in enumerate(self.slice_bits)]
         return torch.stack(parts, dim=2).float()
-
-    if settings.encoding == "differential":
-        positive, negative = sliced(weights.clamp_min(0)), sliced((-weights).clamp_min(0))
-        limits = tuple((1 - (1 << size), (1 << size) - 1) for size in sizes)
-        return Cells(positive, negative, shared=False, input_weight=0, limits=limits)
-    offset = 1 << (weight_bits - 1)
-    middle = [1 << (size - 1) if settings.reference == "middle" else 0 for size in sizes]
-    reference = torch.tensor(middle, dtype=torch.float32, device=weights.device).reshape(1, 1, -1, 1)
-    left = sum(code << (cell_bits * s) for s, code in enumerate(middle)) - offset
-    limits = tuple((-code, (1 << size) - 1 - code) for size, code in zip(sizes, middle))
-    return Cells(sliced(weights + offset), reference, shared=True, input_weight=left, limits=limits)
 
 
 def program(cells: Cells, chip: Chip, settings: AnalogSettings, generator: torch.Generator) -> Tensor:
@@ -90,7 +108,7 @@ def program(cells: Cells, chip: Chip, settings: AnalogSettings, generator: torch
     Args:
         cells: The codes.
         chip: Gives the crossbar's columns, on/off ratio and programming variation.
-        settings: Whether reference columns stray too.
+        settings: Encoding, and whether reference columns stray too.
         generator: Source of the variation; one draw per cell, data columns first.
 
     Returns:
@@ -105,10 +123,11 @@ def program(cells: Cells, chip: Chip, settings: AnalogSettings, generator: torch
         stray = normal.to(codes.device).mul_(device.programming_sigma).clamp_min_(-1)
         return stray.mul_(codes + pedestal)
 
-    per_crossbar = max(1, chip.columns // slices) if cells.shared else 1
     data = strayed(cells.data, outputs)
-    if cells.shared and not settings.reference_variation:
+    shared = settings.encoding == "offset"
+    if shared and not settings.reference_variation:
         return cells.nominal + data
+    per_crossbar = max(1, chip.columns // slices) if shared else 1
     reference = strayed(cells.reference, -(-outputs // per_crossbar))
     return cells.nominal + data - reference.repeat_interleave(per_crossbar, dim=3)[..., :outputs]
 
@@ -129,4 +148,4 @@ def row_blocks(kernel_positions: int, channels: int, chip: Chip) -> tuple[tuple[
     )
 
 
-__all__ = ["Cells", "encode", "program", "row_blocks", "slice_bits"]
+__all__ = ["Cells", "WeightCode", "program", "row_blocks"]

@@ -14,7 +14,10 @@ from xpert.design import Design, Layer, Periphery
 from xpert.errors import ConfigError
 from xpert.networks.quantised import QuantConv2d, QuantLayer, quantised_layers
 
-_CALIBRATION_BATCH = 32
+REFERENCE_INPUT_BITS = 8
+"""Input precision of the quantised network against which layers are calibrated and judged. [bit]"""
+
+_SAMPLED_BATCH = 32
 
 
 def analog_layers(model: nn.Module) -> dict[str, AnalogLayer]:
@@ -77,7 +80,7 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
 
 
 def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str, Tensor]:
-    """Input vectors of every analog layer while all layers compute as quantised layers, without any analog effect.
+    """Input vectors of every analog layer while all layers compute as quantised layers with 8-bit inputs.
 
     Args:
         model: From `to_analog`.
@@ -88,7 +91,8 @@ def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str,
         [groups, positions, rows] of each layer, float.
     """
     layers = analog_layers(model)
-    batches = images.split(_CALIBRATION_BATCH)
+    input_bits = [layer.input_bits for layer in layers.values()]
+    batches = images.split(_SAMPLED_BATCH)
     found: dict[str, list[Tensor]] = {name: [] for name in layers}
     share = -(-positions // len(batches))
 
@@ -100,11 +104,13 @@ def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str,
         with torch.no_grad():
             for layer in layers.values():
                 layer.bypassed = True
+                layer.layer.input_bits = REFERENCE_INPUT_BITS
             for batch in batches:
                 model(batch)
     finally:
-        for layer, handle in zip(layers.values(), handles, strict=True):
+        for layer, handle, bits in zip(layers.values(), handles, input_bits, strict=True):
             layer.bypassed = False
+            layer.layer.input_bits = bits
             handle.remove()
     return {name: torch.cat(parts, dim=1) for name, parts in found.items()}
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog.adc import AdcRange, choose_range, percentiles
-from xpert.analog.cells import Cells, encode, program, row_blocks
+from xpert.analog.cells import WeightCode, program, row_blocks
 from xpert.analog.columns import block_sums, converted_sums, on_grid, sum_histogram, unconverted_sums
 from xpert.analog.settings import AnalogSettings
 from xpert.analog.unroll import Geometry, unroll, unroll_some
@@ -24,8 +24,9 @@ _UNROLLED_BYTES = 1 << 21
 class AnalogLayer(nn.Module):
     """A quantised layer on crossbars, with its own periphery.
 
-    `program` samples the chip, `calibrate` gives what ADC ranges are derived from, and `set_precision` changes neither.
-    Bias, like everything between layers, is digital. The gradient is that of the quantised layer (straight through).
+    `program` writes weights to a chip, `calibrate` gives what ADC ranges are derived from, and `set_precision` changes
+    neither. Bias, like everything between layers, is digital. The gradient is that of the quantised layer (straight
+    through); a changed weight takes effect with the next `program`.
 
     Args:
         layer: The quantised layer; kept, and read again by `program`. Its precisions become the design's.
@@ -36,6 +37,12 @@ class AnalogLayer(nn.Module):
     Raises:
         ConfigError: If the layer pads with anything but zeros.
     """
+
+    weights: Tensor
+    """Integer weights as they were written [groups, rows, outputs], int16."""
+
+    weight_scale: Tensor
+    """What an integer weight of 1 stands for, shape ()."""
 
     conductance: Tensor
     """Conductance of each cell less that of its reference [groups, rows, slices, outputs]. [level]"""
@@ -50,12 +57,15 @@ class AnalogLayer(nn.Module):
         self.bypassed = False
         """Whether the layer computes as the quantised layer, as it does while samples are taken."""
         self.geometry = Geometry.of(layer)
+        self.code = WeightCode.of(chip, settings)
         kernel = math.prod(self.geometry.kernel)
         self.blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
         layer.weight_bits = chip.weight_bits
+        self.register_buffer("weights", torch.empty(0, dtype=torch.int16))
+        self.register_buffer("weight_scale", torch.empty(()))
         self.register_buffer("conductance", torch.empty(0))
         self.register_buffer("_samples", None, persistent=False)
-        self._histograms: dict[int, tuple[Tensor, int]] = {}
+        self._forget()
         self.set_precision(periphery.adc_bits, periphery.input_bits)
         self.program(None)
 
@@ -64,16 +74,11 @@ class AnalogLayer(nn.Module):
         """Input precision. [bit]."""
         return self.layer.input_bits
 
-    def weight_matrix(self) -> Tensor:
-        """Integer weights [groups, rows, outputs]."""
-        return self.geometry.weight_matrix(self.layer.integer_weight().value)
-
     def set_precision(self, adc_bits: int, input_bits: int) -> None:
         """Change precisions; chip and calibration samples stay."""
         self.adc_bits = adc_bits
         self.layer.input_bits = input_bits
-        self._range: AdcRange | None = None
-        self._prepared: tuple[Tensor, Tensor | None] | None = None
+        self._range = self._prepared = None
 
     def program(self, generator: torch.Generator | None) -> None:
         """Write the layer's present weights to a new chip.
@@ -81,8 +86,13 @@ class AnalogLayer(nn.Module):
         Args:
             generator: Source of the programming variation; None writes perfectly.
         """
-        cells = self._cells()
-        self._input_weight = cells.input_weight
+        integer = self.layer.integer_weight()
+        weights = self.geometry.weight_matrix(integer.value).short()
+        if not torch.equal(weights, self.weights):
+            self.weights = weights
+            self._forget()
+        self.weight_scale = integer.scale
+        cells = self.code.cells(weights)
         if generator is None or not self.settings.programming_variation or self.chip.device.programming_sigma == 0:
             self.conductance = cells.nominal
         else:
@@ -96,8 +106,7 @@ class AnalogLayer(nn.Module):
             samples: Float input vectors [groups, positions, rows], as from `sample_inputs`.
         """
         self._samples = samples
-        self._histograms = {}
-        self._range = self._prepared = None
+        self._forget()
 
     def sample_inputs(self, x: Tensor, positions: int) -> Tensor:
         """At most `positions` of the vectors that an input sends to the crossbars: [groups, positions, rows], float."""
@@ -111,12 +120,10 @@ class AnalogLayer(nn.Module):
             ConfigError: If the range is to be calibrated and there are no samples.
         """
         if self._range is None:
-            cells = self._cells()
-            bounds = ((self.chip.rows * low, self.chip.rows * high) for low, high in cells.limits)
-            possible = wanted = tuple(bounds)
+            possible = wanted = [(self.chip.rows * low, self.chip.rows * high) for low, high in self.code.limits]
             if self.settings.adc_range == "calibrated":
-                counts, lowest = self._histogram(cells)
-                wanted = tuple(percentiles(of_slice, lowest, self.settings.adc_tail) for of_slice in counts)
+                counts, lowest = self._histogram()
+                wanted = [percentiles(of_slice, lowest, self.settings.adc_tail) for of_slice in counts]
             self._range = choose_range(wanted, possible, self.adc_bits, self.chip.device.cell_bits)
         return self._range
 
@@ -149,12 +156,15 @@ class AnalogLayer(nn.Module):
             adc = self.adc_range
             sums = converted_sums(codes, conductance, lowest, self.blocks, self.input_bits, adc.bits)
             # Integers, added exactly in steps of `unit`; only the multiplication by `unit` rounds.
-            by_slice = sums.double().unflatten(2, (len(adc.exponents), -1))
-            shifts = [2.0 ** (self.chip.device.cell_bits * s + exponent) for s, exponent in enumerate(adc.exponents)]
-            result = torch.stack([by_slice[:, :, s] * shift for s, shift in enumerate(shifts)]).sum(dim=0)
+            shifts = torch.tensor(
+                [weight * 2.0**exponent for weight, exponent in zip(self.code.significance, adc.exponents)],
+                dtype=torch.float64,
+                device=sums.device,
+            )
+            result = torch.einsum("gpso,s->gpo", sums.double().unflatten(2, (len(shifts), -1)), shifts)
             result *= adc.unit
-        if self._input_weight:
-            result += codes.sum(dim=2, keepdim=True, dtype=torch.float64) * self._input_weight
+        if self.code.input_weight:
+            result += codes.sum(dim=2, keepdim=True, dtype=torch.float64) * self.code.input_weight
         return result
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
@@ -174,8 +184,8 @@ class AnalogLayer(nn.Module):
         images = windows.split(max(1, _UNROLLED_BYTES // per_image))
         sums = torch.cat([self.accumulate(unroll(some)) for some in images], dim=1)
         if zero:
-            sums -= zero * self.weight_matrix().sum(dim=1, keepdim=True)
-        sums *= code.scale.double() * self.layer.integer_weight().scale.double()
+            sums -= zero * self.weights.sum(dim=1, keepdim=True)
+        sums *= code.scale.double() * self.weight_scale.double()
         output = sums.float().unflatten(1, (n, height * width)).permute(1, 0, 3, 2).reshape(n, -1, height, width)
         if self.layer.bias is not None:
             output += self.layer.bias.reshape(-1, 1, 1)
@@ -186,37 +196,41 @@ class AnalogLayer(nn.Module):
     def _prepare(self) -> tuple[Tensor, Tensor | None]:
         """Conductances and lowest readings for `converted_sums`, or weights for `unconverted_sums` and None."""
         conductance = self.conductance
-        slices, outputs = conductance.shape[2:]
         if self.lossless:
-            significance = 2.0 ** (self.chip.device.cell_bits * torch.arange(slices, dtype=torch.float64))
-            return torch.einsum("grso,s->gro", conductance.double(), significance.to(conductance.device)), None
+            significance = torch.tensor(self.code.significance, dtype=torch.float64, device=conductance.device)
+            return torch.einsum("grso,s->gro", conductance.double(), significance), None
         steps = torch.tensor(self.adc_range.steps, device=conductance.device).unsqueeze(1)
         lowest = torch.tensor(self.adc_range.lowest, dtype=torch.float32, device=conductance.device)
-        return on_grid((conductance / steps).flatten(2), self.blocks), lowest.repeat_interleave(outputs)
+        return on_grid((conductance / steps).flatten(2), self.blocks), lowest.repeat_interleave(conductance.shape[3])
 
-    def _histogram(self, cells: Cells) -> tuple[Tensor, int]:
+    def _histogram(self) -> tuple[Tensor, int]:
         """Counts of nominal column sums on the samples at the present input precision; see `sum_histogram`."""
         bits = self.input_bits
         if bits not in self._histograms:
             if self._samples is None:
                 raise ConfigError("a calibrated ADC range needs calibration images")
             codes = self.layer.input_code(self._samples).value
-            self._histograms[bits] = sum_histogram(codes, cells.nominal, self.blocks, bits)
+            self._histograms[bits] = sum_histogram(codes, self.code.cells(self.weights).nominal, self.blocks, bits)
         return self._histograms[bits]
-
-    def _cells(self) -> Cells:
-        return encode(self.weight_matrix(), self.chip.weight_bits, self.chip.device.cell_bits, self.settings)
 
     def _as_maps(self, x: Tensor) -> Tensor:
         """A linear layer's input [..., features] as maps of one pixel; a convolution's with a batch axis."""
         shape = x.shape[-3:] if isinstance(self.layer, QuantConv2d) else (x.shape[-1], 1, 1)
         return x.reshape(-1, *shape)
 
+    def _forget(self) -> None:
+        """Drop what was derived from weights, conductances and samples."""
+        self._histograms: dict[int, tuple[Tensor, int]] = {}
+        self._range: AdcRange | None = None
+        self._prepared: tuple[Tensor, Tensor | None] | None = None
+
     def _apply(self, fn: Any, recurse: bool = True) -> AnalogLayer:
-        # What is derived from buffers does not move with them.
-        self._prepared = None
-        self._histograms = {}
+        self._forget()  # it would not move along
         return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
+        super()._load_from_state_dict(*arguments, **options)
+        self._forget()
 
 
 class _StraightThrough(torch.autograd.Function):

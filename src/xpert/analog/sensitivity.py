@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xpert.analog.convert import analog_layers, sample_inputs, to_analog
+from xpert.analog.convert import REFERENCE_INPUT_BITS, analog_layers, sample_inputs, to_analog
 from xpert.analog.layer import AnalogLayer
 from xpert.analog.settings import AnalogSettings
 from xpert.design import Design
 from xpert.errors import ConfigError
-
-_REFERENCE_INPUT_BITS = 8
 
 
 def layer_errors(
@@ -73,15 +71,15 @@ def layer_errors(
 def _output(layer: AnalogLayer, vectors: Tensor) -> Tensor:
     """Output before bias [groups, positions, outputs], in units of integer weight times float input."""
     code = layer.layer.input_code(vectors)
-    constant = layer.weight_matrix().sum(dim=1, keepdim=True) * code.zero_point
+    constant = layer.weights.sum(dim=1, keepdim=True) * code.zero_point
     return (layer.accumulate(code.value) - constant) * code.scale.double()
 
 
 def _reference(layer: AnalogLayer, vectors: Tensor) -> Tensor:
     """The same with exact integer arithmetic and 8-bit inputs."""
-    layer.layer.input_bits = _REFERENCE_INPUT_BITS
+    layer.layer.input_bits = REFERENCE_INPUT_BITS
     code = layer.layer.input_code(vectors)
-    return torch.bmm((code.value - code.zero_point).double(), layer.weight_matrix().double()) * code.scale.double()
+    return torch.bmm((code.value - code.zero_point).double(), layer.weights.double()) * code.scale.double()
 
 
 __all__ = ["layer_errors"]
