@@ -212,7 +212,7 @@ def context_of(
     """
     pe, organisation = tile.pe, mapping.organisation
     pipelined = chip.execution == "pipelined"
-    sharing = np.minimum(tile.columns_per_adc, crossbar.columns)
+    sharing = tile.sharing
     span = np.where(mapping.novel, np.ceil(np.sqrt(organisation.novel_pes)), 1) * mapping.tile_side
     lanes = span * crossbar.rows + span * crossbar.columns / sharing
     bus = _bus_bits(p, chip, _sum(lanes * np.where(pipelined, mapping.tiles, 1)))

@@ -15,7 +15,7 @@ from xpert.hardware.crossbar import Crossbar
 from xpert.hardware.gates import Array, ceil_log2, log2
 from xpert.hardware.mapping import ceil_div
 from xpert.hardware.parts import Parts
-from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, weights_per_adc
+from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, columns_in_turn, weights_per_adc
 from xpert.hardware.technology import Process
 
 
@@ -108,8 +108,6 @@ class PE:
     """Bits of the input buffer."""
     output_flip_flops: Array
     """Bits of the output buffer."""
-    output_bits: Array
-    """Word length of a sum. [bit]"""
     input_bank: Cost
     """Input buffer."""
     output_bank: Cost
@@ -155,7 +153,7 @@ def build_pe(
     """
     rows, columns, slices = crossbar.rows, crossbar.columns, crossbar.slices
     bits = log2(periphery.levels)
-    sharing = np.minimum(periphery.columns_per_adc, columns)
+    sharing = columns_in_turn(p, crossbar, periphery.columns_per_adc)
     stages = ceil_log2(side)
     tree_bits = np.floor(bits + periphery.input_bits + slices + 1)
     output_bits = bits + periphery.input_bits + slices + stages
@@ -182,7 +180,6 @@ def build_pe(
         trees=trees,
         input_flip_flops=input_flip_flops,
         output_flip_flops=output_flip_flops,
-        output_bits=output_bits,
         input_bank=input_bank,
         output_bank=output_bank,
         input_bus=circuits.bus(p, side, side, vertical=False, bits=rows, **place),

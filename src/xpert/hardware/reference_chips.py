@@ -136,7 +136,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
         tolerance: Random rows: figures of layers are masked where three standard errors of the mean of the row's own
             few input bits exceed this relative error.
     """
-    chip, workload = _chip(i), _workload(i)
+    chip, workload = chip_of_row(i), workload_of_row(i)
     p, crossbar = reference_process(i), _crossbar(i)
     periphery = PeripheryArrays(
         flash=np.full(workload.shape, i["adc_type"] == "flash"),
@@ -282,7 +282,7 @@ def _random_reads(
     expectation.
     """
     generator = np.random.default_rng(i["trace_seed"])
-    mapping = map_layers(_chip(i), workload, p.switches)
+    mapping = map_layers(chip_of_row(i), workload, p.switches)
     reads, activity, conductance = [], [], []
     for layer in range(workload.depth):
         rows = int(mapping.rows[layer])
@@ -310,7 +310,7 @@ def _random_reads(
     return (measured[0], measured[1]), statistics
 
 
-def _chip(i: Row) -> Chip:
+def chip_of_row(i: Row) -> Chip:
     """The chip of a row, but for what is said by its process and crossbar (calibration, voltage sensing)."""
     device = i["device"]
     resistances = {} if device == "SRAM" else {"r_on_ohm": i["on_resistance_ohm"], "r_off_ohm": i["off_resistance_ohm"]}
@@ -349,7 +349,8 @@ def _chip(i: Row) -> Chip:
     )
 
 
-def _workload(i: Row) -> Workload:
+def workload_of_row(i: Row) -> Workload:
+    """The layers of a row; their sizes are padded already."""
     height, width, channels, kernel_height, kernel_width, outputs, pooled, stride = np.array(i["layers"]).T
     one = np.ones_like(height)
     return Workload(
@@ -385,4 +386,4 @@ def _crossbar(i: Row) -> Crossbar:
     )
 
 
-__all__ = ["chip_outputs", "subarray_outputs"]
+__all__ = ["chip_of_row", "chip_outputs", "subarray_outputs", "workload_of_row"]

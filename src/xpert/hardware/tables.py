@@ -29,6 +29,9 @@ from xpert.hardware.switches import PHYSICAL, Switches
 from xpert.hardware.technology import process
 from xpert.workload.layers import Workload
 
+_BLOCK = 16_384
+"""Designs that are looked up at once: as many as keep their indices in the processor's caches."""
+
 
 class SearchSpace(Protocol):
     """A backbone whose layers form a chain, each with a choice of output channels; see `xpert.networks.spaces`."""
@@ -106,14 +109,21 @@ class CostTables:
             widths: Index of each searched layer's output channels, [*batch, layers - 1].
             options: Index of each layer's periphery, [*batch, layers].
         """
-        first = np.zeros((*np.shape(widths)[:-1], 1), dtype=np.int64)
-        chain = np.concatenate([first, widths, first], axis=-1)
-        area = latency = energy = np.zeros(np.shape(options)[:-1])
-        for index, table in enumerate(self.layers):
-            entry = (chain[..., index], chain[..., index + 1], options[..., index])
-            area = area + table.area[entry]
-            latency = latency + table.latency[entry]
-            energy = energy + table.energy[entry]
+        batch = np.broadcast_shapes(np.shape(widths)[:-1], np.shape(options)[:-1])
+        widths = np.broadcast_to(widths, (*batch, len(self.layers) - 1)).reshape(-1, len(self.layers) - 1)
+        options = np.broadcast_to(options, (*batch, len(self.layers))).reshape(-1, len(self.layers))
+        sums = np.zeros((3, len(options)))
+        for start in range(0, len(options), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            incoming = 0
+            for index, table in enumerate(self.layers):
+                _, n_out, n_options = table.area.shape
+                outgoing = widths[part, index] if index < len(self.layers) - 1 else 0
+                entry = (incoming * n_out + outgoing) * n_options + options[part, index]
+                for total, values in zip(sums, (table.area, table.latency, table.energy)):
+                    total[part] += values.reshape(-1)[entry]
+                incoming = outgoing
+        area, latency, energy = (total.reshape(batch) for total in sums)
         return area + self.area_constant, latency, energy
 
 

@@ -18,6 +18,7 @@ from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.mapping import Mapping, ceil_div
 from xpert.hardware.parts import COMPONENTS, Parts
 from xpert.hardware.pe import PE, Share, Timing, run_pe
+from xpert.hardware.subarray import columns_in_turn
 from xpert.hardware.technology import Process
 
 _TREE_TOLERANCE = 0.1
@@ -49,8 +50,8 @@ class Tile:
     """PEs that sum into the adder tree: per side, novel mapping: in all."""
     pes: Array
     """PEs in all."""
-    columns_per_adc: Array
-    """Columns that share an ADC."""
+    sharing: Array
+    """Columns that an ADC converts one after the other."""
     tree_bits: Array
     """Word length at the adder tree's leaves. [bit]"""
     trees: Array
@@ -101,7 +102,7 @@ def build_tile(
         pes: PEs in all.
         conventional: Side of a PE and PEs per side of the chip's tiles with conventional mapping.
     """
-    sharing = np.minimum(columns_per_adc, crossbar.columns)
+    sharing = columns_in_turn(p, crossbar, columns_per_adc)
 
     def output(pe_side: Array, pes: Array) -> tuple[Array, Array]:
         """Word length of a sum, and sums that a tile puts out at once."""
@@ -136,7 +137,7 @@ def build_tile(
         pe=pe,
         pes_per_side=pes_per_side,
         pes=pes,
-        columns_per_adc=columns_per_adc,
+        sharing=sharing,
         tree_bits=bits,
         trees=trees,
         input_buffer=input_buffer,
@@ -328,7 +329,7 @@ def _run_tile(
     pes_down = down[0].pieces + down[1].pieces
     summed = np.where(mapping.novel | ~mode.spread, tile.pes_per_side, np.where(mode.whole, 1, pes_down))
     tree = circuits.adder_tree(p, tile.pes_per_side, tile.tree_bits, tile.trees, used=summed)
-    share = np.minimum(tile.columns_per_adc, crossbar.columns) / crossbar.slices
+    share = tile.sharing / crossbar.slices
     uses = share if switches.exact_access_counts else np.where(mapping.novel, np.floor(share), np.ceil(share))
     spends = mapping.vectors * uses * (summed > 1)
     turns = mapping.vectors * np.ceil(uses) * (summed > 1)

@@ -1,0 +1,155 @@
+"""The subarray: against the reference, and what must hold for any periphery."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpert.design import Chip, Device, Periphery, Technology
+from xpert.hardware.crossbar import crossbar_of
+from xpert.hardware.reference_chips import subarray_outputs
+from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, columns_in_turn, subarray, weights_per_adc
+from xpert.hardware.switches import PHYSICAL, REFERENCE
+from xpert.hardware.technology import process
+
+CELLS = {
+    "1t1r": Device(),
+    "fefet": Device(cell="fefet"),
+    "crosspoint": Device(access="crosspoint", cell_height_f=2, cell_width_f=2),
+    "sram": Device(cell="sram", cell_bits=1, cell_height_f=10, cell_width_f=28),
+}
+NUMBERS = [
+    "height", "width", "array_area", "adc_area", "accumulation_area", "other_area", "column_delay", "sensing_period",
+    "adc_cycles", "accumulation_cycles", "adc_latency", "accumulation_latency", "other_latency", "array_energy",
+    "adc_energy", "accumulation_energy", "other_energy", "leakage",
+]  # fmt: skip
+
+
+def build(cell="1t1r", switches=PHYSICAL, node=32, **periphery) -> Subarray:
+    entry = Periphery(**periphery)
+    return subarray(
+        process(Technology(node_nm=node), switches=switches),
+        crossbar_of(Chip(device=CELLS[cell])),
+        PeripheryArrays.of([entry]),
+        row_activity=np.array([0.3]),
+        column_resistance=np.array([[2e3]]),
+        multiplicity=64.0,
+    )
+
+
+def test_every_output_of_the_reference(reference_rows):
+    rows = reference_rows("subarray")
+    assert len(rows) > 1000
+    worst = 0.0
+    for row in rows[::6]:
+        got = subarray_outputs(row["inputs"])
+        for name, wanted in row["outputs"].items():
+            if wanted is not None:
+                error = abs(got[name] - wanted) / abs(wanted) if wanted else abs(got[name])
+                assert error < 1e-9, (row["id"], name, got[name], wanted)
+                worst = max(worst, error)
+    assert worst > 0  # printed with 12 digits
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("switches", [PHYSICAL, REFERENCE])
+def test_elements_do_not_know_each_other(cell, switches):
+    peripheries = [
+        Periphery(adc_type=kind, columns_per_adc=sharing, adc_bits=bits, input_bits=inputs)
+        for kind in ("sar", "flash")
+        for sharing, bits, inputs in ((1, 4, 1), (8, 6, 8), (64, 8, 3))
+    ]
+    together = subarray(
+        process(Technology(node_nm=32), switches=switches),
+        crossbar_of(Chip(device=CELLS[cell])),
+        PeripheryArrays.of(peripheries),
+        row_activity=0.3,
+        column_resistance=np.full((6, 1), 2e3),
+        multiplicity=64.0,
+    )
+    for index, entry in enumerate(peripheries):
+        alone = build(cell, switches, **entry.model_dump())
+        for name in NUMBERS:
+            both = [np.broadcast_to(getattr(which, name), n) for which, n in ((together, 6), (alone, 1))]
+            assert both[0][index] == both[1][0], name
+
+
+@given(
+    kind=st.sampled_from(["sar", "flash"]),
+    cell=st.sampled_from(sorted(CELLS)),
+    bits=st.integers(3, 8),
+    inputs=st.integers(1, 8),
+    node=st.sampled_from([65, 32, 22]),
+)
+def test_sharing_saves_adcs_and_costs_time(kind, cell, bits, inputs, node):
+    steps = [
+        build(cell, node=node, adc_type=kind, columns_per_adc=s, adc_bits=bits, input_bits=inputs)
+        for s in (1, 2, 4, 8, 16, 32, 64)
+    ]
+    for less, more in zip(steps, steps[1:]):
+        assert more.blocks[f"{kind}_adc"].area < less.blocks[f"{kind}_adc"].area
+        assert more.adc_area < less.adc_area
+        assert more.adc_cycles > less.adc_cycles
+        assert more.adc_cycles * more.sensing_period > less.adc_cycles * less.sensing_period
+        assert more.leakage < less.leakage
+        # What has to be added up does not depend on who shares with whom.
+        assert more.accumulation_energy == pytest.approx(less.accumulation_energy, rel=0.02)
+
+
+@given(
+    kind=st.sampled_from(["sar", "flash"]), cell=st.sampled_from(sorted(CELLS)), sharing=st.sampled_from([1, 3, 8, 64])
+)
+def test_precision_costs(kind, cell, sharing):
+    steps = [build(cell, adc_type=kind, columns_per_adc=sharing, adc_bits=bits) for bits in range(2, 10)]
+    for less, more in zip(steps, steps[1:]):
+        assert more.adc_area > less.adc_area
+        assert more.adc_energy > less.adc_energy
+        assert more.accumulation_energy > less.accumulation_energy
+        assert more.leakage > less.leakage
+
+
+@given(sharing=st.integers(1, 80), slices=st.sampled_from([1, 2, 4, 8]))
+def test_every_column_is_converted(sharing, slices):
+    p = process(Technology())
+    crossbar = crossbar_of(Chip(device=Device(cell_bits=8 // slices)))
+    adcs, turns = adc_count(p, crossbar, sharing), columns_in_turn(p, crossbar, sharing)
+    assert adcs * turns >= 64
+    assert adcs * (turns - 1) < 64
+    assert turns <= sharing
+    assert weights_per_adc(p, crossbar, sharing) * slices == turns
+
+
+def test_reference_divides_integers():
+    p = process(Technology(), switches=REFERENCE)
+    crossbar = crossbar_of(Chip(device=Device(cell_bits=2)))
+    assert adc_count(p, crossbar, 48) == 1
+    assert weights_per_adc(p, crossbar, 2) == 0  # accumulation for nothing
+    assert weights_per_adc(process(Technology()), crossbar, 2) == 0.5
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_parts_make_the_whole(cell):
+    built = build(cell, adc_type="flash")
+    assert built.used_area == pytest.approx(built.array_area + sum(block.area for block in built.blocks.values()))
+    assert built.height * built.width > built.used_area * 0.1
+    assert all(np.all(np.isfinite(getattr(built, name))) for name in NUMBERS)
+    assert {f.name for f in fields(built)} >= set(NUMBERS)
+
+
+def test_columns_may_be_grouped_or_listed():
+    args = {
+        "p": process(Technology()),
+        "crossbar": crossbar_of(Chip()),
+        "periphery": PeripheryArrays.of([Periphery()]),
+        "row_activity": 0.3,
+    }
+    listed = subarray(**args, column_resistance=np.full((1, 64), 1e3))
+    grouped = subarray(**args, column_resistance=np.full((1, 1), 1e3), multiplicity=64.0)
+    assert listed.adc_energy == pytest.approx(grouped.adc_energy, rel=1e-12)
+    silent = subarray(**args, column_resistance=np.full((1, 64), math.inf))
+    assert silent.column_energy < listed.column_energy
