@@ -166,7 +166,7 @@ class _Pipeline:
             self.config.chip,
             options,
             objective=settings.objective,
-            area_budget=None if settings.area_budget_mm2 is None else settings.area_budget_mm2 * 1e-6,
+            area_budget=settings.area_budget_mm2,
             score=score,
             minimum_score=settings.minimum_score,
             strategy=settings.strategy,

@@ -339,7 +339,7 @@ def search_progress(architecture: Architecture) -> go.Figure:
     if objectives and min(objectives) > 0 and max(objectives) > 8 * min(objectives):
         figure.update_yaxes(_log_axis(objectives, ""), row=1, col=1)
     name = objective_name(architecture.objective or "objective")
-    unit = OBJECTIVE_UNITS.get(architecture.objective or "", "SI")
+    unit = OBJECTIVE_UNITS.get(architecture.objective or "", "")
     figure.update_yaxes(title_text=_safe(f"{name[:1].upper()}{name[1:]} [{unit}]"), row=1, col=1)
     figure.update_xaxes(title_text="Step", row=len(fields), col=1)
     return figure

@@ -127,7 +127,7 @@ class Step(_Part):
 
     step: int
     objective: Number = Field(default=None, validation_alias=pydantic.AliasChoices("objective", "value"))
-    """Objective, SI; strategies that keep a book of the best so far call it `value`."""
+    """Objective; strategies that keep a book of the best so far call it `value`."""
 
     area_mm2: Number = None
     feasible: bool = True
@@ -152,10 +152,10 @@ class Architecture(_Part):
     score_backbone: Number = None
     score_minimum: Number = None
     value: Number = None
-    """Objective of the design, SI."""
+    """Objective of the design."""
 
     lower_bound: Number = None
-    """No design has a smaller objective, SI."""
+    """No design has a smaller objective under the cost tables of the last round."""
 
     trace: tuple[Step, ...] = ()
     rounds: tuple[Round, ...] = ()

@@ -182,8 +182,8 @@ def component_title(name: str) -> str:
     return {"adc": "ADC"}.get(name, name.replace("_", " ").capitalize())
 
 
-OBJECTIVE_UNITS = {"latency": "s", "energy": "J", "area": "m²", "edp": "J·s", "edap": "J·s·m²"}
-"""Units of the searches' objectives, which are SI."""
+OBJECTIVE_UNITS = {"latency": "µs", "energy": "µJ", "area": "mm²", "edp": "µJ·µs", "edap": "µJ·µs·mm²"}
+"""Units of the searches' objectives: those of the evaluations."""
 
 
 def objective_name(name: str) -> str:

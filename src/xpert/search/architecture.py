@@ -1,13 +1,13 @@
 """Phase 1: channels, ADC type and column sharing of every layer, under an area budget, without training.
 
-The hardware model prices every layer for every choice, given what of the whole chip reaches into a layer (the context:
-H-tree, bus, shared blocks). The chip that is found has a context of its own; tables and search are repeated under it until
-they agree. Every design that is kept was evaluated in full, never taken from a table.
+The hardware model prices every layer for every choice, given what of the whole chip reaches into a layer (the
+context: H-tree, bus, shared blocks). The chip that is found has a context of its own; tables and search are repeated
+under it until they agree. Every design that is kept was evaluated in full, never taken from a table.
 
-Quality is held by a training-free score, at least `minimum_score` times the backbone's own. The score of a network is, to
-within noise, a line in the logarithm of its number of ReLU units (see `proxies`), which are a sum over layers: so the
-strategies work with a lower bound on ReLU units, and the score itself, computed on every network that is found, corrects
-the bound until it is met.
+Quality is held by a training-free score, at least `minimum_score` times the backbone's own. The score of a network is,
+to within noise, a line in the logarithm of its number of ReLU units (see `proxies`), which are a sum over layers: so
+the strategies work with a lower bound on ReLU units, and the score itself, computed on every network that is found,
+corrects the bound until it is met.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from xpert.design import Chip, Design, Layer, Network, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import Evaluation, evaluate
 from xpert.networks.spaces import Space
-from xpert.search.objectives import OBJECTIVES, objective_value, space_tables
+from xpert.search.objectives import OBJECTIVES, UNITS, objective_value, space_tables
 from xpert.search.problem import Choices, Problem
 from xpert.search.solution import Solution
 from xpert.search.strategies import solve
 
 _ROUNDS = 8
 """Rounds of tables, search and full evaluation, at most; contexts agree after two to four."""
+
+_STEP = 1.02
+"""Factor on the bound of ReLU units where a score missed its minimum: some points of NASWOT, above its noise of 1."""
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -46,10 +49,10 @@ class ArchitectureResult:
     """Its full evaluation."""
 
     value: float
-    """Its objective, SI."""
+    """Its objective, in the units of `objectives`."""
 
     lower_bound: float | None
-    """Proven lower bound of the objective under the final tables, where the strategy gives one."""
+    """Proven lower bound of the objective under the tables that led to the design, where the strategy gives one."""
 
     score: float | None
     """Training-free score of its network; None where none was asked for."""
@@ -61,7 +64,7 @@ class ArchitectureResult:
     """Least score that was allowed."""
 
     trace: list[dict[str, Any]]
-    """Progress of the last search, for figures."""
+    """Progress of the search that found the design, for figures."""
 
     rounds: list[dict[str, Any]]
     """What every round found."""
@@ -97,7 +100,7 @@ def search_architecture(
         chip: What is common to all layers.
         options: Peripheries from which every layer chooses.
         objective: `latency`, `energy`, `edp` or `edap`.
-        area_budget: Largest chip area; None for no limit. [m2]
+        area_budget: Largest chip area; None for no limit. [mm2]
         score: Training-free score of a network, higher is better; needed with `minimum_score`.
         minimum_score: Least score relative to the backbone's own; None for no limit.
         strategy: `exact`, `gradient`, `evolution` or `random`.
@@ -118,74 +121,87 @@ def search_architecture(
         score_minimum = minimum_score * score_backbone
         least_units = _units_for(space, score, score_backbone, score_minimum)
 
-    context = Design.homogeneous(backbone, chip, options[len(options) // 2])
-    table_budget = area_budget
-    trace: list[dict[str, Any]] = []
+    def meets(evaluation: Evaluation, design_score: float | None) -> bool:
+        within = area_budget is None or objective_value(evaluation, "area") <= area_budget
+        return within and (design_score is None or score_minimum is None or design_score >= score_minimum)
+
+    # Shared blocks grow with the chip: in the smallest chip's context no design looks larger than it is.
+    context = _smallest(space, chip, options)
+    found: dict[Design, _Found] = {}
     rounds: list[dict[str, Any]] = []
-    found: dict[Design, tuple[Evaluation, float | None, Solution]] = {}
-    problem: Problem | None = None
-    for number in range(_ROUNDS):
-        problem = _problem(space, chip, options, context, objective, table_budget, least_units)
+    size = 0
+    for number in range(1, _ROUNDS + 1):
+        problem = _problem(space, chip, options, context, objective, area_budget, least_units)
+        size = problem.size
 
         def told(figures: dict[str, Any], number: int = number) -> None:
-            tell({"round": number + 1, "rounds": _ROUNDS, **figures})
+            tell({"round": number, "rounds": _ROUNDS, **figures})
 
-        solution = solve(problem, strategy=strategy, seed=seed, seconds=seconds, evaluations=evaluations, progress=told)
-        trace = list(solution.trace)
+        try:
+            solution = solve(
+                problem, strategy=strategy, seed=seed, seconds=seconds, evaluations=evaluations, progress=told
+            )
+        except InfeasibleError:
+            if not found:
+                raise
+            break
         design = _design(space, chip, options, solution.design)
-        evaluation = evaluate(design)
         if design in found:
             break
+        evaluation = evaluate(design)
         design_score = score(design.network) if score is not None and minimum_score is not None else None
-        found[design] = evaluation, design_score, solution
-        entry = {
-            "round": number + 1,
-            objective: objective_value(evaluation, objective),
-            "area_mm2": evaluation.area * 1e6,
-            "score": design_score,
-            "feasible": _meets(evaluation, design_score, area_budget, score_minimum),
-        }
-        rounds.append(entry)
+        found[design] = _Found(evaluation, design_score, solution)
+        rounds.append(
+            {
+                "round": number,
+                objective: objective_value(evaluation, objective),
+                "area_mm2": objective_value(evaluation, "area"),
+                "score": design_score,
+                "feasible": meets(evaluation, design_score),
+            }
+        )
         context = design
-        if area_budget is not None and table_budget is not None and evaluation.area > area_budget:
-            # The tables, under the last context, promised less than the chip takes: leave that much room next time.
-            promised = float(problem.totals(solution.design)["area"])
-            table_budget = min(table_budget, area_budget - (evaluation.area - promised))
         if design_score is not None and score_minimum is not None and design_score < score_minimum:
             units = sum(relu_units(layer) for layer in design.network.layers)
-            # The score is about 127 ln(units) for NASWOT on 128 images; a step of 2 % is small against its noise.
-            least_units = max(least_units, units) * 1.02
-    feasible = [
-        (design, *rest) for design, rest in found.items() if _meets(rest[0], rest[1], area_budget, score_minimum)
-    ]
+            least_units = max(least_units, units) * _STEP
+    feasible = [design for design, entry in found.items() if meets(entry.evaluation, entry.score)]
     if not feasible:
         raise InfeasibleError(
-            f"architecture: none of {len(found)} designs that the search found meets the area budget and the minimum "
-            "score in full evaluation: raise area_budget_mm2 or lower minimum_score"
+            f"architecture: none of the {len(found)} designs that the search settled on meets the area budget and the "
+            "minimum score in full evaluation: raise area_budget_mm2 or lower minimum_score"
         )
-    design, evaluation, design_score, solution = min(feasible, key=lambda entry: objective_value(entry[1], objective))
-    assert problem is not None
+    best = min(feasible, key=lambda design: objective_value(found[design].evaluation, objective))
+    entry = found[best]
     return ArchitectureResult(
-        design=design,
-        evaluation=evaluation,
-        value=objective_value(evaluation, objective),
-        lower_bound=solution.lower_bound,
-        score=design_score,
+        design=best,
+        evaluation=entry.evaluation,
+        value=objective_value(entry.evaluation, objective),
+        lower_bound=entry.solution.lower_bound,
+        score=entry.score,
         score_backbone=score_backbone,
         score_minimum=score_minimum,
-        trace=trace,
+        trace=list(entry.solution.trace),
         rounds=rounds,
-        space_size=problem.size,
+        space_size=size,
     )
 
 
-def _meets(evaluation: Evaluation, score: float | None, area_budget: float | None, score_minimum: float | None) -> bool:
-    within = area_budget is None or evaluation.area <= area_budget
-    return within and (score is None or score_minimum is None or score >= score_minimum)
+@dataclass(frozen=True)
+class _Found:
+    evaluation: Evaluation
+    score: float | None
+    solution: Solution
+
+
+def _smallest(space: Space, chip: Chip, options: Sequence[Periphery]) -> Design:
+    """The smallest of the homogeneous designs of the narrowest network."""
+    network = space.network([min(choices) for choices in space.choices])
+    designs = [Design.homogeneous(network, chip, option) for option in options]
+    return min(designs, key=lambda design: objective_value(evaluate(design), "area"))
 
 
 def _units_for(space: Space, score: Callable[[Network], float], score_backbone: float, score_minimum: float) -> float:
-    """ReLU units at which a line in their logarithm, through the backbone, narrowest and widest network, gives the score.
+    """ReLU units at which a line in their logarithm, fitted to three networks, gives the least score.
 
     Capped at the widest network's, so that an impossible minimum shows as such in full evaluation.
     """
@@ -235,7 +251,7 @@ def _problem(
         at_most={} if area_budget is None else {"area": area_budget},
         at_least={"relu_units": least_units} if least_units > 0 else {},
         constants=constants,
-        units={"area": "m2", "latency": "s", "energy": "J"},
+        units=UNITS,
         name="architecture",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,18 +20,21 @@ OBJECTIVES: Mapping[str, tuple[str, ...]] = {
     "edp": ("energy", "latency"),
     "edap": ("energy", "latency", "area"),
 }
-"""Quantities whose product an objective is."""
+"""Quantities whose product an objective is, each in the unit that people read: mm2, us, uJ."""
+
+UNITS: Mapping[str, str] = {"area": "mm2", "latency": "us", "energy": "uJ"}
+"""Units of the tables and of the objectives' factors."""
+
+PER_SI = 1e6
+"""Any of these units in one of SI."""
 
 Tables = dict[str, tuple[NDArray[np.float64], ...]]
-"""For every quantity one array [in_widths, out_widths, options] per layer, SI."""
+"""For every quantity one array [in_widths, out_widths, options] per layer, in `UNITS`."""
 
 
 def objective_value(evaluation: Evaluation, objective: str) -> float:
-    """The objective of an evaluated design, SI."""
-    value = 1.0
-    for name in OBJECTIVES[objective]:
-        value *= float(getattr(evaluation, name))
-    return value
+    """The objective of an evaluated design, in `UNITS`."""
+    return math.prod(float(getattr(evaluation, name)) * PER_SI for name in OBJECTIVES[objective])
 
 
 def space_tables(
@@ -45,10 +49,10 @@ def space_tables(
         context: The design whose chip the layers are assumed to be part of.
 
     Returns:
-        The tables, and what the blocks that all layers share add to a sum, SI.
+        The tables, and what the blocks that all layers share add to a sum, in `UNITS`.
     """
     tables = cost_tables(chip, space, options, evaluate(context).context)
-    return {name: tuple(getattr(layer, name) for layer in tables.layers) for name in _QUANTITIES}, _constants(tables)
+    return {name: tuple(getattr(layer, name) * PER_SI for layer in tables.layers) for name in UNITS}, _constants(tables)
 
 
 def network_tables(
@@ -61,7 +65,7 @@ def network_tables(
         options: Pairs (ADC bits, input bits).
 
     Returns:
-        For every quantity an array [layers, options], and what shared blocks add to a sum, SI.
+        For every quantity an array [layers, options], and what shared blocks add to a sum, in `UNITS`.
     """
     kinds = list(dict.fromkeys((entry.adc_type, entry.columns_per_adc) for entry in design.periphery))
     peripheries = [
@@ -74,19 +78,16 @@ def network_tables(
     return {
         name: np.stack(
             [
-                getattr(layer, name)[0, 0].reshape(len(kinds), len(options))[row]
+                getattr(layer, name)[0, 0].reshape(len(kinds), len(options))[row] * PER_SI
                 for layer, row in zip(tables.layers, rows, strict=True)
             ]
         )
-        for name in _QUANTITIES
+        for name in UNITS
     }, _constants(tables)
 
 
-_QUANTITIES = ("area", "latency", "energy")
-
-
 def _constants(tables: CostTables) -> dict[str, float]:
-    return {"area": tables.area_constant}
+    return {"area": tables.area_constant * PER_SI}
 
 
 @dataclass(frozen=True)
@@ -120,4 +121,4 @@ class _FixedNetwork:
         return self.fixed
 
 
-__all__ = ["OBJECTIVES", "Tables", "network_tables", "objective_value", "space_tables"]
+__all__ = ["OBJECTIVES", "PER_SI", "UNITS", "Tables", "network_tables", "objective_value", "space_tables"]
