@@ -32,8 +32,8 @@ from xpert.search.strategies import solve
 _ROUNDS = 8
 """Rounds of tables, search and full evaluation, at most; contexts agree after two to four."""
 
-_STEP = 1.02
-"""Factor on the bound of ReLU units where a score missed its minimum: some points of NASWOT, above its noise of 1."""
+_STEP = 1.01
+"""Least factor on the bound of ReLU units where a score missed its minimum, so that every round moves."""
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -115,11 +115,11 @@ def search_architecture(
     """
     tell = progress or (lambda _: None)
     backbone = space.network(space.default_channels)
-    least_units, score_backbone, score_minimum = 0.0, None, None
+    least_units, slope, score_backbone, score_minimum = 0.0, 0.0, None, None
     if score is not None and minimum_score is not None:
         score_backbone = score(backbone)
         score_minimum = minimum_score * score_backbone
-        least_units = _units_for(space, score, score_backbone, score_minimum)
+        least_units, slope = _units_for(space, score, score_backbone, score_minimum)
 
     def meets(evaluation: Evaluation, design_score: float | None) -> bool:
         within = area_budget is None or objective_value(evaluation, "area") <= area_budget
@@ -163,7 +163,8 @@ def search_architecture(
         context = design
         if design_score is not None and score_minimum is not None and design_score < score_minimum:
             units = sum(relu_units(layer) for layer in design.network.layers)
-            least_units = max(least_units, units) * _STEP
+            missing = math.exp((score_minimum - design_score) / slope) if slope > 0 else 1.0
+            least_units = max(least_units, units) * max(missing, _STEP)
     feasible = [design for design, entry in found.items() if meets(entry.evaluation, entry.score)]
     if not feasible:
         raise InfeasibleError(
@@ -200,10 +201,13 @@ def _smallest(space: Space, chip: Chip, options: Sequence[Periphery]) -> Design:
     return min(designs, key=lambda design: objective_value(evaluate(design), "area"))
 
 
-def _units_for(space: Space, score: Callable[[Network], float], score_backbone: float, score_minimum: float) -> float:
-    """ReLU units at which a line in their logarithm, fitted to three networks, gives the least score.
+def _units_for(
+    space: Space, score: Callable[[Network], float], score_backbone: float, score_minimum: float
+) -> tuple[float, float]:
+    """ReLU units at which a line in their logarithm, fitted to three networks, gives the least score; and its slope.
 
-    Capped at the widest network's, so that an impossible minimum shows as such in full evaluation.
+    The units are at most the widest network's, so that an impossible minimum shows as such in full evaluation. A score
+    that does not grow with size asks for no units: then both are zero.
     """
     networks = [
         space.network(space.default_channels),
@@ -211,13 +215,13 @@ def _units_for(space: Space, score: Callable[[Network], float], score_backbone: 
         space.network([max(options) for options in space.choices]),
     ]
     units = [sum(relu_units(layer) for layer in network.layers) for network in networks]
-    scores = [score_backbone, *(score(network) for network in networks[1:])]
     if max(units) == min(units):
-        return float(min(units))
+        return 0.0, 0.0
+    scores = [score_backbone, *(score(network) for network in networks[1:])]
     slope, offset = np.polyfit(np.log(units), scores, 1)
-    if slope <= 0:  # a score that does not grow with size says nothing about the size that is needed
-        return 0.0
-    return float(min(math.exp((score_minimum - offset) / slope), max(units)))
+    if not slope > 0:
+        return 0.0, 0.0
+    return float(min(math.exp((score_minimum - offset) / slope), max(units))), float(slope)
 
 
 def _problem(
