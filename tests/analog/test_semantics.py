@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from xpert.analog import IDEAL, AnalogLayer, AnalogSettings, analog_layers, reprogram, set_precision, to_analog
 from xpert.analog import columns as columns_module
 from xpert.design import Chip, Design, Device, Periphery
+from xpert.errors import ConfigError
 from xpert.networks.quantised import QuantConv2d, QuantLayer, QuantLinear, calibrate, quantised_layers
 
 Designs = Callable[..., Design]
@@ -285,6 +286,17 @@ def test_forward_value_is_the_same_with_and_without_gradient(
     with torch.no_grad():
         expected = analog(images)
     assert torch.equal(analog(images).detach(), expected)
+
+
+def test_shortened_products_are_refused(model: nn.Module, design_of: Designs, images: Tensor) -> None:
+    analog = to_analog(model, design_of(), generator=None, calibration=images)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        with torch.no_grad(), pytest.raises(ConfigError, match="float32 products"):
+            analog(images)
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_linear_layer_takes_any_leading_shape() -> None:

@@ -35,7 +35,7 @@ class AnalogLayer(nn.Module):
         settings: Conventions and effects.
 
     Raises:
-        ConfigError: If the layer pads with anything but zeros.
+        ConfigError: If the layer pads with anything but zeros; when it computes, if torch may shorten float32 products.
     """
 
     weights: Tensor
@@ -175,6 +175,8 @@ class AnalogLayer(nn.Module):
         return _StraightThrough.apply(self.layer(input), output) if torch.is_grad_enabled() else output
 
     def _compute(self, x: Tensor) -> Tensor:
+        if torch.get_float32_matmul_precision() != "highest":
+            raise ConfigError("analog layers need full float32 products: torch.set_float32_matmul_precision('highest')")
         code = self.layer.input_code(x)
         zero = int(code.zero_point)
         codes = code.value.to(torch.uint8) if self.input_bits <= 8 else code.value
