@@ -1,8 +1,8 @@
 """Speed of the hardware model: `python -m benchmarks.hardware [--json] [--repeats N] [--designs N]`.
 
 One process, one core. The work is VGG16 on 32x32 images with 64 to 512 channels. The baseline of the batched figures is
-a loop of our own `evaluate` in the same run; that of one evaluation is the reference simulator, DNN+NeuroSim V1.3, which
-takes 53 CPU seconds for one VGG16 chip once its traces are written (median of five runs on a comparable core).
+a loop of our own `evaluate` in the same run; that of one evaluation is the reference simulator, DNN+NeuroSim V1.3, with
+53 CPU seconds for one VGG16 chip once its traces are written (median of five runs on a comparable core).
 """
 
 from __future__ import annotations
