@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpert.design import Chip, Device, Periphery, Technology
@@ -79,6 +80,7 @@ def test_elements_do_not_know_each_other(cell, switches):
             assert both[0][index] == both[1][0], name
 
 
+@settings(max_examples=30)
 @given(
     kind=st.sampled_from(["sar", "flash"]),
     cell=st.sampled_from(sorted(CELLS)),
@@ -91,7 +93,7 @@ def test_sharing_saves_adcs_and_costs_time(kind, cell, bits, inputs, node):
         build(cell, node=node, adc_type=kind, columns_per_adc=s, adc_bits=bits, input_bits=inputs)
         for s in (1, 2, 4, 8, 16, 32, 64)
     ]
-    for less, more in zip(steps, steps[1:]):
+    for less, more in pairwise(steps):
         assert more.blocks[f"{kind}_adc"].area < less.blocks[f"{kind}_adc"].area
         assert more.adc_area < less.adc_area
         assert more.adc_cycles > less.adc_cycles
@@ -101,12 +103,13 @@ def test_sharing_saves_adcs_and_costs_time(kind, cell, bits, inputs, node):
         assert more.accumulation_energy == pytest.approx(less.accumulation_energy, rel=0.02)
 
 
+@settings(max_examples=30)
 @given(
     kind=st.sampled_from(["sar", "flash"]), cell=st.sampled_from(sorted(CELLS)), sharing=st.sampled_from([1, 3, 8, 64])
 )
 def test_precision_costs(kind, cell, sharing):
     steps = [build(cell, adc_type=kind, columns_per_adc=sharing, adc_bits=bits) for bits in range(2, 10)]
-    for less, more in zip(steps, steps[1:]):
+    for less, more in pairwise(steps):
         assert more.adc_area > less.adc_area
         assert more.adc_energy > less.adc_energy
         assert more.accumulation_energy > less.accumulation_energy

@@ -98,7 +98,7 @@ def tile_level_energy(p, crossbar, tile, mapping, switches) -> float:
     from xpert.hardware import circuits
 
     whole = mapping.duplication_rows[0] >= 4 and mapping.duplication_columns[0] >= 4
-    spread = mapping.speed_up[0] > 1
+    spread = mapping.speed_up[0] > 1 or switches.idle_pes_silent
     vectors, bits = float(mapping.vectors[0]), float(tile.pe.input_bits[0])
     share = float(tile.sharing[0]) / crossbar.slices
     spent = 0.0

@@ -72,7 +72,8 @@ class Switches:
     """A PE's adder tree is paid once per vector; reference: once per crossbar where a matrix is duplicated."""
 
     idle_pes_silent: bool = True
-    """PEs of a tile that hold no weights spend nothing; reference: they repeat the previous PE's energy."""
+    """PEs of a tile that hold no weights spend nothing and are not summed; reference: they repeat the previous PE's
+    energy, and a tree sums them."""
 
     keep_all_rows: bool = True
     """A PE of a pipelined chip works on all rows it is given; reference: rows beyond the PE are dropped silently."""

@@ -327,7 +327,8 @@ def _run_tile(
 
     # The adder tree sums PEs that hold different rows.
     pes_down = down[0].pieces + down[1].pieces
-    summed = np.where(mapping.novel | ~mode.spread, tile.pes_per_side, np.where(mode.whole, 1, pes_down))
+    all_sum = mapping.novel if switches.idle_pes_silent else mapping.novel | ~mode.spread
+    summed = np.where(all_sum, tile.pes_per_side, np.where(mode.whole, 1, pes_down))
     tree = circuits.adder_tree(p, tile.pes_per_side, tile.tree_bits, tile.trees, used=summed)
     share = tile.sharing / crossbar.slices
     uses = share if switches.exact_access_counts else np.where(mapping.novel, np.floor(share), np.ceil(share))
