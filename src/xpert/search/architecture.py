@@ -22,15 +22,20 @@ from numpy.typing import NDArray
 
 from xpert.design import Chip, Design, Layer, Network, Periphery
 from xpert.errors import InfeasibleError
-from xpert.hardware import Evaluation, evaluate
+from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
+from xpert.hardware.parts import map_arrays
 from xpert.networks.spaces import Space
-from xpert.search.objectives import OBJECTIVES, UNITS, objective_value, space_tables
+from xpert.search.objectives import OBJECTIVES, PER_SI, UNITS, objective_value, space_tables
 from xpert.search.problem import Choices, Problem
 from xpert.search.solution import Solution
 from xpert.search.strategies import solve
+from xpert.workload.layers import Workload
 
-_ROUNDS = 8
-"""Rounds of tables, search and full evaluation, at most; contexts agree after two to four."""
+_ROUNDS = 6
+"""Rounds of tables, search and full evaluation in which a design and its context come to agree, at most."""
+
+_REFINED = 2
+"""Pitches, the most promising ones, for which that is done."""
 
 _STEP = 1.01
 """Least factor on the bound of ReLU units where a score missed its minimum, so that every round moves."""
@@ -121,62 +126,83 @@ def search_architecture(
         score_minimum = minimum_score * score_backbone
         least_units, slope = _units_for(space, score, score_backbone, score_minimum)
 
-    def meets(evaluation: Evaluation, design_score: float | None) -> bool:
-        within = area_budget is None or objective_value(evaluation, "area") <= area_budget
-        return within and (design_score is None or score_minimum is None or design_score >= score_minimum)
-
-    # Shared blocks grow with the chip: in the smallest chip's context no design looks larger than it is.
-    context = _smallest(space, chip, options)
     found: dict[Design, _Found] = {}
     rounds: list[dict[str, Any]] = []
     size = 0
-    for number in range(1, _ROUNDS + 1):
-        problem = _problem(space, chip, options, context, objective, area_budget, least_units)
-        size = problem.size
 
-        def told(figures: dict[str, Any], number: int = number) -> None:
-            tell({"round": number, "rounds": _ROUNDS, **figures})
+    def meets(entry: _Found) -> bool:
+        within = area_budget is None or objective_value(entry.evaluation, "area") <= area_budget
+        return within and (entry.score is None or score_minimum is None or entry.score >= score_minimum)
 
-        try:
-            solution = solve(
-                problem, strategy=strategy, seed=seed, seconds=seconds, evaluations=evaluations, progress=told
+    def attempt(context: Design, allowed: Sequence[Periphery]) -> Design:
+        """Solve in a context, evaluate in full, and let a missed score raise the bound of ReLU units."""
+        nonlocal least_units, size
+        problem = _problem(space, chip, allowed, context, objective, area_budget, least_units)
+        size = max(size, problem.size)
+
+        def told(figures: dict[str, Any]) -> None:
+            tell({"round": len(rounds) + 1, **figures})
+
+        solution = solve(problem, strategy=strategy, seed=seed, seconds=seconds, evaluations=evaluations, progress=told)
+        design = _design(space, chip, allowed, solution.design)
+        if design not in found:
+            design_score = score(design.network) if score is not None and minimum_score is not None else None
+            found[design] = entry = _Found(evaluate(design), design_score, solution)
+            if design_score is not None and score_minimum is not None and design_score < score_minimum:
+                units = sum(relu_units(layer) for layer in design.network.layers)
+                missing = math.exp((score_minimum - design_score) / slope) if slope > 0 else 1.0
+                least_units = max(least_units, units) * max(missing, _STEP)
+            rounds.append(
+                {
+                    "round": len(rounds) + 1,
+                    objective: objective_value(entry.evaluation, objective),
+                    "area_mm2": objective_value(entry.evaluation, "area"),
+                    "score": design_score,
+                    "feasible": meets(entry),
+                }
             )
-        except InfeasibleError:
-            if not found:
-                raise
-            break
-        design = _design(space, chip, options, solution.design)
-        if design in found:
-            break
-        evaluation = evaluate(design)
-        design_score = score(design.network) if score is not None and minimum_score is not None else None
-        found[design] = _Found(evaluation, design_score, solution)
-        rounds.append(
-            {
-                "round": number,
-                objective: objective_value(evaluation, objective),
-                "area_mm2": objective_value(evaluation, "area"),
-                "score": design_score,
-                "feasible": meets(evaluation, design_score),
-            }
-        )
-        context = design
-        if design_score is not None and score_minimum is not None and design_score < score_minimum:
-            units = sum(relu_units(layer) for layer in design.network.layers)
-            missing = math.exp((score_minimum - design_score) / slope) if slope > 0 else 1.0
-            least_units = max(least_units, units) * max(missing, _STEP)
-    feasible = [design for design, entry in found.items() if meets(entry.evaluation, entry.score)]
-    if not feasible:
+        return design
+
+    def rank(design: Design) -> tuple[bool, float]:
+        return not meets(found[design]), objective_value(found[design].evaluation, objective)
+
+    # The largest tile sets the pitch of the H-tree, which all layers pay for. So there is a best design for every
+    # pitch: each is searched with the options that fit into it, in the context of the smallest chip of that pitch.
+    pitches = _pitches(space, chip, options)
+    starts: list[tuple[Design, list[Periphery]]] = []
+    refusal: InfeasibleError | None = None
+    for pitch, smallest in pitches.values():
+        allowed = [option for option in options if pitches[option][0] <= pitch]
+        try:
+            starts.append((attempt(smallest, allowed), allowed))
+        except InfeasibleError as error:
+            refusal = refusal or error
+    if not starts:
+        assert refusal is not None
+        raise refusal
+    for start, allowed in sorted(starts, key=lambda entry: rank(entry[0]))[:_REFINED]:
+        context = start
+        for _ in range(_ROUNDS):
+            known = len(found)
+            try:
+                context = attempt(context, allowed)
+            except InfeasibleError:
+                break
+            if len(found) == known:
+                break
+    best = min(found, key=rank)
+    if not meets(found[best]):
         raise InfeasibleError(
             f"architecture: none of the {len(found)} designs that the search settled on meets the area budget and the "
             "minimum score in full evaluation: raise area_budget_mm2 or lower minimum_score"
         )
-    best = min(feasible, key=lambda design: objective_value(found[design].evaluation, objective))
     entry = found[best]
+    design = _polished(best, options, objective, area_budget)
+    evaluation = evaluate(design)
     return ArchitectureResult(
-        design=best,
-        evaluation=entry.evaluation,
-        value=objective_value(entry.evaluation, objective),
+        design=design,
+        evaluation=evaluation,
+        value=objective_value(evaluation, objective),
         lower_bound=entry.solution.lower_bound,
         score=entry.score,
         score_backbone=score_backbone,
@@ -194,11 +220,38 @@ class _Found:
     solution: Solution
 
 
-def _smallest(space: Space, chip: Chip, options: Sequence[Periphery]) -> Design:
-    """The smallest of the homogeneous designs of the narrowest network."""
+def _pitches(space: Space, chip: Chip, options: Sequence[Periphery]) -> dict[Periphery, tuple[float, Design]]:
+    """For every option the side of its tiles [m] and the narrowest network's homogeneous design; small tiles first."""
     network = space.network([min(choices) for choices in space.choices])
-    designs = [Design.homogeneous(network, chip, option) for option in options]
-    return min(designs, key=lambda design: objective_value(evaluate(design), "area"))
+    designs = {option: Design.homogeneous(network, chip, option) for option in options}
+    pitches = {option: float(evaluate(design).context.pitch[..., 0]) for option, design in designs.items()}
+    return {
+        option: (pitches[option], designs[option]) for option in sorted(options, key=lambda option: pitches[option])
+    }
+
+
+def _polished(design: Design, options: Sequence[Periphery], objective: str, area_budget: float | None) -> Design:
+    """Change one layer's option at a time, for as long as full evaluation says that it helps; the network stays."""
+    while True:
+        neighbours = [
+            design.model_copy(update={"periphery": (*design.periphery[:layer], option, *design.periphery[layer + 1 :])})
+            for layer, present in enumerate(design.periphery)
+            for option in options
+            if option != present
+        ]
+        candidates = [design, *neighbours]
+        entries = [entry for candidate in candidates for entry in candidate.periphery]
+        periphery = map_arrays(
+            lambda array: array.reshape(len(candidates), -1), PeripheryArrays.of(entries, design.chip.adcs)
+        )
+        evaluations = evaluate_batch(design.chip, Workload.from_network(design.network), periphery)
+        values = np.prod([getattr(evaluations, name) * PER_SI for name in OBJECTIVES[objective]], axis=0)
+        if area_budget is not None:
+            values = np.where(evaluations.area * PER_SI <= area_budget, values, np.inf)
+        best = int(np.argmin(values))
+        if not values[best] < values[0]:
+            return design
+        design = candidates[best]
 
 
 def _units_for(

@@ -1,0 +1,53 @@
+"""The hardware model's tables as a search reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xpert.design import Chip, Design, Periphery
+from xpert.hardware import evaluate
+from xpert.networks.spaces import space
+from xpert.search.objectives import OBJECTIVES, UNITS, network_tables, objective_value, space_tables
+
+SPACE = space("vgg11", (16, 64), (1, 32, 32), 10)
+OPTIONS = [Periphery(adc_type=kind, columns_per_adc=columns) for kind in ("sar", "flash") for columns in (4, 16)]
+PRECISIONS = [(adc, bits) for adc in (4, 6) for bits in (3, 8)]
+
+widths = st.lists(st.sampled_from((16, 64)), min_size=8, max_size=8)
+choices = st.lists(st.integers(0, len(OPTIONS) - 1), min_size=9, max_size=9)
+
+
+@settings(max_examples=10, deadline=None)
+@given(widths, choices)
+def test_a_design_is_the_sum_of_its_entries_in_its_own_context(channels: list[int], chosen: list[int]) -> None:
+    design = Design(network=SPACE.network(channels), periphery=tuple(OPTIONS[k] for k in chosen))
+    tables, constants = space_tables(SPACE, Chip(), OPTIONS, design)
+    indices = [0, *(SPACE.choices[0].index(width) for width in channels), 0]
+    evaluation = evaluate(design)
+    for name in UNITS:
+        entries = [tables[name][layer][indices[layer], indices[layer + 1], k] for layer, k in enumerate(chosen)]
+        assert sum(entries) + constants.get(name, 0.0) == pytest.approx(objective_value(evaluation, name), rel=1e-12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(choices, st.lists(st.integers(0, len(PRECISIONS) - 1), min_size=9, max_size=9))
+def test_precisions_of_a_design_add_up_in_its_own_context(chosen: list[int], precisions: list[int]) -> None:
+    periphery = tuple(
+        OPTIONS[k].model_copy(update={"adc_bits": PRECISIONS[p][0], "input_bits": PRECISIONS[p][1]})
+        for k, p in zip(chosen, precisions)
+    )
+    design = Design(network=SPACE.network([16, 64] * 4), periphery=periphery)
+    tables, constants = network_tables(design, PRECISIONS)
+    evaluation = evaluate(design)
+    for name in UNITS:
+        total = tables[name][np.arange(9), precisions].sum() + constants.get(name, 0.0)
+        assert total == pytest.approx(objective_value(evaluation, name), rel=1e-12)
+
+
+def test_edap_is_that_of_the_evaluation() -> None:
+    evaluation = evaluate(Design.homogeneous(SPACE.network([16] * 8), Chip(), OPTIONS[0]))
+    assert objective_value(evaluation, "edap") == pytest.approx(evaluation.to_dict()["edap"], rel=1e-12)
+    assert set(OBJECTIVES) >= {"latency", "energy", "edp", "edap"}
