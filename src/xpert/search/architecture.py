@@ -144,6 +144,8 @@ def search_architecture(
             tell({"round": len(rounds) + 1, **figures})
 
         solution = solve(problem, strategy=strategy, seed=seed, seconds=seconds, evaluations=evaluations, progress=told)
+        if solution.status == "interrupted":
+            raise KeyboardInterrupt
         design = _design(space, chip, allowed, solution.design)
         if design not in found:
             design_score = score(design.network) if score is not None and minimum_score is not None else None
@@ -170,16 +172,15 @@ def search_architecture(
     # pitch: each is searched with the options that fit into it, in the context of the smallest chip of that pitch.
     pitches = _pitches(space, chip, options)
     starts: list[tuple[Design, list[Periphery]]] = []
-    refusal: InfeasibleError | None = None
+    refusals: list[InfeasibleError] = []
     for pitch, smallest in pitches.values():
         allowed = [option for option in options if pitches[option][0] <= pitch]
         try:
             starts.append((attempt(smallest, allowed), allowed))
         except InfeasibleError as error:
-            refusal = refusal or error
+            refusals.append(error)
     if not starts:
-        assert refusal is not None
-        raise refusal
+        raise refusals[0]  # of the smallest pitch, which promises the most
     for start, allowed in sorted(starts, key=lambda entry: rank(entry[0]))[:_REFINED]:
         context = start
         for _ in range(_ROUNDS):
@@ -241,8 +242,9 @@ def _polished(design: Design, options: Sequence[Periphery], objective: str, area
         ]
         candidates = [design, *neighbours]
         entries = [entry for candidate in candidates for entry in candidate.periphery]
+        batch = (len(candidates), len(design.periphery))
         periphery = map_arrays(
-            lambda array: array.reshape(len(candidates), -1), PeripheryArrays.of(entries, design.chip.adcs)
+            lambda array, batch=batch: array.reshape(batch), PeripheryArrays.of(entries, design.chip.adcs)
         )
         evaluations = evaluate_batch(design.chip, Workload.from_network(design.network), periphery)
         values = np.prod([getattr(evaluations, name) * PER_SI for name in OBJECTIVES[objective]], axis=0)

@@ -159,7 +159,10 @@ def _knapsack(
         constants={name: value for name, value in constants.items() if name in costs},
         name="precision",
     )
-    return solve(problem, strategy="exact").design[:, 1]
+    solution = solve(problem, strategy="exact")
+    if solution.status == "interrupted":
+        raise KeyboardInterrupt
+    return solution.design[:, 1]
 
 
 __all__ = ["PrecisionResult", "Tried", "search_precision"]
