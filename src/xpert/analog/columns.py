@@ -108,6 +108,12 @@ def unconverted_sums(codes: Tensor, weights: Tensor, input_bits: int) -> Tensor:
     return torch.bmm(codes.double(), (weights * grid).round_().div_(grid))
 
 
+def code_sums(codes: Tensor, input_bits: int) -> Tensor:
+    """Sum of each vector's codes: [groups, positions, rows] to [groups, positions, 1], float64, exact."""
+    exact = codes.shape[2] * (2**input_bits - 1) <= 2**_MANTISSA
+    return codes.to(torch.float32 if exact else torch.float64).sum(dim=2, keepdim=True).double()
+
+
 def sum_histogram(codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: int) -> tuple[Tensor, int]:
     """How often each nominal column sum occurs.
 
@@ -135,4 +141,13 @@ def sum_histogram(codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: in
     return counts.unflatten(0, (slices, bins)), lowest
 
 
-__all__ = ["Blocks", "bit_planes", "block_sums", "converted_sums", "on_grid", "sum_histogram", "unconverted_sums"]
+__all__ = [
+    "Blocks",
+    "bit_planes",
+    "block_sums",
+    "code_sums",
+    "converted_sums",
+    "on_grid",
+    "sum_histogram",
+    "unconverted_sums",
+]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from xpert.analog.adc import AdcRange, choose_range, percentiles
 from xpert.analog.cells import WeightCode, program, row_blocks
-from xpert.analog.columns import block_sums, converted_sums, on_grid, sum_histogram, unconverted_sums
+from xpert.analog.columns import block_sums, code_sums, converted_sums, on_grid, sum_histogram, unconverted_sums
 from xpert.analog.settings import AnalogSettings
 from xpert.analog.unroll import Geometry, unroll, unroll_some
 from xpert.design import Chip, Periphery
@@ -164,7 +164,7 @@ class AnalogLayer(nn.Module):
             result = torch.einsum("gpso,s->gpo", sums.double().unflatten(2, (len(shifts), -1)), shifts)
             result *= adc.unit
         if self.code.input_weight:
-            result += codes.sum(dim=2, keepdim=True, dtype=torch.float64) * self.code.input_weight
+            result += code_sums(codes, self.input_bits) * self.code.input_weight
         return result
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
