@@ -3,6 +3,7 @@
 Only `main` is here, and it imports the rest when it is called, so that Ctrl-C is answered from the first moment on.
 """
 
+import os
 import sys
 
 
@@ -15,6 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 a check failed, 2 bad input, 130 interrupted.
     """
+    # Threads that spin while they wait take the other cores away from busy machines; torch reads this when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from xpert.cli.interrupts import patience
 

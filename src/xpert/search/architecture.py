@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,6 @@ from xpert.hardware.parts import map_arrays
 from xpert.networks.spaces import Space
 from xpert.search.objectives import OBJECTIVES, PER_SI, UNITS, objective_value, space_tables
 from xpert.search.problem import Choices, Problem
-from xpert.search.solution import Solution
 from xpert.search.strategies import solve
 from xpert.workload.layers import Workload
 
@@ -57,7 +56,7 @@ class ArchitectureResult:
     """Its objective, in the units of `objectives`."""
 
     lower_bound: float | None
-    """Proven lower bound of the objective under the tables that led to the design, where the strategy gives one."""
+    """Proven lower bound of the objective in the context of the design, where one was found."""
 
     score: float | None
     """Training-free score of its network; None where none was asked for."""
@@ -147,9 +146,11 @@ def search_architecture(
         if solution.status == "interrupted":
             raise KeyboardInterrupt
         design = _design(space, chip, allowed, solution.design)
+        if design == context and design in found:
+            found[design] = replace(found[design], proof=solution.lower_bound)
         if design not in found:
             design_score = score(design.network) if score is not None and minimum_score is not None else None
-            found[design] = entry = _Found(evaluate(design), design_score, solution)
+            found[design] = entry = _Found(evaluate(design), design_score, list(solution.trace))
             if design_score is not None and score_minimum is not None and design_score < score_minimum:
                 units = sum(relu_units(layer) for layer in design.network.layers)
                 missing = math.exp((score_minimum - design_score) / slope) if slope > 0 else 1.0
@@ -204,11 +205,11 @@ def search_architecture(
         design=design,
         evaluation=evaluation,
         value=objective_value(evaluation, objective),
-        lower_bound=entry.solution.lower_bound,
+        lower_bound=entry.proof if design == best else None,
         score=entry.score,
         score_backbone=score_backbone,
         score_minimum=score_minimum,
-        trace=list(entry.solution.trace),
+        trace=entry.trace,
         rounds=rounds,
         space_size=size,
     )
@@ -218,7 +219,9 @@ def search_architecture(
 class _Found:
     evaluation: Evaluation
     score: float | None
-    solution: Solution
+    trace: list[dict[str, Any]]
+    proof: float | None = None
+    """Lower bound of the tables in the design's own context, where its own entries add up to its evaluation."""
 
 
 def _pitches(space: Space, chip: Chip, options: Sequence[Periphery]) -> dict[Periphery, tuple[float, Design]]:
