@@ -13,14 +13,14 @@ from xpert.hardware.crossbar import active_conductance, column_resistances, cros
 from xpert.hardware.technology import process
 
 P = process(Technology(node_nm=32))
-TINY = replace(crossbar_of(Chip()), rows=2, columns=2)
+TINY = replace(crossbar_of(Chip()), rows=8, columns=8)
 
 
 def test_parasitics_by_hand():
     wires = parasitics(P, TINY)
     f = 32e-9
-    assert wires.row_length == pytest.approx(2 * 12 * f)
-    assert wires.column_length == pytest.approx(2 * 4 * f)
+    assert wires.row_length == pytest.approx(8 * 12 * f)
+    assert wires.column_length == pytest.approx(8 * 4 * f)
     assert wires.area == pytest.approx(wires.row_length * wires.column_length)
     # 0.2 fF per micrometre, and the wire of 56 nm x 1.8 at 3.70e-8 ohm m.
     assert wires.row_wire_capacitance == pytest.approx(wires.row_length * 2e-10)
@@ -62,6 +62,19 @@ def test_a_cell_too_small_for_its_transistor():
     strong = crossbar_of(Chip(device=Device(r_on_ohm=500, r_off_ohm=5000)))
     with pytest.raises(ConfigError, match=r"chip.device.cell_width_f: a cell of 12 F cannot hold"):
         parasitics(P, strong)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": 4}, "chip.rows: 4 cells make a column of 16 F"),
+        ({"columns": 7}, "chip.columns: 7 cells make a row of 84 F"),
+        ({"columns": 64, "cell_width_f": 3.0}, "chip.device.cell_width_f: 3 F leave no room"),
+    ],
+)
+def test_crossbars_too_small_for_their_periphery(change, message):
+    with pytest.raises(ConfigError, match=message):
+        parasitics(P, replace(crossbar_of(Chip()), **change))
 
 
 def test_relaxed_pitch_spreads_cells():

@@ -13,7 +13,15 @@ import numpy as np
 
 from xpert.design import Chip
 from xpert.errors import ConfigError
-from xpert.hardware.gates import LINEAR_REGION, drain_capacitance, gate, gate_capacitance, on_resistance_n
+from xpert.hardware.circuits import flip_flop_bank
+from xpert.hardware.gates import (
+    LINEAR_REGION,
+    POLY_OVERHEAD,
+    drain_capacitance,
+    gate,
+    gate_capacitance,
+    on_resistance_n,
+)
 from xpert.hardware.technology import WIRE_CAPACITANCE, Process
 
 IR_DROP_TOLERANCE = 0.25
@@ -157,7 +165,7 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
     """Lengths, resistances and capacitances of a crossbar.
 
     Raises:
-        ConfigError: If the access transistor does not fit the cell.
+        ConfigError: If the access transistor does not fit the cell, or the periphery not the crossbar.
     """
     f = p.feature
     # Crosspoint cells are as dense as wires, unless they are spread out to the periphery, which is drawn in F.
@@ -168,6 +176,22 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
         cell_width = max(cell_width, _RELAXED_WIDTH["sram" if crossbar.sram else "resistive"])
     row_length = crossbar.columns * cell_width * unit
     column_length = crossbar.rows * cell_height * unit
+    flip_flop = flip_flop_bank(p, 1.0)
+    if column_length < flip_flop.height:
+        raise ConfigError(
+            f"chip.rows: {crossbar.rows} cells make a column of {column_length / f:.3g} F, too short for the drivers "
+            f"of word lines beside it; allowed is {flip_flop.height / f:.3g} F or more"
+        )
+    if row_length < flip_flop.width:
+        raise ConfigError(
+            f"chip.columns: {crossbar.columns} cells make a row of {row_length / f:.3g} F, too short for the registers "
+            f"below it; allowed is {flip_flop.width / f:.3g} F or more"
+        )
+    if crossbar.kind != "crosspoint" and cell_width <= POLY_OVERHEAD:
+        raise ConfigError(
+            f"chip.device.cell_width_f: {cell_width:g} F leave no room for a transistor; allowed is more than "
+            f"{POLY_OVERHEAD:g} F"
+        )
     row_wire, column_wire = row_length * WIRE_CAPACITANCE, column_length * WIRE_CAPACITANCE
     # A FinFET of minimum width has one fin; twice the feature size is one fin in `effective_width`.
     fin = 2.0 if p.finfet else 1.0
