@@ -145,7 +145,7 @@ def test_a_sweep_over_one_value_that_changes_nothing(xpert: Callable, design_fil
         (["rows=1e400"], "--sweep rows=1e400: chip.rows: Input should be a"),
         (["rows=" + "9" * 5000], "--sweep: rows: values must be numbers or words, got '999"),
         (["rows=[1"], "--sweep: rows: values must be numbers or words, got '[1'"),
-        (["adc_type=pipeline"], "--sweep adc_type=pipeline: periphery.0.adc_type: Input should be 'sar' or 'flash'"),
+        (["adc_type=pipeline"], "--sweep adc_type=pipeline: periphery.0.adc_type must be one of sar, flash"),
         (["columns_per_adc=64", "columns=32"], "--sweep columns_per_adc=64 columns=32: periphery.0.columns_per_adc"),
         ([f"rows={','.join(['64'] * 400)}", f"columns={','.join(['64'] * 400)}"], "--sweep: 160000 combinations; at"),
     ],

@@ -97,7 +97,7 @@ def test_the_image_shapes_are_those_of_the_data_sets() -> None:
         (("dataset", "validation"), 1, "dataset.validation: Input should be less than 1 (got 1)"),
         (("chip", "rows"), 3, "chip.rows: Input should be greater than or equal to 8 (got 3)"),
         (("periphery", "adc_types"), [], "periphery.adc_types: Tuple should have at least 1 item"),
-        (("periphery", "adc_types"), ["pipeline"], "periphery.adc_types.0: Input should be 'sar' or 'flash'"),
+        (("periphery", "adc_types"), ["pipeline"], "periphery.adc_types.0 must be one of sar, flash"),
         (("periphery", "columns_per_adc"), [8, 8], "periphery.columns_per_adc: options must differ, got [8, 8]"),
         (("periphery", "columns_per_adc"), [128], "columns_per_adc must not exceed the crossbar's 64 columns, got 128"),
         (("baselines", "typical"), {"columns_per_adc": 99}, "columns_per_adc must not exceed the crossbar's 64"),

@@ -254,10 +254,10 @@ def read_design(path: Path) -> Design:
     data = read_mapping(path, "design or config file")
     network, periphery = data.get("network"), data.get("periphery")
     if isinstance(periphery, list) or (isinstance(network, dict) and "layers" in network):
-        return Design.parse(data, str(path))
+        return Design.parse(data, str(path), path.parent)
     from xpert.experiment.config import SearchConfig, typical_design
 
-    return typical_design(SearchConfig.parse(data, str(path)))
+    return typical_design(SearchConfig.parse(data, str(path), path.parent))
 
 
 def _flat(layer: dict[str, Any]) -> dict[str, Any]:

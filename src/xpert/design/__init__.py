@@ -1,15 +1,20 @@
 """Plain validated data: the design and its parts."""
 
 from xpert.design._base import Model, describe, parse_mapping, read_mapping, read_text, shown
+from xpert.design.adc import Adc
 from xpert.design.chip import Activity, Buffers, CellType, Chip, Device, Technology
 from xpert.design.design import SCHEMA, Design
 from xpert.design.network import Layer, Network
+from xpert.design.parts import PART_KINDS, load_part, part_names, part_text
 from xpert.design.periphery import ADC_TYPES, AdcType, Periphery
+from xpert.design.process import ProcessData
 
 __all__ = [
     "ADC_TYPES",
+    "PART_KINDS",
     "SCHEMA",
     "Activity",
+    "Adc",
     "AdcType",
     "Buffers",
     "CellType",
@@ -20,9 +25,13 @@ __all__ = [
     "Model",
     "Network",
     "Periphery",
+    "ProcessData",
     "Technology",
     "describe",
+    "load_part",
     "parse_mapping",
+    "part_names",
+    "part_text",
     "read_mapping",
     "read_text",
     "shown",

@@ -38,18 +38,19 @@ class Model(pydantic.BaseModel):
         return value
 
     @classmethod
-    def parse(cls, data: Any, where: str = "") -> Self:
+    def parse(cls, data: Any, where: str = "", folder: Path | None = None) -> Self:
         """Validate plain data.
 
         Args:
             data: What a YAML or JSON reader returned.
             where: The file or flag that it came from, for the message.
+            folder: What paths of part files start from; the working directory by default.
 
         Raises:
             ConfigError: One line naming the first wrong field, its value and what is allowed.
         """
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(data, context={"folder": folder or Path()})
         except pydantic.ValidationError as error:
             raise ConfigError(describe(error, where)) from None
         except RecursionError:

@@ -7,7 +7,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from xpert.design._base import Model
+from xpert.design._base import Model, shown
+from xpert.design.adc import Adc
+from xpert.design.parts import part_of
+from xpert.design.periphery import ADC_TYPES
+from xpert.design.process import ProcessData
+from xpert.errors import ConfigError
 
 CellType = Literal["rram", "pcm", "fefet", "sram"]
 PowerOfTwo = Annotated[int, Field(ge=2, le=4096)]
@@ -25,9 +30,34 @@ class Technology(Model):
     temperature_k: Annotated[int, Field(ge=300, le=400)] = 300
     """Junction temperature. [K]"""
 
+    process: ProcessData | None = None
+    """The user's own transistors and wires; unset: those of `node_nm` and `roadmap`. The powers of SAR and flash ADCs,
+    which are fits, stay those of `node_nm`, to which the process should be close."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        finfet = self.node_nm <= 14
+        if self.process is not None and self.process.finfet != finfet:
+            raise ValueError(
+                f"process.fin_pitch_m is {'required' if finfet else 'not allowed'}: transistors of node_nm = "
+                f"{self.node_nm} are {'FinFETs' if finfet else 'planar'}"
+            )
+        return self
+
+    @property
+    def feature_nm(self) -> float:
+        """Feature size. [nm]"""
+        return float(self.node_nm) if self.process is None else self.process.feature_nm
+
 
 class Device(Model):
     """One memory cell: its electrical values, its size and how far it strays from them."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+    """What tables call it."""
+
+    source: Annotated[str, Field(min_length=10, max_length=2000)] | None = None
+    """Where the values come from: author, title, year. Required in a file of its own."""
 
     cell: CellType = "rram"
     """What stores the weight."""
@@ -110,11 +140,15 @@ class Activity(Model):
 class Chip(Model):
     """All that is the same for every layer of a design."""
 
-    technology: Technology = Technology()
-    """CMOS process."""
+    technology: Annotated[Technology, part_of("technology", Technology)] = Technology()
+    """CMOS process; a mapping, the path of a YAML file, or the name of a shipped one."""
 
-    device: Device = Device()
-    """Memory cell."""
+    device: Annotated[Device, part_of("device", Device)] = Device()
+    """Memory cell; a mapping, the path of a YAML file, or the name of a shipped one."""
+
+    adcs: Annotated[tuple[Annotated[Adc, part_of("adc", Adc)], ...], Field(max_length=32)] = ()
+    """ADCs of the user's own, besides `sar` and `flash`; each a mapping, the path of a YAML file, or the name of a
+    shipped one."""
 
     rows: Annotated[int, Field(ge=8, le=1024)] = 64
     """Rows of a crossbar, all read at once."""
@@ -171,7 +205,53 @@ class Chip(Model):
             )
         if self.weight_slices > self.columns:
             raise ValueError(f"a weight takes {self.weight_slices} columns, but the crossbar has {self.columns}")
+        node_nm = self.technology.feature_nm
+        for index, adc in enumerate(self.adcs):
+            if adc.name in self.adc_types[: len(ADC_TYPES) + index]:
+                raise ValueError(f"adcs.{index}.name: {adc.name!r} is there twice")
+            low, high = adc.nodes_nm
+            if not low <= node_nm <= high:
+                raise ValueError(
+                    f"adcs.{index}.nodes_nm: the ADC {adc.name!r} is for nodes from {low:g} to {high:g} nm, "
+                    f"but the technology's is {node_nm:g} nm"
+                )
+            try:
+                adc.figures(node_nm)
+            except ConfigError as error:
+                raise ValueError(f"adcs.{index}.{error}") from None
         return self
+
+    @property
+    def adc_types(self) -> tuple[str, ...]:
+        """Kinds of ADC that layers can have: those derived from their circuits, then the user's own."""
+        return (*ADC_TYPES, *(adc.name for adc in self.adcs))
+
+    def check_adc(
+        self, adc_type: str, adc_bits: int, type_field: str = "adc_type", bits_field: str = "adc_bits"
+    ) -> None:
+        """Refuse an ADC that this chip does not have.
+
+        Args:
+            adc_type: Kind of ADC.
+            adc_bits: Its precision. [bit]
+            type_field: Field that the kind came from, for the message.
+            bits_field: Field that the precision came from.
+
+        Raises:
+            ConfigError: If there is no such kind, or not with this precision.
+        """
+        if adc_type not in self.adc_types:
+            raise ConfigError(
+                f"{type_field} must be one of {', '.join(self.adc_types)} (chip.adcs adds to these), "
+                f"got {shown(adc_type)}"
+            )
+        if adc_type in ADC_TYPES:
+            return
+        allowed = self.adcs[self.adc_types.index(adc_type) - len(ADC_TYPES)].allowed_bits
+        if adc_bits not in allowed:
+            raise ConfigError(
+                f"{bits_field} must be one of {', '.join(map(str, allowed))} for the ADC {adc_type!r}, got {adc_bits}"
+            )
 
     @property
     def weight_slices(self) -> int:

@@ -43,6 +43,8 @@ class Design(Model):
                 f"periphery needs one entry per layer ({len(self.network.layers)}), got {len(self.periphery)}"
             )
         for index, entry in enumerate(self.periphery):
+            field = f"periphery.{index}."
+            self.chip.check_adc(entry.adc_type, entry.adc_bits, field + "adc_type", field + "adc_bits")
             if entry.columns_per_adc > self.chip.columns:
                 raise ValueError(
                     f"periphery.{index}.columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, "
@@ -56,13 +58,13 @@ class Design(Model):
         return cls(name=name, chip=chip, network=network, periphery=(periphery,) * len(network.layers))
 
     @classmethod
-    def parse(cls, data: Any, where: str = "") -> Self:
+    def parse(cls, data: Any, where: str = "", folder: Path | None = None) -> Self:
         """Validate plain data; see `Model.parse`. The version is checked first, so that the message is about it."""
         if isinstance(data, dict) and data.get("schema_version", SCHEMA) != SCHEMA:
             raise ConfigError(
                 f"{where}: schema_version: this XPert reads version {SCHEMA}, got {shown(data['schema_version'])}"
             )
-        return super().parse(data, where)
+        return super().parse(data, where, folder)
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
@@ -71,7 +73,7 @@ class Design(Model):
         Raises:
             ConfigError: If it is missing, does not parse, or breaks a rule.
         """
-        return cls.parse(read_mapping(path, "design file"), str(path))
+        return cls.parse(read_mapping(path, "design file"), str(path), Path(path).parent)
 
     def write(self, path: Path | str) -> None:
         """Write as JSON, atomically."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from xpert.design._base import Model
 
-AdcType = Literal["sar", "flash"]
-"""`sar`: successive approximation, small and slow; `flash`: one comparator per level, large and fast."""
+ADC_TYPES = ("sar", "flash")
+"""ADCs that are derived from their circuits. `sar`: successive approximation, small and slow; `flash`: one comparator
+per level, large and fast. A chip may have others, see `Adc`."""
 
-ADC_TYPES: tuple[AdcType, ...] = ("sar", "flash")
+AdcType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
+"""One of `ADC_TYPES`, or the name of one of the chip's own ADCs: lower-case letters, digits, - and _."""
 
 ColumnsPerAdc = Annotated[int, Field(ge=1, le=1024)]
 AdcBits = Annotated[int, Field(ge=1, le=12)]
@@ -22,7 +24,7 @@ class Periphery(Model):
     """ADC type, column sharing, ADC precision and input precision of a layer's subarrays."""
 
     adc_type: AdcType = "sar"
-    """Kind of analogue-to-digital converter."""
+    """Kind of analogue-to-digital converter: `sar`, `flash`, or the name of one of `chip.adcs`."""
 
     columns_per_adc: ColumnsPerAdc = 8
     """Columns multiplexed onto one ADC. At most the columns of the crossbar."""

@@ -67,7 +67,7 @@ class PeripheryOptions(Model):
     """What phase 1 may choose for each layer besides its channels."""
 
     adc_types: Annotated[tuple[AdcType, ...], Field(min_length=1)] = ("sar", "flash")
-    """Kinds of ADC."""
+    """Kinds of ADC: `sar`, `flash`, and names of `chip.adcs`."""
 
     columns_per_adc: Annotated[tuple[ColumnsPerAdc, ...], Field(min_length=1, max_length=64)] = (2, 4, 8, 16, 32)
     """Degrees of column sharing."""
@@ -194,16 +194,25 @@ class SearchConfig(Model):
             raise ValueError(
                 f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
             )
+        typical = self.baselines.typical
+        self.chip.check_adc(
+            typical.adc_type, typical.adc_bits, "baselines.typical.adc_type", "baselines.typical.adc_bits"
+        )
+        fields = {"baselines.typical.adc_bits": (typical.adc_bits,), "precision.adc_bits": self.precision.adc_bits}
+        for index, adc_type in enumerate(self.periphery.adc_types):
+            for field, options in fields.items():
+                for adc_bits in options:
+                    self.chip.check_adc(adc_type, adc_bits, f"periphery.adc_types.{index}", field)
         return self
 
     @classmethod
-    def parse(cls, data: Any, where: str = "") -> Self:
+    def parse(cls, data: Any, where: str = "", folder: Path | None = None) -> Self:
         """Validate plain data; see `Model.parse`. The version is checked first, so that the message is about it."""
         if isinstance(data, dict) and data.get("schema_version", 1) != 1:
             raise ConfigError(
                 f"{where}: schema_version: this XPert reads version 1, got {shown(data['schema_version'])}"
             )
-        return super().parse(data, where)
+        return super().parse(data, where, folder)
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
@@ -212,7 +221,7 @@ class SearchConfig(Model):
         Raises:
             ConfigError: If it is missing, does not parse, or breaks a rule.
         """
-        return cls.parse(read_mapping(path, "config file"), str(path))
+        return cls.parse(read_mapping(path, "config file"), str(path), Path(path).parent)
 
 
 _OPTION_LISTS = {"periphery": ("adc_types", "columns_per_adc"), "precision": ("adc_bits", "input_bits")}

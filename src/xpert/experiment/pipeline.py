@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog import layer_errors, ni_accuracy
-from xpert.design import Design, Network, Periphery
+from xpert.design import ADC_TYPES, Design, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.experiment.accuracy import measure_accuracy, set_input_bits
 from xpert.experiment.config import SearchConfig, search_space
@@ -327,7 +327,7 @@ class _Pipeline:
         # ADC type and column sharing change no accuracy: one measurement stands for all homogeneous designs.
         homogeneous = [
             _row(_with(typical, adc_type, columns), baseline_accuracy)
-            for adc_type in ("sar", "flash")
+            for adc_type in dict.fromkeys((*ADC_TYPES, *self.config.periphery.adc_types))
             for columns in sorted({*self.config.periphery.columns_per_adc, typical.periphery[0].columns_per_adc})
         ]
         best = min(homogeneous, key=lambda row: row["evaluation"]["edap"])

@@ -147,7 +147,7 @@ def build_tiles(
         conductance = active_conductance(p, crossbar, None)
     organisation = mapping.organisation
     keys, index = distinct(
-        periphery.flash,
+        periphery.adc,
         periphery.columns_per_adc,
         periphery.adc_bits,
         periphery.input_bits,
@@ -161,9 +161,9 @@ def build_tiles(
         organisation.pe_side,
         organisation.tile_side // organisation.pe_side,
     )
-    flash, sharing, adc_bits, input_bits, rest, density, conductance, *sizes = keys
+    adc, sharing, adc_bits, input_bits, rest, density, conductance, *sizes = keys
     pe_side, tile_side, novel, novel_pes, conventional_side, conventional_pes = sizes
-    kind = PeripheryArrays(flash.astype(bool), sharing, adc_bits, input_bits)
+    kind = PeripheryArrays(adc, sharing, adc_bits, input_bits, periphery.adcs)
 
     def read(rows):
         active = np.floor(rows * density + 0.5)
@@ -184,7 +184,7 @@ def build_tiles(
         np.where(novel, novel_pes, per_side**2),
         conventional=(conventional_side, conventional_pes),
     )
-    n = len(flash)
+    n = len(adc)
     return map_arrays(lambda array: np.broadcast_to(array, (n,))[index], tile)
 
 
@@ -378,10 +378,9 @@ def run_layers(
         slowest = _largest(latency.total)
         idle = slowest if switches.own_tiles_leak else slowest - latency.total
         leaked = power * idle
-    elif switches.own_tiles_leak:
-        leaked = (context.tile_leakage + shared.leakage) * latency.total
     else:
-        leaked = (context.tiles - mapping.tiles) * each * latency.total
+        tiles = context.tile_leakage if switches.own_tiles_leak else (context.tiles - mapping.tiles) * each
+        leaked = (tiles + shared.leakage) * latency.total
     return Layers(
         area=tile.area * mapping.tiles,
         latency=latency,

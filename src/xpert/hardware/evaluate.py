@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from xpert.design import ADC_TYPES, Chip, Design
+from xpert.design import Chip, Design
+from xpert.errors import ConfigError
 from xpert.hardware.chip import (
     Context,
     Layers,
@@ -198,7 +199,7 @@ class Evaluation:
             "speed_up": int(self.speed_up[index]),
             "utilization": float(self.utilization[index]),
             "sensing_period_ns": float(self.sensing_period[index] * 1e9),
-            "adc_type": ADC_TYPES[int(self.periphery.flash[index])],
+            "adc_type": self.periphery.types[int(self.periphery.adc[index])],
             "columns_per_adc": int(self.periphery.columns_per_adc[index]),
             "adc_bits": int(self.periphery.adc_bits[index]),
             "input_bits": int(self.periphery.input_bits[index]),
@@ -219,7 +220,7 @@ def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
         ConfigError: If a memory cell cannot hold its access transistor.
     """
     workload = Workload.from_network(design.network)
-    periphery = PeripheryArrays.of(design.periphery)
+    periphery = PeripheryArrays.of(design.periphery, design.chip.adcs)
     chip = design.chip
     p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
     return summarise(
@@ -245,9 +246,14 @@ def evaluate_batch(
         switches: Where to follow physics and where the reference simulator.
 
     Raises:
-        ConfigError: If a memory cell cannot hold its access transistor.
+        ConfigError: If a memory cell cannot hold its access transistor, or the chip does not have an ADC.
     """
-    shape = np.broadcast_shapes(workload.shape, np.shape(periphery.flash), np.shape(periphery.adc_bits))
+    if np.any(np.logical_or(periphery.adc < 0, periphery.adc >= len(chip.adc_types))):
+        kinds = ", ".join(f"{index} ({name})" for index, name in enumerate(chip.adc_types))
+        given = f"{np.min(periphery.adc)} to {np.max(periphery.adc)}"
+        raise ConfigError(f"periphery.adc must be one of {kinds}, got {given}")
+    periphery = replace(periphery, adcs=chip.adcs)
+    shape = np.broadcast_shapes(workload.shape, np.shape(periphery.adc), np.shape(periphery.adc_bits))
     p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
     crossbar = crossbar_of(chip)
     flat = (-1, shape[-1])

@@ -53,7 +53,7 @@ def subarray_outputs(i: Row) -> dict[str, float]:
     p = reference_process(i)
     crossbar = _crossbar(i)
     periphery = PeripheryArrays(
-        flash=np.asarray(i["adc_type"] == "flash"),
+        adc=np.asarray(int(i["adc_type"] == "flash")),
         columns_per_adc=np.asarray(float(i["columns_per_adc"])),
         adc_bits=np.asarray(math.log2(i["adc_levels"])),
         input_bits=np.asarray(float(i["input_bits"])),
@@ -139,7 +139,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     chip, workload = chip_of_row(i), workload_of_row(i)
     p, crossbar = reference_process(i), _crossbar(i)
     periphery = PeripheryArrays(
-        flash=np.full(workload.shape, i["adc_type"] == "flash"),
+        adc=np.full(workload.shape, int(i["adc_type"] == "flash")),
         columns_per_adc=np.full(workload.shape, float(i["columns_per_adc"])),
         adc_bits=np.full(workload.shape, math.log2(i["adc_levels"])),
         input_bits=np.full(workload.shape, float(i["input_bits"])),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xpert.design import Periphery
+from xpert.design import ADC_TYPES, Adc, Periphery
 from xpert.hardware import circuits
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar, parasitics
@@ -24,10 +24,10 @@ WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
 
 @dataclass(frozen=True)
 class PeripheryArrays:
-    """Periphery of many subarrays; float64 arrays of any one shape."""
+    """Periphery of many subarrays; arrays of any one shape."""
 
-    flash: np.ndarray
-    """True for flash ADCs, False for SAR."""
+    adc: np.ndarray
+    """Kind of ADC, as an index: 0 SAR, 1 flash (`ADC_TYPES`), then `adcs`."""
 
     columns_per_adc: np.ndarray
     """Columns that share an ADC."""
@@ -38,21 +38,31 @@ class PeripheryArrays:
     input_bits: np.ndarray
     """Input precision. [bit]"""
 
+    adcs: tuple[Adc, ...] = ()
+    """The chip's ADCs of the user's own."""
+
     @classmethod
-    def of(cls, peripheries: Sequence[Periphery]) -> PeripheryArrays:
-        """Periphery of the layers of one design. [layers]"""
+    def of(cls, peripheries: Sequence[Periphery], adcs: tuple[Adc, ...] = ()) -> PeripheryArrays:
+        """Periphery of the layers of one design, on a chip with these ADCs of the user's own. [layers]"""
+        types = (*ADC_TYPES, *(adc.name for adc in adcs))
         return cls(
-            flash=np.array([entry.adc_type == "flash" for entry in peripheries]),
+            adc=np.array([types.index(entry.adc_type) for entry in peripheries]),
             columns_per_adc=np.array([float(entry.columns_per_adc) for entry in peripheries]),
             adc_bits=np.array([float(entry.adc_bits) for entry in peripheries]),
             input_bits=np.array([float(entry.input_bits) for entry in peripheries]),
+            adcs=adcs,
         )
 
     def __getitem__(self, index) -> PeripheryArrays:
         """Part of a batch, or some layers: the index of each array."""
         return PeripheryArrays(
-            self.flash[index], self.columns_per_adc[index], self.adc_bits[index], self.input_bits[index]
+            self.adc[index], self.columns_per_adc[index], self.adc_bits[index], self.input_bits[index], self.adcs
         )
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Names of the kinds of ADC, in the order of their indices."""
+        return (*ADC_TYPES, *(adc.name for adc in self.adcs))
 
     @property
     def levels(self) -> np.ndarray:
@@ -178,7 +188,7 @@ def subarray(
     """
     wires = parasitics(p, crossbar)
     calibration, switches, vdd = p.calibration, p.switches, p.vdd
-    flash, levels = periphery.flash, periphery.levels
+    sar, flash, levels = periphery.adc == 0, periphery.adc == 1, periphery.levels
     slices, input_bits = crossbar.slices, periphery.input_bits
     n_adcs = adc_count(p, crossbar, periphery.columns_per_adc)
     turns = columns_in_turn(p, crossbar, periphery.columns_per_adc)
@@ -243,9 +253,9 @@ def subarray(
         "multiplicity": multiplicity,
         "read_voltage": crossbar.read_voltage,
     }
-    blocks["sar_adc"] = _where(~flash, circuits.sar_adc(p, levels, n_adcs, **read))
+    blocks["sar_adc"] = _where(sar, circuits.sar_adc(p, levels, n_adcs, **read))
     r_on, r_off = flash_reference or (crossbar.r_on, crossbar.r_off)
-    # Where the ADC is a SAR the flash formulas get few levels: they are discarded, and cost time with many.
+    # Where the ADC is another the flash formulas get few levels: they are discarded, and cost time with many.
     flash_levels = np.where(flash, levels, 4.0)
     blocks["flash_adc"] = _where(
         flash,
@@ -261,6 +271,13 @@ def subarray(
         ),
     )
     blocks["flash_encoder"] = _where(flash, circuits.flash_encoder(p, flash_levels, n_adcs, width=width))
+    if periphery.adcs:
+        own = periphery.adc >= len(ADC_TYPES)
+        kind = np.where(own, periphery.adc - len(ADC_TYPES), 0)
+        # A precision that the ADC has, where it is not used.
+        own_bits = np.where(own, periphery.adc_bits, periphery.adcs[0].allowed_bits[0])
+        own_read = {key: read[key] for key in ("width", "column_resistance", "multiplicity")}
+        blocks["own_adc"] = _where(own, circuits.own_adc(p, periphery.adcs, kind, own_bits, n_adcs, **own_read))
     bits = log2(levels)
     if slices > 1:
         blocks["shift_add_weight"] = circuits.shift_add(p, np.floor(bits), n_adcs, slices, width=width)
@@ -271,7 +288,8 @@ def subarray(
     def total(field: str, names: tuple[str, ...]) -> Array:
         return sum((getattr(blocks[name], field) for name in names if name in blocks), 0.0)
 
-    adc_latency = blocks["sar_adc"].latency + blocks["flash_adc"].latency + blocks["flash_encoder"].latency
+    adcs = ("sar_adc", "flash_adc", "flash_encoder", "own_adc")
+    adc_latency = total("latency", adcs)
     precharge = blocks["precharger"].latency if crossbar.sram else 0.0
     select = np.maximum(
         blocks["wl_switch_matrix"].latency, blocks["column_mux"].latency + blocks["mux_decoder"].latency
@@ -296,6 +314,7 @@ def subarray(
         "sar_adc": 1.0,
         "flash_adc": 1.0,
         "flash_encoder": turns,
+        "own_adc": 1.0,
         "shift_add_weight": turns,
         "shift_add_input": weight_uses,
         "precharger": turns,
@@ -314,7 +333,6 @@ def subarray(
         array_energy = turns * (columns + wires.wordline_capacitance * vdd**2 * crossbar.rows * row_activity)
         leaky = ("wl_switch_matrix", "sl_switch_matrix", "mux_decoder")
     shift_adds = ("shift_add_weight", "shift_add_input")
-    adcs = ("sar_adc", "flash_adc", "flash_encoder")
     stack = (
         *adcs,
         *shift_adds,
@@ -354,7 +372,7 @@ def subarray(
         adc_energy=energy((*adcs, "precharger")),
         accumulation_energy=energy(shift_adds),
         other_energy=energy(("wl_switch_matrix", "column_mux", "mux_decoder")),
-        column_energy=energy(("sar_adc", "flash_adc")),
+        column_energy=energy(("sar_adc", "flash_adc", "own_adc")),
         leakage=total("leakage", (*leaky, *adcs, *shift_adds)) + wires.cell_leakage,
     )
 

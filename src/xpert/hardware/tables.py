@@ -152,6 +152,8 @@ def cost_tables(
     """
     if not peripheries:
         raise ConfigError("peripheries: cost tables need at least one option")
+    for index, entry in enumerate(peripheries):
+        chip.check_adc(entry.adc_type, entry.adc_bits, f"peripheries.{index}.adc_type", f"peripheries.{index}.adc_bits")
     if chip.execution == "pipelined":
         raise ConfigError("chip.execution: cost tables exist for 'layer_by_layer' only, got 'pipelined'")
     if not switches.fresh_tree_leakage:
@@ -162,7 +164,7 @@ def cost_tables(
     p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
     crossbar = crossbar_of(chip)
     shared = build_shared(p, chip, context)
-    options = PeripheryArrays.of(peripheries)
+    options = PeripheryArrays.of(peripheries, chip.adcs)
     widths = ((space.input_shape[0],), *space.choices, (space.num_classes,))
     tables = []
     for index, (in_widths, out_widths) in enumerate(pairwise(widths)):

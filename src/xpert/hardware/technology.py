@@ -9,9 +9,8 @@ import json
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any
 
-from xpert.design import Technology
+from xpert.design import ProcessData, Technology
 from xpert.hardware.switches import PHYSICAL, Switches
 
 WIRE_CAPACITANCE = 0.2e-15 / 1e-6
@@ -223,60 +222,65 @@ def process(
     """The process of a chip.
 
     Args:
-        technology: Node, roadmap and temperature.
+        technology: Node, roadmap and temperature, or the user's own process.
         calibration: Factors fitted to silicon, or `UNCALIBRATED`.
         switches: Where to follow the reference and where physics.
         logic_clock: Clock for which digital blocks are built. [Hz]
     """
-    return _process(
-        technology.node_nm, technology.roadmap, technology.temperature_k, calibration, switches, logic_clock
-    )
+    # Frozen models have a hash, but type checkers cannot see it.
+    return _process(technology, calibration, switches, logic_clock)  # pyright: ignore[reportArgumentType]
 
 
 @lru_cache(maxsize=256)
-def _process(
-    node: int, roadmap: str, temperature: int, calibration: Calibration, switches: Switches, logic_clock: float
-) -> Process:
-    data = _transistors()[node, roadmap]
-    vdd = data["vdd_v"]
-    finfet = node <= 14
-    pn_ratio = data["on_current_n_a_per_m"][0] / data["on_current_p_a_per_m"][0]
-    fin_height, fin_width, fin_pitch = _FINS[node] if finfet else (0.0, 0.0, 0.0)
-    wire_width_nm, aspect_ratio, resistivity = _WIRES[node]
-    feature = node * 1e-9
-    cell = _CELL_HEIGHT_FINFET if finfet and switches.finfet_exact_division else _CELL_HEIGHT_PLANAR
+def _process(technology: Technology, calibration: Calibration, switches: Switches, logic_clock: float) -> Process:
+    node, temperature = technology.node_nm, technology.temperature_k
+    data = technology.process or _built_in(node, technology.roadmap)
+    vdd = data.vdd_v
+    on_n, on_p, off_n, off_p = (
+        currents if isinstance(currents, tuple) else (currents,) * 11
+        for currents in (
+            data.on_current_n_a_per_m,
+            data.on_current_p_a_per_m,
+            data.off_current_n_a_per_m,
+            data.off_current_p_a_per_m,
+        )
+    )
+    pn_ratio = on_n[0] / on_p[0]
+    wire_width = data.wire_width_nm * 1e-9
+    feature = data.feature_nm * 1e-9
+    cell = _CELL_HEIGHT_FINFET if data.finfet and switches.finfet_exact_division else _CELL_HEIGHT_PLANAR
     # Junctions are reverse biased by the full supply.
     bias = 1 + vdd / BUILT_IN_POTENTIAL
     return Process(
         node_nm=node,
-        roadmap=roadmap,
+        roadmap=technology.roadmap,
         temperature=float(temperature),
         feature=feature,
         vdd=vdd,
-        vth=data["vth_v"],
-        gate_length=data["gate_length_m"],
-        ideal_gate_capacitance=data["ideal_gate_capacitance_f_per_m"],
-        overlap_capacitance=0.0 if finfet else 0.2 * data["ideal_gate_capacitance_f_per_m"],
-        fringe_capacitance=data["fringe_capacitance_f_per_m"],
+        vth=data.vth_v,
+        gate_length=data.gate_length_m,
+        ideal_gate_capacitance=data.ideal_gate_capacitance_f_per_m,
+        overlap_capacitance=0.0 if data.finfet else 0.2 * data.ideal_gate_capacitance_f_per_m,
+        fringe_capacitance=data.fringe_capacitance_f_per_m,
         junction_capacitance=_JUNCTION_CAPACITANCE / bias**0.5,
         sidewall_capacitance=_SIDEWALL_CAPACITANCE / bias**0.33,
         drain_to_channel_capacitance=_DRAIN_TO_CHANNEL_CAPACITANCE / bias**0.33,
-        resistance_multiplier=data["resistance_multiplier"],
-        gm_current_n=data["gm_current_n_a_per_m"],
-        gm_current_p=data["gm_current_p_a_per_m"],
-        ion_n=_interpolate(data["on_current_n_a_per_m"], temperature),
-        ion_p=_interpolate(data["on_current_p_a_per_m"], temperature),
-        ioff_n=_interpolate(data["off_current_n_a_per_m"], temperature),
-        ioff_p=_interpolate(data["off_current_p_a_per_m"], temperature),
-        pn_ratio=float(int(pn_ratio)) if finfet else pn_ratio,
-        finfet=finfet,
-        fin_height=fin_height,
-        fin_width=fin_width,
-        fin_pitch=fin_pitch,
-        wire_width=wire_width_nm * 1e-9,
-        wire_aspect_ratio=aspect_ratio,
-        wire_resistivity=resistivity,
-        wire_resistance=wire_resistance(wire_width_nm * 1e-9, aspect_ratio, resistivity, temperature),
+        resistance_multiplier=data.resistance_multiplier,
+        gm_current_n=data.gm_current_n_a_per_m,
+        gm_current_p=data.gm_current_p_a_per_m,
+        ion_n=_interpolate(on_n, temperature),
+        ion_p=_interpolate(on_p, temperature),
+        ioff_n=_interpolate(off_n, temperature),
+        ioff_p=_interpolate(off_p, temperature),
+        pn_ratio=float(int(pn_ratio)) if data.finfet else pn_ratio,
+        finfet=data.finfet,
+        fin_height=data.fin_height_m or 0.0,
+        fin_width=data.fin_width_m or 0.0,
+        fin_pitch=data.fin_pitch_m or 0.0,
+        wire_width=wire_width,
+        wire_aspect_ratio=data.wire_aspect_ratio,
+        wire_resistivity=data.wire_resistivity_ohm_m,
+        wire_resistance=wire_resistance(wire_width, data.wire_aspect_ratio, data.wire_resistivity_ohm_m, temperature),
         cell_height=feature * cell,
         calibration=calibration,
         switches=switches,
@@ -285,12 +289,20 @@ def _process(
 
 
 @cache
-def _transistors() -> dict[tuple[int, str], dict[str, Any]]:
+def _built_in(node: int, roadmap: str) -> ProcessData:
+    """The process of a node and roadmap that come with the package."""
     text = resources.files("xpert.hardware").joinpath("data/transistors.json").read_text(encoding="utf-8")
-    return {(entry["node_nm"], entry["roadmap"]): entry for entry in json.loads(text)["transistors"]}
+    table = json.loads(text)
+    entry = next(e for e in table["transistors"] if (e["node_nm"], e["roadmap"]) == (node, roadmap))
+    transistors = {field: value for field, value in entry.items() if field in ProcessData.model_fields}
+    wire = dict(zip(("wire_width_nm", "wire_aspect_ratio", "wire_resistivity_ohm_m"), _WIRES[node]))
+    fins = dict(zip(("fin_height_m", "fin_width_m", "fin_pitch_m"), _FINS.get(node, ())))
+    return ProcessData.parse(
+        {"name": f"{node} nm {roadmap}", "source": table["source"], "feature_nm": node, **transistors, **wire, **fins}
+    )
 
 
-def _interpolate(currents: list[float], temperature: int) -> float:
+def _interpolate(currents: tuple[float, ...], temperature: int) -> float:
     """Linear between the tabulated temperatures 300, 310, ... 400 K."""
     index, rest = divmod(temperature - 300, 10)
     low = currents[index]

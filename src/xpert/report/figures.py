@@ -28,10 +28,10 @@ from xpert.report.run_files import (
     Tried,
 )
 from xpert.report.tables import (
-    ADC_NAMES,
     OBJECTIVE_UNITS,
     QUANTITIES,
     Quantity,
+    adc_name,
     baselines,
     component_title,
     describe,
@@ -117,6 +117,7 @@ def landscape(results: Results) -> go.Figure:
     for row in results.homogeneous:
         layer = row.homogeneous
         groups.setdefault(layer.adc_type if layer else "other", []).append(row)
+    colours = palette.adc_colours(groups)
     for name, rows in groups.items():
         sharing = [layer.columns_per_adc if (layer := row.homogeneous) else 0 for row in rows]
         ordered = [row for _, row in sorted(zip(sharing, rows, strict=True), key=lambda pair: pair[0])]
@@ -124,8 +125,8 @@ def landscape(results: Results) -> go.Figure:
             x=[row.evaluation.area_mm2 for row in ordered],
             y=[row.evaluation.edap for row in ordered],
             mode="lines+markers+text",
-            name=f"homogeneous, {ADC_NAMES.get(name, name)}",
-            line={"color": palette.ADC.get(name, palette.TYPICAL), "width": 1.5},
+            name=f"homogeneous, {adc_name(name)}",
+            line={"color": colours[name], "width": 1.5},
             marker={"size": 9},
             text=[str(share or "") for share in sorted(sharing)],
             textposition="top center",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import cycle
+
 from plotly.colors import sample_colorscale
 
 SEARCHED = "#0d9488"
@@ -9,7 +12,7 @@ TYPICAL = "#94a3b8"
 BEST = "#64748b"
 BUDGET = "#e11d48"
 INFEASIBLE = "#8792a2"
-ADC = {"sar": "#3b82f6", "flash": "#f59e0b"}
+_ADC = {"sar": "#3b82f6", "flash": "#f59e0b"}
 SHARES = {"area_mm2": "#8b5cf6", "latency_us": "#3b82f6", "energy_uj": "#f59e0b"}
 SERIES = ("#3b82f6", "#f59e0b", "#0d9488", "#a855f7", "#e11d48", "#84a32b", "#0ea5e9", "#78716c")
 
@@ -23,6 +26,12 @@ _COMPONENTS = {
     "other": "#94a3b8",
     "leakage": "#64748b",
 }
+
+
+def adc_colours(adc_types: Iterable[str]) -> dict[str, str]:
+    """A colour for each kind of ADC; the user's own get those that stand for nothing else in the same figure."""
+    spare = cycle(("#a855f7", "#84a32b", "#0ea5e9", "#78716c"))
+    return {name: _ADC.get(name) or next(spare) for name in adc_types}
 
 
 def component_colours(names: list[str]) -> dict[str, str]:

@@ -40,9 +40,12 @@ QUANTITIES = (
     Quantity("tops_per_mm2", "tops_per_mm2", "TOPS/mm²", "", lower_is_better=False),
 )
 
-ADC_NAMES = {"sar": "SAR", "flash": "flash"}
-
 ACCURACIES = {"ideal": "Ideal accuracy", "quantised": "Quantised accuracy", "ni_mean": "NI-accuracy"}
+
+
+def adc_name(adc_type: str) -> str:
+    """A kind of ADC as people write it; the user's own go by their names."""
+    return {"sar": "SAR"}.get(adc_type, adc_type)
 
 
 def describe(row: Row) -> str:
@@ -50,7 +53,7 @@ def describe(row: Row) -> str:
     layer = row.homogeneous
     if layer is None:
         return row.name
-    return f"{ADC_NAMES[layer.adc_type]}, {layer.columns_per_adc} columns per ADC"
+    return f"{adc_name(layer.adc_type)}, {layer.columns_per_adc} columns per ADC"
 
 
 def baselines(results: Results) -> dict[BaselineName, Row]:

@@ -13,6 +13,7 @@ from xpert.hardware.circuits.flip_flop import flip_flop_bank
 from xpert.hardware.circuits.h_tree import h_tree
 from xpert.hardware.circuits.level_shifter import level_shifter
 from xpert.hardware.circuits.max_pooling import max_pooling
+from xpert.hardware.circuits.own_adc import own_adc
 from xpert.hardware.circuits.relu import relu
 from xpert.hardware.circuits.row_decoder import row_decoder
 from xpert.hardware.circuits.sar_adc import sar_adc
@@ -36,6 +37,7 @@ __all__ = [
     "h_tree",
     "level_shifter",
     "max_pooling",
+    "own_adc",
     "precharger",
     "read_write_mux",
     "register_file",
