@@ -1,4 +1,4 @@
-"""Speed of the hardware model: `python -m benchmarks.hardware [--json] [--repeats N] [--designs N]`.
+"""Speed of the hardware model: `python -m benchmarks.hardware [--json] [--repeats N] [--designs N] [--switches]`.
 
 One process, one core. The work is VGG16 on 32x32 images with 64 to 512 channels. The baseline of the batched figures is
 a loop of our own `evaluate` in the same run; that of one evaluation is the reference simulator, DNN+NeuroSim V1.3, with
@@ -13,11 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
 
 import numpy as np
 
 from xpert.design import Chip, Design, Periphery
-from xpert.hardware import PeripheryArrays, cost_tables, evaluate, evaluate_batch
+from xpert.hardware import PHYSICAL, PeripheryArrays, Switches, cost_tables, evaluate, evaluate_batch
 from xpert.networks.spaces import space
 from xpert.workload.layers import Workload
 
@@ -101,6 +102,20 @@ def batch(repeats: int, n_designs: int) -> dict[str, float]:
     }
 
 
+def switches() -> dict[str, dict[str, float]]:
+    """Relative change of VGG16's figures (8 columns per 6-bit SAR ADC) where one switch follows the reference."""
+    design = Design.homogeneous(SPACE.network(SPACE.default_channels), CHIP, Periphery())
+    usual = evaluate(design)
+    changes = {}
+    for field in fields(Switches):
+        other = evaluate(design, replace(PHYSICAL, **{field.name: False}))
+        changes[field.name] = {
+            name: float(getattr(other, name) / getattr(usual, name) - 1)
+            for name in ("area", "latency", "energy", "edap", "tops_per_watt")
+        }
+    return changes
+
+
 def _one_design() -> None:
     widths, options = draw(1)
     network = SPACE.network([SPACE.choices[k][w] for k, w in enumerate(widths[0])])
@@ -113,12 +128,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--repeats", type=int, default=3, help="rounds of which the best counts (default 3)")
     parser.add_argument("--designs", type=int, default=10_000, help="chips in the batch (default 10000)")
+    parser.add_argument("--switches", action="store_true", help="the effect of every switch on VGG16 instead")
     arguments = parser.parse_args()
-    figures = {
-        "one_vgg16_chip": single(arguments.repeats),
-        "cost_tables_vgg16": tables(arguments.repeats, 100 * arguments.designs),
-        "batch_of_vgg16_chips": batch(arguments.repeats, arguments.designs),
-    }
+    figures = (
+        switches()
+        if arguments.switches
+        else {
+            "one_vgg16_chip": single(arguments.repeats),
+            "cost_tables_vgg16": tables(arguments.repeats, 100 * arguments.designs),
+            "batch_of_vgg16_chips": batch(arguments.repeats, arguments.designs),
+        }
+    )
     if arguments.json:
         print(json.dumps({"numpy": np.__version__, "figures": figures}))
         return
