@@ -1,0 +1,52 @@
+"""Coordinate descent on designs: the best change of one layer or of two neighbours, until none helps."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from xpert.search.problem import Problem
+from xpert.search.solution import Record
+from xpert.search.stages import Ints
+
+MAX_CHANGES = 20_000
+"""Pairs of layers with more combinations than this are not varied together."""
+
+
+def neighbours(problem: Problem, design: Ints, layers: tuple[int, ...]) -> Ints:
+    """All designs [n, layers, 2] that differ from a design [layers, 2] in the choices of the given layers only."""
+    choices = [
+        np.stack(np.meshgrid(np.arange(len(layer.widths)), np.arange(len(layer.options)), indexing="ij"), -1).reshape(
+            -1, 2
+        )
+        for layer in (problem.layers[index] for index in layers)
+    ]
+    grid = np.stack(np.meshgrid(*[np.arange(len(part)) for part in choices], indexing="ij"), -1).reshape(
+        -1, len(layers)
+    )
+    designs = np.tile(design, (len(grid), 1, 1))
+    for column, (layer, part) in enumerate(zip(layers, choices)):
+        designs[:, problem.ties[layer], 0] = part[grid[:, column], 0]
+        designs[:, layer, 1] = part[grid[:, column], 1]
+    return problem.tied(designs)
+
+
+def polish(problem: Problem, record: Record) -> None:
+    """Improve the best design of a record until no change of one layer, or of two that share a width, helps.
+
+    Feasibility comes first: a design that breaks a budget less is better.
+    """
+    pairs = [(source, layer) for layer, source in enumerate(problem.inputs) if source >= 0]
+    size = [len(layer.widths) * len(layer.options) for layer in problem.layers]
+    moves = [(layer,) for layer in range(len(problem.layers))]
+    moves += [pair for pair in pairs if size[pair[0]] * size[pair[1]] <= MAX_CHANGES]
+    if record.design is None:
+        return
+    quiet = 0
+    for move in itertools.cycle(moves):
+        before = (record.violation, record.value)
+        record.offer(neighbours(problem, record.design, move))
+        quiet = quiet + 1 if (record.violation, record.value) == before else 0
+        if quiet >= len(moves):
+            return
