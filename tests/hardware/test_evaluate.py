@@ -1,0 +1,373 @@
+"""Whole chips: against the reference, sums, batches, and what must hold for any design."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xpert.design import Activity, Buffers, Chip, Design, Device, Layer, Network, Periphery, Technology
+from xpert.errors import ConfigError
+from xpert.hardware import PHYSICAL, REFERENCE, PeripheryArrays, Switches, evaluate, evaluate_batch
+from xpert.hardware.parts import COMPONENTS
+from xpert.workload.layers import Workload
+
+AUTO = {"subarrays_per_pe": None, "pes_per_tile": None}
+SRAM = Device(cell="sram", cell_bits=1, cell_height_f=10, cell_width_f=28)
+CHIPS = {
+    "default": Chip(),
+    "one clock": Chip(clock="chip"),
+    "asynchronous": Chip(synchronous=False),
+    "sram": Chip(device=SRAM, buffers=Buffers(global_kind="sram", tile_core_bits=32)),
+    "fefet": Chip(device=Device(cell="fefet"), technology=Technology(node_nm=7)),
+    "crosspoint": Chip(device=Device(access="crosspoint", cell_height_f=2, cell_width_f=2), **AUTO),
+    "novel": Chip(mapping="novel", buffers=Buffers(tile_core_bits=32), **AUTO),
+    "novel, fixed tiles": Chip(mapping="novel"),
+    "pipelined": Chip(execution="pipelined", pipeline_speed_up=4),
+    "oblong": Chip(rows=128, columns=32, **AUTO),
+}
+PERIPHERIES = st.builds(
+    Periphery,
+    adc_type=st.sampled_from(["sar", "flash"]),
+    columns_per_adc=st.sampled_from([1, 3, 8, 32]),
+    adc_bits=st.integers(3, 8),
+    input_bits=st.integers(1, 8),
+)
+
+
+def figures(design: Design, switches: Switches = PHYSICAL) -> dict[str, float]:
+    result = evaluate(design, switches)
+    names = ("area", "latency", "energy", "leakage_energy", "leakage_power", "edap", "tops_per_watt", "tops_per_mm2")
+    return {name: float(getattr(result, name)) for name in names}
+
+
+# Against the reference
+
+
+def reference_design(inputs, vgg16) -> tuple[Design, Switches]:
+    """The design that a VGG16 row describes, in the words of a user."""
+    chip = Chip(
+        technology=Technology(node_nm=inputs["technology_node_nm"], roadmap=inputs["device_roadmap"]),
+        device=Device(
+            cell_bits=inputs["cell_bits"],
+            r_on_ohm=inputs["on_resistance_ohm"],
+            r_off_ohm=inputs["off_resistance_ohm"],
+            read_voltage_v=inputs["read_voltage_V"],
+            write_voltage_v=inputs["write_voltage_V"],
+        ),
+        rows=inputs["rows"],
+        columns=inputs["columns"],
+        weight_bits=inputs["weight_bits"],
+        buffers=Buffers(
+            tile_core_bits=round(inputs["tile_buffer_core_bits"] ** 0.5),
+            max_bus_bits=inputs["max_global_bus_width_bits"],
+        ),
+        activity=Activity(
+            input_bit_density=inputs["input_bit_density"], cell_conductance_s=inputs["effective_cell_conductance_S"]
+        ),
+        synchronous=inputs["synchronous"],
+        clock="chip",
+        **AUTO,
+    )
+    periphery = Periphery(
+        adc_type=inputs["adc_type"],
+        columns_per_adc=inputs["columns_per_adc"],
+        adc_bits=inputs["adc_levels"].bit_length() - 1,
+        input_bits=inputs["input_bits"],
+    )
+    return Design.homogeneous(vgg16, chip, periphery), REFERENCE
+
+
+def test_a_homogeneous_design_is_the_homogeneous_chip_of_the_reference(reference_rows, vgg16):
+    plain = {
+        "network": "vgg16", "device": "RRAM_1T1R", "calibrated": True, "novel_mapping": False, "pipelined": False,
+        "global_buffer_sram": False,
+    }  # fmt: skip
+    rows = [
+        row
+        for row in reference_rows("chip")
+        if all(row["inputs"][key] == value for key, value in plain.items())
+        and row["inputs"]["flash_sensing"] != "voltage"
+    ]
+    assert len(rows) > 20
+    for row in rows:
+        outputs = row["outputs"]
+        result = evaluate(*reference_design(row["inputs"], vgg16))
+        pairs = {
+            "chip_area_m2": result.area,
+            "chip_latency_s": result.latency,
+            "chip_dynamic_energy_J": result.dynamic_energy,
+            "chip_leakage_energy_J": result.leakage_energy,
+            "energy_efficiency_TOPS_per_W": result.tops_per_watt,
+            "compute_density_TOPS_per_mm2": result.tops_per_mm2,
+            "chip_area_adc_m2": result.breakdown["area"]["adc"],
+            "chip_accumulation_energy_J": result.breakdown["energy"]["accumulation"],
+            "layer_latency_s": result.layers.latency.total,
+            "num_tiles": result.context.tiles[0],
+        }
+        for name, got in pairs.items():
+            assert got == pytest.approx(outputs[name], rel=1e-9), (row["id"], name)
+
+
+# One design
+
+
+@pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.parametrize("switches", [PHYSICAL, REFERENCE], ids=["physical", "reference"])
+def test_parts_make_the_whole(name, switches, small):
+    chip = CHIPS[name]
+    periphery = [
+        Periphery(adc_type="flash", columns_per_adc=4),
+        Periphery(adc_bits=4, input_bits=1),
+        Periphery(columns_per_adc=16),
+        Periphery(adc_type="flash", adc_bits=8, columns_per_adc=32),
+    ]
+    result = evaluate(Design(chip=chip, network=small, periphery=tuple(periphery)), switches)
+    data = result.to_dict()
+    for unit in ("area_mm2", "latency_us", "energy_uj"):
+        assert set(data["breakdown"][unit]) == set(COMPONENTS)
+        assert sum(data["breakdown"][unit].values()) == pytest.approx(data[unit], rel=1e-12)
+        for layer in data["layers"]:
+            assert sum(layer["breakdown"][unit].values()) == pytest.approx(layer[unit], rel=1e-12)
+            assert all(value >= 0 for value in layer["breakdown"][unit].values())
+    energy = sum(layer["energy_uj"] for layer in data["layers"])
+    latency = [layer["latency_us"] for layer in data["layers"]]
+    if chip.execution == "pipelined":
+        assert data["latency_us"] == pytest.approx(max(latency))
+        assert data["energy_uj"] > 0.999999 * energy  # and what shared blocks leak
+    else:
+        assert data["latency_us"] == pytest.approx(sum(latency))
+        assert data["energy_uj"] == pytest.approx(energy)
+    assert data["area_mm2"] > sum(layer["area_mm2"] for layer in data["layers"])
+    assert data["edap"] == pytest.approx(data["energy_uj"] * data["latency_us"] * data["area_mm2"])
+    assert data["leakage_energy_uj"] == data["breakdown"]["energy_uj"]["leakage"]
+    assert result.dynamic_energy + result.leakage_energy == pytest.approx(float(result.energy))
+    assert [layer["adc_bits"] for layer in data["layers"]] == [6, 4, 6, 8]
+    assert [layer["name"] for layer in data["layers"]] == [layer.name for layer in small.layers]
+    json.dumps(data, allow_nan=False)
+
+
+def test_figures_of_merit_by_hand(small):
+    result = evaluate(Design.homogeneous(small, Chip(), Periphery()))
+    operations = 2 * small.macs
+    assert result.operations == operations
+    assert result.tops_per_watt == pytest.approx(operations / float(result.energy) * 1e-12)
+    assert result.tops_per_mm2 == pytest.approx(operations / float(result.latency) / float(result.area) * 1e-18)
+    # The whole chip leaks during the whole inference.
+    assert result.leakage_energy == pytest.approx(float(result.leakage_power * result.latency))
+
+
+def test_silicon_calibration_is_in_the_energy_or_in_the_efficiency(small):
+    design = Design.homogeneous(small, Chip(), Periphery())
+    physical, reference = evaluate(design), evaluate(design, replace(PHYSICAL, post_layout_energy=False))
+    assert physical.dynamic_energy == pytest.approx(1.22 * float(reference.dynamic_energy))
+    ratio = float(reference.operations / reference.energy) * 1e-12 / float(reference.tops_per_watt)
+    assert ratio == pytest.approx(1.22)
+
+
+@pytest.mark.parametrize("name", ["default", "asynchronous", "novel", "sram"])
+def test_identical_layers_cost_the_same_where_nothing_else_differs(name, conv):
+    network = Network(backbone="custom", layers=(conv("a", (64, 64), 8), conv("b", (64, 64), 8)))
+    result = evaluate(Design.homogeneous(network, CHIPS[name], Periphery()))
+    for parts in (result.layers.area, result.layers.latency, result.layers.energy):
+        total = np.broadcast_to(parts.total, 2)
+        assert total[0] == total[1]
+
+
+def test_a_layer_has_a_periphery_of_its_own(small):
+    base = [Periphery()] * 4
+    changed = [*base[:1], Periphery(adc_type="flash", columns_per_adc=4), *base[2:]]
+    before, after = (evaluate(Design(network=small, periphery=tuple(p))) for p in (base, changed))
+    area = np.array([before.layers.area.total, after.layers.area.total])
+    assert area[0, 1] < area[1, 1]
+    assert np.array_equal(np.delete(area[0], 1), np.delete(area[1], 1))
+    assert after.sensing_period[1] < before.sensing_period[1]
+    assert np.array_equal(np.delete(before.sensing_period, 1), np.delete(after.sensing_period, 1))
+
+
+def test_one_clock_is_that_of_the_slowest_layer(small):
+    periphery = tuple(Periphery(adc_bits=bits) for bits in (4, 5, 8, 6))
+    own, common = (
+        evaluate(Design(chip=Chip(clock=clock), network=small, periphery=periphery)) for clock in ("layer", "chip")
+    )
+    ratio = common.layers.latency.adc / own.layers.latency.adc
+    assert ratio == pytest.approx(own.sensing_period.max() / own.sensing_period)
+    assert common.latency > own.latency
+    assert common.area == own.area
+
+
+def test_a_residual_add_and_a_ReLU_are_paid_for(conv):
+    def cost(**more):
+        network = Network(backbone="custom", layers=(conv("a", (64, 64), 16, **more), conv("b", (64, 64), 16)))
+        return evaluate(Design.homogeneous(network, Chip(), Periphery()))
+
+    plain, added, linear = cost(), cost(residual=True), cost(relu=False)
+    assert added.breakdown["area"]["digital"] > plain.breakdown["area"]["digital"]
+    for quantity in ("latency", "energy"):
+        for component in ("digital", "buffers", "interconnect"):
+            assert added.breakdown[quantity][component] > plain.breakdown[quantity][component]
+        assert linear.breakdown[quantity]["digital"] < plain.breakdown[quantity]["digital"]
+
+
+def test_depthwise_layers_pay_for_crossbars_of_their_own(conv):
+    def cost(groups):
+        network = Network(backbone="custom", layers=(conv("a", (128, 128), 8, groups=groups),))
+        return evaluate(Design.homogeneous(network, Chip(), Periphery()))
+
+    dense, grouped, depthwise = cost(1), cost(4), cost(128)
+    assert dense.operations > grouped.operations > depthwise.operations
+    assert depthwise.tiles[0] > dense.tiles[0]
+    assert depthwise.tops_per_watt < dense.tops_per_watt
+    assert all(np.isfinite(float(x)) for x in (depthwise.area, depthwise.latency, depthwise.energy))
+
+
+def test_sharing_below_the_slices_of_a_weight_is_not_free(vgg16):
+    """The reference's integer division makes accumulation free there; a search would live on it."""
+    chip = Chip(device=Device(cell_bits=1))
+
+    def accumulation(sharing, switches):
+        result = evaluate(Design.homogeneous(vgg16, chip, Periphery(columns_per_adc=sharing)), switches)
+        return float(result.breakdown["energy"]["accumulation"])
+
+    costs = [accumulation(sharing, PHYSICAL) for sharing in (1, 2, 4, 8)]
+    assert max(costs) / min(costs) < 1.05
+    assert accumulation(4, REFERENCE) < 0.9 * accumulation(8, REFERENCE)
+
+
+def test_a_cell_that_cannot_hold_its_transistor_is_refused(small):
+    design = Design.homogeneous(small, Chip(device=Device(r_on_ohm=500, r_off_ohm=5000)), Periphery())
+    with pytest.raises(ConfigError, match=r"chip\.device\.cell_width_f"):
+        evaluate(design)
+
+
+@settings(max_examples=25)
+@given(
+    widths=st.lists(st.integers(1, 600), min_size=3, max_size=3),
+    more=st.integers(1, 300),
+    position=st.integers(0, 2),
+    entry=PERIPHERIES,
+)
+def test_wider_layers_cost_more(widths, more, position, entry):
+    def cost(channels):
+        layers = tuple(
+            Layer(
+                name=str(k), in_channels=pair[0], out_channels=pair[1], in_height=8, in_width=8, kernel_height=3,
+                kernel_width=3, padding=1,
+            )
+            for k, pair in enumerate(zip((3, *channels), channels))
+        )  # fmt: skip
+        return evaluate(Design.homogeneous(Network(backbone="custom", layers=layers), Chip(), entry))
+
+    wider = [*widths]
+    wider[position] += more
+    before, after = cost(widths), cost(wider)
+    assert np.all(after.tiles >= before.tiles)
+    assert after.area >= before.area
+    # Time and energy may fall by a whisker only where a fuller tile visits fewer idle copies; never by more.
+    assert after.dynamic_energy > 0.98 * before.dynamic_energy
+    assert after.operations > before.operations
+
+
+# Batches
+
+
+@settings(max_examples=20)
+@given(data=st.data(), name=st.sampled_from(sorted(CHIPS)), switches=st.sampled_from([PHYSICAL, REFERENCE]))
+def test_a_batch_equals_a_loop_bit_for_bit(data, name, switches, small):
+    n = data.draw(st.integers(1, 5))
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    generator = np.random.default_rng(seed)
+    out = generator.integers(1, 300, (n, 4))
+    work = Workload.from_network(small).with_channels(np.concatenate([np.full((n, 1), 3), out[:, :-1]], axis=1), out)
+    shape = (n, 4)
+    periphery = PeripheryArrays(
+        adc=generator.integers(0, 2, shape),
+        columns_per_adc=generator.choice([1.0, 2.0, 5.0, 8.0, 32.0], shape),
+        adc_bits=generator.integers(3, 9, shape).astype(float),
+        input_bits=generator.integers(1, 9, shape).astype(float),
+    )
+    together = evaluate_batch(CHIPS[name], work, periphery, switches)
+    for k in range(n):
+        alone = evaluate_batch(CHIPS[name], work[k], periphery[k], switches)
+        for quantity in ("area", "latency", "energy", "leakage_power", "edap", "tops_per_watt", "clock_period"):
+            assert getattr(alone, quantity) == getattr(together, quantity)[k], quantity
+        for quantity in ("area", "latency", "energy"):
+            one = np.broadcast_to(getattr(alone.layers, quantity).total, 4)
+            many = np.broadcast_to(getattr(together.layers, quantity).total, shape)[k]
+            assert np.array_equal(one, many)
+
+
+def test_large_batches_come_in_blocks(small, monkeypatch):
+    blocks = sys.modules["xpert.hardware.evaluate"]  # the package's attribute of that name is the function
+    work = Workload.from_network(small)
+    sharing = np.tile([[1.0], [8.0], [64.0]], (4, 4)).reshape(2, 6, 4)
+    periphery = PeripheryArrays(np.zeros((2, 6, 4), int), sharing, np.full((2, 6, 4), 6.0), np.full((2, 6, 4), 8.0))
+    whole = evaluate_batch(Chip(), work, periphery)
+    monkeypatch.setattr(blocks, "_BLOCK", 5)
+    parts = evaluate_batch(Chip(), work, periphery)
+    assert parts.area.shape == (2, 6)
+    assert np.array_equal(parts.energy, whole.energy)
+    assert parts.layers.leakage.shape == (2, 6, 4)
+    with pytest.raises(ValueError, match="a batch of shape"):
+        parts.to_dict()
+
+
+def test_a_design_is_a_batch_of_one(small):
+    design = Design.homogeneous(small, Chip(), Periphery(adc_type="flash"))
+    batch = evaluate_batch(design.chip, Workload.from_network(small), PeripheryArrays.of(design.periphery))
+    assert batch.to_dict()["edap"] == evaluate(design).to_dict()["edap"]
+
+
+# Switches
+
+
+SWITCHED = {
+    "plain": (Chip(), Periphery()),
+    "flash at 7 nm": (Chip(technology=Technology(node_nm=7)), Periphery(adc_type="flash")),
+    "odd sharing": (Chip(device=Device(cell_bits=2)), Periphery(columns_per_adc=3)),
+    "sram": (CHIPS["sram"], Periphery()),
+    "novel": (CHIPS["novel"], Periphery()),
+    "pipelined": (
+        Chip(execution="pipelined", pipeline_speed_up=8, device=Device(cell_bits=2), **AUTO),
+        Periphery(columns_per_adc=16),
+    ),
+    "narrow": (Chip(columns=8, rows=8), Periphery()),
+    "plateau": (
+        Chip(
+            technology=Technology(node_nm=130),
+            device=Device(r_on_ohm=1e6, r_off_ohm=1e7),
+            activity=Activity(input_bit_density=1),
+        ),
+        Periphery(adc_type="flash"),
+    ),
+}
+
+
+def test_every_switch_does_something(conv):
+    network = Network(
+        backbone="custom",
+        layers=(
+            conv("a", (3, 32), 32),
+            conv("b", (32, 32), 32, pool=2),
+            conv("c", (32, 100), 16, pool=2),
+            conv("d", (100, 400), 8, pool=2, stride=3),
+            Layer(name="e", kind="linear", in_channels=400, out_channels=10, relu=False),
+        ),
+    )
+    dead = {field.name for field in fields(Switches)}
+    for chip, periphery in SWITCHED.values():
+        design = Design.homogeneous(network, chip, periphery)
+        for base in (PHYSICAL, REFERENCE):
+            usual = figures(design, base)
+            for name in sorted(dead):
+                other = figures(design, replace(base, **{name: not getattr(base, name)}))
+                assert all(np.isfinite(value) and value > 0 for value in other.values())
+                if other != usual:
+                    dead.discard(name)
+    assert not dead
+    assert all(getattr(PHYSICAL, field.name) is not getattr(REFERENCE, field.name) for field in fields(Switches))

@@ -1,0 +1,106 @@
+"""Cost tables: what they say of a design is what `evaluate` says, in the design's own context."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xpert.design import Buffers, Chip, Design, Device, Periphery
+from xpert.errors import ConfigError
+from xpert.hardware import REFERENCE, cost_tables, evaluate
+from xpert.networks.spaces import Space, space
+
+OPTIONS = [
+    Periphery(adc_type=kind, columns_per_adc=sharing, adc_bits=bits, input_bits=inputs)
+    for kind in ("sar", "flash")
+    for sharing in (2, 16)
+    for bits, inputs in ((4, 2), (6, 8))
+]
+AUTO = {"subarrays_per_pe": None, "pes_per_tile": None}
+CHIPS = {
+    "default": Chip(),
+    "one clock": Chip(clock="chip"),
+    "asynchronous": Chip(synchronous=False),
+    "chosen tiles": Chip(**AUTO),
+    "novel": Chip(mapping="novel", **AUTO),
+    "sram": Chip(
+        device=Device(cell="sram", cell_bits=1, cell_height_f=10, cell_width_f=28),
+        buffers=Buffers(global_kind="sram", tile_core_bits=64),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def vgg11() -> Space:
+    return space("vgg11", (16, 48, 128))
+
+
+def some_design(space: Space, chip: Chip, seed: int) -> tuple[Design, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    widths = generator.integers(0, 3, space.depth)
+    options = generator.integers(0, len(OPTIONS), space.depth + 1)
+    network = space.network([choices[w] for choices, w in zip(space.choices, widths)])
+    return Design(chip=chip, network=network, periphery=tuple(OPTIONS[o] for o in options)), widths, options
+
+
+@settings(max_examples=12)
+@given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(sorted(CHIPS)))
+def test_tables_reproduce_the_design_whose_context_they_assume(seed, name, vgg11):
+    design, widths, options = some_design(vgg11, CHIPS[name], seed)
+    result = evaluate(design)
+    tables = cost_tables(design.chip, vgg11, OPTIONS, result.context)
+    area, latency, energy = tables.totals(widths, options)
+    assert area == pytest.approx(float(result.area), rel=1e-12)
+    assert latency == pytest.approx(float(result.latency), rel=1e-12)
+    assert energy == pytest.approx(float(result.energy), rel=1e-12)
+    chain = [0, *widths, 0]
+    entries = [(table, (chain[k], chain[k + 1], options[k])) for k, table in enumerate(tables.layers)]
+    leakage = sum(table.leakage[entry] for table, entry in entries) + tables.leakage_constant
+    assert leakage == pytest.approx(float(result.leakage_power), rel=1e-12)
+    dynamic = sum(table.dynamic_energy[entry] for table, entry in entries)
+    assert dynamic == pytest.approx(float(result.dynamic_energy), rel=1e-9)
+
+
+def test_shape_and_names(vgg11):
+    steps = []
+    tables = cost_tables(Chip(), vgg11, OPTIONS, progress=lambda done, total: steps.append((done, total)))
+    assert [table.name for table in tables.layers] == [layer.name for layer in vgg11.network((16,) * 8).layers]
+    assert tables.layers[0].in_widths == (3,)
+    assert tables.layers[0].area.shape == (1, 3, 8)
+    assert tables.layers[4].area.shape == (3, 3, 8)
+    assert tables.layers[-1].out_widths == (10,)
+    assert tables.layers[-1].energy.shape == (3, 1, 8)
+    assert tables.options == tuple(OPTIONS)
+    assert steps == [(k, 9) for k in range(1, 10)]
+    assert all(np.all(table.energy > table.dynamic_energy) for table in tables.layers)
+
+
+def test_the_default_context_is_that_of_the_original_network(vgg11):
+    original = Design.homogeneous(vgg11.network(vgg11.default_channels), Chip(), OPTIONS[0])
+    by_default = cost_tables(Chip(), vgg11, OPTIONS)
+    given_ = cost_tables(Chip(), vgg11, OPTIONS, evaluate(original).context)
+    assert np.array_equal(by_default.layers[3].energy, given_.layers[3].energy)
+    assert by_default.area_constant == given_.area_constant
+
+
+def test_batches_of_designs(vgg11):
+    tables = cost_tables(Chip(), vgg11, OPTIONS)
+    generator = np.random.default_rng(5)
+    widths, options = generator.integers(0, 3, (2, 50, 8)), generator.integers(0, 8, (2, 50, 9))
+    area, latency, energy = tables.totals(widths, options)
+    assert area.shape == latency.shape == energy.shape == (2, 50)
+    alone = tables.totals(widths[1, 7], options[1, 7])
+    assert (area[1, 7], latency[1, 7], energy[1, 7]) == tuple(float(x) for x in alone)
+    # One network with many peripheries.
+    assert np.array_equal(tables.totals(widths[0, 0], options)[0][1], tables.totals(widths[0, 0], options[1])[0])
+
+
+def test_what_has_no_tables(vgg11):
+    with pytest.raises(ConfigError, match="at least one option"):
+        cost_tables(Chip(), vgg11, [])
+    with pytest.raises(ConfigError, match="'layer_by_layer' only"):
+        cost_tables(Chip(execution="pipelined", pipeline_speed_up=4), vgg11, OPTIONS)
+    with pytest.raises(ConfigError, match="fresh_tree_leakage"):
+        cost_tables(Chip(), vgg11, OPTIONS, switches=REFERENCE)
