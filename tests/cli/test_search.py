@@ -1,0 +1,97 @@
+"""`xpert search` and `xpert report`: the way into the pipeline and out of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from xpert.experiment import read_config
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "network": {"backbone": "vgg11", "choices": [4, 8]},
+    "dataset": {"name": "digits"},
+    "architecture": {"area_budget_mm2": 20, "minimum_score": 0.5, "evaluations": 5000},
+    "training": {"epochs": 1, "batch_size": 256, "precision": "float32"},
+    "precision": {"adc_bits": [6], "input_bits": [4], "chips": 1, "calibration_images": 16, "images": 32},
+    "evaluation": {"chips": 1},
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    return path
+
+
+def test_search_stops_resumes_and_reports(xpert: Callable, refusal: Callable, config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    outcome = xpert("search", config, "--out", out, "--stop-after", "architecture", "--seed", "5")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.stdout == "Stopped after architecture; go on with --resume.\n"
+    assert read_config(out).seed == 5
+    assert "holds a run already; add --resume" in refusal("search", config, "--out", out)
+    assert "seed was 5, now 0" in refusal("search", config, "--out", out, "--resume")
+
+    outcome = xpert("search", "--out", out, "--resume")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert "searched" in outcome.stdout
+    assert outcome.stdout.endswith(f"Report: {out / 'report.html'}\n")
+    results = json.loads((out / "results.json").read_text())
+    outcome = xpert("search", "--out", out, "--resume", "--json")
+    assert json.loads(outcome.stdout)["searched"] == results["searched"]
+
+    (out / "report.html").unlink()
+    assert xpert("report", out).stdout == f"{out / 'report.html'}\n"
+    assert "<html" in (out / "report.html").read_text()[:500]
+    figures = json.loads(xpert("evaluate", out / "design.json", "--json").stdout)
+    assert figures["edap"] == results["searched"]["evaluation"]["edap"]
+
+
+def test_an_area_budget_that_no_design_meets(refusal: Callable, config: Path, tmp_path: Path) -> None:
+    config.write_text(yaml.safe_dump(TINY | {"architecture": {"area_budget_mm2": 0.01}}))
+    message = refusal("search", config, "--out", tmp_path / "run")
+    assert "area" in message
+    assert "0.01" in message
+
+
+def test_missing_data_are_named(refusal: Callable, config: Path, tmp_path: Path) -> None:
+    config.write_text(yaml.safe_dump(TINY | {"dataset": {"name": "cifar10"}}))
+    missing = tmp_path / "none" / "data"
+    assert str(missing) in refusal("search", config, "--out", tmp_path / "run", "--data-dir", missing)
+
+
+def test_an_unknown_stage(refusal: Callable, config: Path, tmp_path: Path) -> None:
+    message = refusal("search", config, "--out", tmp_path / "run", "--stop-after", "lunch")
+    assert message == (
+        "--stop-after: must be one of architecture, training, baseline, precision, evaluation, got 'lunch'"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(config: Path, tmp_path: Path) -> None:
+    config.write_text(yaml.safe_dump(TINY | {"training": {"epochs": 1000, "precision": "float32"}}))
+    out = tmp_path / "my run"
+    command = [sys.executable, "-m", "xpert", "search", str(config), "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        deadline = time.monotonic() + 240
+        while not (out / "state" / "architecture.json").exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == f"xpert: interrupted; go on with: xpert search --out '{out}' --resume\n"
+        assert process.stdout.read() == ""
+    assert process.returncode == 130
+    assert (out / "state" / "architecture.json").exists()
