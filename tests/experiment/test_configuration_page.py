@@ -45,7 +45,7 @@ def allowed(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         return f"list of {allowed(schema['items'], definitions)}"
     words = {"integer": "integer", "number": "number", "string": "text", "boolean": "true, false", "null": "null"}
     bounds = [
-        f"{sign} {schema[name]:g}"
+        f"{sign} {schema[name]:.12g}"
         for name, sign in {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}.items()
         if name in schema
     ]
@@ -57,7 +57,7 @@ def sections(schema: dict[str, Any], definitions: dict[str, Any], path: str = ""
     rows, inner = [], []
     for name, entry in schema["properties"].items():
         found = resolve(entry, definitions)
-        meaning = " ".join(entry.get("description", "").split())
+        meaning = " ".join(found["description"].split())
         if "properties" in found:
             inner.append((name, found))
             rows.append(f"| `{name}` | see below | | {meaning} |")
