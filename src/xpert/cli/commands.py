@@ -185,7 +185,7 @@ def evaluate(
         typer.Option(
             metavar="NAME=VALUE,...",
             help="Evaluate with each of these values; repeat for all combinations. Names: those of a layer's periphery "
-            "(set in all layers) and of the chip, such as rows, cell_bits or node_nm.",
+            "(set in all layers) and of the chip, such as rows, cell_bits, node_nm or device.",
         ),
     ] = None,
     switches: Annotated[
@@ -533,4 +533,25 @@ def presets(
         output.write("".join(f"{each:16} {describe_preset(each)}\n" for each in preset_names()))
     else:
         output.write(preset_text(name))
+    return 0
+
+
+@app.command()
+def parts(
+    name: Annotated[str | None, typer.Argument(help="Print this one instead of the list.")] = None,
+) -> int:
+    """List the ADCs, devices and technologies that come with XPert, or print one: a file to start your own from.
+
+    Example: **xpert parts murmann-sar-median > my-adc.yaml**
+    """
+    from xpert.design import PART_KINDS, part_names, part_text, shown
+
+    shipped = {each: kind for kind in PART_KINDS for each in part_names(kind)}
+    if name is not None and name not in shipped:
+        raise ConfigError(f"part: must be one of {', '.join(shipped)}, got {shown(name)}")
+    if name is not None:
+        output.write(part_text(shipped[name], name))
+        return 0
+    for each, kind in shipped.items():
+        output.write(f"{kind:11} {each:20} {part_text(kind, each).splitlines()[0].lstrip('# ')}\n")
     return 0

@@ -16,11 +16,18 @@ MAX_DESIGNS = 100_000
 """Most combinations that one sweep evaluates."""
 
 
+_PARTS = ("technology", "device")
+"""Parts of a chip that can be swept as a whole, by the names of shipped ones or the paths of files."""
+
+_TEXTS = {"name", "source", "adcs", "process"}
+"""Fields that no list of values makes sense for."""
+
+
 def _chip_fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _chip_fields(field.annotation, (*path, name))
-        else:
+        elif name not in _TEXTS:
             yield (*path, name)
 
 
@@ -28,10 +35,10 @@ def sweep_fields() -> dict[str, tuple[str, ...]]:
     """What can be swept: the name on the command line, and the field's path in a design file.
 
     Periphery fields are set in every layer. Fields of the chip's parts go by their own name or with the part's:
-    `cell_bits` or `device.cell_bits`.
+    `cell_bits` or `device.cell_bits`. `device` and `technology` take the names of shipped parts, or paths.
     """
     fields: dict[str, tuple[str, ...]] = {name: ("periphery", name) for name in Periphery.model_fields}
-    for path in _chip_fields(Chip):
+    for path in (*_chip_fields(Chip), *((part,) for part in _PARTS)):
         fields[".".join(path)] = fields[path[-1]] = ("chip", *path)
     return fields
 
