@@ -266,7 +266,7 @@ def test_an_error_in_a_part_names_its_file_and_field(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), SHIPPED)
 def test_a_shipped_part_says_where_it_comes_from(kind: str, name: str) -> None:
-    part = load_part(kind, name, MODELS[kind])
+    part = load_part(MODELS[kind], name)
     owner = part.process if isinstance(part, Technology) else part
     assert isinstance(owner, Model)
     assert len(getattr(owner, "source", "")) > 30
@@ -288,7 +288,7 @@ def test_the_survey_adcs_are_the_statistics_that_they_say() -> None:
     data = survey()
     assert len(data["enob"]) == 14
     steps, node = 2 ** data["enob"], data["node_nm"]
-    median, best = (load_part("adc", f"murmann-sar-{kind}", Adc).figures(32) for kind in ("median", "best"))
+    median, best = (load_part(Adc, f"murmann-sar-{kind}").figures(32) for kind in ("median", "best"))
     for field, values, factor, spread in (
         ("energy_pj", data["energy_pj"] / steps, 1, 1.3),
         ("area_um2", data["area_mm2"] * 1e6 / (steps * node), 32, 1.73),
@@ -306,7 +306,7 @@ def test_the_survey_adcs_are_the_statistics_that_they_say() -> None:
 def test_the_survey_adcs_are_used_only_where_the_survey_has_converters() -> None:
     data = survey()
     for name in ("murmann-sar-median", "murmann-sar-best"):
-        adc = load_part("adc", name, Adc)
+        adc = load_part(Adc, name)
         assert adc.bits == (math.floor(data["enob"].min()), math.floor(data["enob"].max()))
         assert adc.nodes_nm == (data["node_nm"].min(), data["node_nm"].max())
         assert adc.measured
@@ -320,14 +320,14 @@ def test_the_survey_adcs_are_used_only_where_the_survey_has_converters() -> None
     [("rram-milo-2021", 225, 50), ("rram-wan-2022", 40, 1), ("pcm-joshi-2020", 25, 0.25)],
 )
 def test_devices_have_the_conductances_of_their_papers(name: str, on_us: float, off_us: float) -> None:
-    device = load_part("device", name, Device)
+    device = load_part(Device, name)
     assert 1e6 / device.r_on_ohm == pytest.approx(on_us, rel=1e-3)
     assert 1e6 / device.r_off_ohm == pytest.approx(off_us, rel=1e-3)
 
 
 @pytest.mark.parametrize(("name", "ratio"), [("fefet-jerry-2017", 45), ("rram-woo-2016", 4.43), ("rram-neurosim", 150)])
 def test_devices_have_the_ratios_of_their_papers(name: str, ratio: float) -> None:
-    assert load_part("device", name, Device).on_off_ratio == pytest.approx(ratio, rel=1e-6)
+    assert load_part(Device, name).on_off_ratio == pytest.approx(ratio, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_devices_have_the_ratios_of_their_papers(name: str, ratio: float) -> Non
 def test_the_spread_of_a_device_is_that_at_half_of_its_largest_conductance(
     name: str, coefficients_us: tuple[float, ...]
 ) -> None:
-    device = load_part("device", name, Device)
+    device = load_part(Device, name)
     spread = np.polynomial.polynomial.polyval(0.5, coefficients_us)
     assert device.programming_sigma == pytest.approx(spread / (0.5e6 / device.r_on_ohm), rel=0.02)
 

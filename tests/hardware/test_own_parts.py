@@ -280,14 +280,14 @@ def test_cost_tables_with_three_kinds_of_adc_add_up_to_the_chip() -> None:
 @pytest.mark.parametrize("name", part_names("device"))
 @pytest.mark.parametrize("node_nm", [65, 32, 22])
 def test_every_shipped_device_makes_a_chip(name: str, node_nm: int) -> None:
-    chip = Chip(technology=Technology(node_nm=node_nm), device=load_part("device", name, Device))  # type: ignore[arg-type]
+    chip = Chip(technology=Technology(node_nm=node_nm), device=load_part(Device, name))  # type: ignore[arg-type]
     found = cost(chip, Periphery())
     assert all(np.isfinite(getattr(found, quantity)) and getattr(found, quantity) > 0 for quantity in QUANTITIES)
 
 
 def test_the_28_nm_process_lies_between_its_neighbours() -> None:
     below, above = (process(Technology(node_nm=node)) for node in (22, 32))
-    between = process(load_part("technology", "lstp-28nm", Technology))
+    between = process(load_part(Technology, "lstp-28nm"))
     share = np.log(32 / 28) / np.log(32 / 22)
     fields = (
         *("vdd", "vth", "gate_length", "ideal_gate_capacitance", "fringe_capacitance", "resistance_multiplier"),
@@ -298,7 +298,7 @@ def test_the_28_nm_process_lies_between_its_neighbours() -> None:
         low, high = getattr(below, field), getattr(above, field)
         assert getattr(between, field) == pytest.approx(high * (low / high) ** share, rel=1e-3), field
     areas = [cost(Chip(technology=Technology(node_nm=22)), Periphery()).area]
-    areas += [cost(Chip(technology=load_part("technology", "lstp-28nm", Technology)), Periphery()).area]
+    areas += [cost(Chip(technology=load_part(Technology, "lstp-28nm")), Periphery()).area]
     areas += [cost(Chip(technology=Technology(node_nm=32)), Periphery()).area]
     assert areas == sorted(areas)
 
@@ -346,7 +346,7 @@ TEN = range(300, 401, 10)
 
 
 def test_one_current_holds_for_all_temperatures() -> None:
-    data = load_part("technology", "lstp-28nm", Technology).model_dump()
+    data = load_part(Technology, "lstp-28nm").model_dump()
     data["process"]["on_current_n_a_per_m"] = 600
     found = [process(Technology.parse(data | {"temperature_k": kelvin})).ion_n for kelvin in (300, 345, 400)]
     assert found == [600.0] * 3
@@ -383,7 +383,7 @@ def test_the_page_shows_one_of_each() -> None:
 
 def test_the_pages_files_make_a_chip(page: Path) -> None:
     design = read_design(page / "example-chip.yaml")
-    assert design.chip.adcs == (load_part("adc", str(page / "example-adc.yaml"), Adc),)
+    assert design.chip.adcs == (load_part(Adc, str(page / "example-adc.yaml")),)
     assert design.chip.device.name == "example-rram"
     assert design.chip.technology.feature_nm == 40
     found = evaluate(design)
@@ -394,6 +394,14 @@ def test_the_pages_files_make_a_chip(page: Path) -> None:
     del node["process"]
     (page / "example-technology.yaml").write_text(yaml.safe_dump(node))
     assert evaluate(read_design(page / "example-chip.yaml")).area > found.area
+
+
+def test_the_pages_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(page)
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - the page's own code
+    assert names["chip"].adc_types == ("sar", "flash", "example")
 
 
 def test_the_pages_search_space_can_be_tabulated(page: Path) -> None:
@@ -410,7 +418,7 @@ def test_the_pages_search_space_can_be_tabulated(page: Path) -> None:
 
 def test_the_pages_figures_are_those_of_the_model() -> None:
     """At 32 nm and 6 bits: the published and the derived SAR."""
-    figures = load_part("adc", "murmann-sar-median", Adc).figures(32)
+    figures = load_part(Adc, "murmann-sar-median").figures(32)
     assert [figures[name][6] for name in ("area_um2", "energy_pj", "latency_ns")] == pytest.approx(
         [2300, 1.8, 0.9], rel=0.05
     )

@@ -140,13 +140,13 @@ class Activity(Model):
 class Chip(Model):
     """All that is the same for every layer of a design."""
 
-    technology: Annotated[Technology, part_of("technology", Technology)] = Technology()
+    technology: Annotated[Technology, part_of(Technology)] = Technology()
     """CMOS process; a mapping, the path of a YAML file, or the name of a shipped one."""
 
-    device: Annotated[Device, part_of("device", Device)] = Device()
+    device: Annotated[Device, part_of(Device)] = Device()
     """Memory cell; a mapping, the path of a YAML file, or the name of a shipped one."""
 
-    adcs: Annotated[tuple[Annotated[Adc, part_of("adc", Adc)], ...], Field(max_length=32)] = ()
+    adcs: Annotated[tuple[Annotated[Adc, part_of(Adc)], ...], Field(max_length=32)] = ()
     """ADCs of the user's own, besides `sar` and `flash`; each a mapping, the path of a YAML file, or the name of a
     shipped one."""
 

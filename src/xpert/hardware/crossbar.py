@@ -1,6 +1,6 @@
 """The crossbar: cells, access transistors and wires, without any periphery.
 
-Source of the formulas: DNN+NeuroSim V1.3.
+Source of formulas and constants: DNN+NeuroSim V1.3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Transistors and logic gates: layout, capacitance, resistance, delay and leakage.
 
 Widths are drawn widths in metres; FinFET widths are converted to fins inside. All functions broadcast. Source of every
-formula: DNN+NeuroSim V1.3, which follows NVSim (Dong et al., TCAD 2012) and CACTI.
+formula and constant: DNN+NeuroSim V1.3, which follows NVSim (Dong et al., TCAD 2012) and CACTI.
 
 Where a gate fills its cell, a rounding error decides whether it counts as folded (a factor of two), so expressions are
 kept in the reference's order of evaluation; `Switches.fold_tolerance` removes that sensitivity.

@@ -36,7 +36,7 @@ _FINS = {14: (37e-9, 8e-9, 48e-9), 10: (42e-9, 6e-9, 36e-9), 7: (52e-9, 6e-9, 30
 """Node [nm] -> height, width, pitch of a fin. [m] Source: DNN+NeuroSim V1.3."""
 
 BUILT_IN_POTENTIAL = 0.9
-"""Built-in potential of source and drain junctions. [V]"""
+"""Built-in potential of source and drain junctions. [V] Source: DNN+NeuroSim V1.3."""
 
 _JUNCTION_CAPACITANCE = 1e-3
 """Junction capacitance per drain area at zero bias. [F/m2] Source: DNN+NeuroSim V1.3."""

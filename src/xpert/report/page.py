@@ -136,6 +136,7 @@ def _facts(design: Design) -> dict[str, str]:
     """The chip and the network in a few words each."""
     chip, device, network = design.chip, design.chip.device, design.network
     access = f" {device.access.upper()}" if device.cell in {"rram", "pcm"} else ""
+    process = chip.technology.process
     tiles = "chosen by the floorplan"
     if chip.subarrays_per_pe is not None:
         tiles = f"{chip.subarrays_per_pe} subarrays per PE, {chip.pes_per_tile} PEs per tile"
@@ -143,11 +144,13 @@ def _facts(design: Design) -> dict[str, str]:
         "Network": f"{network.backbone}, {len(network.layers)} layers on crossbars, "
         f"{text.number(network.macs / 1e6)} million MACs per image",
         "Input": f"{' × '.join(map(str, network.input_shape))}, {network.num_classes} classes",
-        "Technology": f"{chip.technology.node_nm} nm {chip.technology.roadmap}, {chip.technology.temperature_k} K",
-        "Cell": f"{device.cell.upper()}{access}, {device.cell_bits} bit, "
+        "Technology": f"{process.name if process else f'{chip.technology.node_nm} nm {chip.technology.roadmap}'}, "
+        f"{chip.technology.temperature_k} K",
+        "Cell": f"{f'{device.name}: ' if device.name else ''}{device.cell.upper()}{access}, {device.cell_bits} bit, "
         f"{text.number(device.r_on_ohm / 1e3)} / {text.number(device.r_off_ohm / 1e3)} kΩ on / off",
         "Crossbar": f"{chip.rows} × {chip.columns}, {chip.weight_bits}-bit weights in {chip.weight_slices} slices",
         "Tile": tiles,
+        **{f"ADC {adc.name}": adc.source for adc in chip.adcs},
         "Execution": f"{chip.execution.replace('_', ' ')}, {chip.mapping} mapping, one clock per {chip.clock}",
     }
 

@@ -16,7 +16,7 @@ from xpert.design._base import Model, parse_mapping, read_mapping, shown
 from xpert.errors import ConfigError
 
 _FOLDERS = {"adc": "adcs", "device": "devices", "technology": "technologies"}
-"""Kind of part -> folder of the shipped ones."""
+"""Kind of part, which is its model's name in lower case -> folder of the shipped ones."""
 
 PART_KINDS = tuple(_FOLDERS)
 """Kinds of parts."""
@@ -41,18 +41,18 @@ def part_text(kind: str, name: str) -> str:
     return resources.files(__name__).joinpath(_FOLDERS[kind], f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def load_part(kind: str, reference: str, model: type[Part], folder: Path | None = None) -> Part:
+def load_part(model: type[Part], reference: str | Path, folder: Path | None = None) -> Part:
     """A part from a file, or a shipped one.
 
     Args:
-        kind: One of `PART_KINDS`.
+        model: What the part is: `Adc`, `Device` or `Technology`.
         reference: A path (it has a / or ends in .yaml, .yml or .json), or the name of a shipped part.
-        model: What the part is.
         folder: What a path starts from; the working directory by default.
 
     Raises:
         ConfigError: If there is no such part, or it breaks a rule.
     """
+    kind, reference = model.__name__.lower(), str(reference)
     if "/" in reference or reference.endswith((".yaml", ".yml", ".json")):
         path = (folder or Path()) / reference
         where, folder = str(path), path.parent
@@ -71,13 +71,13 @@ def load_part(kind: str, reference: str, model: type[Part], folder: Path | None 
     return part
 
 
-def part_of(kind: str, model: type[Model]) -> BeforeValidator:
+def part_of(model: type[Model]) -> BeforeValidator:
     """A rule for a field that holds a part: where it has a text, `load_part` finds what that stands for."""
 
     def resolve(given: Any, info: ValidationInfo) -> Any:
         if not isinstance(given, str):
             return given
-        return load_part(kind, given, model, (info.context or {}).get("folder"))
+        return load_part(model, given, (info.context or {}).get("folder"))
 
     return BeforeValidator(resolve)
 

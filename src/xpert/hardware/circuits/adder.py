@@ -11,7 +11,7 @@ from xpert.hardware.gates import Array, horowitz
 from xpert.hardware.technology import Process
 
 _NANDS_PER_BIT = 9.0
-"""NAND gates of a full adder."""
+"""NAND gates of a full adder. Source: DNN+NeuroSim V1.3."""
 
 
 def adder(

@@ -69,7 +69,8 @@ _POWER = {
 """Roadmap, sensing -> node [nm] -> power of one comparator. [uW] Source: DNN+NeuroSim V1.3, fit to SPICE."""
 
 _FAR_BELOW, _BELOW, _ABOVE, _FAR_ABOVE = 0.05, 0.9, 1.1, 20.0
-"""Reference over column resistance: outside the outer two a comparison is fastest; between the inner two, slowest."""
+"""Reference over column resistance: outside the outer two a comparison is fastest; between the inner two, slowest.
+Source: DNN+NeuroSim V1.3."""
 
 _DELAY = {
     130: (0.2679, 0.0478, (3.915, -5.3996, 2.4653, 0.3856), (0.0004, -0.0087, 0.0742, -0.2725, 1.2211)),

@@ -15,7 +15,7 @@ _SPACING_STEP = 0.9
 """Factor on the repeaters' distance per step from the fastest wire to a cheaper one. Source: DNN+NeuroSim V1.3."""
 
 _WIRE_ACTIVITY = 0.25
-"""Share of wires that rise in a transfer of random data."""
+"""Share of wires that rise in a transfer of random data. Source: DNN+NeuroSim V1.3."""
 
 
 class Repeater(NamedTuple):
