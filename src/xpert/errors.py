@@ -8,7 +8,8 @@
     ├── InfeasibleError (ValueError)  no design meets the constraints
     └── RunError (RuntimeError)       a run folder cannot be used
 
-The command line turns each into one line on stderr and exit code 2. A message says what was given, where, and what is allowed.
+The command line turns each into one line on stderr and exit code 2. A message says what was given, where, and what is
+allowed.
 """
 
 

@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 a check failed, 2 bad input, 130 interrupted.
     """
-    # Threads that spin while they wait take the other cores away from busy machines; torch reads this when it is loaded.
+    # Threads that spin while they wait take cores away from busy machines; torch reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from xpert.cli.interrupts import patience

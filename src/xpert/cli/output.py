@@ -115,51 +115,75 @@ def fail(message: str) -> None:
 
 
 Progress = Callable[[dict[str, Any]], None]
+"""What the library calls with figures as its work goes on."""
 
 
 @contextlib.contextmanager
 def progress() -> Iterator[Progress | None]:
     """A callback that shows progress on stderr while the block runs; None where stderr is no terminal.
 
-    The callback takes a mapping: `stage` names the bar; a pair such as `epoch` and `epochs` fills it (without one it
-    only turns); all other figures are shown beside it.
+    The callback takes a mapping: `stage` names the bar; a count with its total, as in `epoch` and `epochs` or `tried`
+    and `of`, fills it (without one it only turns); other figures are shown beside it.
     """
     if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[figures]}", markup=False),
-        TimeElapsedColumn(),
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description:12}", markup=False, table_column=Column(min_width=12, no_wrap=True)),
+        BarColumn(bar_width=16, table_column=Column(min_width=16)),
+        TimeElapsedColumn(table_column=Column(min_width=7)),
+        TextColumn("{task.fields[figures]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as display:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(event: dict[str, Any]) -> None:
             stage = str(event.get("stage", "working"))
             if stage not in tasks:
                 for finished in tasks.values():
-                    display.stop_task(finished)
+                    display.update(finished, completed=1, total=1)
                 tasks[stage] = display.add_task(stage, total=None, figures="")
-            counter = next((key for key in event if f"{key}s" in event), None)
-            done, total = (event[counter], event[f"{counter}s"]) if counter else (0, None)
-            display.update(tasks[stage], completed=done, total=total, figures=_figures(event, counter))
+            done, total = _count(event)
+            display.update(
+                tasks[stage],
+                completed=event.get(done, 0),
+                total=event.get(total),
+                figures=_figures(event, done, total),
+            )
 
         yield show
 
 
-def _figures(event: Mapping[str, Any], counter: str | None) -> str:
-    shown = [] if counter is None else [f"{counter} {event[counter]}/{event[f'{counter}s']}"]
+def _count(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Names of a count and of its total among the figures; empty where there are none."""
     for name, value in event.items():
-        if name in {"stage", counter, f"{counter}s"}:
+        if isinstance(value, int):
+            for total in (f"{name}s", "of"):
+                if total in event and total != name:
+                    return name, total
+    return "", ""
+
+
+def _figures(event: Mapping[str, Any], done: str, total: str) -> str:
+    """Figures for people: accuracies as percentages, texts without their names; lists and times are left out."""
+    shown = [f"{done} {event[done]}/{event[total]}"] if done else []
+    for name, value in event.items():
+        words = name.replace("_", " ").replace("ni accuracy", "NI-accuracy")
+        if name in {"stage", "event", "seconds", done, total}:
             continue
-        if isinstance(value, float):
-            shown.append(f"{name} {number(value)}")
-        elif isinstance(value, int | str):
-            shown.append(f"{name} {value}")
-    return "  ".join(shown)[:80]
+        if name.endswith("accuracy") and isinstance(value, float):
+            shown.append(f"{words} {percent(value)}")
+        elif isinstance(value, bool):
+            shown.append(words if value else f"not {words}")
+        elif isinstance(value, float):
+            shown.append(f"{words} {number(value)}")
+        elif isinstance(value, int):
+            shown.append(f"{words} {value}")
+        elif isinstance(value, str):
+            shown.append(value)
+    return "  ".join(shown)

@@ -3,8 +3,8 @@
 Every layer's choices are priced by the hardware model and by an additive error model: the relative output error of the
 layer's crossbars at that precision (measured by the analog simulation) times what such an error costs the network (see
 `sensitivity.py`). Choosing one precision per layer for the least cost under a bound on the predicted loss is a
-multiple-choice knapsack, solved exactly. The prediction only ranks: which bound is admissible is decided by bisection on
-the *measured* NI-accuracy of the joint design, and only measured designs are returned.
+multiple-choice knapsack, solved exactly. The prediction only ranks: which bound is admissible is decided by bisection
+on the *measured* NI-accuracy of the joint design, and only measured designs are returned.
 """
 
 from __future__ import annotations

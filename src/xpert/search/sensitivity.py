@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from xpert.networks.quantised import quantised_layers
 
 NOISE_TO_SIGNAL = 0.05
-"""Power of the noise put into one layer, relative to the power of its output: a few ADC levels, within the linear range."""
+"""Power of the noise put into one layer, relative to the power of its output: a few ADC levels, a linear range."""
 
 
 @torch.no_grad()
@@ -28,11 +28,11 @@ def noise_sensitivity(
 ) -> NDArray[np.float64]:
     """Rise of the loss per unit of relative output noise, for each quantised layer.
 
-    White noise with a power of `NOISE_TO_SIGNAL` times that of the layer's own output (per image) is added to one layer at
-    a time; the mean rise of the cross entropy over `draws` draws, divided by that ratio, is the layer's sensitivity. To
-    first order the loss of several small independent errors is the sum of such terms, because their cross terms vanish in
-    the mean; this is what lets phase 2 choose precisions by a knapsack. Rises that the draws cannot tell from zero are
-    taken as the smallest that they can tell.
+    White noise with a power of `NOISE_TO_SIGNAL` times that of the layer's own output (per image) is added to one layer
+    at a time; the mean rise of the cross entropy over `draws` draws, divided by that ratio, is the layer's sensitivity.
+    To first order the loss of several small independent errors is the sum of such terms, because their cross terms
+    vanish in the mean; this is what lets phase 2 choose precisions by a knapsack. Rises that the draws cannot tell from
+    zero are taken as the smallest that they can tell.
 
     Args:
         model: A network of quantised layers; not changed.

@@ -285,14 +285,16 @@ def make_resource(stages: Stages, dim: int, max_bins: int) -> Resource | None:
     least = np.concatenate([table[:, 0, 0] for table in complete(stages, unit, stages.unlimited)])
     most = -np.concatenate([table[:, 0, 0] for table in complete(stages, -unit, stages.unlimited)])
     costs = [np.where(np.isfinite(step.barred), step.costs[..., dim], np.nan) for step in stages.steps]
+    values = np.concatenate([cost[np.isfinite(cost)] for cost in costs])
     root = float(stages.limits[dim] - stages.start[dim])
-    lowest = root - np.cumsum([0.0, *[np.nanmax(cost) for cost in costs]]).max()
+    # Below `low` no completion keeps the budget, or no partial design gets there; above `high` none exceeds it.
+    low = float(least[np.isfinite(least)].min())
+    if (values <= 0.0).all():
+        low = max(low, root)
     highest = root - np.cumsum([0.0, *[np.nanmin(cost) for cost in costs]]).min()
-    low = max(float(least[np.isfinite(least)].min()), lowest)
     high = min(float(most[np.isfinite(most)].max()), highest)
     if not low < high:
         return None
-    values = np.concatenate([cost[np.isfinite(cost)] for cost in costs])
     step = 0.0
     if np.abs(values).max() < 2**53 and (values == np.rint(values)).all():
         step = float(np.gcd.reduce(np.abs(values).astype(np.int64)))

@@ -15,9 +15,10 @@ def naswot(network: nn.Module, images: Tensor) -> float:
     """Log-determinant of the kernel of binary activation patterns, summed over all ReLUs.
 
     Image i sets every ReLU unit to on or off. The kernel counts the units on which two images agree,
-    `K_ij = units - hamming(code_i, code_j)`; the score is `ln |det K|`. A network that tells all images apart has a kernel
-    with a large diagonal and a large determinant. Kernels of n images scale with the number of units, so that the score is
-    about `n ln(units)` plus a constant: it counts ReLU units, to within noise, in networks that differ in their widths.
+    `K_ij = units - hamming(code_i, code_j)`; the score is `ln |det K|`. A network that tells all images apart has a
+    kernel with a large diagonal and a large determinant. Kernels of n images scale with the number of units, so that
+    the score is about `n ln(units)` plus a constant: in networks that differ in their widths it counts ReLU units, to
+    within noise.
 
     Batch norm uses the statistics of the batch, as in the original; the network is copied and not changed.
 
