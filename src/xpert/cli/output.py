@@ -130,16 +130,17 @@ def progress() -> Iterator[Progress | None]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-    from rich.table import Column
 
     columns = (
         SpinnerColumn(finished_text="✓"),
-        TextColumn("{task.description:12}", markup=False, table_column=Column(min_width=12, no_wrap=True)),
-        BarColumn(bar_width=16, table_column=Column(min_width=16)),
-        TimeElapsedColumn(table_column=Column(min_width=7)),
-        TextColumn("{task.fields[figures]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        TextColumn("{task.description:12}", markup=False),
+        BarColumn(bar_width=16),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[figures]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as display:
+    console = Console(stderr=True)
+    room = max(console.width - 43, 0)  # what the other columns leave
+    with Progress(*columns, console=console, transient=True) as display:
         tasks: dict[str, TaskID] = {}
 
         def show(event: dict[str, Any]) -> None:
@@ -153,7 +154,7 @@ def progress() -> Iterator[Progress | None]:
                 tasks[stage],
                 completed=event.get(done, 0),
                 total=event.get(total),
-                figures=_figures(event, done, total),
+                figures=_figures(event, done, total)[:room],
             )
 
         yield show

@@ -1,0 +1,83 @@
+"""Figures and progress as people see them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xpert.cli import output
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0, "0"),
+        (0.0012345, "0.001234"),
+        (1.5, "1.5"),
+        (9999.4, "9999"),
+        (12345.6, "12346"),
+        (1e-4, "1.000e-04"),
+        (-2.5, "-2.5"),
+        (123456.0, "1.235e+05"),
+    ],
+)
+def test_number(value: float | None, text: str) -> None:
+    assert output.number(value) == text
+
+
+def test_percent() -> None:
+    assert output.percent(0.9876) == "98.8 %"
+    assert output.percent(None) == "-"
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            {"stage": "training", "epoch": 3, "epochs": 10, "loss": 0.51234, "train_accuracy": 0.5, "seconds": 1.5},
+            "epoch 3/10  loss 0.5123  train accuracy 50.0 %",
+        ),
+        (
+            {"stage": "precision", "tried": 2, "of": 9, "ni_accuracy": 0.875, "feasible": False, "adc_bits": [4, 5]},
+            "tried 2/9  NI-accuracy 87.5 %  not feasible",
+        ),
+        ({"stage": "evaluation", "what": "NI-accuracy of the baseline"}, "NI-accuracy of the baseline"),
+        ({"stage": "architecture", "step": 7, "value": None, "excess": 0.0}, "step 7  excess 0"),
+    ],
+)
+def test_figures_beside_a_bar(event: dict[str, Any], text: str) -> None:
+    assert output._figures(event, *output._count(event)) == text
+
+
+def test_no_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.progress() as progress:
+        assert progress is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_is_on_stderr_and_stdout_stays_clean(design_file: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "xpert", "evaluate", str(design_file), "--sweep", "rows=64,128", "--json"]
+    environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        assert [row["rows"] for row in json.loads(process.stdout.read())["sweep"]] == [64, 128]
+        shown = b""
+        try:
+            while part := os.read(ours, 4096):
+                shown += part
+        except OSError:  # how Linux says that the other end is closed
+            pass
+        os.close(ours)
+    assert process.returncode == 0
+    assert b"sweep" in shown
+    assert b"design 2/2" in shown
