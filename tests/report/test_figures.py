@@ -100,7 +100,7 @@ def test_a_trace_without_areas_has_one_panel(results: dict[str, Any]):
     assert architecture is not None
     figure = figures.search_progress(architecture)
     assert "area budget, 40 mm²" not in named(figure)
-    assert figure.layout.yaxis.title.text == "Latency [s]"
+    assert figure.layout.yaxis.title.text == "Latency [µs]"
     assert named(figure)["best so far"].y == tuple(1e-3 / (step + 1) for step in range(9))
 
 
