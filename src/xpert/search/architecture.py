@@ -33,6 +33,9 @@ from xpert.workload.layers import Workload
 _ROUNDS = 6
 """Rounds of tables, search and full evaluation in which a design and its context come to agree, at most."""
 
+_SEARCHED = 4
+"""Pitches that are searched, besides the smallest."""
+
 _REFINED = 2
 """Pitches, the most promising ones, for which that is done."""
 
@@ -170,11 +173,11 @@ def search_architecture(
         return not meets(found[design]), objective_value(found[design].evaluation, objective)
 
     # The largest tile sets the pitch of the H-tree, which all layers pay for. So there is a best design for every
-    # pitch: each is searched with the options that fit into it, in the context of the smallest chip of that pitch.
+    # pitch: it is searched with the options that fit into it, in the context of the smallest chip of that pitch.
     pitches = _pitches(space, chip, options)
     starts: list[tuple[Design, list[Periphery]]] = []
     refusals: list[InfeasibleError] = []
-    for pitch, smallest in pitches.values():
+    for pitch, smallest in _promising(pitches, objective):
         allowed = [option for option in options if pitches[option][0] <= pitch]
         try:
             starts.append((attempt(smallest, allowed), allowed))
@@ -232,6 +235,13 @@ def _pitches(space: Space, chip: Chip, options: Sequence[Periphery]) -> dict[Per
     return {
         option: (pitches[option], designs[option]) for option in sorted(options, key=lambda option: pitches[option])
     }
+
+
+def _promising(pitches: dict[Periphery, tuple[float, Design]], objective: str) -> list[tuple[float, Design]]:
+    """The smallest pitch, for tight budgets, and those whose homogeneous designs do best; small first."""
+    ordered = list(pitches.values())
+    best = sorted(ordered, key=lambda entry: objective_value(evaluate(entry[1]), objective))[:_SEARCHED]
+    return [entry for index, entry in enumerate(ordered) if index == 0 or entry in best]
 
 
 def _polished(design: Design, options: Sequence[Periphery], objective: str, area_budget: float | None) -> Design:
