@@ -40,8 +40,8 @@ BATCH = 2000
 BEAM = 100
 """Labels per layer of the dives that look for a good first design."""
 
-EASY = 20_000
-"""Labels after which the stronger bounds are worth their time."""
+EASY = 2000
+"""Labels, extended or waiting, beyond which the stronger bounds are worth their time."""
 
 RIVALS = 2000
 """Labels that each label is compared with for dominance."""
@@ -100,6 +100,7 @@ def exact(problem: Problem, record: Record, seed: int = 0) -> None:
     if search.run(proof, EASY):
         record.prove(record.value)
         return
+    search.restart()
     proof = _counted(problem, search, proof, least)
     if len(stages.factors) > 1:
         proof.cover(record.value, record)
@@ -156,33 +157,38 @@ class LabelSearch:
     def __init__(self, stages: Stages, record: Record) -> None:
         self.stages = stages
         self.record = record
-        self.extended = 0
-        root = Labels(0, stages.start[None].copy(), np.zeros(1, dtype=np.int64), np.zeros((1, 0), dtype=np.int64))
-        self._stack = [root]
+        self._stack: list[Labels] = []
+        self.restart()
         # Once a label is this low in a budgeted dimension no completion exceeds the budget: lower still is no merit.
         most = complete(stages, -np.eye(len(stages.limits)), stages.unlimited)
         self._clear = [stages.limits + table[:, 0] for table in most]
+
+    def restart(self) -> None:
+        """Begin again with nothing decided."""
+        zero = np.zeros(1, dtype=np.int64)
+        self._stack = [Labels(0, self.stages.start[None], zero, zero[:, None][:, :0])]
 
     def run(self, proof: Proof, limit: int | None = None) -> bool:
         """Extend labels until none is left.
 
         Args:
             proof: What declares labels dead.
-            limit: Labels to extend at most.
+            limit: Give up when more labels than this were extended or wait.
 
         Returns:
             Whether none is left, which proves the record's design optimal.
         """
         extended = 0
         while self._stack:
-            if limit is not None and extended > limit:
+            waiting = sum(map(len, self._stack))
+            if limit is not None and max(extended, waiting) > limit:
                 return False
             labels = self._stack.pop()
             extended += len(labels)
             labels = self._advance(proof, labels)
             for start in reversed(range(0, len(labels), BATCH)):
                 self._stack.append(labels.take(np.arange(start, min(start + BATCH, len(labels)))))
-            self.record.step(waiting=sum(map(len, self._stack)))
+            self.record.step(waiting=waiting)
         return True
 
     def dive(self, proof: Proof, width: int = BEAM) -> None:

@@ -1,0 +1,95 @@
+"""Evolution: NSGA-II (Deb et al. 2002, pymoo's implementation) on the objective and the violation of the budgets.
+
+The violation is a second objective, not a penalty: the population keeps designs on both sides of a budget's edge, where
+the optimum lies, and reaches narrow windows from either side. Genes are layers: crossover exchanges a run of layers,
+which keeps neighbours that fit each other together, and mutation draws single choices anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xpert.errors import ConfigError
+from xpert.search.problem import Problem
+from xpert.search.solution import Record
+
+try:
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.core.crossover import Crossover
+    from pymoo.core.mutation import Mutation
+    from pymoo.core.problem import Problem as PymooProblem
+except ModuleNotFoundError as error:
+    raise ConfigError(
+        f"strategy 'evolution' needs the package pymoo ({error.name} is missing): pip install 'xpert-imc[search]'"
+    ) from None
+
+GENERATIONS = 120
+POPULATION = 200
+
+MUTATIONS = 1.5
+"""Choices of a design that are drawn anew, on average."""
+
+_FORBIDDEN = 1e3
+"""Violation of a design with a forbidden combination: finite, so that crowding distances stay numbers."""
+
+
+class _Budgeted(PymooProblem):
+    """The problem as pymoo sees it: genes [n, 2 * layers], objectives value and violation."""
+
+    def __init__(self, problem: Problem, record: Record) -> None:
+        self._search = problem, record
+        choices = [(len(layer.widths), len(layer.options)) for layer in problem.layers]
+        super().__init__(n_var=2 * len(choices), n_obj=2, vtype=int, xl=0, xu=np.array(choices).ravel() - 1)
+
+    def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        problem, record = self._search
+        totals, violation = record.offer(x.reshape(len(x), -1, 2).astype(np.int64))
+        values = problem.objective(totals)
+        forbidden = ~np.isfinite(violation)
+        values[forbidden] = values[~forbidden].max(initial=0.0)
+        out["F"] = np.column_stack([values, np.where(forbidden, _FORBIDDEN, violation)])
+
+
+class _Exchange(Crossover):
+    """Two designs exchange a run of layers."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+
+    def _do(self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any) -> Any:
+        _, pairs, genes = X.shape
+        ends = np.sort(random_state.integers(0, genes // 2 + 1, (pairs, 2)), axis=1)
+        layer = np.arange(genes) // 2
+        swap = (layer >= ends[:, :1]) & (layer < ends[:, 1:])
+        return np.stack([np.where(swap, X[1], X[0]), np.where(swap, X[0], X[1])])
+
+
+class _Redraw(Mutation):
+    """Some choices are drawn anew."""
+
+    def _do(self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any) -> Any:
+        anew = random_state.random(X.shape) < MUTATIONS / X.shape[1]
+        return np.where(anew, random_state.integers(0, problem.xu + 1, X.shape), X)
+
+
+def evolution(problem: Problem, record: Record, seed: int) -> None:
+    """Evolve a population of designs.
+
+    Args:
+        problem: What to solve.
+        record: Where designs are kept.
+        seed: Of the first population and of all operators.
+
+    Raises:
+        ConfigError: On import, if pymoo is not installed.
+    """
+    first = problem.random_designs(POPULATION, np.random.default_rng(seed)).reshape(POPULATION, -1)
+    # pymoo's annotations name its own default operators; it takes any.
+    operators: dict[str, Any] = {"sampling": first, "crossover": _Exchange(), "mutation": _Redraw()}
+    algorithm = NSGA2(pop_size=POPULATION, seed=seed, **operators)
+    algorithm.setup(_Budgeted(problem, record), termination=("n_gen", GENERATIONS))
+    while algorithm.has_next():
+        algorithm.next()
+        record.step()
