@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Networks in tests are small: a second thread costs more than it gives, many times more on a busy machine. Torch reads
+# this when it is loaded, and so do the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A busy machine is no failure; and the gate gives the same verdict twice.
 settings.register_profile("xpert", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("xpert")
