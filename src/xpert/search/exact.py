@@ -121,7 +121,7 @@ def _descend(problem: Problem, search: LabelSearch, proof: Proof) -> float:
         direction, least = proof.tangent(outcome(search.stages, problem, record.best), record)
         proof.lead(direction)
         search.dive(proof)
-        polish(problem, record)
+        polish(problem, record, record.best)
         if record.threshold >= before or len(search.stages.factors) == 1:
             return least
 
@@ -141,7 +141,7 @@ def _counted(problem: Problem, search: LabelSearch, proof: Proof, least: float) 
         if lift > least + NARROW:
             rival.lead(direction)
             proof, least = rival, lift
-    polish(problem, record)
+    polish(problem, record, record.best)
     return proof
 
 

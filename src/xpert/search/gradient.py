@@ -16,10 +16,9 @@ and its derivative takes one backward pass, which is the policy gradient (Sutton
 
 with Q the expected cost from there on after entry e and V its mean over the entries. The objective is the sum of log
 T over its factors; budgets enter by augmented Lagrangians, with a range of penalties over the restarts; an entropy
-bonus is annealed away, so that the policy starts curious and ends with one design. Every step also draws designs from
-the policy, because the best policy under a budget is a mixture: the expectation keeps the budget where few of its
-designs do. The best design drawn is polished by coordinate descent; the trace's last row says how much that changed
-(`unpolished`).
+bonus is annealed away, so that the policy starts curious and ends with one design. Designs are drawn from the policy on
+the way, because the best policy under a budget is a mixture: the expectation keeps the budget where few of its designs
+do. The best designs drawn are polished by coordinate descent; the trace's last row says from what value (`unpolished`).
 """
 
 from __future__ import annotations
@@ -31,15 +30,21 @@ import numpy as np
 from xpert.search.polish import polish
 from xpert.search.problem import Problem
 from xpert.search.solution import Record
-from xpert.search.stages import Floats, Ints, Stages, build_stages, complete, designs_of
+from xpert.search.stages import Floats, Ints, Stages, build_stages, complete
 
 STEPS = 400
 RESTARTS = 32
 SAMPLES = 32
-"""Designs drawn from every restart's policy in every step."""
+"""Designs drawn at once from every restart's policy."""
+
+EVERY = 2
+"""Steps between draws."""
 
 RATE = 0.3
 """Adam's step size on the logits."""
+
+POLISHED = 8
+"""Restarts, the best ones, whose best design is polished."""
 
 MOMENTUM = (0.9, 0.99)
 """Adam's decay of the first and second moment."""
@@ -66,6 +71,7 @@ class Grid:
         barred: Zero, or minus infinity in the padding, [layers, states, entries, 1].
         following: The state after an entry, [layers, states, entries].
         leads: One-hot form of `following`, [layers, states, entries, states].
+        choices: Width and option index of an entry, [layers, states, entries, 2].
         start: [dims].
     """
 
@@ -73,6 +79,7 @@ class Grid:
     barred: Floats
     following: Ints
     leads: Floats
+    choices: Ints
     start: Floats
 
 
@@ -82,16 +89,18 @@ def make_grid(stages: Stages) -> Grid:
     entries = max(step.costs.shape[1] for step in stages.steps)
     shape = (len(stages.steps), states, entries)
     costs, following = np.zeros((*shape, len(stages.limits))), np.zeros(shape, dtype=np.int64)
+    choices = np.zeros((*shape, 2), dtype=np.int64)
     barred = np.full((*shape, 1), -np.inf)
     for layer, step in enumerate(stages.steps):
         rows, columns = step.barred.shape
         costs[layer, :rows, :columns] = step.costs
         following[layer, :rows, :columns] = step.following
+        choices[layer, :rows, :columns] = step.choices
         barred[layer, :rows, :columns, 0] = -step.barred
     absent = np.isinf(barred).all(axis=2, keepdims=True)  # states that do not exist: any distribution will do
     barred = np.where(absent, 0.0, barred)
     leads = (following[..., None] == np.arange(states)).astype(float)
-    return Grid(costs, barred, following, leads, stages.start)
+    return Grid(costs, barred, following, leads, choices, stages.start)
 
 
 @dataclass(frozen=True)
@@ -175,10 +184,13 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
     multipliers = np.zeros((RESTARTS, len(bounded)))
     logits = SPREAD * generator.standard_normal((*grid.following.shape, RESTARTS))
     first, second = np.zeros_like(logits), np.zeros_like(logits)
+    finalists = Finalists(RESTARTS, len(problem.layers))
     for step, temperature in enumerate(np.geomspace(*TEMPERATURES, STEPS)):
         policy = make_policy(grid, logits)
-        designs = draw(stages, grid, policy, SAMPLES, generator)
-        record.offer(designs)
+        if step % EVERY == 0:
+            designs = draw(grid, policy, SAMPLES, generator)
+            totals, violation = record.offer(designs)
+            finalists.update(designs, violation, problem.objective(totals))
         record.count(RESTARTS)
         excess = (policy.totals[:, bounded] - limits) / size
         weights = np.zeros_like(policy.totals)
@@ -192,11 +204,41 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
         logits -= RATE * (first / corrections[0]) / (np.sqrt(second / corrections[1]) + 1e-10)
         record.step(**_figures(stages, policy, excess))
     before = record.threshold
-    polish(problem, record)
+    for design in finalists.designs[finalists.order()[:POLISHED]]:
+        polish(problem, record, design)
     record.step(unpolished=before if np.isfinite(before) else None)
 
 
-def draw(stages: Stages, grid: Grid, policy: Policy, count: int, generator: np.random.Generator) -> Ints:
+class Finalists:
+    """The best design that every restart has drawn.
+
+    Attributes:
+        designs: [restarts, layers, 2].
+        violation: [restarts].
+        values: [restarts].
+    """
+
+    def __init__(self, restarts: int, layers: int) -> None:
+        self.designs = np.zeros((restarts, layers, 2), dtype=np.int64)
+        self.violation = np.full(restarts, np.inf)
+        self.values = np.full(restarts, np.inf)
+
+    def update(self, designs: Ints, violation: Floats, values: Floats) -> None:
+        """Take in new draws, [restarts * n, ...]: n from every restart, one restart after the other."""
+        rows = np.arange(len(self.values))
+        violation, values = violation.reshape(len(rows), -1), values.reshape(len(rows), -1)
+        best = np.lexsort((values, violation), axis=-1)[:, 0]
+        least, value = violation[rows, best], values[rows, best]
+        better = (least < self.violation) | ((least == self.violation) & (value < self.values))
+        self.designs[better] = designs.reshape(len(rows), -1, *designs.shape[1:])[rows, best][better]
+        self.violation[better], self.values[better] = least[better], value[better]
+
+    def order(self) -> Ints:
+        """The restarts, best first."""
+        return np.lexsort((self.values, self.violation))
+
+
+def draw(grid: Grid, policy: Policy, count: int, generator: np.random.Generator) -> Ints:
     """Draw designs [policies * count, layers, 2] from every policy."""
     layers, states, entries, policies = policy.chances.shape
     # One increasing sequence per layer: row r holds the cumulated chances of a state and policy, raised by r.
@@ -205,17 +247,17 @@ def draw(stages: Stages, grid: Grid, policy: Policy, count: int, generator: np.r
     ladders = ladders.reshape(layers, -1, entries) + np.arange(states * policies)[:, None]
     owner = np.repeat(np.arange(policies), count)
     state = np.zeros(len(owner), dtype=np.int64)
-    paths = np.empty((len(owner), layers), dtype=np.int64)
+    designs = np.empty((len(owner), layers, 2), dtype=np.int64)
     for layer in range(layers):
         row = state * policies + owner
         found = np.searchsorted(ladders[layer].ravel(), row + generator.random(len(owner)), side="right")
-        # Rounding of row + chance can point past the last entry with a chance: the largest one is always possible.
-        entry = np.clip(found - row * entries, 0, entries - 1)
-        possible = policy.chances[layer, state, entry, owner] > 0.0
-        entry = np.where(possible, entry, policy.chances[layer, state, :, owner].argmax(axis=1))
-        paths[:, layer] = entry
+        entry = np.minimum(found - row * entries, entries - 1)
+        # Rounding of row + chance can point past the last entry that has a chance: there, take the likeliest.
+        off = np.flatnonzero(policy.chances[layer, state, entry, owner] == 0.0)
+        entry[off] = policy.chances[layer, state[off], :, owner[off]].argmax(axis=1)
+        designs[:, layer] = grid.choices[layer, state, entry]
         state = grid.following[layer, state, entry]
-    return designs_of(stages, paths)
+    return designs
 
 
 def _span(stages: Stages) -> Floats:

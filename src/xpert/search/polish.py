@@ -32,21 +32,29 @@ def neighbours(problem: Problem, design: Ints, layers: tuple[int, ...]) -> Ints:
     return problem.tied(designs)
 
 
-def polish(problem: Problem, record: Record) -> None:
-    """Improve the best design of a record until no change of one layer, or of two that share a width, helps.
+def polish(problem: Problem, record: Record, design: Ints) -> None:
+    """Improve a design until no change of one layer, or of two that share a width, helps; the record keeps the result.
 
-    Feasibility comes first: a design that breaks a budget less is better.
+    Feasibility comes first: a design that breaks its budgets less is better.
+
+    Args:
+        problem: The problem.
+        record: Is offered all designs tried.
+        design: Where to start, [layers, 2].
     """
-    pairs = [(source, layer) for layer, source in enumerate(problem.inputs) if source >= 0]
+    pairs = [(problem.ties[source], layer) for layer, source in enumerate(problem.inputs) if source >= 0]
     size = [len(layer.widths) * len(layer.options) for layer in problem.layers]
     moves = [(layer,) for layer in range(len(problem.layers))]
-    moves += [pair for pair in pairs if size[pair[0]] * size[pair[1]] <= MAX_CHANGES]
-    if record.design is None:
-        return
+    moves += [pair for pair in dict.fromkeys(pairs) if size[pair[0]] * size[pair[1]] <= MAX_CHANGES]
+    standing = (np.inf, np.inf)
     quiet = 0
     for move in itertools.cycle(moves):
-        before = (record.violation, record.value)
-        record.offer(neighbours(problem, record.design, move))
-        quiet = quiet + 1 if (record.violation, record.value) == before else 0
-        if quiet >= len(moves):
+        designs = neighbours(problem, design, move)
+        totals, violation = record.offer(designs)
+        values = problem.objective(totals)
+        best = int(np.lexsort((values, violation))[0])
+        quiet += 1
+        if (violation[best], values[best]) < standing:
+            design, standing, quiet = designs[best], (violation[best], values[best]), 0
+        if quiet > len(moves):
             return
