@@ -38,6 +38,9 @@ Label = int | float | str
 ROUNDING = 1e-12
 """Relative slack of a budget, for the rounding of sums only: 0.1 + 0.2 meets a budget of 0.3."""
 
+LARGEST = 1e60
+"""Largest cost or budget: sums and products of a few sums stay finite."""
+
 _CHUNK = 1 << 14
 """Designs priced in one go: the gathered rows stay in the cache."""
 
@@ -146,9 +149,12 @@ class Problem:
                         f"must have the shape {list(self.shape(index))} [in_widths, out_widths, options],"
                         f" not {list(array.shape)}",
                     )
-                if np.isnan(array).any() or (array == -np.inf).any():
-                    place = np.argwhere(np.isnan(array) | (array == -np.inf))[0].tolist()
-                    raise self._fail(f"{where}[{index}]{place}", "must be a number (infinity forbids a combination)")
+                wrong = np.argwhere(~((np.abs(array) <= LARGEST) | (array == np.inf)))
+                if len(wrong):
+                    raise self._fail(
+                        f"{where}[{index}]{wrong[0].tolist()}",
+                        f"must be a number up to {LARGEST:g} (infinity forbids a combination)",
+                    )
                 arrays.append(array)
             checked[quantity] = tuple(arrays)
         return checked
@@ -164,8 +170,8 @@ class Problem:
                 raise self._fail(key, f"unknown quantity {name!r} (known: {known})")
         for key in ("at_most", "at_least", "constants"):
             for name, value in getattr(self, key).items():
-                if not math.isfinite(value):
-                    raise self._fail(f"{key}.{name}", f"must be finite (got {value})")
+                if not abs(value) <= LARGEST:
+                    raise self._fail(f"{key}.{name}", f"must be a number up to {LARGEST:g} (got {value})")
         for name in self.at_most.keys() & self.at_least.keys():
             if self.at_least[name] > self.at_most[name]:
                 raise self._fail(
@@ -388,10 +394,12 @@ def _read_table(table: Any, where: str) -> NDArray[np.float64]:
     for place, entry in np.ndenumerate(raw):
         if entry is None:
             raw[place] = math.inf
-        elif isinstance(entry, bool) or not isinstance(entry, int | float) or not abs(entry) <= np.finfo(float).max:
+        elif isinstance(entry, bool) or not isinstance(entry, int | float) or not -LARGEST <= entry <= LARGEST:
             shown = repr(entry)
             shown = shown if len(shown) <= 40 else shown[:37] + "..."
-            raise ConfigError(f"{where}{list(place)}: must be a finite number, or null to forbid it (got {shown})")
+            raise ConfigError(
+                f"{where}{list(place)}: must be a number up to {LARGEST:g}, or null to forbid it (got {shown})"
+            )
     return raw.astype(np.float64)
 
 
