@@ -97,6 +97,14 @@ def test_batches_of_designs(vgg11):
     assert np.array_equal(tables.totals(widths[0, 0], options)[0][1], tables.totals(widths[0, 0], options[1])[0])
 
 
+def test_indices_may_be_narrow_integers(vgg11):
+    tables = cost_tables(Chip(), vgg11, 5 * OPTIONS)  # 360 entries a layer, more than a byte counts
+    generator = np.random.default_rng(6)
+    widths, options = generator.integers(0, 3, (20, 8)), generator.integers(0, 40, (20, 9))
+    narrow = tables.totals(widths.astype(np.uint8), options.astype(np.uint8))
+    assert np.array_equal(narrow, tables.totals(widths, options))
+
+
 def test_what_has_no_tables(vgg11):
     with pytest.raises(ConfigError, match="at least one option"):
         cost_tables(Chip(), vgg11, [])

@@ -118,7 +118,8 @@ class CostTables:
             incoming = 0
             for index, table in enumerate(self.layers):
                 _, n_out, n_options = table.area.shape
-                outgoing = widths[part, index] if index < len(self.layers) - 1 else 0
+                # Narrow integers would not hold the place of an entry.
+                outgoing = widths[part, index].astype(np.intp) if index < len(self.layers) - 1 else 0
                 entry = (incoming * n_out + outgoing) * n_options + options[part, index]
                 for total, values in zip(sums, (table.area, table.latency, table.energy)):
                     total[part] += values.reshape(-1)[entry]
