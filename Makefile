@@ -27,7 +27,7 @@ quickstart: setup
 	$(BIN)/xpert search --preset quickstart --out runs/quickstart --resume
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .
