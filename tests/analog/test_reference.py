@@ -100,14 +100,21 @@ def conductances(setup: Setup, generator: torch.Generator | None) -> np.ndarray:
     return result
 
 
-def grid(conductance: np.ndarray, steps: list[float], blocks: list[list[int]]) -> np.ndarray:
+def grid(
+    conductance: np.ndarray, steps: list[float], lowest: list[int], adc_bits: int, blocks: list[list[int]]
+) -> np.ndarray:
     """Conductances in ADC steps, rounded to the common binary grid."""
-    scaled = conductance / np.array(steps, np.float32).reshape(1, 1, -1, 1)
-    bound = 1.0
+    scaled = (conductance / np.array(steps, np.float32).reshape(1, 1, -1, 1)).astype(np.float64)
+    middle = np.array(lowest).reshape(1, -1, 1) + 2 ** (adc_bits - 1)
+    rows = max(map(len, blocks))
+    bound = 2.0 ** (adc_bits - 1)
     for block in blocks:
-        bound = max(bound, float(np.abs(scaled[:, block]).sum(axis=1).max()))
-    resolution = 2.0 ** (23 - math.ceil(math.log2(bound)))
-    return np.rint(scaled.astype(np.float64) * resolution) / resolution
+        for ends in (scaled[:, block].clip(min=0), scaled[:, block].clip(max=0)):
+            bound = max(bound, float(np.abs(ends.sum(axis=1) - middle).max()) + 0.5 + rows / 256)
+    digits = max(f for f in range(15) if 2**f * bound < 2**15)
+    if math.sqrt(rows / 12) / 2**digits > 1 / 32:
+        digits += 8
+    return np.rint(scaled * 2**digits) / 2**digits
 
 
 def layer_sums(
@@ -136,7 +143,7 @@ def layer_sums(
     sizes, blocks = bits_of_slices(setup), blocks_of_rows(setup)
     cells = conductance.astype(np.float64)
     if adc is not None:
-        cells = grid(conductance, adc[1], blocks)
+        cells = grid(conductance, adc[1], adc[2], adc[0], blocks)
     left = 0
     if not setup.differential:
         left = -(2 ** (setup.weight_bits - 1))

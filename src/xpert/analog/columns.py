@@ -1,16 +1,20 @@
 """The inner loop: bit-serial products of row blocks, one ADC conversion per column sum, shift-add.
 
-`converted_sums` is the only function in which time goes by; anything that returns the same numbers may replace it.
-All of its arithmetic is exact in float32 (see `on_grid`), so that its result depends neither on the order of
-additions nor on how positions are batched, chunked or spread over threads.
+`converted_sums` is the function in which time goes by. All of it is arithmetic of integers: conductances, offsets and
+noise are rounded to a binary grid (`on_grid`), so that its result depends neither on the order of additions nor on
+how positions are batched, chunked or spread over threads.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from xpert.analog import normal
 
 Blocks = tuple[tuple[int, int], ...]
 
@@ -20,25 +24,121 @@ CHUNK = 1 << 18
 _MANTISSA = 24
 """Integers up to 2**24 are exact in float32."""
 
+_NARROW, _WIDE = 15, 23
+"""Bits of magnitude of a column sum on the coarse and on the fine grid: sums fit int16, or are exact in float32."""
+
+_COARSEST_ERROR = 1 / 32
+"""Most that the coarse grid may blur a column sum, as a standard deviation in ADC steps: 1.2 % of the power of the
+ADC's own rounding error, whose standard deviation is sqrt(1/12)."""
+
+_SIGMA_BITS = 3
+"""The noise's standard deviation has this many binary digits more than the grid."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How column sums become ADC readings. Everything is in ADC steps."""
+
+    lowest: Tensor
+    """Lowest reading of each column's ADC [columns], float32 integers. [step]"""
+
+    bits: int
+    """ADC precision. [bit]"""
+
+    offset: Tensor | None = None
+    """Added to each column sum before it is read [blocks, groups, columns]; None adds nothing. [step]"""
+
+    variance: Tensor | None = None
+    """What an active row adds to the variance of its column sum [groups, rows, columns]; None adds nothing. [step^2]"""
+
+    floor: float = 0.0
+    """Variance of every column sum, whatever the input. [step^2]"""
+
+
+class Grid(NamedTuple):
+    """What `converted_sums` computes with, in integers.
+
+    A column sum in units of `2**-fraction` steps is `offset + sum of conductance`. The standard deviation of its noise,
+    in units of `2**-(fraction + 3)` steps, is `round(sqrt(floor + variance_unit * sum of variance))`, in float32.
+    """
+
+    fraction: int
+    """Binary digits behind the point. [bit]"""
+
+    narrow: bool
+    """Whether column sums, seen from the middle of their windows, and standard deviations fit int16."""
+
+    conductance: Tensor
+    """[groups, rows, columns], int32."""
+
+    offset: Tensor | None
+    """[blocks, groups, columns], int32."""
+
+    variance: Tensor | None
+    """[groups, rows, columns], int32; the sum over a block's column is below 2**16."""
+
+    variance_unit: float
+    """A power of two."""
+
+    floor: float
+    """A float32."""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether any column sum varies from one read cycle to the next."""
+        return self.variance is not None or self.floor > 0
+
 
 def block_sums(conductance: Tensor, blocks: Blocks) -> Tensor:
     """Sums over the rows of each block: [groups, rows, ...] to [blocks, groups, ...]."""
     return torch.stack([conductance[:, start:stop].sum(dim=1) for start, stop in blocks])
 
 
-def on_grid(conductance: Tensor, blocks: Blocks) -> Tensor:
-    """Conductances rounded to the finest binary grid on which every column sum is exact in float32.
+def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Grid:
+    """Conductances, offsets and noise rounded to a common binary grid, on which all arithmetic is exact.
 
-    The grid is `2**-f` ADC steps, with the largest f for which `2**f` times the sum of |conductance| over the rows of
-    any block's column stays within `2**23`: f is about 17 for 6-bit ADCs. Integers stay as they are.
+    With B the largest magnitude of a column sum, taken from the middle of its ADC's window, or of eight standard
+    deviations of its noise, the coarse grid is `2**-f` ADC steps with the largest f for which `2**f * B < 2**15`. Where
+    that would blur column sums by more than 1/32 step (standard deviation, all rows active), it is the fine one, with
+    `2**f * B < 2**23`: for ADCs of more than about 8 bits. Integers stay as they are.
 
     Args:
         conductance: [groups, rows, columns], in ADC steps.
+        conversion: Gives windows, offsets and noise.
         blocks: Row blocks.
     """
-    bound = float(block_sums(conductance.abs(), blocks).max())
-    grid = 2.0 ** (_MANTISSA - 1 - math.ceil(math.log2(max(bound, 1.0))))
-    return (conductance * grid).round_().div_(grid)
+    rows = max(stop - start for start, stop in blocks)
+    half_window = 2 ** (conversion.bits - 1)
+    middle = conversion.lowest + half_window
+    ends = torch.stack([block_sums(part, blocks) for part in (conductance.clamp_min(0), conductance.clamp_max(0))])
+    ends = ends - middle if conversion.offset is None else ends - middle + conversion.offset
+    # Half a step for rounding; then what rounding to the grid can add, at f >= 7.
+    bound = max(float(ends.abs().max()) + 0.5 + rows / 2**8, half_window)
+    variance, variance_digits, largest = None, 0, conversion.floor
+    if conversion.variance is not None and conversion.variance.any():
+        most = float(block_sums(conversion.variance, blocks).max())
+        variance_digits = _NARROW - math.ceil(math.log2(most))
+        variance = _rounded(conversion.variance, variance_digits)
+        largest += most
+    bound = max(bound, 2**_SIGMA_BITS * math.sqrt(largest) * 1.001)
+    fraction = _NARROW - 1 - math.floor(math.log2(bound))
+    narrow = math.sqrt(rows / 12) * 2.0**-fraction <= _COARSEST_ERROR
+    if not narrow:
+        fraction += _WIDE - _NARROW
+    sigma_digits = 2 * (fraction + _SIGMA_BITS)
+    return Grid(
+        fraction,
+        narrow,
+        _rounded(conductance, fraction),
+        None if conversion.offset is None else _rounded(conversion.offset, fraction),
+        variance,
+        2.0 ** (sigma_digits - variance_digits),
+        float(torch.tensor(conversion.floor * 2.0**sigma_digits, dtype=torch.float32)),
+    )
+
+
+def _rounded(values: Tensor, digits: int) -> Tensor:
+    return (values.double() * 2.0**digits).round_().int()
 
 
 def bit_planes(codes: Tensor, bits: int) -> Tensor:
@@ -48,45 +148,74 @@ def bit_planes(codes: Tensor, bits: int) -> Tensor:
 
 
 def converted_sums(
-    codes: Tensor, conductance: Tensor, lowest: Tensor, blocks: Blocks, input_bits: int, adc_bits: int
+    codes: Tensor,
+    conductance: Tensor,
+    conversion: Conversion,
+    blocks: Blocks,
+    input_bits: int,
+    *,
+    key: int = 0,
+    first: int = 0,
 ) -> Tensor:
     """ADC readings of all column sums, shift-added over input bits and accumulated over row blocks.
 
-    For each row block and input bit b, the column sum `y = sum over rows of bit_b(code) * conductance` is read as
-    `clamp(round(y), lowest, lowest + 2**adc_bits - 1)`; the result is `sum over blocks and bits of 2**b * reading`.
+    For row block k and input bit b, the column sum
+
+        y = sum over rows of bit_b(code) * conductance + offset[k] + sqrt(floor + sum of bit_b(code) * variance) * z
+
+    is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even; the result is the sum of all
+    `2**b * reading`. z is standard normal (`xpert.analog.normal`), a pure function of `key`, `first` + position, block,
+    bit, group and column. All of it is rounded to a grid, see `on_grid`.
 
     Args:
         codes: Unsigned input codes [groups, positions, rows], any integer type.
-        conductance: [groups, rows, columns], float32, in ADC steps and on the grid.
-        lowest: Lowest reading of each column's ADC [columns], float32 integers, in ADC steps.
+        conductance: [groups, rows, columns], float32, in ADC steps.
+        conversion: What the ADCs do.
         blocks: Row blocks.
         input_bits: Read cycles. [bit]
-        adc_bits: ADC precision. [bit]
+        key: Chooses the noise.
+        first: Number of the first position; what a position's noise depends on.
 
     Returns:
-        [groups, positions, columns]; float32 where that is exact, float64 elsewhere.
+        Integers [groups, positions, columns]; int32 where that is enough, int64 elsewhere.
     """
+    grid = on_grid(conductance, conversion, blocks)
     groups, positions, _ = codes.shape
     columns = conductance.shape[2]
-    highest = lowest + (2**adc_bits - 1)
-    largest = float(torch.maximum(lowest.abs(), highest.abs()).max())
-    exact = largest * (2**input_bits - 1) * len(blocks) <= 2**_MANTISSA
-    dtype = torch.float32 if exact else torch.float64
     device = conductance.device
-    significance = (2.0 ** torch.arange(input_bits, device=device)).to(dtype).expand(groups, 1, input_bits)
-    total = torch.zeros((groups, positions, columns), dtype=dtype, device=device)
+    lowest, highest = conversion.lowest, conversion.lowest + (2**conversion.bits - 1)
+    largest = float(torch.maximum(lowest.abs(), highest.abs()).max()) * (2**input_bits - 1) * len(blocks)
+    exact = torch.float32 if largest <= 2**_MANTISSA else torch.float64
+    significance = (2.0 ** torch.arange(input_bits, device=device)).to(exact).expand(groups, 1, input_bits)
+    cells = grid.conductance.float()
+    variance = None if grid.variance is None else grid.variance.float()
+    dtype = torch.int32 if largest < 2**31 else torch.int64
+    total = torch.empty((groups, positions, columns), dtype=dtype, device=device)
     chunk = max(1, CHUNK // (groups * input_bits * columns))
-    for first in range(0, positions, chunk):
-        part = codes[:, first : first + chunk]
+    for begin in range(0, positions, chunk):
+        part = codes[:, begin : begin + chunk]
         n = part.shape[1]
-        accumulated = torch.zeros((groups, 1, n * columns), dtype=dtype, device=device)
-        sums = torch.empty((groups, input_bits * n, columns), device=device)
-        for start, stop in blocks:
-            torch.bmm(bit_planes(part[..., start:stop], input_bits), conductance[:, start:stop], out=sums)
-            sums.round_().clamp_(lowest, highest)
-            accumulated.baddbmm_(significance, sums.view(groups, input_bits, n * columns).to(dtype))
-        total[:, first : first + n] = accumulated.view(groups, n, columns)
+        numbers = torch.arange(first + begin, first + begin + n, device=device)
+        accumulated = torch.zeros((groups, 1, n * columns), dtype=exact, device=device)
+        for k, (low, high) in enumerate(blocks):
+            planes = bit_planes(part[..., low:high], input_bits)
+            sums = torch.bmm(planes, cells[:, low:high])
+            if grid.offset is not None:
+                sums += grid.offset[k].unsqueeze(1)
+            if grid.noisy:
+                of_rows = 0.0 if variance is None else torch.bmm(planes, variance[:, low:high])
+                sums += _noise(grid, of_rows, normal.draw(key, numbers, k, input_bits, groups, columns).flatten(1, 2))
+            sums.mul_(2.0**-grid.fraction).round_().clamp_(lowest, highest)
+            accumulated.baddbmm_(significance, sums.view(groups, input_bits, n * columns).to(exact))
+        total[:, begin : begin + n] = accumulated.view(groups, n, columns)
     return total
+
+
+def _noise(grid: Grid, variance: Tensor | float, z: Tensor) -> Tensor:
+    """Noise of column sums, on the grid; integers as float32. `variance` is that of the active rows, as integers."""
+    sigma = (variance * grid.variance_unit + torch.tensor(grid.floor, device=z.device)).sqrt_().round_()
+    shift = normal.FRACTION + _SIGMA_BITS
+    return (sigma.long() * z).add_(1 << (shift - 1)).bitwise_right_shift_(shift).float()
 
 
 def unconverted_sums(codes: Tensor, weights: Tensor, input_bits: int) -> Tensor:
@@ -143,6 +272,8 @@ def sum_histogram(codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: in
 
 __all__ = [
     "Blocks",
+    "Conversion",
+    "Grid",
     "bit_planes",
     "block_sums",
     "code_sums",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from xpert.analog.adc import AdcRange, choose_range, percentiles
 from xpert.analog.cells import WeightCode, program, row_blocks
-from xpert.analog.columns import block_sums, code_sums, converted_sums, on_grid, sum_histogram, unconverted_sums
+from xpert.analog.columns import Conversion, block_sums, code_sums, converted_sums, sum_histogram, unconverted_sums
 from xpert.analog.settings import AnalogSettings
 from xpert.analog.unroll import Geometry, unroll, unroll_some
 from xpert.design import Chip, Periphery
@@ -149,12 +149,12 @@ class AnalogLayer(nn.Module):
         """
         if self._prepared is None:
             self._prepared = self._prepare()
-        conductance, lowest = self._prepared
-        if lowest is None:
+        conductance, conversion = self._prepared
+        if conversion is None:
             result = unconverted_sums(codes, conductance, self.input_bits)
         else:
             adc = self.adc_range
-            sums = converted_sums(codes, conductance, lowest, self.blocks, self.input_bits, adc.bits)
+            sums = converted_sums(codes, conductance, conversion, self.blocks, self.input_bits)
             # Integers, added exactly in steps of `unit`; only the multiplication by `unit` rounds.
             shifts = torch.tensor(
                 [weight * 2.0**exponent for weight, exponent in zip(self.code.significance, adc.exponents)],
@@ -195,15 +195,17 @@ class AnalogLayer(nn.Module):
             return output.reshape(*x.shape[:-3], *output.shape[1:])
         return output.reshape(*x.shape[:-1], -1)
 
-    def _prepare(self) -> tuple[Tensor, Tensor | None]:
-        """Conductances and lowest readings for `converted_sums`, or weights for `unconverted_sums` and None."""
+    def _prepare(self) -> tuple[Tensor, Conversion | None]:
+        """Conductances and conversion for `converted_sums`, or weights for `unconverted_sums` and None."""
         conductance = self.conductance
         if self.lossless:
             significance = torch.tensor(self.code.significance, dtype=torch.float64, device=conductance.device)
             return torch.einsum("grso,s->gro", conductance.double(), significance), None
-        steps = torch.tensor(self.adc_range.steps, device=conductance.device).unsqueeze(1)
-        lowest = torch.tensor(self.adc_range.lowest, dtype=torch.float32, device=conductance.device)
-        return on_grid((conductance / steps).flatten(2), self.blocks), lowest.repeat_interleave(conductance.shape[3])
+        adc = self.adc_range
+        steps = torch.tensor(adc.steps, device=conductance.device).unsqueeze(1)
+        lowest = torch.tensor(adc.lowest, dtype=torch.float32, device=conductance.device)
+        conversion = Conversion(lowest.repeat_interleave(conductance.shape[3]), adc.bits)
+        return (conductance / steps).flatten(2), conversion
 
     def _histogram(self) -> tuple[Tensor, int]:
         """Counts of nominal column sums on the samples at the present input precision; see `sum_histogram`."""
@@ -224,7 +226,7 @@ class AnalogLayer(nn.Module):
         """Drop what was derived from weights, conductances and samples."""
         self._histograms: dict[int, tuple[Tensor, int]] = {}
         self._range: AdcRange | None = None
-        self._prepared: tuple[Tensor, Tensor | None] | None = None
+        self._prepared: tuple[Tensor, Conversion | None] | None = None
 
     def _apply(self, fn: Any, recurse: bool = True) -> AnalogLayer:
         self._forget()  # it would not move along

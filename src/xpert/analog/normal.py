@@ -1,0 +1,98 @@
+"""Standard normal numbers that are a pure function of where they are used.
+
+A number is drawn for each conversion of a column sum: from a key, a position, a row block, an input bit, a group and a
+column, with integers alone, so that every implementation and every device gives the same bits:
+
+    (u, v) = 32 bits of a bijective hash of the position, XORed with 32 bits of a hash of all the rest
+    4 times: (u, v) = (high half of u * M XOR v XOR round key, low half of u * M)         16-bit words
+    z      = sum of 4 entries of `TABLE`, at 5 bits each: bits 0 ... 4 and 5 ... 9 of u and of v
+
+The rounds are those of Philox (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) on words of 16
+bits, keyed per column and cycle.
+
+The table has 32 entries, `a * q + b * q**3` of the quantiles q of equal shares, with a and b such that variance and
+fourth moment are a normal distribution's. So the sum has odd moments 0, variance 1, kurtosis 3 (both to 2e-4) and sixth
+moment 14.9 (15); its distribution function is within 0.0015 of the normal one, its tails beyond 2, 3 and 3.5 sigma hold
+101, 97 and 93 % of the normal share, and it never exceeds 4.7 sigma.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FRACTION = 12
+"""A draw of 1.0 is the integer 2**12. [bit]"""
+
+_UPPER_HALF = (75, 226, 378, 533, 693, 858, 1032, 1215, 1413, 1629, 1870, 2148, 2481, 2908, 3528, 4801)
+"""round(2**11 * (a * q + b * q**3)) for a = 0.93483, b = 0.033115, q the normal quantiles of (16.5 ... 31.5) / 32."""
+
+TABLE = tuple(-value for value in reversed(_UPPER_HALF)) + _UPPER_HALF
+"""Four of these add up to a draw."""
+
+MULTIPLIER = 0xD256 | 1
+"""Odd, its bits irregular: the upper half of Philox2x32's."""
+
+_GOLDEN, _MIX1, _MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+"""Steele et al., "Fast splittable pseudorandom number generators" (splitmix64), OOPSLA 2014."""
+
+_MIX3, _MIX4 = 0x85EBCA6B, 0xC2B2AE35
+"""The 32-bit finaliser of MurmurHash3 (public domain)."""
+
+
+def _signed(value: int) -> int:
+    """The int64 with the same low 64 bits."""
+    return ((value + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """Logical shift right of int64."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix64(x: Tensor) -> Tensor:
+    """A bijection of 64 bits in which every bit of the input moves every bit of the output."""
+    x = (x ^ _shifted(x, 30)) * _signed(_MIX1)
+    x = (x ^ _shifted(x, 27)) * _signed(_MIX2)
+    return x ^ _shifted(x, 31)
+
+
+def _mix32(x: Tensor) -> Tensor:
+    """The same of 32 bits, held in int64."""
+    low = (1 << 32) - 1
+    x = ((x ^ (x >> 16)) * _MIX3) & low
+    x = ((x ^ (x >> 13)) * _MIX4) & low
+    return x ^ (x >> 16)
+
+
+def draw(key: int, positions: Tensor, block: int, input_bits: int, groups: int, columns: int) -> Tensor:
+    """Draws for all input bits, groups and columns of a row block.
+
+    Args:
+        key: Any integer; its low 64 bits count.
+        positions: Their numbers, int64.
+        block: Number of the row block, below 2**15.
+        input_bits: At most 16. [bit]
+        groups: At most 2**20.
+        columns: At most 2**24.
+
+    Returns:
+        [groups, input_bits, positions, columns], int32, in units of `2**-FRACTION`.
+    """
+    device = positions.device
+    scrambled = _mix64(torch.tensor(_signed(key + _GOLDEN), device=device))
+    high = _mix64(scrambled + (positions >> 32) * _signed(_GOLDEN))
+    at = _mix32((positions ^ _shifted(high, 32)) & ((1 << 32) - 1)).reshape(1, 1, -1, 1)
+    group = torch.arange(groups, device=device).reshape(-1, 1, 1, 1) << 24
+    bit = torch.arange(input_bits, device=device).reshape(-1, 1, 1) << 44
+    place = torch.arange(columns, device=device) | bit | group | (block << 49)
+    words = [(_shifted(_mix64(place ^ scrambled), 16 * i) & 0xFFFF).int() for i in range(4)]
+    u, v = (at & 0xFFFF).int() ^ words[0], (at >> 16).int() ^ words[1]
+    for turn in range(4):
+        product = u * MULTIPLIER
+        u, v = ((product >> 16) & 0xFFFF) ^ v ^ words[(turn + 2) % 4], product & 0xFFFF
+    table = torch.tensor(TABLE, dtype=torch.int32, device=device)
+    return table[u & 31] + table[(u >> 5) & 31] + table[v & 31] + table[(v >> 5) & 31]
+
+
+__all__ = ["FRACTION", "MULTIPLIER", "TABLE", "draw"]
