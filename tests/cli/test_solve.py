@@ -76,6 +76,24 @@ def test_exact_is_the_default_and_the_table_says_that_it_is_proven(xpert: Callab
         assert any(line.split() == [name, str(choice["width"]), choice["option"]] for line in text.splitlines())
 
 
+def test_it_goes_on_from_an_earlier_answer(xpert: Callable, refusal: Callable, problem: Path, tmp_path: Path) -> None:
+    value, design = cheapest()
+    answer = tmp_path / "answer.json"
+    answer.write_text(xpert("solve", problem, "--json").stdout)
+    # One evaluation is spent on the design to go on from; a random one alone would not do.
+    outcome = xpert("solve", problem, "--strategy", "random", "--evaluations", "1", "--resume", answer, "--json")
+    figures = json.loads(outcome.stdout)
+    assert (figures["value"], figures["design"], figures["status"]) == (value, design, "evaluations")
+    design[0]["option"] = "sar/9"
+    answer.write_text(json.dumps({"design": design}))
+    message = refusal("solve", problem, "--resume", answer)
+    assert message == f"{answer}: design[0].option: one has sar/8, flash/2 (got 'sar/9')"
+    answer.write_text("{}")
+    assert refusal("solve", problem, "--resume", answer) == (
+        f"{answer}: design: must be a list with one choice for each of the 2 layers"
+    )
+
+
 def test_budgets_that_nothing_meets(refusal: Callable, tmp_path: Path) -> None:
     path = tmp_path / "tight.json"
     path.write_text(json.dumps(PROBLEM | {"at_most": {"area": 1.5}}))

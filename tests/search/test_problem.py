@@ -59,6 +59,17 @@ def test_by_hand() -> None:
     assert problem.describe(design) == [{"width": 16, "option": "sar"}, {"width": 10, "option": "flash"}]
 
 
+def test_a_description_gives_its_design_back() -> None:
+    problem = problem_from_dict(TWO_LAYERS)
+    for design in problem.random_designs(8, np.random.default_rng(0)):
+        assert np.array_equal(problem.design_of(problem.describe(design)), design)
+    with pytest.raises(ConfigError, match=r"design\[0\]\.width: first has 8, 16 \(got 12\)"):
+        problem.design_of([{"width": 12, "option": "sar"}, {"width": 10, "option": "sar"}])
+    for wrong in (None, "ab", [1, 2], [{"width": [], "option": "sar"}] * 2):
+        with pytest.raises(ConfigError, match="design"):
+            problem.design_of(wrong)
+
+
 def test_budgets_are_relative_excesses_added_up() -> None:
     problem = problem_from_dict(changed("at_most", to={"area": 4.0, "energy": 2.0}))
     totals = problem.active_totals(np.array([[1, 0], [0, 1]]))

@@ -443,6 +443,10 @@ def solve(
     ] = "exact",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")] = 0,
     seconds: Annotated[float | None, typer.Option(min=0, help="Time limit.")] = None,
+    evaluations: Annotated[int | None, typer.Option(min=1, help="Limit on the designs that are priced.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="SOLUTION.json", help="Go on from the design that an earlier --json gave.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Solve a tabulated search problem: choices and their costs per layer, an objective, budgets.
@@ -450,15 +454,23 @@ def solve(
     `exact` proves its answer optimal; after a time limit it says how far from optimal the best design can be. The
     others prove nothing. If no design meets the budgets, `exact` says so; the others show the nearest that they found.
 
-    Example: **xpert solve problem.json --strategy exact --json**
+    Examples: **xpert solve problem.json --strategy exact --json**
+
+    **xpert solve problem.json --strategy evolution --seed 2 --resume solution.json**
     """
+    from xpert.design import read_mapping
     from xpert.search import solve as solve_problem
     from xpert.search.problem import load_problem
 
     loaded = load_problem(problem)
+    start = None
+    if resume is not None:
+        start = loaded.design_of(read_mapping(resume, "solution file").get("design"), f"{resume}: design")
     with output.progress() as progress:
         tell = None if progress is None else lambda row: progress({"stage": strategy, **row})
-        solution = solve_problem(loaded, strategy, seed=seed, seconds=seconds, progress=tell)
+        solution = solve_problem(
+            loaded, strategy, seed=seed, seconds=seconds, evaluations=evaluations, start=start, progress=tell
+        )
     figures = solution.to_dict(loaded)
     if as_json:
         output.write_json(figures)

@@ -18,6 +18,7 @@ from xpert.search.solution import Record
 try:
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.core.crossover import Crossover
+    from pymoo.core.duplicate import DuplicateElimination
     from pymoo.core.mutation import Mutation
     from pymoo.core.problem import Problem as PymooProblem
 except ModuleNotFoundError as error:
@@ -31,6 +32,9 @@ POPULATION = 200
 MUTATIONS = 1.5
 """Choices of a design that are drawn anew, on average."""
 
+ATTEMPTS = 5
+"""Matings in which a generation gathers designs that the population lacks; small problems soon have none left."""
+
 _FORBIDDEN = 1e3
 """Violation of a design with a forbidden combination: finite, so that crowding distances stay numbers."""
 
@@ -42,6 +46,10 @@ class _Budgeted(PymooProblem):
         self._search = problem, record
         choices = [(len(layer.widths), len(layer.options)) for layer in problem.layers]
         super().__init__(n_var=2 * len(choices), n_obj=2, vtype=int, xl=0, xu=np.array(choices).ravel() - 1)
+
+    def tied(self, x: Any) -> Any:
+        """The same genes without differences that nothing reads."""
+        return self._search[0].tied(x.reshape(len(x), -1, 2)).reshape(x.shape)
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         problem, record = self._search
@@ -71,7 +79,19 @@ class _Redraw(Mutation):
 
     def _do(self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any) -> Any:
         anew = random_state.random(X.shape) < MUTATIONS / X.shape[1]
-        return np.where(anew, random_state.integers(0, problem.xu + 1, X.shape), X)
+        X = np.where(anew, random_state.integers(0, problem.xu + 1, X.shape), X)
+        return problem.tied(X)
+
+
+class _Known(DuplicateElimination):
+    """Designs that the population has are dropped: by hash, where pymoo's own way measures all distances."""
+
+    def _do(self, pop: Any, other: Any, is_duplicate: Any) -> Any:
+        seen = set() if other is None else set(map(bytes, other.get("X").astype(np.int64)))
+        for index, key in enumerate(map(bytes, pop.get("X").astype(np.int64))):
+            is_duplicate[index] = key in seen
+            seen.add(key)
+        return is_duplicate
 
 
 def evolution(problem: Problem, record: Record, seed: int) -> None:
@@ -85,10 +105,17 @@ def evolution(problem: Problem, record: Record, seed: int) -> None:
     Raises:
         ConfigError: On import, if pymoo is not installed.
     """
-    first = problem.random_designs(POPULATION, np.random.default_rng(seed)).reshape(POPULATION, -1)
+    first = problem.random_designs(POPULATION, np.random.default_rng(seed))
+    if record.design is not None:
+        first[0] = record.design
     # pymoo's annotations name its own default operators; it takes any.
-    operators: dict[str, Any] = {"sampling": first, "crossover": _Exchange(), "mutation": _Redraw()}
-    algorithm = NSGA2(pop_size=POPULATION, seed=seed, **operators)
+    operators: dict[str, Any] = {
+        "sampling": first.reshape(POPULATION, -1),
+        "crossover": _Exchange(),
+        "mutation": _Redraw(),
+    }
+    algorithm = NSGA2(pop_size=POPULATION, seed=seed, eliminate_duplicates=_Known(), **operators)
+    algorithm.mating.n_max_iterations = ATTEMPTS
     algorithm.setup(_Budgeted(problem, record), termination=("n_gen", GENERATIONS))
     while algorithm.has_next():
         algorithm.next()

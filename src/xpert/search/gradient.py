@@ -166,7 +166,7 @@ def slope(grid: Grid, policy: Policy, weights: Floats, temperature: float = 0.0)
 
 
 def gradient(problem: Problem, record: Record, seed: int) -> None:
-    """Descend from many random starts at once, then polish the best design drawn.
+    """Descend from many random starts at once, then polish the best designs drawn, and the one to begin with, if any.
 
     Args:
         problem: What to solve; its costs may have any sign unless the objective is a product.
@@ -185,6 +185,7 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
     logits = SPREAD * generator.standard_normal((*grid.following.shape, RESTARTS))
     first, second = np.zeros_like(logits), np.zeros_like(logits)
     finalists = Finalists(RESTARTS, len(problem.layers))
+    start = record.design
     for step, temperature in enumerate(np.geomspace(*TEMPERATURES, STEPS)):
         policy = make_policy(grid, logits)
         if step % EVERY == 0:
@@ -204,7 +205,8 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
         logits -= RATE * (first / corrections[0]) / (np.sqrt(second / corrections[1]) + 1e-10)
         record.step(**_figures(stages, policy, excess))
     before = record.threshold
-    for design in finalists.designs[finalists.order()[:POLISHED]]:
+    chosen = finalists.designs[finalists.order()[:POLISHED]]
+    for design in chosen if start is None else [start, *chosen]:
         polish(problem, record, design)
     record.step(unpolished=before if np.isfinite(before) else None)
 

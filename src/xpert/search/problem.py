@@ -311,6 +311,28 @@ class Problem:
             for layer, (width, option) in zip(self.layers, indices)
         ]
 
+    def design_of(self, described: Any, where: str = "design") -> NDArray[np.int64]:
+        """The design [layers, 2] that `describe` described.
+
+        Args:
+            described: One mapping with `width` and `option` for each layer.
+            where: Where it came from, for messages.
+
+        Raises:
+            ConfigError: If it is no such list, or names a choice that the problem does not have.
+        """
+        if not isinstance(described, Sequence) or len(described) != len(self.layers):
+            raise ConfigError(f"{where}: must be a list with one choice for each of the {len(self.layers)} layers")
+        design = np.zeros((len(self.layers), 2), dtype=np.int64)
+        for index, (layer, choice) in enumerate(zip(self.layers, described)):
+            for column, (key, known) in enumerate((("width", layer.widths), ("option", layer.options))):
+                given = choice.get(key) if isinstance(choice, Mapping) else None
+                if given not in known:
+                    names = ", ".join(map(str, known))
+                    raise ConfigError(f"{where}[{index}].{key}: {layer.name} has {names} (got {given!r})")
+                design[index, column] = known.index(given)
+        return design
+
     def quantity_text(self, name: str, value: float) -> str:
         """A figure with its unit, for messages."""
         return f"{value:.6g} {self.units[name]}" if name in self.units else f"{value:.6g}"

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpert.errors import ConfigError
 from xpert.search.exact import check_budgets, find_feasible, lower_bound
@@ -29,11 +30,14 @@ def solve(
     seed: int = 0,
     seconds: float | None = None,
     evaluations: int | None = None,
+    start: NDArray[np.int64] | None = None,
     progress: Progress | None = None,
 ) -> Solution:
     """Find the best design of a problem.
 
-    A search that is stopped, by a budget, by the callback or by Ctrl-C, returns the best design found until then.
+    A search that is stopped, by a budget, by the callback or by Ctrl-C, returns the best design found until then. It
+    goes on when that design is handed to a new one as `start`: `exact` drops all that cannot beat it, `gradient`
+    improves it, `evolution` breeds from it, and none returns anything worse.
 
     Args:
         problem: What to solve.
@@ -41,6 +45,8 @@ def solve(
         seed: Of everything random; the same seed gives the same answer unless time runs out.
         seconds: Wall time allowed; the bound that heuristics are judged by is computed afterwards.
         evaluations: Designs that may be priced.
+        start: A design to begin with [layers, 2], of an earlier search or a user's own; it need not be feasible. A
+            heuristic that goes on should be given another seed, with which it looks elsewhere.
         progress: Called after every step with the latest row of the trace; a true return value stops the search.
 
     Returns:
@@ -63,6 +69,8 @@ def solve(
     check_budgets(problem, build_stages(problem))
     status: Status = "finished"
     try:
+        if start is not None:
+            record.offer(np.asarray(start)[None])
         run(problem, record, seed)
     except StopSearch as stop:
         status = stop.status
@@ -74,11 +82,14 @@ def solve(
         spare.offer(problem.random_designs(1, np.random.default_rng(seed)))
         record.adopt(spare)
     feasible = record.threshold < math.inf
-    if status == "finished" and not feasible:
-        with contextlib.suppress(StopSearch):
-            find_feasible(problem, Record(problem, CHECK_SECONDS))
-    if feasible and strategy != "exact" and status != "interrupted":
-        record.prove(lower_bound(problem, record.best))
+    try:
+        if status == "finished" and not feasible:
+            with contextlib.suppress(StopSearch):
+                find_feasible(problem, Record(problem, CHECK_SECONDS))
+        if feasible and strategy != "exact" and status != "interrupted":
+            record.prove(lower_bound(problem, record.best))
+    except KeyboardInterrupt:
+        status = "interrupted"
     bound = record.lower_bound if feasible and math.isfinite(record.lower_bound) else None
     return Solution(
         strategy=strategy,

@@ -1,18 +1,20 @@
-"""Random search problems of every kind, and the plain way to solve them."""
+"""Random search problems of every kind, and the plain way to solve them, for all tests of the search."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from xpert.search.problem import Choices, Problem
 
 NAMES = ("energy", "latency", "area", "units")
 
 
-def random_problem(seed: int, *, max_layers: int = 5, budgets: bool = True) -> Problem:
+def make_problem(seed: int, *, max_layers: int = 5, budgets: bool = True) -> Problem:
     """A small problem: a chain, a graph with skips, or one with tied widths; any objective; budgets that bite.
 
     Costs are real or integer, some negative where the objective allows it; some combinations are forbidden.
@@ -81,7 +83,19 @@ def all_designs(problem: Problem) -> np.ndarray:
     return problem.tied(designs.reshape(-1, len(problem.layers), 2))
 
 
-def brute_force(problem: Problem) -> float:
+def best_of_all(problem: Problem) -> float:
     """The best feasible value; infinite if there is none."""
     designs = all_designs(problem)
     return float(np.where(problem.feasible(designs), problem.value(designs), np.inf).min())
+
+
+@pytest.fixture(scope="session")
+def random_problem() -> Callable[..., Problem]:
+    """Makes a small problem from a seed; see `make_problem`."""
+    return make_problem
+
+
+@pytest.fixture(scope="session")
+def brute_force() -> Callable[[Problem], float]:
+    """Finds the best feasible value of a small problem by looking at all designs; infinite if there is none."""
+    return best_of_all
