@@ -8,6 +8,7 @@ scale and a zero point. Training sees exactly this arithmetic, and the analog si
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -271,6 +272,68 @@ def set_weight_noise(model: nn.Module, sigma: float, generator: torch.Generator 
 
 
 @torch.no_grad()
+def quantise(model: nn.Module, images: Tensor, *, weight_bits: int = 8, input_bits: int = 8) -> nn.Module:
+    """Any network with quantised layers in the place of its convolution and linear layers, without training.
+
+    Args:
+        model: Any module that takes images; left as it is.
+        images: Normalised images [n, channels, height, width] from which input ranges are taken, see `calibrate`.
+        weight_bits: Weight precision. [bit]
+        input_bits: Input precision. [bit]
+
+    Returns:
+        A copy in evaluation mode. Layers whose input was ever negative get a zero point.
+
+    Raises:
+        ConfigError: If a precision is out of range.
+    """
+    root = nn.ModuleDict({"model": copy.deepcopy(model).eval()})
+    plain = {
+        name: module
+        for name, module in root.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and not isinstance(module, _Quantised)
+    }
+    least = dict.fromkeys(plain, 0.0)
+
+    def observer(name: str) -> Any:
+        return lambda _, inputs: least.update({name: min(least[name], float(inputs[0].min()))})
+
+    handles = [module.register_forward_pre_hook(observer(name)) for name, module in plain.items()]
+    try:
+        root["model"](images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, module in plain.items():
+        parent, _, child = name.rpartition(".")
+        made = _quantised_like(module, weight_bits=weight_bits, input_bits=input_bits, signed_input=least[name] < 0)
+        setattr(root.get_submodule(parent), child, made)
+    calibrate(root["model"], images)
+    return root["model"]
+
+
+def _quantised_like(layer: nn.Conv2d | nn.Linear, **options: Any) -> QuantLayer:
+    """A quantised layer with the shape and the parameters of a plain one."""
+    if isinstance(layer, nn.Conv2d):
+        made: QuantLayer = QuantConv2d(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+            layer.bias is not None,
+            layer.padding_mode,
+            **options,
+        )
+    else:
+        made = QuantLinear(layer.in_features, layer.out_features, layer.bias is not None, **options)
+    made.load_state_dict(layer.state_dict(), strict=False)  # a plain layer has no input range
+    return made.to(layer.weight.device).eval()
+
+
+@torch.no_grad()
 def calibrate(model: nn.Module, images: Tensor) -> None:
     """Set the input range of every quantised layer from a batch.
 
@@ -314,6 +377,7 @@ __all__ = [
     "QuantLayer",
     "QuantLinear",
     "calibrate",
+    "quantise",
     "quantised_layers",
     "set_weight_noise",
     "unquantised",
