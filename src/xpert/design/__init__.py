@@ -2,7 +2,8 @@
 
 from xpert.design._base import Model, describe, parse_mapping, read_mapping, read_text, shown
 from xpert.design.adc import Adc
-from xpert.design.chip import Activity, Buffers, CellType, Chip, Device, Technology
+from xpert.design.analog import IDEAL, OFF, AnalogSettings
+from xpert.design.chip import Activity, Buffers, CellState, CellType, Chip, Device, Technology
 from xpert.design.design import SCHEMA, Design
 from xpert.design.network import Layer, Network
 from xpert.design.parts import PART_KINDS, load_part, part_names, part_text
@@ -11,12 +12,16 @@ from xpert.design.process import ProcessData
 
 __all__ = [
     "ADC_TYPES",
+    "IDEAL",
+    "OFF",
     "PART_KINDS",
     "SCHEMA",
     "Activity",
     "Adc",
     "AdcType",
+    "AnalogSettings",
     "Buffers",
+    "CellState",
     "CellType",
     "Chip",
     "Design",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from xpert.design._base import Model, shown
+from xpert.design._base import Model, read_text, shown
 from xpert.design.adc import Adc
+from xpert.design.analog import AnalogSettings
 from xpert.design.parts import part_of
 from xpert.design.periphery import ADC_TYPES
 from xpert.design.process import ProcessData
@@ -48,6 +51,42 @@ class Technology(Model):
     def feature_nm(self) -> float:
         """Feature size. [nm]"""
         return float(self.node_nm) if self.process is None else self.process.feature_nm
+
+
+class CellState(Model):
+    """One programmed state as it was measured over many cells."""
+
+    mean_us: Annotated[float, Field(ge=0, le=1e9)]
+    """Mean conductance. [uS]"""
+
+    sigma_us: Annotated[float, Field(ge=0, le=1e9)]
+    """Standard deviation of the conductance. [uS]"""
+
+
+_STATES_HEADER = "state,mean_us,sigma_us"
+
+
+def _states(given: Any, info: ValidationInfo) -> Any:
+    """The states in a CSV file, where a path stands for them."""
+    if not isinstance(given, str):
+        return given
+    path = (info.context or {}).get("folder", Path()) / given
+    lines = [line.strip() for line in read_text(path, "table of states").splitlines()]
+    rows = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
+    if not rows or rows[0][1].replace(" ", "") != _STATES_HEADER:
+        number, line = rows[0] if rows else (1, "")
+        raise ConfigError(f"{path}: line {number}: the first line must be {_STATES_HEADER}, got {shown(line)}")
+    return tuple(_state(line, index, f"{path}: line {number}") for index, (number, line) in enumerate(rows[1:]))
+
+
+def _state(line: str, index: int, where: str) -> CellState:
+    """A row of a table of states, which are to be numbered 0, 1, 2, ..."""
+    fields = [field.strip() for field in line.split(",")]
+    if len(fields) != 3:
+        raise ConfigError(f"{where}: needs {_STATES_HEADER}, got {shown(line)}")
+    if fields[0] != str(index):
+        raise ConfigError(f"{where}: state: states are numbered 0, 1, 2, ... in this order, got {shown(fields[0])}")
+    return CellState.parse(dict(zip(("mean_us", "sigma_us"), fields[1:])), where)
 
 
 class Device(Model):
@@ -92,6 +131,48 @@ class Device(Model):
     programming_sigma: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Programming variation: standard deviation of a conductance, relative to that conductance."""
 
+    programming_sigma_absolute: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The part of the standard deviation that is the same for all states, relative to the largest conductance; adds to
+    `programming_sigma` as independent errors do."""
+
+    programming_polynomial: Annotated[tuple[float, ...], Field(min_length=1, max_length=12)] | None = None
+    """In the place of the two above: the standard deviation as a polynomial c0 + c1 x + c2 x^2 + ... in the conductance
+    x; both relative to the largest conductance."""
+
+    programming_states: Annotated[tuple[CellState, ...] | None, Field(max_length=256), BeforeValidator(_states)] = None
+    """In the place of all of these: mean and standard deviation of each state, the least conductive first; or the path
+    of a CSV file with the columns state, mean_us, sigma_us."""
+
+    read_noise_sigma: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Fluctuation of a conductance from read cycle to read cycle: standard deviation, relative to that conductance."""
+
+    drift_nu: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Mean exponent of the drift: a conductance falls as (t / drift_t0_s)^-nu."""
+
+    drift_nu_sigma: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Standard deviation of the exponent over cells."""
+
+    drift_t0_s: Annotated[float, Field(gt=0, le=1e10)] = 1.0
+    """Time after programming at which conductances are as programmed, and from which they drift and relax. [s]"""
+
+    relaxation_per_decade: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """Retention: change of the mean conductance with every decade of time beyond `drift_t0_s`, relative to the largest
+    conductance; below 0 for a loss."""
+
+    relaxation_sigma_per_decade: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Retention: standard deviation that conductances gain with every decade of time, relative to the largest
+    conductance."""
+
+    stuck_on_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the cells that are stuck in the most conductive state."""
+
+    stuck_off_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the cells that are stuck in the least conductive state."""
+
+    access_resistance_ohm: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    """Resistance in series with the cell that its programmed conductance does not yet contain; counts where IR drop
+    does. 0: cells are programmed and verified through their access transistors. [ohm]"""
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.r_off_ohm <= self.r_on_ohm:
@@ -100,7 +181,30 @@ class Device(Model):
             raise ValueError(f"an sram cell stores 1 bit: cell_bits must be 1, got {self.cell_bits}")
         if self.access == "crosspoint" and self.cell not in {"rram", "pcm"}:
             raise ValueError(f"access 'crosspoint' is for rram and pcm cells, not {self.cell}")
+        if self.stuck_on_rate + self.stuck_off_rate > 1:
+            raise ValueError(
+                f"stuck_on_rate and stuck_off_rate must not add up to more than 1, got {self.stuck_on_rate:g} and "
+                f"{self.stuck_off_rate:g}"
+            )
+        if self.programming_states is not None:
+            self._check_states(self.programming_states)
         return self
+
+    def _check_states(self, states: Sequence[CellState]) -> None:
+        if self.programming_polynomial is not None:
+            raise ValueError("give programming_polynomial or programming_states, not both")
+        if len(states) != 2**self.cell_bits:
+            raise ValueError(
+                f"programming_states needs {2**self.cell_bits} states for cell_bits = {self.cell_bits}, "
+                f"got {len(states)}"
+            )
+        means = [state.mean_us for state in states]
+        for index in range(1, len(means)):
+            if means[index] <= means[index - 1]:
+                raise ValueError(
+                    f"programming_states.{index}.mean_us: states must conduct more and more, got {means[index]:g} "
+                    f"after {means[index - 1]:g}"
+                )
 
     @property
     def on_off_ratio(self) -> float:
@@ -127,14 +231,13 @@ class Buffers(Model):
 class Activity(Model):
     """Data statistics on which dynamic energy and the flash ADC's delay depend."""
 
-    input_bit_density: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Share of ones among the input bits, zeros of padding included."""
+    input_bit_density: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Share of ones among the input bits."""
 
     cell_conductance_s: Annotated[float, Field(gt=0, le=1)] | None = None
     """Mean conductance of an active cell with its access transistor. [S]
 
-    Unset: the middle between on and off conductance, in series with the access transistor. SRAM cells have a
-    conductance of their own, which stands whatever is given.
+    Unset: the middle between on and off conductance, in series with the access transistor.
     """
 
 
@@ -171,6 +274,9 @@ class Chip(Model):
 
     activity: Activity = Activity()
     """Data statistics."""
+
+    analog: AnalogSettings = AnalogSettings()
+    """What the simulation of the analogue arrays includes."""
 
     mapping: Literal["conventional", "novel"] = "conventional"
     """`conventional` unrolls the kernel into rows; `novel` gives each kernel position its own PE."""

@@ -1,0 +1,112 @@
+"""What the simulation of the analogue arrays includes, and by which conventions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from xpert.design._base import Model
+
+Encoding = Literal["offset", "differential"]
+Reference = Literal["middle", "off"]
+SignedInputs = Literal["offset", "twos_complement"]
+AdcRangeMode = Literal["calibrated", "learned", "full_scale", "unbounded"]
+Ohm = Annotated[float, Field(ge=0, le=1e9)]
+
+
+class AnalogSettings(Model):
+    """Conventions and effects of the analog simulation; the size of what a cell does is the device's.
+
+    Formulas: `docs/analog-model.md`.
+    """
+
+    encoding: Encoding = "offset"
+    """`offset`: offset binary, one cell per slice, as the cost model counts; `differential`: two cells per slice."""
+
+    reference: Reference = "middle"
+    """What the reference column of `offset` holds: the middle level or the off state. Its current is subtracted before
+    the ADC; what is left of the offset is subtracted digitally."""
+
+    signed_inputs: SignedInputs = "offset"
+    """How inputs that can be negative (the image) are fed: with a zero point that is subtracted digitally, or in two's
+    complement, whose highest bit counts negative."""
+
+    finite_on_off: bool = True
+    """Whether the least conductive state conducts, as the device's resistances say."""
+
+    programming_variation: bool = True
+    """Whether conductances stray when they are programmed, as the device says."""
+
+    reference_variation: bool = False
+    """Whether the cells of reference columns stray too, and can be stuck. By default they do not, as in DNN+NeuroSim
+    V1.3: a crossbar has so few of them that they can be averaged or trimmed."""
+
+    stuck_cells: bool = True
+    """Whether cells are stuck at the device's `stuck_on_rate` and `stuck_off_rate`."""
+
+    read_noise: bool = True
+    """Whether cells fluctuate from read cycle to read cycle by the device's `read_noise_sigma`."""
+
+    seconds_since_programming: Annotated[float, Field(ge=0, le=1e10)] = 0.0
+    """Time over which conductances drift and relax as the device says; 0: read at once. [s]"""
+
+    ir_drop: bool = False
+    """Whether wires, drivers and sense amplifiers take their share of the voltage."""
+
+    row_wire_ohm: Ohm | None = None
+    """Resistance of a row's wire per cell; unset: from cell width and technology. [ohm]"""
+
+    column_wire_ohm: Ohm | None = None
+    """Resistance of a column's wire per cell; unset: from cell height and technology. [ohm]"""
+
+    driver_ohm: Ohm = 0.0
+    """Output resistance of a row's driver. [ohm]"""
+
+    sense_ohm: Ohm = 0.0
+    """Input resistance at the foot of a column: sense amplifier and column multiplexer. [ohm]"""
+
+    adc_range: AdcRangeMode = "calibrated"
+    """`calibrated` on a calibration set; `learned`: calibrated, then trained with the weights; `full_scale` (what all
+    rows together can conduct); or `unbounded`: column sums pass without conversion, the limit of a perfect ADC."""
+
+    adc_tail: Annotated[float, Field(ge=0, lt=0.5)] = 1e-4
+    """Share of the calibration set's column sums that may lie beyond each end of a `calibrated` range."""
+
+    calibration_positions: Annotated[int, Field(ge=1, le=1 << 20)] = 256
+    """Input vectors per layer on which ranges are calibrated, spread evenly over the calibration set."""
+
+    adc_offset_sigma: Annotated[float, Field(ge=0, le=1024)] = 0.0
+    """Spread of the offset error over ADCs; columns that share an ADC share its error. [ADC step]"""
+
+    adc_gain_sigma: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Spread of the gain error over ADCs, relative."""
+
+    adc_noise: Annotated[float, Field(ge=0, le=1024)] = 0.0
+    """Standard deviation of the noise of a conversion, before rounding. [ADC step]"""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.encoding == "differential" and self.reference != "middle":
+            raise ValueError("reference is for encoding 'offset'; a differential pair has no reference column")
+        return self
+
+
+OFF: dict[str, dict[str, bool | float | str]] = {
+    "on_off_ratio": {"finite_on_off": False},
+    "programming": {"programming_variation": False},
+    "stuck_cells": {"stuck_cells": False},
+    "drift": {"seconds_since_programming": 0.0},
+    "read_noise": {"read_noise": False},
+    "ir_drop": {"ir_drop": False},
+    "adc": {"adc_range": "unbounded"},
+    "adc_offset": {"adc_offset_sigma": 0.0},
+    "adc_gain": {"adc_gain_sigma": 0.0},
+    "adc_noise": {"adc_noise": 0.0},
+}
+"""Effect -> the settings that switch it off. `adc` stands for the ADC's precision and range."""
+
+IDEAL = AnalogSettings.model_validate({key: value for changes in OFF.values() for key, value in changes.items()})
+"""No effect at all: the quantised network."""
+
+__all__ = ["IDEAL", "OFF", "AdcRangeMode", "AnalogSettings", "Encoding", "Reference", "SignedInputs"]
