@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -73,6 +73,18 @@ class _QuantiseInput(torch.autograd.Function):
         return for_x, change / (clip * channels**0.5), None, None, None
 
 
+class StraightThrough(torch.autograd.Function):
+    """Value of the second argument, gradient to the first."""
+
+    @staticmethod
+    def forward(ctx: Any, differentiable: Tensor, value: Tensor) -> Tensor:  # type: ignore[override]  # noqa: D102
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: D102
+        return gradient, None
+
+
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Sum of the products of two tensors of one shape; no copy where both are channels-last or both contiguous."""
     if a.dim() == 4 and a.is_contiguous(memory_format=torch.channels_last):
@@ -93,6 +105,8 @@ class _Quantised(nn.Module):
         self.weight_bits = weight_bits
         self.input_bits = input_bits
         self.signed_input = signed_input
+        self.symmetric_input = False
+        """Whether a signed input's codes reach as far below as above zero, as in two's complement."""
         self.quantised = True
         self.weight_noise = 0.0
         self.noise_generator: torch.Generator | None = None
@@ -126,10 +140,14 @@ class _Quantised(nn.Module):
         """Scale (shape ()) and zero point (int32, shape ()) of the input codes.
 
         They span `input_floor ... input_clip`; the zero point is rounded so that 0.0, and so padding, has its own code.
+        Symmetric ones have the zero point `2**(input_bits - 1)` and reach the larger of the two magnitudes.
 
         Source: Jacob et al., CVPR 2018 (arXiv 1712.05877), eq. (1) and section 3.
         """
         clip = self.input_clip.detach().clamp_min(_SMALLEST_CLIP)
+        if self.signed_input and self.symmetric_input:
+            half = 1 << (self.input_bits - 1)
+            return torch.maximum(clip, -self.input_floor) / max(half - 1, 1), torch.full_like(clip, half).int()
         scale = (clip - self.input_floor) / (2**self.input_bits - 1)
         return scale, torch.round(-self.input_floor / scale).int()
 
@@ -173,6 +191,63 @@ class _Quantised(nn.Module):
             target = target + noise * (self.weight_noise * self.weight.detach().abs().amax())
         return self.weight + (target - self.weight).detach()
 
+    def _exact(self, x: Tensor) -> Tensor:
+        """The layer's output from the exact sums of integers, scaled once; as crossbars give it if nothing disturbs.
+
+        Sums of integers are exact in float32 below 2**24, in any order. Where that is not enough, weights are split
+        into digits of which it is; else float64 is, below 2**53.
+        """
+        code, weight = self.input_code(x), self.integer_weight()
+        inputs, zero = code.value, int(code.zero_point)
+        inputs = inputs - zero if zero else inputs
+        largest = max(2**self.input_bits - 1 - zero, zero)
+        sums = torch.zeros((), dtype=torch.float64, device=x.device)
+        for part, significance in self._digits(weight.value, largest):
+            # A float64 convolution may go by way of a transform, whose error is far below 1/2.
+            of_part = self._products(inputs.to(part.dtype), part).double().round_()
+            sums = of_part.add_(sums) if significance == 1 else sums.add_(of_part, alpha=significance)
+        output = sums.mul_(code.scale.double() * weight.scale.double()).float()
+        bias = self.get_parameter("bias") if self.bias is not None else None
+        if bias is None:
+            return output
+        return output + (bias.reshape(-1, 1, 1) if isinstance(self, nn.Conv2d) else bias)
+
+    def _digits(self, weight: Tensor, largest: int) -> list[tuple[Tensor, int]]:
+        """A weight as parts with their factors, the products of which with inputs up to `largest` add up exactly."""
+
+        def exact(part: Tensor) -> bool:
+            return int(part.abs().flatten(1).sum(dim=1).max()) * largest < _EXACT
+
+        if weight.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":
+            return [(weight.double(), 1)]  # float32 products may be shortened, or made by way of a transform
+        if exact(weight):
+            return [(weight.float(), 1)]
+        significance = 1 << (self.weight_bits // 2)
+        high = torch.div(weight, significance, rounding_mode="floor")
+        low = weight - high * significance
+        if exact(high) and exact(low):
+            return [(low.float(), 1), (high.float(), significance)]
+        return [(weight.double(), 1)]
+
+    def _evaluated(self, x: Tensor) -> Tensor:
+        """The output in evaluation: the value is exact, the gradient that of `differentiable`."""
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            exact = self._exact(x.float())
+        if not torch.is_grad_enabled():
+            return exact
+        return StraightThrough.apply(self.differentiable(x), exact)
+
+    def differentiable(self, x: Tensor) -> Tensor:
+        """The output to float32's rounding, with straight-through gradients."""
+        raise NotImplementedError
+
+    def _products(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+_EXACT = 1 << 24
+"""Integers below are exact in float32."""
+
 
 class QuantConv2d(_Quantised, nn.Conv2d):
     """`nn.Conv2d` with integer weights and input codes.
@@ -202,7 +277,14 @@ class QuantConv2d(_Quantised, nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
         if not self.quantised:
             return super().forward(input)
-        return self._conv_forward(self.quantised_input(input), self.quantised_weight(), self.bias)
+        return self.differentiable(input) if self.training else self._evaluated(input)
+
+    def differentiable(self, x: Tensor) -> Tensor:
+        """The output to float32's rounding, with straight-through gradients."""
+        return self._conv_forward(self.quantised_input(x), self.quantised_weight(), self.bias)
+
+    def _products(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        return self._conv_forward(inputs, weight, None)
 
 
 class QuantLinear(_Quantised, nn.Linear):
@@ -226,7 +308,14 @@ class QuantLinear(_Quantised, nn.Linear):
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
         if not self.quantised:
             return super().forward(input)
-        return F.linear(self.quantised_input(input), self.quantised_weight(), self.bias)
+        return self.differentiable(input) if self.training else self._evaluated(input)
+
+    def differentiable(self, x: Tensor) -> Tensor:
+        """The output to float32's rounding, with straight-through gradients."""
+        return F.linear(self.quantised_input(x), self.quantised_weight(), self.bias)
+
+    def _products(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(inputs, weight)
 
 
 QuantLayer = QuantConv2d | QuantLinear
@@ -235,6 +324,107 @@ QuantLayer = QuantConv2d | QuantLinear
 def quantised_layers(model: nn.Module) -> dict[str, QuantLayer]:
     """The quantised layers of a model by module name, in the order in which they were registered."""
     return {name: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
+
+
+def has_plain_layers(model: nn.Module) -> bool:
+    """Whether a model has convolution or linear layers, or others that multiply by weights, that are not quantised."""
+    kinds = (nn.Conv2d, nn.Linear, *_UNSUPPORTED)
+    return any(isinstance(module, kinds) and not isinstance(module, QuantLayer) for module in model.modules())
+
+
+def quantise(model: nn.Module, images: Tensor, *, weight_bits: int = 8, input_bits: int = 8) -> nn.Module:
+    """A network whose plain convolution and linear layers have become quantised ones, in evaluation mode.
+
+    Inputs that were negative anywhere on the images get a zero point; ranges are set by `calibrate`. Layers that are
+    quantised already stay as they are.
+
+    Args:
+        model: Any module; left as it is. Products of functions (`F.conv2d`) are not seen: layers must be modules.
+        images: Normalised images [n, channels, height, width] that show the range of every layer's inputs.
+        weight_bits: Weight precision. [bit]
+        input_bits: Input precision. [bit]
+
+    Raises:
+        ConfigError: If a module multiplies by weights in another way than plain 2-d convolutions and linear layers do,
+            or there are no images.
+    """
+    if len(images) == 0:
+        raise ConfigError("quantising a network needs at least one image to set its layers' input ranges")
+    model = copy.deepcopy(model).eval()
+    plain: dict[str, nn.Conv2d | nn.Linear] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, _UNSUPPORTED):
+            raise ConfigError(f"layer {name!r} is a {type(module).__name__}: crossbars take nn.Conv2d and nn.Linear")
+        if isinstance(module, nn.Conv2d | nn.Linear) and not isinstance(module, QuantLayer):
+            if type(module).forward not in (nn.Conv2d.forward, nn.Linear.forward):
+                raise ConfigError(
+                    f"layer {name!r} is a {type(module).__name__}, which computes in its own way: crossbars take "
+                    "plain nn.Conv2d and nn.Linear"
+                )
+            plain[name] = module
+    smallest = dict.fromkeys(plain, 0.0)
+
+    def observer(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def observe(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            smallest[name] = min(smallest[name], float(inputs[0].amin()))
+
+        return observe
+
+    handles = [module.register_forward_pre_hook(observer(name)) for name, module in plain.items()]
+    with torch.no_grad():
+        model(images)
+    for handle in handles:
+        handle.remove()
+    before = set(quantised_layers(model).values())
+    for name, module in plain.items():
+        layer = _quantised_copy(module, weight_bits, input_bits, smallest[name] < 0)
+        if not name:
+            model = layer
+            continue
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, layer)
+    calibrate(model, images, [layer for layer in quantised_layers(model).values() if layer not in before])
+    return model
+
+
+def _quantised_copy(layer: nn.Conv2d | nn.Linear, weight_bits: int, input_bits: int, signed: bool) -> QuantLayer:
+    """A quantised layer with the parameters of a plain one, in evaluation mode."""
+    bits: dict[str, Any] = {"weight_bits": weight_bits, "input_bits": input_bits, "signed_input": signed}
+    with torch.random.fork_rng(devices=()):  # constructors draw initial weights
+        copied: QuantLayer
+        if isinstance(layer, nn.Linear):
+            copied = QuantLinear(layer.in_features, layer.out_features, layer.bias is not None, **bits)
+        else:
+            copied = QuantConv2d(
+                layer.in_channels,
+                layer.out_channels,
+                layer.kernel_size,
+                layer.stride,
+                layer.padding,
+                layer.dilation,
+                layer.groups,
+                layer.bias is not None,
+                layer.padding_mode,
+                **bits,
+            )
+    copied.weight = layer.weight
+    if layer.bias is not None:
+        copied.bias = layer.get_parameter("bias")
+    return copied.to(layer.weight.device).eval()
+
+
+_UNSUPPORTED = (
+    nn.Conv1d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.RNNBase,
+    nn.RNNCellBase,
+    nn.MultiheadAttention,
+    nn.Bilinear,
+)
+"""Modules that multiply by weights which would not be on crossbars."""
 
 
 @contextlib.contextmanager
@@ -272,69 +462,7 @@ def set_weight_noise(model: nn.Module, sigma: float, generator: torch.Generator 
 
 
 @torch.no_grad()
-def quantise(model: nn.Module, images: Tensor, *, weight_bits: int = 8, input_bits: int = 8) -> nn.Module:
-    """Any network with quantised layers in the place of its convolution and linear layers, without training.
-
-    Args:
-        model: Any module that takes images; left as it is.
-        images: Normalised images [n, channels, height, width] from which input ranges are taken, see `calibrate`.
-        weight_bits: Weight precision. [bit]
-        input_bits: Input precision. [bit]
-
-    Returns:
-        A copy in evaluation mode. Layers whose input was ever negative get a zero point.
-
-    Raises:
-        ConfigError: If a precision is out of range.
-    """
-    root = nn.ModuleDict({"model": copy.deepcopy(model).eval()})
-    plain = {
-        name: module
-        for name, module in root.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear) and not isinstance(module, _Quantised)
-    }
-    least = dict.fromkeys(plain, 0.0)
-
-    def observer(name: str) -> Any:
-        return lambda _, inputs: least.update({name: min(least[name], float(inputs[0].min()))})
-
-    handles = [module.register_forward_pre_hook(observer(name)) for name, module in plain.items()]
-    try:
-        root["model"](images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    for name, module in plain.items():
-        parent, _, child = name.rpartition(".")
-        made = _quantised_like(module, weight_bits=weight_bits, input_bits=input_bits, signed_input=least[name] < 0)
-        setattr(root.get_submodule(parent), child, made)
-    calibrate(root["model"], images)
-    return root["model"]
-
-
-def _quantised_like(layer: nn.Conv2d | nn.Linear, **options: Any) -> QuantLayer:
-    """A quantised layer with the shape and the parameters of a plain one."""
-    if isinstance(layer, nn.Conv2d):
-        made: QuantLayer = QuantConv2d(
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,
-            layer.stride,
-            layer.padding,
-            layer.dilation,
-            layer.groups,
-            layer.bias is not None,
-            layer.padding_mode,
-            **options,
-        )
-    else:
-        made = QuantLinear(layer.in_features, layer.out_features, layer.bias is not None, **options)
-    made.load_state_dict(layer.state_dict(), strict=False)  # a plain layer has no input range
-    return made.to(layer.weight.device).eval()
-
-
-@torch.no_grad()
-def calibrate(model: nn.Module, images: Tensor) -> None:
+def calibrate(model: nn.Module, images: Tensor, layers: Iterable[QuantLayer] | None = None) -> None:
     """Set the input range of every quantised layer from a batch.
 
     Unsigned inputs: the clip with the least mean squared error at the layer's `input_bits`, among 64 fractions of the
@@ -345,6 +473,7 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
     Args:
         model: Changed in place.
         images: Normalised images [n, channels, height, width].
+        layers: Those whose range is set; all by default.
     """
 
     def observe(layer: Any, inputs: tuple[Tensor, ...]) -> None:
@@ -362,7 +491,8 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
         ]
         layer.input_clip.copy_(clips[torch.stack(errors).argmin()])
 
-    handles = [layer.register_forward_pre_hook(observe) for layer in quantised_layers(model).values()]
+    chosen = quantised_layers(model).values() if layers is None else layers
+    handles = [layer.register_forward_pre_hook(observe) for layer in chosen]
     try:
         model(images)
     finally:
@@ -376,7 +506,9 @@ __all__ = [
     "QuantConv2d",
     "QuantLayer",
     "QuantLinear",
+    "StraightThrough",
     "calibrate",
+    "has_plain_layers",
     "quantise",
     "quantised_layers",
     "set_weight_noise",
