@@ -21,7 +21,7 @@ from xpert.analog import (
     set_precision,
     to_analog,
 )
-from xpert.analog.accuracy import chip_generator
+from xpert.analog.draws import chip_generator
 from xpert.design import Design, Periphery
 from xpert.errors import ConfigError, DataError
 from xpert.networks.quantised import QuantConv2d
@@ -135,6 +135,11 @@ def test_state_dict_names(model: nn.Module, design_of: Designs, images: Tensor) 
     names = {name for name in analog.state_dict() if name.startswith("0.")}
     assert names == {
         "0.conductance",
+        "0.read_variance",
+        "0.read_key",
+        "0.adc_offset",
+        "0.adc_gain",
+        "0.samples",
         "0.weights",
         "0.weight_scale",
         "0.layer.weight",
@@ -155,7 +160,7 @@ def test_mismatches_are_refused(model: nn.Module, design_of: Designs, images: Te
     def convert(of: nn.Module, to: Design, calibration: Tensor | None = images) -> None:
         to_analog(of, to, generator=None, calibration=calibration)
 
-    with pytest.raises(ConfigError, match="'other' of the design is not a quantised layer"):
+    with pytest.raises(ConfigError, match="'other' of the design is not a convolution or linear layer"):
         convert(nn.Sequential(*list(model)[1:3]), renamed(design, 0, name="other"))
     with pytest.raises(ConfigError, match="'0' of the model is not in the design"):
         convert(model, renamed(design, 0, name="other"))
@@ -189,7 +194,7 @@ def test_bad_counts_are_refused(model: nn.Module, design_of: Designs, images: Te
 def test_range_without_samples_is_refused(model: nn.Module, design_of: Designs, images: Tensor) -> None:
     analog = to_analog(model, design_of(), generator=None, settings=AnalogSettings(adc_range="full_scale"))
     for layer in analog_layers(analog).values():
-        layer.settings = AnalogSettings()
+        layer.chip = layer.chip.model_copy(update={"analog": AnalogSettings()})
         layer.set_precision(5, 8)
         with pytest.raises(ConfigError, match="calibration images"):
             _ = layer.adc_range

@@ -7,9 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpert.analog.cells import Cells, WeightCode, program, row_blocks
-from xpert.analog.settings import AnalogSettings
-from xpert.design import Chip, Device
+from xpert.analog.cells import Cells, WeightCode, row_blocks
+from xpert.analog.draws import Draws
+from xpert.analog.layout import Layout
+from xpert.analog.program import program
+from xpert.design import AnalogSettings, Chip, Device
 
 OFFSET = AnalogSettings()
 DIFFERENTIAL = AnalogSettings(encoding="differential")
@@ -21,9 +23,17 @@ def matrix(values: list[int]) -> torch.Tensor:
 
 
 def encode(weights: torch.Tensor, weight_bits: int, cell_bits: int, chosen: AnalogSettings) -> tuple[WeightCode, Cells]:
-    chip = Chip(weight_bits=weight_bits, columns=64, device=Device(cell_bits=cell_bits))
-    code = WeightCode.of(chip, chosen)
+    chip = Chip(weight_bits=weight_bits, columns=64, device=Device(cell_bits=cell_bits), analog=chosen)
+    code = WeightCode.of(chip)
     return code, code.cells(weights)
+
+
+def programmed(cells: Cells, chip: Chip, seed: int = 0) -> torch.Tensor:
+    """Conductances on one sampled chip; a row block per `chip.rows` rows."""
+    _, rows, slices, outputs = cells.data.shape
+    draws = Draws(torch.Generator().manual_seed(seed))
+    layout = Layout.of(outputs, slices, chip)
+    return program(cells, chip, layout, row_blocks(1, rows, chip), draws).conductance
 
 
 def test_offset_by_hand() -> None:
@@ -86,9 +96,9 @@ def test_blocks_cover_every_row_once(positions: int, channels: int, rows: int, m
 @pytest.mark.parametrize("chosen", [OFFSET, DIFFERENTIAL])
 def test_variation_is_proportional_to_conductance(chosen: AnalogSettings) -> None:
     # On/off ratio 16: the off state conducts one level. A weight of 5 then conducts 6 (low slice) against a pedestal.
-    chip = Chip(device=Device(r_on_ohm=1e4, r_off_ohm=16e4, programming_sigma=0.1))
+    chip = Chip(device=Device(r_on_ohm=1e4, r_off_ohm=16e4, programming_sigma=0.1), analog=chosen)
     _, cells = encode(torch.full((1, 4000, 64), 5), 8, 4, chosen)
-    conductance = program(cells, chip, chosen, torch.Generator().manual_seed(0))
+    conductance = programmed(cells, chip)
     error = conductance - cells.nominal
     own = (cells.data + 1).square()
     if chosen.encoding == "differential":
@@ -99,10 +109,10 @@ def test_variation_is_proportional_to_conductance(chosen: AnalogSettings) -> Non
 
 
 def test_reference_columns_err_alike_within_a_crossbar() -> None:
-    chip = Chip(columns=8, device=Device(r_on_ohm=1e4, r_off_ohm=16e4, programming_sigma=0.1))
     chosen = AnalogSettings(reference_variation=True)
+    chip = Chip(columns=8, device=Device(r_on_ohm=1e4, r_off_ohm=16e4, programming_sigma=0.1), analog=chosen)
     _, cells = encode(torch.zeros((1, 5000, 8), dtype=torch.int), 8, 4, chosen)
-    error = program(cells, chip, chosen, torch.Generator().manual_seed(0)) - cells.nominal
+    error = programmed(cells, chip) - cells.nominal
     # 8 columns hold 4 weights of 2 slices, so outputs 0-3 share a reference column and 4-7 the next.
     correlation = torch.corrcoef(error[0, :, 1].T)
     assert (correlation[:4, :4] - 0.5).abs().fill_diagonal_(0).max() < 0.05
@@ -110,8 +120,8 @@ def test_reference_columns_err_alike_within_a_crossbar() -> None:
 
 
 def test_conductance_never_turns_negative() -> None:
-    chip = Chip(device=Device(programming_sigma=1.0))
     chosen = AnalogSettings(reference="off")
+    chip = Chip(device=Device(programming_sigma=1.0), analog=chosen)
     _, cells = encode(torch.zeros((1, 1000, 8), dtype=torch.int), 8, 4, chosen)
     pedestal = 15 / (chip.device.on_off_ratio - 1)
-    assert (program(cells, chip, chosen, torch.Generator().manual_seed(0)) + pedestal).min() >= -1e-6
+    assert (programmed(cells, chip) + pedestal).min() >= -1e-6

@@ -1,12 +1,11 @@
 """The network as the analogue hardware computes it: `to_analog(model, design)` and what is measured on it."""
 
 from xpert.analog.accuracy import NiAccuracy, ni_accuracy
-from xpert.analog.activity import measure_activity
 from xpert.analog.adc import AdcRange
-from xpert.analog.convert import analog_layers, calibrate, reprogram, set_precision, to_analog
+from xpert.analog.convert import analog_layers, calibrate, reprogram, rewind, set_precision, to_analog
 from xpert.analog.layer import AnalogLayer
 from xpert.analog.sensitivity import layer_errors
-from xpert.analog.settings import IDEAL, AnalogSettings
+from xpert.design import IDEAL, AnalogSettings
 
 __all__ = [
     "IDEAL",
@@ -17,9 +16,9 @@ __all__ = [
     "analog_layers",
     "calibrate",
     "layer_errors",
-    "measure_activity",
     "ni_accuracy",
     "reprogram",
+    "rewind",
     "set_precision",
     "to_analog",
 ]

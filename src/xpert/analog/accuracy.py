@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog.convert import reprogram, to_analog
-from xpert.analog.settings import AnalogSettings
-from xpert.design import Design
+from xpert.analog.draws import chip_generator
+from xpert.design import AnalogSettings, Design
 from xpert.errors import ConfigError, DataError
 
 
@@ -26,12 +26,6 @@ class NiAccuracy(NamedTuple):
 
     chips: list[float]
     """Accuracy of each chip."""
-
-
-def chip_generator(seed: int, chip: int) -> torch.Generator:
-    """Source of the variation of one chip; chips of one seed are independent, and chip k is the same however many."""
-    state = np.random.SeedSequence([seed, chip]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
 def ni_accuracy(

@@ -89,6 +89,23 @@ def choose_range(
     return AdcRange(bits, unit, exponents(unit), tuple(lowest))
 
 
+_FINE_BITS = 20
+
+
+def fine_range(possible: Sequence[tuple[float, float]]) -> AdcRange:
+    """Levels for column sums that are not to be converted, where the noise of each read needs a sum to be added to.
+
+    2**20 levels, twice as wide as what is possible nominally: steps are below 1/100 level for 128 rows of 4-bit cells.
+
+    Args:
+        possible: Range of column sums, per slice. [level]
+    """
+    span = max(high - low for low, high in possible)
+    unit = 2.0 ** (math.ceil(math.log2(2 * span)) - _FINE_BITS)
+    lowest = tuple(math.floor((low + high) / (2 * unit)) - (1 << (_FINE_BITS - 1)) for low, high in possible)
+    return AdcRange(_FINE_BITS, unit, (0,) * len(possible), lowest)
+
+
 def percentiles(histogram: Tensor, lowest: int, tail: float) -> tuple[float, float]:
     """The column sums between which all but a share `tail` at each end lies.
 
@@ -106,4 +123,4 @@ def percentiles(histogram: Tensor, lowest: int, tail: float) -> tuple[float, flo
     return float(lowest + first), float(lowest + max(first, last))
 
 
-__all__ = ["AdcRange", "choose_range", "percentiles"]
+__all__ = ["AdcRange", "choose_range", "fine_range", "percentiles"]

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from xpert.analog.settings import AnalogSettings
 from xpert.design import Chip
 
 
@@ -55,8 +54,9 @@ class WeightCode:
     """Code of the reference column of each slice."""
 
     @classmethod
-    def of(cls, chip: Chip, settings: AnalogSettings) -> WeightCode:
+    def of(cls, chip: Chip) -> WeightCode:
         """The code of a chip's weights."""
+        settings = chip.analog
         differential = settings.encoding == "differential"
         cell_bits, bits = chip.device.cell_bits, chip.weight_bits - differential
         sizes = tuple(min(cell_bits, bits - low) for low in range(0, bits, cell_bits))
@@ -98,40 +98,6 @@ class WeightCode:
         return torch.stack(parts, dim=2).float()
 
 
-def program(cells: Cells, chip: Chip, settings: AnalogSettings, generator: torch.Generator) -> Tensor:
-    """Conductance of each data cell less that of its reference cell, on one sampled chip.
-
-    Every cell strays in proportion to its own conductance, `g = g_nominal * max(0, 1 + programming_sigma * normal)`.
-    There is one reference column per slice in every crossbar, so its error is common to the `columns // slices`
-    outputs beside it.
-
-    Args:
-        cells: The codes.
-        chip: Gives the crossbar's columns, on/off ratio and programming variation.
-        settings: Encoding, and whether reference columns stray too.
-        generator: Source of the variation; one draw per cell, data columns first.
-
-    Returns:
-        [groups, rows, slices, outputs], float32. [level]
-    """
-    groups, rows, slices, outputs = cells.data.shape
-    device = chip.device
-    pedestal = (2**device.cell_bits - 1) / (device.on_off_ratio - 1)
-
-    def strayed(codes: Tensor, columns: int) -> Tensor:
-        normal = torch.randn((groups, rows, slices, columns), generator=generator, device=generator.device)
-        stray = normal.to(codes.device).mul_(device.programming_sigma).clamp_min_(-1)
-        return stray.mul_(codes + pedestal)
-
-    data = strayed(cells.data, outputs)
-    shared = settings.encoding == "offset"
-    if shared and not settings.reference_variation:
-        return cells.nominal + data
-    per_crossbar = max(1, chip.columns // slices) if shared else 1
-    reference = strayed(cells.reference, -(-outputs // per_crossbar))
-    return cells.nominal + data - reference.repeat_interleave(per_crossbar, dim=3)[..., :outputs]
-
-
 def row_blocks(kernel_positions: int, channels: int, chip: Chip) -> tuple[tuple[int, int], ...]:
     """First and last-plus-one row of each row block, in an unrolled kernel with channels running fastest.
 
@@ -148,4 +114,4 @@ def row_blocks(kernel_positions: int, channels: int, chip: Chip) -> tuple[tuple[
     )
 
 
-__all__ = ["Cells", "WeightCode", "program", "row_blocks"]
+__all__ = ["Cells", "WeightCode", "row_blocks"]

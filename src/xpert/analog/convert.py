@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from xpert.analog.layer import AnalogLayer
-from xpert.analog.settings import AnalogSettings
-from xpert.design import Design, Layer, Periphery
+from xpert.design import AnalogSettings, Design, Layer, Periphery
 from xpert.errors import ConfigError
-from xpert.networks.quantised import QuantConv2d, QuantLayer, quantised_layers
+from xpert.networks.quantised import QuantConv2d, QuantLayer, has_plain_layers, quantise, quantised_layers
 
 REFERENCE_INPUT_BITS = 8
 """Input precision of the quantised network against which layers are calibrated and judged. [bit]"""
@@ -39,30 +39,46 @@ def to_analog(
     neither the sampled chip nor the images that are evaluated later.
 
     Args:
-        model: Holds a `QuantConv2d` or `QuantLinear` under each name in `design.network.layers`; left as it is.
+        model: Holds a convolution or linear layer under each name in `design.network.layers`; left as it is. Layers
+            that are not quantised yet become so, with input ranges set on the calibration images.
         design: Chip, layers and the periphery of each.
-        generator: Samples the chip's programming variation, layer by layer in the design's order; None: no variation.
-        settings: Conventions and effects.
+        generator: Samples the chip, layer by layer in the design's order; None: nothing is random.
+        settings: Conventions and effects in the place of the design's `chip.analog`.
         calibration: Normalised images [n, channels, height, width]; required for calibrated ADC ranges.
 
     Returns:
         A copy of the model, in evaluation mode, with an `AnalogLayer` in place of each of those layers.
 
     Raises:
-        ConfigError: If model and design do not match or calibration images are missing.
+        ConfigError: If model and design do not match, the model holds layers that crossbars cannot, or calibration
+            images are missing.
     """
-    settings = settings or AnalogSettings()
-    model = copy.deepcopy(model).eval()
-    layers = _matched(model, design)
-    for (name, layer), periphery in zip(layers.items(), design.periphery):
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, AnalogLayer(layer, design.chip, periphery, settings))
-    if settings.adc_range == "calibrated":
+    model = _placed(model, design, settings, calibration)
+    if (settings or design.chip.analog).adc_range in ("calibrated", "learned"):
         if calibration is None or len(calibration) == 0:
             raise ConfigError("calibrated ADC ranges need at least one calibration image")
         calibrate(model, calibration)
     if generator is not None:
         reprogram(model, generator, [layer.name for layer in design.network.layers])
+    return model
+
+
+def _placed(model: nn.Module, design: Design, settings: AnalogSettings | None, calibration: Tensor | None) -> nn.Module:
+    """A copy of a model with its layers on crossbars, neither calibrated nor with anything random."""
+    if has_plain_layers(model):
+        if calibration is None or len(calibration) == 0:
+            raise ConfigError("a model that is not quantised yet needs at least one calibration image")
+        bits = design.chip.weight_bits
+        model = quantise(model, calibration, weight_bits=bits, input_bits=REFERENCE_INPUT_BITS)
+    else:
+        model = copy.deepcopy(model).eval()
+    chip = design.chip if settings is None else design.chip.model_copy(update={"analog": settings})
+    for (name, layer), periphery in zip(_matched(model, design).items(), design.periphery):
+        analog = AnalogLayer(layer, chip, periphery).eval()
+        if not name:
+            return analog
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, analog)
     return model
 
 
@@ -74,7 +90,7 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
         images: Normalised images [n, channels, height, width].
     """
     layers = analog_layers(model)
-    samples = sample_inputs(model, images, max(layer.settings.calibration_positions for layer in layers.values()))
+    samples = sample_inputs(model, images, max(layer.chip.analog.calibration_positions for layer in layers.values()))
     for name, layer in layers.items():
         layer.calibrate(samples[name])
 
@@ -115,17 +131,36 @@ def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str,
     return {name: torch.cat(parts, dim=1) for name, parts in found.items()}
 
 
-def reprogram(model: nn.Module, generator: torch.Generator | None, order: Sequence[str] | None = None) -> None:
+def reprogram(
+    model: nn.Module,
+    generator: torch.Generator | None,
+    order: Sequence[str] | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
     """Write the model's present weights to another chip; precisions and ADC ranges stay.
 
     Args:
         model: From `to_analog`; changed in place.
-        generator: Samples the programming variation; None writes perfectly.
+        generator: Samples the chip; None writes perfectly, and then nothing is random.
         order: Names of the layers in the order in which they draw; the model's by default.
+        progress: Called after each layer with `layer` (name), `done` and `total`.
     """
     layers = analog_layers(model)
-    for name in order or layers:
+    names = list(order or layers)
+    for done, name in enumerate(names, start=1):
         layers[name].program(generator)
+        if progress is not None:
+            progress({"layer": name, "done": done, "total": len(names)})
+
+
+def rewind(model: nn.Module) -> None:
+    """Count images from zero again, so that the next ones see the noise of reads that the first ones saw.
+
+    Args:
+        model: From `to_analog`; changed in place.
+    """
+    for layer in analog_layers(model).values():
+        layer.images_read = 0
 
 
 def set_precision(model: nn.Module, design: Design) -> None:
@@ -155,7 +190,7 @@ def _matched(model: nn.Module, design: Design) -> dict[str, QuantLayer]:
             raise ConfigError(f"layer {name!r} of the model is not in the design")
     for name, layer in expected.items():
         if name not in found:
-            raise ConfigError(f"layer {name!r} of the design is not a quantised layer of the model")
+            raise ConfigError(f"layer {name!r} of the design is not a convolution or linear layer of the model")
         if (shape := _shape(found[name])) != (wanted := _expected_shape(layer)):
             raise ConfigError(
                 f"layer {name!r}: the design says [out, in / groups, kernel] = {wanted}, the model has {shape}"
@@ -172,4 +207,4 @@ def _expected_shape(layer: Layer) -> tuple[int, ...]:
     return (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_height, layer.kernel_width)
 
 
-__all__ = ["analog_layers", "calibrate", "reprogram", "sample_inputs", "set_precision", "to_analog"]
+__all__ = ["analog_layers", "calibrate", "reprogram", "rewind", "sample_inputs", "set_precision", "to_analog"]

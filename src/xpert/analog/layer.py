@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xpert.analog.adc import AdcRange, choose_range, percentiles
-from xpert.analog.cells import WeightCode, program, row_blocks
+from xpert.analog.adc import AdcRange, choose_range, fine_range, percentiles
+from xpert.analog.cells import WeightCode, row_blocks
+from xpert.analog.clip import learned_clip
 from xpert.analog.columns import Conversion, block_sums, code_sums, converted_sums, sum_histogram, unconverted_sums
-from xpert.analog.settings import AnalogSettings
+from xpert.analog.draws import Draws
+from xpert.analog.layout import Layout
+from xpert.analog.program import adc_errors, program
 from xpert.analog.unroll import Geometry, unroll, unroll_some
 from xpert.design import Chip, Periphery
 from xpert.errors import ConfigError
-from xpert.networks.quantised import QuantConv2d, QuantLayer
+from xpert.networks.quantised import QuantConv2d, QuantLayer, StraightThrough
 
 _UNROLLED_BYTES = 1 << 21
 """Unrolled input codes held at a time."""
+
+_SMALLEST_SCALE = 2.0**-6
+"""Least factor on a learned ADC range."""
+
+_HIGHEST_BIT = 1
+"""Added to the noise key for the highest bit of two's complement, which is converted on its own."""
 
 
 class AnalogLayer(nn.Module):
@@ -28,11 +38,13 @@ class AnalogLayer(nn.Module):
     neither. Bias, like everything between layers, is digital. The gradient is that of the quantised layer (straight
     through); a changed weight takes effect with the next `program`.
 
+    Noise of reads is that of the running number of the image since the chip was programmed (`images_read`): it differs
+    from image to image, but an image's does not depend on how images are batched.
+
     Args:
         layer: The quantised layer; kept, and read again by `program`. Its precisions become the design's.
-        chip: Crossbar, device and mapping.
-        periphery: ADC and input precision.
-        settings: Conventions and effects.
+        chip: Crossbar, device, mapping and what is simulated.
+        periphery: ADC and input precision, and how many columns share an ADC.
 
     Raises:
         ConfigError: If the layer pads with anything but zeros; when it computes, if torch may shorten float32 products.
@@ -47,24 +59,48 @@ class AnalogLayer(nn.Module):
     conductance: Tensor
     """Conductance of each cell less that of its reference [groups, rows, slices, outputs]. [level]"""
 
-    _samples: Tensor | None
+    read_variance: Tensor
+    """Its variance from read to read, of the same shape; empty where there is none. [level^2]"""
 
-    def __init__(self, layer: QuantLayer, chip: Chip, periphery: Periphery, settings: AnalogSettings) -> None:
+    adc_offset: Tensor
+    """Offset error of the ADC of each column [blocks, groups, slices * outputs]; empty where there is none. [step]"""
+
+    adc_gain: Tensor
+    """Relative gain error, likewise."""
+
+    read_key: Tensor
+    """Key of the noise of reads, shape (), int64; -1: reads are not noisy."""
+
+    samples: Tensor
+    """Float input vectors on which ranges are calibrated [groups, positions, rows]; empty before calibration."""
+
+    adc_scale: nn.Parameter
+    """Learned factor on the calibrated ADC range, shape (); only where ranges are learned."""
+
+    def __init__(self, layer: QuantLayer, chip: Chip, periphery: Periphery) -> None:
         super().__init__()
         self.layer = layer
         self.chip = chip
-        self.settings = settings
+        self.columns_per_adc = periphery.columns_per_adc
         self.bypassed = False
         """Whether the layer computes as the quantised layer, as it does while samples are taken."""
+        self.images_read = 0
+        """Images that the present chip has read."""
         self.geometry = Geometry.of(layer)
-        self.code = WeightCode.of(chip, settings)
+        self.code = WeightCode.of(chip)
         kernel = math.prod(self.geometry.kernel)
         self.blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
+        outputs = layer.weight.shape[0] // self.geometry.groups
+        self.layout = Layout.of(outputs, len(self.code.slice_bits), chip)
         layer.weight_bits = chip.weight_bits
+        layer.symmetric_input = chip.analog.signed_inputs == "twos_complement"
         self.register_buffer("weights", torch.empty(0, dtype=torch.int16))
         self.register_buffer("weight_scale", torch.empty(()))
-        self.register_buffer("conductance", torch.empty(0))
-        self.register_buffer("_samples", None, persistent=False)
+        for name in ("conductance", "read_variance", "adc_offset", "adc_gain", "samples"):
+            self.register_buffer(name, torch.empty(0))
+        self.register_buffer("read_key", torch.tensor(-1))
+        if chip.analog.adc_range == "learned":
+            self.adc_scale = nn.Parameter(torch.ones(()))
         self._forget()
         self.set_precision(periphery.adc_bits, periphery.input_bits)
         self.program(None)
@@ -84,7 +120,7 @@ class AnalogLayer(nn.Module):
         """Write the layer's present weights to a new chip.
 
         Args:
-            generator: Source of the programming variation; None writes perfectly.
+            generator: Source of all that is random on a chip; None writes perfectly, and then nothing is random.
         """
         integer = self.layer.integer_weight()
         weights = self.geometry.weight_matrix(integer.value).short()
@@ -92,12 +128,23 @@ class AnalogLayer(nn.Module):
             self.weights = weights
             self._forget()
         self.weight_scale = integer.scale
+        draws = None if generator is None else Draws(generator)
+        empty = torch.empty(0, device=weights.device)
         cells = self.code.cells(weights)
-        if generator is None or not self.settings.programming_variation or self.chip.device.programming_sigma == 0:
-            self.conductance = cells.nominal
-        else:
-            self.conductance = program(cells, self.chip, self.settings, generator)
+        self.conductance, variance = program(cells, self.chip, self.layout, self.blocks, draws)
+        self.read_variance = empty if variance is None else variance
+        errors = adc_errors(self.chip, self.layout, self.blocks, len(weights), self.columns_per_adc, draws)
+        self.adc_offset, self.adc_gain = (empty if one is None else one.to(weights.device) for one in errors)
+        noisy = draws is not None and (variance is not None or self._adc_noise > 0)
+        self.read_key = torch.tensor(draws.read_key if draws is not None and noisy else -1, device=weights.device)
+        self.images_read = 0
         self._prepared = None
+
+    @property
+    def _adc_noise(self) -> float:
+        """Standard deviation of a conversion's own noise. [step]."""
+        analog = self.chip.analog
+        return 0.0 if analog.adc_range == "unbounded" else analog.adc_noise
 
     def calibrate(self, samples: Tensor) -> None:
         """Keep typical inputs, from which calibrated ADC ranges of any precision follow.
@@ -105,7 +152,7 @@ class AnalogLayer(nn.Module):
         Args:
             samples: Float input vectors [groups, positions, rows], as from `sample_inputs`.
         """
-        self._samples = samples
+        self.samples = samples
         self._forget()
 
     def sample_inputs(self, x: Tensor, positions: int) -> Tensor:
@@ -114,23 +161,31 @@ class AnalogLayer(nn.Module):
 
     @property
     def adc_range(self) -> AdcRange:
-        """Range and steps of the ADCs at the present precision.
+        """Range and steps of the ADCs at the present precision; where there are none, steps too fine to matter.
 
         Raises:
             ConfigError: If the range is to be calibrated and there are no samples.
         """
         if self._range is None:
+            mode = self.chip.analog.adc_range
             possible = wanted = [(self.chip.rows * low, self.chip.rows * high) for low, high in self.code.limits]
-            if self.settings.adc_range == "calibrated":
+            if mode == "unbounded":
+                self._range = fine_range(possible)
+                return self._range
+            if mode != "full_scale":
                 counts, lowest = self._histogram()
-                wanted = [percentiles(of_slice, lowest, self.settings.adc_tail) for of_slice in counts]
+                wanted = [percentiles(of_slice, lowest, self.chip.analog.adc_tail) for of_slice in counts]
             self._range = choose_range(wanted, possible, self.adc_bits, self.chip.device.cell_bits)
+        if self.chip.analog.adc_range == "learned":
+            return replace(self._range, unit=self._range.unit * max(float(self.adc_scale), _SMALLEST_SCALE))
         return self._range
 
     @property
     def lossless(self) -> bool:
         """Whether ADCs pass every column sum that can occur on this chip unchanged."""
-        if self.settings.adc_range == "unbounded":
+        if int(self.read_key) >= 0 or self.adc_offset.numel() or self.adc_gain.numel():
+            return False
+        if self.chip.analog.adc_range == "unbounded":
             return True
         if not torch.equal(self.conductance, self.conductance.round()):
             return False
@@ -138,82 +193,135 @@ class AnalogLayer(nn.Module):
         highs = block_sums(self.conductance.clamp_min(0), self.blocks).amax(dim=(0, 1, 3)).tolist()
         return self.adc_range.lossless(lows, highs)
 
-    def accumulate(self, codes: Tensor) -> Tensor:
+    def accumulate(self, codes: Tensor, first: int = 0) -> Tensor:
         """What crossbars, ADCs and digital adders make of input codes, in the place of `sum of weight * code`.
 
         Args:
-            codes: Unsigned integers [groups, positions, rows] below `2**input_bits`.
+            codes: Unsigned integers [groups, positions, rows] below `2**input_bits`; in two's complement
+                `code - 2**(input_bits - 1)` is what is meant, and what the weights are multiplied with.
+            first: Running number of the first position, on which the noise of reads depends.
 
         Returns:
             [groups, positions, outputs], float64.
         """
-        if self._prepared is None:
-            self._prepared = self._prepare()
-        conductance, conversion = self._prepared
-        if conversion is None:
-            result = unconverted_sums(codes, conductance, self.input_bits)
-        else:
-            adc = self.adc_range
-            sums = converted_sums(codes, conductance, conversion, self.blocks, self.input_bits)
-            # Integers, added exactly in steps of `unit`; only the multiplication by `unit` rounds.
-            shifts = torch.tensor(
-                [weight * 2.0**exponent for weight, exponent in zip(self.code.significance, adc.exponents)],
-                dtype=torch.float64,
-                device=sums.device,
-            )
-            result = torch.einsum("gpso,s->gpo", sums.double().unflatten(2, (len(shifts), -1)), shifts)
-            result *= adc.unit
+        bits, key = self.input_bits, int(self.read_key)
+        if not self.twos_complement:
+            result = self._converted(codes, bits, key, first)
+            if self.code.input_weight:
+                result += code_sums(codes, bits) * self.code.input_weight
+            return result
+        half = 1 << (bits - 1)
+        highest = (codes < half).to(codes.dtype)
+        result = self._converted(highest, 1, key + _HIGHEST_BIT, first).mul_(-half)
+        if bits > 1:
+            result += self._converted(codes & (half - 1), bits - 1, key, first)
         if self.code.input_weight:
-            result += code_sums(codes, self.input_bits) * self.code.input_weight
+            result += (code_sums(codes, bits) - half * codes.shape[2]) * self.code.input_weight
         return result
+
+    def _converted(self, codes: Tensor, input_bits: int, key: int, first: int) -> Tensor:
+        """`accumulate` of unsigned codes, without what is added digitally."""
+        conductance, conversion = self.prepared()
+        if conversion is None:
+            return unconverted_sums(codes, conductance, input_bits)
+        adc = self.adc_range
+        sums = converted_sums(codes, conductance, conversion, self.blocks, input_bits, key=key, first=first)
+        # Integers, added exactly in steps of `unit`; only the multiplication by `unit` rounds.
+        shifts = torch.tensor(
+            [weight * 2.0**exponent for weight, exponent in zip(self.code.significance, adc.exponents)],
+            dtype=torch.float64,
+            device=sums.device,
+        )
+        result = torch.einsum("gpso,s->gpo", sums.double().unflatten(2, (len(shifts), -1)), shifts)
+        return result.mul_(adc.unit)
+
+    @property
+    def twos_complement(self) -> bool:
+        """Whether the highest bit of an input counts negative."""
+        return self.layer.signed_input and self.chip.analog.signed_inputs == "twos_complement"
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
         if self.bypassed:
             return self.layer(input)
         with torch.no_grad(), torch.autocast(input.device.type, enabled=False):
             output = self._compute(input.float())
-        return _StraightThrough.apply(self.layer(input), output) if torch.is_grad_enabled() else output
+        if not torch.is_grad_enabled():
+            return output
+        differentiable = self.layer.differentiable(input)
+        if self.chip.analog.adc_range == "learned" and self.adc_scale.requires_grad:
+            differentiable = differentiable + learned_clip(self, input)
+        return StraightThrough.apply(differentiable, output)
 
     def _compute(self, x: Tensor) -> Tensor:
         if torch.get_float32_matmul_precision() != "highest":
             raise ConfigError("analog layers need full float32 products: torch.set_float32_matmul_precision('highest')")
         code = self.layer.input_code(x)
         zero = int(code.zero_point)
-        codes = code.value.to(torch.uint8) if self.input_bits <= 8 else code.value
-        windows = self.geometry.windows(self._as_maps(codes), zero)
+        windows = self.windows(code.value, zero)
         n, height, width = windows.shape[:3]
-        per_image = math.prod(windows.shape[1:]) * windows.element_size()
-        images = windows.split(max(1, _UNROLLED_BYTES // per_image))
-        sums = torch.cat([self.accumulate(unroll(some)) for some in images], dim=1)
-        if zero:
+        images = windows.split(max(1, _UNROLLED_BYTES // (math.prod(windows.shape[1:]) * windows.element_size())))
+        parts = []
+        for some in images:
+            parts.append(self.accumulate(unroll(some), self.images_read * height * width))
+            self.images_read += len(some)
+        sums = torch.cat(parts, dim=1)
+        if zero and not self.twos_complement:
             sums -= zero * self.weights.sum(dim=1, keepdim=True)
         sums *= code.scale.double() * self.weight_scale.double()
         output = sums.float().unflatten(1, (n, height * width)).permute(1, 0, 3, 2).reshape(n, -1, height, width)
         if self.layer.bias is not None:
             output += self.layer.bias.reshape(-1, 1, 1)
+        return self.like_output(output, x)
+
+    def windows(self, codes: Tensor, zero: int) -> Tensor:
+        """All kernel windows of input codes, see `Geometry.windows`; padding is the code `zero`."""
+        return self.geometry.windows(self._as_maps(codes.to(torch.uint8) if self.input_bits <= 8 else codes), zero)
+
+    def like_output(self, maps: Tensor, x: Tensor) -> Tensor:
+        """Outputs [n, outputs, height, width] in the shape that the layer gives for an input x."""
         if isinstance(self.layer, QuantConv2d):
-            return output.reshape(*x.shape[:-3], *output.shape[1:])
-        return output.reshape(*x.shape[:-1], -1)
+            return maps.reshape(*x.shape[:-3], *maps.shape[1:])
+        return maps.reshape(*x.shape[:-1], -1)
+
+    def prepared(self) -> tuple[Tensor, Conversion | None]:
+        """Conductances in ADC steps and what converts their sums; or weights, and None, where nothing is converted."""
+        if self._prepared is None or self.chip.analog.adc_range == "learned":
+            self._prepared = self._prepare()
+        return self._prepared
 
     def _prepare(self) -> tuple[Tensor, Conversion | None]:
-        """Conductances and conversion for `converted_sums`, or weights for `unconverted_sums` and None."""
         conductance = self.conductance
         if self.lossless:
             significance = torch.tensor(self.code.significance, dtype=torch.float64, device=conductance.device)
             return torch.einsum("grso,s->gro", conductance.double(), significance), None
         adc = self.adc_range
         steps = torch.tensor(adc.steps, device=conductance.device).unsqueeze(1)
+        in_steps = (conductance / steps).flatten(2)
+        variance = (self.read_variance / steps.square()).flatten(2) if self.read_variance.numel() else None
+        if self.adc_gain.numel():
+            for gain, (start, stop) in zip(self.adc_gain, self.blocks):
+                in_steps[:, start:stop] *= 1 + gain.unsqueeze(1)
+                if variance is not None:
+                    variance[:, start:stop] *= (1 + gain.unsqueeze(1)).square()
         lowest = torch.tensor(adc.lowest, dtype=torch.float32, device=conductance.device)
-        conversion = Conversion(lowest.repeat_interleave(conductance.shape[3]), adc.bits)
-        return (conductance / steps).flatten(2), conversion
+        conversion = Conversion(
+            lowest=lowest.repeat_interleave(conductance.shape[3]),
+            bits=adc.bits,
+            offset=self.adc_offset if self.adc_offset.numel() else None,
+            variance=variance,
+            floor=self._adc_noise**2 if int(self.read_key) >= 0 else 0.0,
+        )
+        return in_steps, conversion
 
     def _histogram(self) -> tuple[Tensor, int]:
         """Counts of nominal column sums on the samples at the present input precision; see `sum_histogram`."""
         bits = self.input_bits
         if bits not in self._histograms:
-            if self._samples is None:
+            if not self.samples.numel():
                 raise ConfigError("a calibrated ADC range needs calibration images")
-            codes = self.layer.input_code(self._samples).value
+            codes = self.layer.input_code(self.samples).value
+            if self.twos_complement:
+                codes = codes ^ (1 << (bits - 1))
             self._histograms[bits] = sum_histogram(codes, self.code.cells(self.weights).nominal, self.blocks, bits)
         return self._histograms[bits]
 
@@ -232,21 +340,15 @@ class AnalogLayer(nn.Module):
         self._forget()  # it would not move along
         return super()._apply(fn, recurse)
 
-    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
-        super()._load_from_state_dict(*arguments, **options)
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any, **options: Any) -> None:
+        # What a chip has, read noise for example, decides the shapes of its tensors.
+        for name, own in list(self._buffers.items()):
+            given = state_dict.get(prefix + name)
+            if own is not None and given is not None and given.shape != own.shape:
+                self._buffers[name] = own.new_empty(given.shape)
+        super()._load_from_state_dict(state_dict, prefix, *arguments, **options)
+        self.images_read = 0
         self._forget()
-
-
-class _StraightThrough(torch.autograd.Function):
-    """Value of the second argument, gradient to the first."""
-
-    @staticmethod
-    def forward(ctx: Any, differentiable: Tensor, value: Tensor) -> Tensor:  # type: ignore[override]
-        return value.view_as(value)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return gradient, None
 
 
 __all__ = ["AnalogLayer"]

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from xpert.analog.convert import REFERENCE_INPUT_BITS, analog_layers, sample_inputs, to_analog
 from xpert.analog.layer import AnalogLayer
-from xpert.analog.settings import AnalogSettings
-from xpert.design import Design
+from xpert.design import AnalogSettings, Design
 from xpert.errors import ConfigError
 
 
@@ -71,7 +70,7 @@ def layer_errors(
 def _output(layer: AnalogLayer, vectors: Tensor) -> Tensor:
     """Output before bias [groups, positions, outputs], in units of integer weight times float input."""
     code = layer.layer.input_code(vectors)
-    constant = layer.weights.sum(dim=1, keepdim=True) * code.zero_point
+    constant = 0 if layer.twos_complement else layer.weights.sum(dim=1, keepdim=True) * code.zero_point
     return (layer.accumulate(code.value) - constant) * code.scale.double()
 
 

@@ -1,0 +1,120 @@
+"""What cells conduct: states, programming variation, drift, retention and faults.
+
+Conductances are in levels, `(g_on - g_off) / (2**cell_bits - 1)`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from xpert.analog.draws import Draws
+from xpert.design import AnalogSettings, Device
+
+
+def level_siemens(device: Device) -> float:
+    """Distance of neighbouring states. [S]"""
+    return (1 / device.r_on_ohm - 1 / device.r_off_ohm) / (2**device.cell_bits - 1)
+
+
+def pedestal(device: Device, settings: AnalogSettings) -> float:
+    """Conductance of the off state. [level]"""
+    return (2**device.cell_bits - 1) / (device.on_off_ratio - 1) if settings.finite_on_off else 0.0
+
+
+def largest(device: Device, settings: AnalogSettings) -> float:
+    """Conductance of the on state. [level]"""
+    return pedestal(device, settings) + 2**device.cell_bits - 1
+
+
+def state_conductance(codes: Tensor, device: Device, settings: AnalogSettings) -> Tensor:
+    """Mean conductance of cells that store these codes, float64. [level]"""
+    if device.programming_states is None:
+        return codes.double() + pedestal(device, settings)
+    level = level_siemens(device)
+    means = torch.tensor([state.mean_us for state in device.programming_states], dtype=torch.float64) * (1e-6 / level)
+    if not settings.finite_on_off:
+        means = (means - 1 / (device.r_off_ohm * level)).clamp_min(0)
+    return means.to(codes.device)[codes.long()]
+
+
+def programming_spread(codes: Tensor, conductance: Tensor, device: Device, settings: AnalogSettings) -> Tensor:
+    """Standard deviation of programmed conductances.
+
+    A table of states where the device has one, else a polynomial, else a proportional and an absolute part.
+
+    Args:
+        codes: What the cells store.
+        conductance: Their mean conductance. [level]
+        device: The cell.
+        settings: For the on state's conductance.
+
+    Returns:
+        float64. [level]
+    """
+    if device.programming_states is not None:
+        sigmas = torch.tensor([state.sigma_us for state in device.programming_states], dtype=torch.float64)
+        return (sigmas * (1e-6 / level_siemens(device))).to(codes.device)[codes.long()]
+    on = largest(device, settings)
+    if device.programming_polynomial is not None:
+        relative, spread = conductance / on, torch.zeros_like(conductance)
+        for coefficient in reversed(device.programming_polynomial):
+            spread = spread * relative + coefficient
+        return spread.clamp_min_(0) * on
+    if device.programming_sigma_absolute == 0:
+        return device.programming_sigma * conductance
+    absolute = conductance.new_tensor(device.programming_sigma_absolute * on)
+    return torch.hypot(device.programming_sigma * conductance, absolute)
+
+
+def cell_conductance(codes: Tensor, device: Device, settings: AnalogSettings, draws: Draws | None) -> Tensor:
+    """What cells conduct when they are read.
+
+    In this order: the state's mean; programming variation; drift `(t / t0)**-nu`, nu normal over cells and never below
+    0; retention, whose mean and spread grow with log10(t / t0); cells that are stuck. Never below 0.
+
+    Args:
+        codes: What the cells store, integers.
+        device: The cell.
+        settings: Which effects are on, and the time.
+        draws: Source of all that is random; None: the mean of every effect, and no faults.
+
+    Returns:
+        As `codes`, float64. [level]
+    """
+    shape, where = tuple(codes.shape), codes.device
+    conductance = state_conductance(codes, device, settings)
+    on = largest(device, settings)
+    if draws is not None and settings.programming_variation:
+        spread = programming_spread(codes, conductance, device, settings)
+        conductance = spread.mul_(draws.normal("programming", shape, where)).add_(conductance).clamp_min_(0)
+    if settings.seconds_since_programming > device.drift_t0_s:
+        decades = math.log10(settings.seconds_since_programming / device.drift_t0_s)
+        if device.drift_nu > 0 or device.drift_nu_sigma > 0:
+            nu = torch.full((), device.drift_nu, dtype=torch.float64, device=where)
+            if draws is not None and device.drift_nu_sigma > 0:
+                nu = (nu + device.drift_nu_sigma * draws.normal("drift", shape, where)).clamp_min_(0)
+            conductance = conductance * 10.0 ** (-decades * nu)
+        if device.relaxation_per_decade != 0:
+            conductance = conductance + device.relaxation_per_decade * decades * on
+        if draws is not None and device.relaxation_sigma_per_decade > 0:
+            spread = device.relaxation_sigma_per_decade * decades * on
+            conductance = conductance + spread * draws.normal("relaxation", shape, where)
+        conductance = conductance.clamp_min(0)
+    if draws is not None and settings.stuck_cells and device.stuck_on_rate + device.stuck_off_rate > 0:
+        fate = draws.uniform("stuck_cells", shape, where)
+        conductance = torch.where(fate < device.stuck_on_rate, on, conductance)
+        conductance = torch.where(fate >= 1 - device.stuck_off_rate, pedestal(device, settings), conductance)
+    return conductance
+
+
+__all__ = [
+    "cell_conductance",
+    "largest",
+    "level_siemens",
+    "pedestal",
+    "programming_spread",
+    "state_conductance",
+]

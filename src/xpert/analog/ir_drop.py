@@ -1,0 +1,110 @@
+"""The voltage that wires, drivers and sense amplifiers take: crossbars as exact resistive networks.
+
+Cells are linear, so that what arrives at the foot of a column is a linear function of the voltages on the rows: the
+currents are those of a crossbar without resistances whose cells have an *effective* conductance. It is found once per
+programmed crossbar; inference then costs nothing more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xpert.design import Chip
+from xpert.hardware.technology import process
+
+_CELLS = 1 << 18
+"""Cells of the crossbars that are solved at a time."""
+
+
+@dataclass(frozen=True)
+class Wires:
+    """Resistances of a crossbar. [ohm]"""
+
+    row: float
+    """Wire of a row, per cell; the first piece lies between driver and first cell."""
+
+    column: float
+    """Wire of a column, per cell; the last piece lies between last cell and sense amplifier."""
+
+    driver: float = 0.0
+    """Driver of a row."""
+
+    sense: float = 0.0
+    """Sense amplifier of a column."""
+
+    access: float = 0.0
+    """In series with every cell."""
+
+    @classmethod
+    def of(cls, chip: Chip) -> Wires:
+        """Those of a chip. A wire that is not given is as long per cell as the cell is wide or high."""
+        analog, device, technology = chip.analog, chip.device, process(chip.technology)
+        unit = technology.wire_width if device.access == "crosspoint" else technology.feature
+        row, column = analog.row_wire_ohm, analog.column_wire_ohm
+        if row is None:
+            row = device.cell_width_f * unit * technology.wire_resistance
+        if column is None:
+            column = device.cell_height_f * unit * technology.wire_resistance
+        return cls(row, column, analog.driver_ohm, analog.sense_ohm, chip.device.access_resistance_ohm)
+
+
+def effective_conductance(conductance: Tensor, wires: Wires) -> Tensor:
+    """Conductance with which the voltage at a row's driver drives the current into a column's sense amplifier.
+
+    Drivers are at the first column, sense amplifiers below the last row; undriven rows are held at 0 V. The network is
+    eliminated column by column, from the far end of the rows to the drivers. With the diagonal matrix G of a column's
+    cells (access resistance included) and the resistances Z that its cells share on the way to ground,
+
+        Z[i, k] = sense + column * (rows - max(i, k)),     S = (1/G + Z)^-1 = D (1 + D Z D)^-1 D,     D = sqrt(G),
+
+    the column draws the currents S u at the voltages u of its row nodes; Y = S + Y' P' is the admittance of it and all
+    that follows, P = (1 + R Y)^-1 takes the voltages one column further, where R is `row`, for the first column
+    `driver + row`. The effective conductances of column j are P_0 P_1 ... P_j S_j 1 (all P are symmetric).
+
+    A matrix of n rows and m columns takes about 4 n^3 m multiplications, in float64.
+
+    Args:
+        conductance: Of the cells [..., rows, columns]. [S]
+        wires: Resistances.
+
+    Returns:
+        [..., rows, columns], float64. [S]
+    """
+    rows, columns = conductance.shape[-2:]
+    flat = conductance.double().reshape(-1, rows, columns)
+    if not len(flat):
+        return flat.reshape(conductance.shape)
+    count = max(1, _CELLS // (rows * columns))
+    return torch.cat([_solved(part, wires) for part in flat.split(count)]).reshape(conductance.shape)
+
+
+def _solved(conductance: Tensor, wires: Wires) -> Tensor:
+    """`effective_conductance` of [crossbars, rows, columns]."""
+    n, rows, columns = conductance.shape
+    cells = conductance / (1 + conductance * wires.access)
+    place = torch.arange(rows, device=cells.device, dtype=cells.dtype)
+    shared = wires.sense + wires.column * (rows - torch.maximum(place[:, None], place))
+    unit = torch.eye(rows, device=cells.device, dtype=cells.dtype)
+    beyond = torch.zeros((n, rows, rows), device=cells.device, dtype=cells.dtype)
+    # Columns already passed, seen from the present one: what becomes of their effective conductances.
+    found = torch.zeros((n, rows, 0), device=cells.device, dtype=cells.dtype)
+    for column in range(columns - 1, -1, -1):
+        root = cells[:, :, column].sqrt()
+        drawn = torch.linalg.cholesky(unit + root[:, :, None] * shared * root[:, None, :])
+        own = root[:, :, None] * torch.cholesky_inverse(drawn) * root[:, None, :]
+        admittance = own + beyond
+        resistance = wires.row + (wires.driver if column == 0 else 0.0)
+        factor = torch.linalg.cholesky(unit + resistance * admittance)
+        found = torch.cat([own.sum(dim=2, keepdim=True), found], dim=2)
+        if column == 0:
+            return torch.cholesky_solve(found, factor)
+        further = torch.cholesky_solve(torch.cat([admittance, found], dim=2), factor)
+        beyond, found = further[:, :, :rows], further[:, :, rows:]
+        beyond = (beyond + beyond.transpose(1, 2)) / 2
+    return found
+
+
+__all__ = ["Wires", "effective_conductance"]

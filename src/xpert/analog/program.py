@@ -1,0 +1,104 @@
+"""Writing a layer's weights to the crossbars of one chip: what its columns then conduct, and its ADCs' errors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from xpert.analog.cells import Cells
+from xpert.analog.columns import Blocks
+from xpert.analog.devices import cell_conductance, level_siemens
+from xpert.analog.draws import Draws
+from xpert.analog.ir_drop import Wires, effective_conductance
+from xpert.analog.layout import Layout
+from xpert.design import Chip
+
+
+class Programmed(NamedTuple):
+    """A layer's crossbars on one chip."""
+
+    conductance: Tensor
+    """Conductance of each data cell less that of its reference [groups, rows, slices, outputs], float32. [level]"""
+
+    read_variance: Tensor | None
+    """Variance of the same from read cycle to read cycle, of the same shape. [level^2]"""
+
+
+def program(cells: Cells, chip: Chip, layout: Layout, blocks: Blocks, draws: Draws | None) -> Programmed:
+    """Conductances of a layer on one sampled chip.
+
+    Data cells draw first, then those that are subtracted. There is one reference column per slice in every crossbar,
+    so that its error is common to all outputs of the crossbar; unless `reference_variation` is set, it has none.
+
+    Args:
+        cells: Codes.
+        chip: Device, wires and settings.
+        layout: Which outputs share a crossbar.
+        blocks: Row blocks, each in crossbars of its own.
+        draws: Source of all that is random; None: nothing is.
+    """
+    device, settings = chip.device, chip.analog
+    groups, rows, slices, _ = cells.data.shape
+    data = cell_conductance(cells.data, device, settings, draws)
+    if layout.differential:
+        reference = cell_conductance(cells.reference, device, settings, draws)
+    else:
+        codes = cells.reference.expand(groups, rows, slices, layout.crossbars)
+        reference = cell_conductance(codes, device, settings, draws if settings.reference_variation else None)
+    if settings.ir_drop:
+        data, reference = _through_wires(data, reference, chip, layout, blocks)
+    if not layout.differential:
+        reference = layout.spread(reference)
+    variance = None
+    if draws is not None and settings.read_noise and device.read_noise_sigma > 0:
+        variance = (device.read_noise_sigma**2 * (data.square() + reference.square())).float()
+    return Programmed((data - reference).float(), variance)
+
+
+def _through_wires(
+    data: Tensor, reference: Tensor, chip: Chip, layout: Layout, blocks: Blocks
+) -> tuple[Tensor, Tensor]:
+    """Effective conductances. A block of fewer rows than the crossbar has lies next to the sense amplifiers."""
+    level, wires = level_siemens(chip.device), Wires.of(chip)
+    parts = []
+    for start, stop in blocks:
+        columns = layout.arrange(data[:, start:stop], reference[:, start:stop])
+        parts.append(layout.take_apart(effective_conductance(columns * level, wires) / level))
+    return torch.cat([part[0] for part in parts], dim=1), torch.cat([part[1] for part in parts], dim=1)
+
+
+class AdcErrors(NamedTuple):
+    """Errors of the ADCs that convert each column of a layer; None where there are none."""
+
+    offset: Tensor | None
+    """[blocks, groups, slices * outputs], float32. [ADC step]"""
+
+    gain: Tensor | None
+    """Relative, of the same shape."""
+
+
+def adc_errors(
+    chip: Chip, layout: Layout, blocks: Blocks, groups: int, columns_per_adc: int, draws: Draws | None
+) -> AdcErrors:
+    """Offset and gain errors, drawn once per physical ADC and common to the columns that share it."""
+    settings = chip.analog
+    if draws is None or settings.adc_range == "unbounded":
+        return AdcErrors(None, None)
+    shape = (len(blocks), groups, layout.adcs(columns_per_adc))
+    of_column = layout.adc(columns_per_adc).flatten()
+    cpu = torch.device("cpu")
+
+    def errors(effect: str, sigma: float) -> Tensor | None:
+        if sigma == 0:
+            return None
+        return (sigma * draws.normal(effect, shape, cpu)[..., of_column]).float()  # type: ignore[arg-type]
+
+    return AdcErrors(
+        errors("adc_offset", settings.adc_offset_sigma),
+        errors("adc_gain", settings.adc_gain_sigma),
+    )
+
+
+__all__ = ["AdcErrors", "Programmed", "adc_errors", "program"]
