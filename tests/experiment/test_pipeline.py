@@ -59,9 +59,8 @@ def unbroken(config: SearchConfig, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def products(run: Path) -> tuple[Design, dict[str, torch.Tensor], dict[str, Any]]:
     results = json.loads((run / "results.json").read_text())
-    decided = {
-        name: results[name] for name in ("searched", "baselines", "ratios", "homogeneous", "accuracy_vs_precision")
-    }
+    names = ("searched", "baselines", "ratios", "homogeneous", "measured_activity", "accuracy_vs_precision")
+    decided = {name: results[name] for name in names}
     return Design.read(run / "design.json"), safetensors.torch.load_file(run / "weights.safetensors"), decided
 
 
@@ -88,6 +87,22 @@ def test_a_run_leaves_its_products(unbroken: Path, config: SearchConfig) -> None
     assert SearchConfig.parse(yaml.safe_load((unbroken / "config.yaml").read_text())).seed == config.seed
     stages = [json.loads(line)["stage"] for line in (unbroken / "events.jsonl").read_text().splitlines()]
     assert set(STAGES) <= set(stages)
+
+
+def test_all_designs_are_also_evaluated_with_measured_activity(unbroken: Path) -> None:
+    design, _, results = products(unbroken)
+    measured = results["measured_activity"]["evaluations"]
+    assumed = {"searched": results["searched"], **results["baselines"]}
+    for name, evaluation in measured.items():
+        before = assumed[name]["evaluation"]
+        assert evaluation["area_mm2"] == before["area_mm2"]
+        assert {layer["input_bit_density"] for layer in before["layers"]} == {0.3}
+        assert len({layer["input_bit_density"] for layer in evaluation["layers"]}) == len(design.network.layers)
+    # One network and one precision in all homogeneous designs, hence one activity.
+    density = [[layer["input_bit_density"] for layer in measured[name]["layers"]] for name in ("typical", "best")]
+    assert density[0] == density[1]
+    for name, ratios in results["measured_activity"]["ratios"].items():
+        assert ratios["energy"] == pytest.approx(measured[name]["energy_uj"] / measured["searched"]["energy_uj"])
 
 
 def test_the_precision_search_reports_measured_designs(unbroken: Path) -> None:

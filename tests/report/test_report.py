@@ -126,6 +126,16 @@ def test_every_number_of_the_headline_comes_from_the_file(results: dict[str, Any
 
 
 @pytest.mark.usefixtures("without_plotly")
+def test_measured_activity_is_told(results: dict[str, Any], write_run: Write):
+    page = Page(write_report(write_run(results)).read_text(encoding="utf-8"))
+    text = " ".join(page.text["comparison"].split())
+    typical = number(results["baselines"]["typical"]["evaluation"]["energy_uj"])
+    assert f"an image takes 23.4 µJ (searched), {typical} µJ (typical);" in text
+    assert "EDAP is then 3.21× lower than the typical design's." in text
+    without = results | {"measured_activity": None}
+    assert "an image takes" not in write_report(write_run(without)).read_text(encoding="utf-8")
+
+
 def test_a_worse_design_is_not_called_better(results: dict[str, Any]):
     results["ratios"]["typical"] = dict.fromkeys(results["ratios"]["typical"], 0.5)
     results["ratios"]["best"] = dict.fromkeys(results["ratios"]["best"], 0.25)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xpert.analog import layer_errors, ni_accuracy
+from xpert.analog import layer_errors, measure_activity, ni_accuracy
 from xpert.design import ADC_TYPES, Design, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.experiment.accuracy import measure_accuracy, set_input_bits
@@ -322,25 +322,40 @@ class _Pipeline:
         model = self.trained(searched.network, "searched")
         accuracy = measure(model, searched)
         self.tell("evaluation", what="NI-accuracy of the baseline")
-        baseline_accuracy = measure(self.trained(typical.network, "typical"), typical)
+        baseline_model = self.trained(typical.network, "typical")
+        baseline_accuracy = measure(baseline_model, typical)
 
         # ADC type and column sharing change no accuracy: one measurement stands for all homogeneous designs.
-        homogeneous = [
-            _row(_with(typical, adc_type, columns), baseline_accuracy)
+        designs = [
+            _with(typical, adc_type, columns)
             for adc_type in dict.fromkeys((*ADC_TYPES, *self.config.periphery.adc_types))
             for columns in sorted({*self.config.periphery.columns_per_adc, typical.periphery[0].columns_per_adc})
         ]
-        best = min(homogeneous, key=lambda row: row["evaluation"]["edap"])
-        rows = {"typical": _row(typical, baseline_accuracy), "best": best}
+        homogeneous = [_row(design, baseline_accuracy) for design in designs]
+        best = min(range(len(designs)), key=lambda index: homogeneous[index]["evaluation"]["edap"])
+        rows = {"typical": _row(typical, baseline_accuracy), "best": homogeneous[best]}
         found = _row(searched, accuracy)
+        measured = {
+            "searched": self._with_measured_activity(model, searched),
+            "typical": self._with_measured_activity(baseline_model, typical),
+            "best": self._with_measured_activity(baseline_model, designs[best]),
+        }
         self.tell("evaluation", what="accuracy against precision")
         return {
             "searched": found,
             "baselines": rows,
             "homogeneous": homogeneous,
             "ratios": {name: _ratios(found["evaluation"], row["evaluation"]) for name, row in rows.items()},
+            "measured_activity": {
+                "evaluations": measured,
+                "ratios": {name: _ratios(measured["searched"], measured[name]) for name in rows},
+            },
             "accuracy_vs_precision": self._accuracy_against_precision(model, searched),
         }
+
+    def _with_measured_activity(self, model: nn.Module, design: Design) -> dict[str, Any]:
+        """A design's evaluation with the activity that its trained network has; searches assume the chip's."""
+        return evaluate(measure_activity(model, design, self.calibration())).to_dict()
 
     def _accuracy_against_precision(self, model: nn.Module, design: Design) -> list[dict[str, Any]]:
         """NI-accuracy on the validation images with one precision in all layers, along both axes."""
@@ -388,7 +403,7 @@ class _Pipeline:
             "command": " ".join(command),
             "wall_seconds": sum(stage["seconds"] for stage in stages),
             "peak_memory_mib": max(stage["peak_memory_mib"] for stage in stages),
-            **{k: evaluation[k] for k in ("searched", "baselines", "homogeneous", "ratios", "accuracy_vs_precision")},
+            **{key: evaluation[key] for key in _FIGURES},
             "architecture": {k: v for k, v in architecture.items() if k != "design"},
             "training": {"searched": self.results["training"]["curve"], "typical": self.results["baseline"]["curve"]},
             "precision": {k: v for k, v in precision.items() if k != "design"},
@@ -411,6 +426,9 @@ def _ratios(found: dict[str, Any], base: dict[str, Any]) -> dict[str, float]:
     lower = {name: base[key] / found[key] for name, key in _LOWER_IS_BETTER.items()}
     return lower | {key: found[key] / base[key] for key in ("tops_per_watt", "tops_per_mm2")}
 
+
+_FIGURES = ("searched", "baselines", "homogeneous", "ratios", "measured_activity", "accuracy_vs_precision")
+"""What of the evaluation stage's result goes into results.json."""
 
 _LOWER_IS_BETTER = {"edap": "edap", "energy": "energy_uj", "latency": "latency_us", "area": "area_mm2"}
 

@@ -122,6 +122,13 @@ class Row(_Part):
         return layers[0] if len(kinds) == 1 else None
 
 
+class MeasuredActivity(_Part):
+    """Designs evaluated with the activity that their trained networks have, instead of what the search assumed."""
+
+    evaluations: dict[Literal["searched", "typical", "best"], Evaluation] = {}
+    ratios: dict[BaselineName, dict[str, Positive]] = {}
+
+
 class Step(_Part):
     """One step of the architecture search."""
 
@@ -234,6 +241,7 @@ class Results(_Part):
     baselines: dict[BaselineName, Row | None] = {}
     homogeneous: tuple[Row, ...] = ()
     ratios: dict[BaselineName, dict[str, Positive]] = {}
+    measured_activity: MeasuredActivity | None = None
     architecture: Architecture | None = None
     training: dict[str, tuple[Epoch, ...]] = {}
     precision: Precision | None = None
