@@ -22,9 +22,11 @@ from xpert.analog import (
     to_analog,
 )
 from xpert.analog.draws import chip_generator
-from xpert.design import Design, Periphery
+from xpert.design import Chip, Design, Periphery
 from xpert.errors import ConfigError, DataError
+from xpert.networks import build, space
 from xpert.networks.quantised import QuantConv2d
+from xpert.networks.quantised import calibrate as calibrate_inputs
 
 Designs = Callable[..., Design]
 
@@ -43,6 +45,24 @@ def test_ideal_accuracy_is_the_quantised_networks(
 ) -> None:
     found = ni_accuracy(model, design_of(), images, labels, None, seed=0, chips=2, settings=IDEAL)
     assert found == (10 / 12, 0.0, [10 / 12, 10 / 12])
+
+
+def test_a_residual_network_runs_on_crossbars() -> None:
+    resnet = space("resnet20", (4,), (1, 8, 8), 10)
+    network = resnet.network((4,) * resnet.depth)
+    images = torch.randn((8, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    model = build(network)
+    model(images)
+    calibrate_inputs(model.eval(), images)
+    design = Design.homogeneous(network, Chip(rows=16, columns=16), Periphery(adc_bits=4))
+    generator = torch.Generator().manual_seed(0)
+    ideal = to_analog(model, design, generator=generator, settings=IDEAL)
+    noisy = to_analog(model, design, generator=generator, calibration=images)
+    assert list(analog_layers(noisy)) == [layer.name for layer in network.layers]
+    with torch.no_grad():
+        exact = model(images)
+        assert torch.allclose(ideal(images), exact, atol=1e-4)
+        assert not torch.allclose(noisy(images), exact, atol=1e-2)
 
 
 def test_chips_are_counted_one_by_one(model: nn.Module, design_of: Designs, images: Tensor, labels: Tensor) -> None:

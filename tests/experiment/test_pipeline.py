@@ -165,3 +165,18 @@ def test_a_budget_that_no_design_meets(tmp_path: Path) -> None:
     config = SearchConfig.parse(TINY | {"architecture": {"area_budget_mm2": 0.1}})
     with pytest.raises(InfeasibleError, match=r"area.*0\.1"):
         run_search(config, tmp_path / "run")
+
+
+def test_a_residual_network_is_searched(tmp_path: Path) -> None:
+    changes = {
+        "network": {"backbone": "resnet20", "choices": [2, 4]},
+        "periphery": {"adc_types": ["sar", "flash"], "columns_per_adc": [8]},
+        "architecture": {"strategy": "exact", "minimum_score": None, "area_budget_mm2": 25},
+    }
+    out = tmp_path / "run"
+    run_search(SearchConfig.parse(TINY | changes), out, stop_after="architecture")
+    found = json.loads((out / "state" / "architecture.json").read_text())
+    design = Design.parse(found["design"], "design")
+    assert design.network.backbone == "resnet20"
+    assert len(design.periphery) == len(design.network.layers) == 22
+    assert found["lower_bound"] == pytest.approx(found["value"], rel=1e-9)

@@ -37,10 +37,15 @@ def vgg11() -> Space:
     return space("vgg11", (16, 48, 128))
 
 
+@pytest.fixture(scope="module")
+def resnet20() -> Space:
+    return space("resnet20", (8, 24, 64))
+
+
 def some_design(space: Space, chip: Chip, seed: int) -> tuple[Design, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
     widths = generator.integers(0, 3, space.depth)
-    options = generator.integers(0, len(OPTIONS), space.depth + 1)
+    options = generator.integers(0, len(OPTIONS), len(space.inputs))
     network = space.network([choices[w] for choices, w in zip(space.choices, widths)])
     return Design(chip=chip, network=network, periphery=tuple(OPTIONS[o] for o in options)), widths, options
 
@@ -61,6 +66,17 @@ def test_tables_reproduce_the_design_whose_context_they_assume(seed, name, vgg11
     assert leakage == pytest.approx(float(result.leakage_power), rel=1e-12)
     dynamic = sum(table.dynamic_energy[entry] for table, entry in entries)
     assert dynamic == pytest.approx(float(result.dynamic_energy), rel=1e-9)
+
+
+@settings(max_examples=4)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_tables_of_a_residual_network_reproduce_the_design_whose_context_they_assume(seed, resnet20):
+    design, widths, options = some_design(resnet20, Chip(), seed)
+    result = evaluate(design)
+    tables = cost_tables(design.chip, resnet20, OPTIONS, result.context)
+    assert tables.layers[7].area.shape == (3, 3, 8)  # the first shortcut: from the first stage's width to the second's
+    found = tables.totals(widths, options)
+    assert found == pytest.approx([float(result.area), float(result.latency), float(result.energy)], rel=1e-12)
 
 
 def test_shape_and_names(vgg11):

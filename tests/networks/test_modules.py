@@ -8,17 +8,20 @@ from hypothesis import strategies as st
 from xpert.design import Network
 from xpert.errors import ConfigError
 from xpert.networks import build, space
+from xpert.networks.modules import BasicBlock
 from xpert.networks.quantised import quantised_layers
 from xpert.networks.spaces import BACKBONES
 from xpert.workload.trace import trace
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(side=st.sampled_from([16, 32, 48]), data=st.data())
 def test_the_module_is_the_network(name: str, side: int, data: st.DataObject) -> None:
-    vgg = space(name, (8, 16), (data.draw(st.integers(1, 4)), side, side), 5)
-    network = vgg.network(data.draw(st.lists(st.integers(1, 24), min_size=vgg.depth, max_size=vgg.depth)))
+    backbone = space(name, (8, 16), (data.draw(st.integers(1, 4)), side, side), 5)
+    network = backbone.network(
+        data.draw(st.lists(st.integers(1, 24), min_size=backbone.depth, max_size=backbone.depth))
+    )
     model = build(network)
     assert trace(model, network.input_shape) == network.layers
     assert list(quantised_layers(model)) == [layer.name for layer in network.layers]
@@ -57,8 +60,23 @@ def test_precisions_reach_the_layers() -> None:
     assert [layer.signed_input for layer in layers] == [True] + [False] * 8
 
 
-def test_gradients_reach_every_parameter() -> None:
-    network = space("vgg16", (8, 16)).network((8,) * 13)
+def test_a_block_adds_its_shortcut() -> None:
+    model = build(space("resnet18", (8,), (1, 16, 16), 3).network((8,) * 12)).eval()
+    x = torch.rand(2, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    identity, projection = model.block1, model.block3
+    assert isinstance(identity, BasicBlock)
+    assert isinstance(projection, BasicBlock)
+    with torch.no_grad():
+        for block in (identity, projection):
+            block.norm2.weight.zero_()  # what is left is the shortcut
+        assert torch.equal(identity(x), x)
+        assert torch.equal(projection(x), projection.shortcut_norm(projection.shortcut(x)).relu())
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet20"])
+def test_gradients_reach_every_parameter(name: str) -> None:
+    backbone = space(name, (8, 16))
+    network = backbone.network((8,) * backbone.depth)
     model = build(network, input_bits=4)
     image = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.nn.functional.cross_entropy(model(image), torch.arange(16) % 10).backward()

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +23,37 @@ def test_vgg16_is_the_published_network() -> None:
     assert not network.layers[-1].relu
 
 
+@pytest.mark.parametrize(
+    ("name", "layers", "decisions", "macs"),
+    # He et al., section 4.2, and the usual form of ResNet-18 for small images; both with their projections.
+    [("resnet20", 22, 12, 40_551_040 + 2 * 131_072), ("resnet18", 21, 12, 555_422_720)],
+)
+def test_resnets_are_the_published_networks(name: str, layers: int, decisions: int, macs: int) -> None:
+    resnet = space(name, (16, 32, 64) if name == "resnet20" else (64, 128, 256, 512))
+    network = resnet.network(resnet.default_channels)
+    assert (len(network.layers), resnet.depth, network.macs) == (layers, decisions, macs)
+    sums = [layer for layer in network.layers if layer.residual]
+    assert len(sums) == {"resnet20": 9, "resnet18": 8}[name]
+    assert [layer.name for layer in network.layers if layer.kernel_height == 1 and layer.kind == "conv"] == [
+        layer.name for layer in network.layers if not layer.relu and layer.kind == "conv"
+    ]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet20"])
+def test_maps_that_are_added_up_are_equally_wide(name: str) -> None:
+    resnet = space(name, (8,))
+    widths = dict(zip(range(resnet.depth), range(1, resnet.depth + 1)))  # every decision a width of its own
+    layers = resnet.network(list(widths.values())).layers
+    for index, layer in enumerate(layers):
+        if not layer.residual:
+            continue
+        block = layer.name.split(".")[0]
+        shortcut = next((other for other in layers if other.name == f"{block}.shortcut"), None)
+        if shortcut is None:  # the identity: what the block reads
+            shortcut = layers[resnet.inputs[index - 1]]
+        assert (layer.out_channels, layer.out_height) == (shortcut.out_channels, shortcut.out_height)
+
+
 def test_default_channels_scale_with_the_largest_option() -> None:
     assert space("vgg16", (16, 32, 64, 128)).default_channels == tuple(width // 4 for width in VGG16)
     assert space("vgg11", (1, 2)).default_channels == (1, 1, 1, 1, 2, 2, 2, 2)
@@ -33,18 +62,20 @@ def test_default_channels_scale_with_the_largest_option() -> None:
 @pytest.mark.parametrize("name", BACKBONES)
 @given(side=st.sampled_from([16, 32, 64]), data=st.data())
 def test_layers_fit_together(name: str, side: int, data: st.DataObject) -> None:
-    vgg = space(name, (8, 16), (1, side, side), 7)
-    channels = data.draw(st.lists(st.integers(1, 600), min_size=vgg.depth, max_size=vgg.depth))
-    network = vgg.network(channels)
+    backbone = space(name, (8, 16), (1, side, side), 7)
+    channels = data.draw(st.lists(st.integers(1, 600), min_size=backbone.depth, max_size=backbone.depth))
+    network = backbone.network(channels)
     assert network.channels == tuple(channels)
     assert network.layers[0].in_channels == 1
     assert network.layers[-1].out_channels == 7
-    for before, after in pairwise(network.layers):
+    for source, after in zip(backbone.inputs[1:], network.layers[1:]):
+        before = network.layers[source]
         assert after.in_channels == before.out_channels
         assert after.in_height == before.out_height // before.pool
         assert after.in_width == before.out_width // before.pool
-    widths = (1, *channels, 7)
-    assert network.layers == tuple(vgg.layer(index, *pair) for index, pair in enumerate(pairwise(widths)))
+    for index, (decision, layer) in enumerate(zip(backbone.decisions[:-1], network.layers)):
+        assert layer.out_channels == channels[decision]
+        assert layer == backbone.layer(index, layer.in_channels, layer.out_channels)
 
 
 def test_choices_for_all_layers_or_for_each() -> None:
@@ -56,14 +87,15 @@ def test_choices_for_all_layers_or_for_each() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("vgg12",), "must be one of vgg11, vgg13, vgg16, vgg19, got 'vgg12'"),
-        (("vgg16", ()), "options of layer 0 must be positive and rising"),
-        (("vgg16", (64, 64)), "options of layer 0 must be positive and rising, got 64, 64"),
+        (("vgg12",), "must be one of vgg11, vgg13, vgg16, vgg19, resnet20, resnet18, got 'vgg12'"),
+        (("vgg16", ()), "options of decision 0 must be positive and rising"),
+        (("vgg16", (64, 64)), "options of decision 0 must be positive and rising, got 64, 64"),
         (("vgg16", (0, 64)), "must be positive"),
-        (("vgg16", ((64,),) * 12), "13 searched layers, got options for 12"),
-        (("vgg16", (64, (64,))), "one list of numbers, or one such list for each layer"),
+        (("vgg16", ((64,),) * 12), "13 channel decisions, got options for 12"),
+        (("vgg16", (64, (64,))), "one list of numbers, or one such list for each decision"),
         (("vgg16", (64,), (3, 32, 16)), "square images of a multiple of 16, got 32x16"),
         (("vgg16", (64,), (3, 24, 24)), "square images of a multiple of 16, got 24x24"),
+        (("resnet20", (64,), (3, 30, 30)), "square images of a multiple of 4, got 30x30"),
         (("vgg16", (64,), (0, 32, 32)), "input shape"),
         (("vgg16", (64,), (3, 32, 32), 1), "num_classes must be at least 2"),
     ],

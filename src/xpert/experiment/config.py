@@ -25,7 +25,7 @@ def _check_choices(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
         return parse(value)
     except ValueError:
         raise ValueError(
-            "must be a list of channel numbers (1 ... 65536), or one such list per searched layer"
+            "must be a list of channel numbers (1 ... 65536), or one such list per channel decision"
         ) from None
 
 
@@ -39,10 +39,11 @@ class NetworkOptions(Model):
     """The backbone and what may change in it."""
 
     backbone: Annotated[str, Field(min_length=1, max_length=100)]
-    """Family of networks, `vgg16`."""
+    """Family of networks: `vgg11`, `vgg13`, `vgg16`, `vgg19`, `resnet18`, `resnet20`."""
 
     choices: Choices
-    """Channels to choose from, rising: one list for all searched layers, or a list per layer."""
+    """Channels to choose from, rising: one list for all channel decisions, or a list for each. In a VGG every
+    convolution decides; in a ResNet every stage and, in every block, the first convolution."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -34,11 +33,21 @@ _BLOCK = 16_384
 
 
 class SearchSpace(Protocol):
-    """A backbone whose layers form a chain, each with a choice of output channels; see `xpert.networks.spaces`."""
+    """A backbone, a graph of layers whose output channels are to be decided; see `xpert.networks.spaces`."""
 
     @property
     def choices(self) -> tuple[tuple[int, ...], ...]:
-        """Channel options of each searched layer."""
+        """Options of each channel decision."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """For every layer the earlier one that feeds it; -1 is the image."""
+        ...
+
+    @property
+    def decisions(self) -> tuple[int, ...]:
+        """For every layer the channel decision that is its output width; -1 for the classifier."""
         ...
 
     @property
@@ -93,6 +102,10 @@ class CostTables:
 
     layers: tuple[LayerTable, ...]
     """One table per mapped layer, the classifier included."""
+    inputs: tuple[int, ...]
+    """For every layer the earlier one that feeds it; -1 is the image."""
+    decisions: tuple[int, ...]
+    """For every layer the channel decision that is its output width; -1 for the classifier."""
     options: tuple[Periphery, ...]
     """Meaning of the last axis."""
     context: Context
@@ -106,24 +119,23 @@ class CostTables:
         """Area [m2], latency [s] and energy [J] of designs, by looking them up.
 
         Args:
-            widths: Index of each searched layer's output channels, [*batch, layers - 1].
+            widths: Index of each channel decision's option, [*batch, decisions].
             options: Index of each layer's periphery, [*batch, layers].
         """
         batch = np.broadcast_shapes(np.shape(widths)[:-1], np.shape(options)[:-1])
-        widths = np.broadcast_to(widths, (*batch, len(self.layers) - 1)).reshape(-1, len(self.layers) - 1)
+        widths = np.broadcast_to(widths, (*batch, np.shape(widths)[-1])).reshape(-1, np.shape(widths)[-1])
         options = np.broadcast_to(options, (*batch, len(self.layers))).reshape(-1, len(self.layers))
         sums = np.zeros((3, len(options)))
         for start in range(0, len(options), _BLOCK):
             part = slice(start, start + _BLOCK)
-            incoming = 0
-            for index, table in enumerate(self.layers):
+            # Narrow integers would not hold the place of an entry.
+            taken = [widths[part, decision].astype(np.intp) if decision >= 0 else 0 for decision in self.decisions]
+            for index, (table, source) in enumerate(zip(self.layers, self.inputs)):
                 _, n_out, n_options = table.area.shape
-                # Narrow integers would not hold the place of an entry.
-                outgoing = widths[part, index].astype(np.intp) if index < len(self.layers) - 1 else 0
-                entry = (incoming * n_out + outgoing) * n_options + options[part, index]
+                incoming = taken[source] if source >= 0 else 0
+                entry = (incoming * n_out + taken[index]) * n_options + options[part, index]
                 for total, values in zip(sums, (table.area, table.latency, table.energy)):
                     total[part] += values.reshape(-1)[entry]
-                incoming = outgoing
         area, latency, energy = (total.reshape(batch) for total in sums)
         return area + self.area_constant, latency, energy
 
@@ -166,9 +178,10 @@ def cost_tables(
     crossbar = crossbar_of(chip)
     shared = build_shared(p, chip, context)
     options = PeripheryArrays.of(peripheries, chip.adcs)
-    widths = ((space.input_shape[0],), *space.choices, (space.num_classes,))
+    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
     tables = []
-    for index, (in_widths, out_widths) in enumerate(pairwise(widths)):
+    for index, (source, out_widths) in enumerate(zip(space.inputs, widths)):
+        in_widths = widths[source] if source >= 0 else (space.input_shape[0],)
         pairs = [space.layer(index, i, o) for i in in_widths for o in out_widths]
         shape = (len(in_widths), len(out_widths), len(peripheries), 1)
         # A trailing axis of one layer; every combination is a chip of its own in the same context.
@@ -199,9 +212,11 @@ def cost_tables(
             )
         )
         if progress is not None:
-            progress(index + 1, len(widths) - 1)
+            progress(index + 1, len(widths))
     return CostTables(
         layers=tuple(tables),
+        inputs=tuple(space.inputs),
+        decisions=tuple(space.decisions),
         options=tuple(peripheries),
         context=context,
         area_constant=float(np.squeeze(shared.area.total)),

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xpert.design import Network
 from xpert.errors import ConfigError
@@ -23,8 +23,9 @@ def build(
 ) -> nn.Sequential:
     """The module of a network, freshly initialised; its layers are named as in the network.
 
-    Convolutions (without bias) are followed by batch norm, ReLU and pooling as modules of their own; weights start from
-    He's normal distribution, the classifier from a uniform one.
+    Convolutions (without bias) are followed by batch norm, ReLU and pooling as modules of their own, those of a
+    residual block within a `BasicBlock`; weights start from He's normal distribution, the classifier from a uniform
+    one.
 
     Args:
         network: From `Space.network` or a design file.
@@ -53,6 +54,7 @@ def build(
         raise ConfigError(f"input_bits: one for each of the {n_layers} layers, got {len(bits)}")
 
     modules: OrderedDict[str, nn.Module] = OrderedDict()
+    blocks: dict[str, OrderedDict[str, nn.Module]] = {}
     # Constructors draw initial weights from torch's global generator; leave that as it was.
     with torch.random.fork_rng(devices=()):
         for index, (layer, layer_bits) in enumerate(zip(network.layers, bits, strict=True)):
@@ -62,25 +64,66 @@ def build(
                     layer.in_channels, layer.out_channels, weight_bits=weight_bits, input_bits=layer_bits
                 )
                 continue
-            modules[layer.name] = QuantConv2d(
+            convolution = QuantConv2d(
                 layer.in_channels,
                 layer.out_channels,
                 (layer.kernel_height, layer.kernel_width),
+                stride=layer.stride,
                 padding=layer.padding,
                 bias=False,
                 weight_bits=weight_bits,
                 input_bits=layer_bits,
                 signed_input=index == 0,
             )
-            number = index + 1
-            modules[f"norm{number}"] = nn.BatchNorm2d(layer.out_channels)
-            modules[f"relu{number}"] = nn.ReLU(inplace=True)
+            # Of a block, the modules are gathered under their names there; its last layer closes it.
+            block, _, name = layer.name.rpartition(".")
+            into = blocks.setdefault(block, OrderedDict()) if block else modules
+            number = name.removeprefix("conv")
+            into[name] = convolution
+            into[f"norm{number}" if number != name else f"{name}_norm"] = nn.BatchNorm2d(layer.out_channels)
+            if layer.relu:
+                into[f"relu{number}"] = nn.ReLU(inplace=True)
+            if layer.residual:
+                modules[block] = BasicBlock(into)
             if layer.pool > 1:
-                last = network.layers[number].kind == "linear"
-                modules[f"pool{number}"] = nn.AvgPool2d(layer.pool) if last else nn.MaxPool2d(layer.pool)
+                last = network.layers[index + 1].kind == "linear"
+                pool = nn.AvgPool2d(layer.pool) if last else nn.MaxPool2d(layer.pool)
+                modules["pool" if block else f"pool{number}"] = pool
     model = nn.Sequential(modules)
     _initialise(model, generator or torch.Generator().manual_seed(0))
     return model
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions beside a shortcut, `relu(norm2(conv2(relu(norm1(conv1(x))))) + shortcut(x))`.
+
+    Args:
+        parts: `conv1`, `norm1`, `relu1`, `conv2`, `norm2`, `relu2`; and, where the shortcut is a projection, `shortcut`
+            and `shortcut_norm` before them.
+
+    Source: He et al., CVPR 2016, figure 5 and eq. (2).
+    """
+
+    shortcut: nn.Module
+    shortcut_norm: nn.Module
+    conv1: nn.Module
+    norm1: nn.Module
+    relu1: nn.Module
+    conv2: nn.Module
+    norm2: nn.Module
+    relu2: nn.Module
+
+    def __init__(self, parts: OrderedDict[str, nn.Module]) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+        self.projects = "shortcut" in parts
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        # The shortcut first: it is the first of the block's layers.
+        shortcut = self.shortcut_norm(self.shortcut(x)) if self.projects else x
+        inner = self.relu1(self.norm1(self.conv1(x)))
+        return self.relu2(self.norm2(self.conv2(inner)) + shortcut)
 
 
 def _initialise(model: nn.Module, generator: torch.Generator) -> None:
@@ -93,4 +136,4 @@ def _initialise(model: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(module.bias)
 
 
-__all__ = ["build"]
+__all__ = ["BasicBlock", "build"]

@@ -1,18 +1,24 @@
-"""Search spaces: which networks a backbone can become, layer by layer. No torch here."""
+"""Search spaces: which networks a backbone can become, layer by layer. No torch here.
+
+A backbone is a list of positions, one for each layer on crossbars: the shape of the layer, the earlier layer that feeds
+it, and the channel decision that it takes. In a chain every convolution decides for itself; the maps that a residual
+network adds up are as wide as one another, so the layers that make them share one decision.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 from xpert.design import Layer, Network
 from xpert.errors import ConfigError
 
-_WIDTHS = (64, 128, 256, 512, 512)
+_VGG_WIDTHS = (64, 128, 256, 512, 512)
 """Output channels of the five stages of every VGG network. Source: Simonyan and Zisserman, ICLR 2015, table 1."""
 
-_STAGES = {
+_VGG = {
     "vgg11": (1, 1, 2, 2, 2),
     "vgg13": (2, 2, 2, 2, 2),
     "vgg16": (2, 2, 3, 3, 3),
@@ -20,23 +26,66 @@ _STAGES = {
 }
 """3x3 convolutions per stage: configurations A, B, D and E of the same table."""
 
-BACKBONES = tuple(_STAGES)
+_RESNET: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "resnet20": ((16, 32, 64), (3, 3, 3)),
+    "resnet18": ((64, 128, 256, 512), (2, 2, 2, 2)),
+}
+"""Output channels and basic blocks of each stage. Source: He et al., CVPR 2016, section 4.2 and table 1."""
+
+BACKBONES = (*_VGG, *_RESNET)
 """Names of the backbones."""
 
 
 @dataclass(frozen=True)
-class Space:
-    """A backbone with channel options for every convolution; the classifier's width is the number of classes.
+class Position:
+    """A layer of a backbone: everything but its channels."""
 
-    The layout for small images: 3x3 convolutions with padding 1, batch norm and ReLU; 2x2 max pooling after every stage
-    but the last, average pooling of what is left of the map after it, one linear layer.
+    name: str
+    """Name of the module."""
+
+    source: int
+    """The earlier layer that feeds it; -1 is the image."""
+
+    decision: int
+    """Which channel decision is its output width; -1 for the classifier, whose width is the number of classes."""
+
+    width: int
+    """Output channels of the original network; 0 for the classifier."""
+
+    side: int
+    """Height and width of the input map. [pixel]"""
+
+    kernel: int = 3
+    """Height and width of the kernel; the padding keeps the map's size. [pixel]"""
+
+    stride: int = 1
+    """Step between output positions. [pixel]"""
+
+    pool: int = 1
+    """Window side of the pooling that follows."""
+
+    relu: bool = True
+    """Whether a ReLU follows."""
+
+    residual: bool = False
+    """Whether a shortcut is added to its output."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A backbone with options for every channel decision; the classifier's width is the number of classes.
+
+    The layouts are those for small images. VGG: 3x3 convolutions with padding 1, batch norm and ReLU; 2x2 max pooling
+    after every stage but the last, average pooling of what is left of the map after it, one linear layer. ResNet: a 3x3
+    stem, stages of basic blocks, the first of every later stage with stride 2 and a 1x1 projection as its shortcut, a
+    global average, one linear layer. A stage's blocks end as wide as each other; within a block the width is free.
     """
 
     name: str
     """Backbone, one of `BACKBONES`."""
 
     choices: tuple[tuple[int, ...], ...]
-    """Options for the output channels of each convolution, in order."""
+    """Options of each channel decision, in order."""
 
     input_shape: tuple[int, int, int] = (3, 32, 32)
     """Channels, height and width of an image."""
@@ -45,80 +94,84 @@ class Space:
     """Classes."""
 
     def __post_init__(self) -> None:
-        if self.name not in _STAGES:
+        if self.name not in BACKBONES:
             raise ConfigError(f"backbone: must be one of {', '.join(BACKBONES)}, got {self.name!r}")
-        if len(self.choices) != self.depth:
-            raise ConfigError(f"{self.name} has {self.depth} searched layers, got options for {len(self.choices)}")
-        for index, options in enumerate(self.choices):
-            if not options or any(a >= b for a, b in pairwise(options)) or options[0] < 1:
-                raise ConfigError(
-                    f"channel options of layer {index} must be positive and rising, got {', '.join(map(str, options))}"
-                )
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise ConfigError(f"input shape must be channels, height, width, got {self.input_shape}")
         _, height, width = self.input_shape
-        reduction = 2 ** (len(_WIDTHS) - 1)
+        reduction = 2 ** (len(_VGG.get(self.name) or _RESNET[self.name][0]) - 1)
         if height != width or height % reduction:
             raise ConfigError(f"{self.name} takes square images of a multiple of {reduction}, got {height}x{width}")
+        if len(self.choices) != self.depth:
+            raise ConfigError(f"{self.name} has {self.depth} channel decisions, got options for {len(self.choices)}")
+        for index, options in enumerate(self.choices):
+            if not options or any(a >= b for a, b in pairwise(options)) or options[0] < 1:
+                raise ConfigError(
+                    f"channel options of decision {index} must be positive and rising, got "
+                    f"{', '.join(map(str, options))}"
+                )
         if self.num_classes < 2:
             raise ConfigError(f"num_classes must be at least 2, got {self.num_classes}")
 
+    @cached_property
+    def positions(self) -> tuple[Position, ...]:
+        """The layers on crossbars, in the order in which they run; the last one is the classifier."""
+        return _positions(self.name, self.input_shape[1])
+
     @property
     def depth(self) -> int:
-        """Number of convolutions, which is the number of searched layers."""
-        return sum(_STAGES[self.name])
+        """Number of channel decisions: in a chain the searched layers."""
+        return 1 + max(position.decision for position in self.positions)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """For every layer the earlier one that feeds it; -1 is the image."""
+        return tuple(position.source for position in self.positions)
+
+    @property
+    def decisions(self) -> tuple[int, ...]:
+        """For every layer the channel decision that is its output width; -1 for the classifier."""
+        return tuple(position.decision for position in self.positions)
 
     @property
     def default_channels(self) -> tuple[int, ...]:
-        """The original widths, scaled so that the widest is the largest option (unscaled where that is 512)."""
-        largest = max(max(options) for options in self.choices)
-        scale = largest / max(_WIDTHS)
-        return tuple(
-            max(1, round(width * scale))
-            for width, n_convolutions in zip(_WIDTHS, _STAGES[self.name], strict=True)
-            for _ in range(n_convolutions)
-        )
+        """The original widths, scaled so that the widest is the largest option (unscaled where that is the same)."""
+        original = {position.decision: position.width for position in self.positions[:-1]}
+        scale = max(max(options) for options in self.choices) / max(original.values())
+        return tuple(max(1, round(original[decision] * scale)) for decision in range(self.depth))
 
     def layer(self, index: int, in_channels: int, out_channels: int) -> Layer:
         """The mapped layer at a position, for given widths.
 
         Args:
-            index: 0 ... `depth`; `depth` is the classifier.
+            index: 0 ... number of layers - 1; the last is the classifier.
             in_channels: Input channels; any number, so that cost tables can be filled.
             out_channels: Output channels (classifier: classes).
 
         Raises:
             ConfigError: If the index is out of range.
         """
-        if not 0 <= index <= self.depth:
-            raise ConfigError(f"{self.name} has layers 0 ... {self.depth}, got {index}")
-        if index == self.depth:
-            return Layer(name="linear", kind="linear", in_channels=in_channels, out_channels=out_channels, relu=False)
-        side = self.input_shape[1]
-        stages = _STAGES[self.name]
-        stage, position = next(
-            (stage, position)
-            for stage, n_convolutions in enumerate(stages)
-            if (position := index - sum(stages[:stage])) < n_convolutions
-        )
-        side >>= stage
-        last_of_stage = position == stages[stage] - 1
-        last_stage = stage == len(stages) - 1
-        pool = 1 if not last_of_stage else side if last_stage else 2
+        if not 0 <= index < len(self.positions):
+            raise ConfigError(f"{self.name} has layers 0 ... {len(self.positions) - 1}, got {index}")
+        position = self.positions[index]
+        widths = {"name": position.name, "in_channels": in_channels, "out_channels": out_channels}
+        if position.decision < 0:
+            return Layer(**widths, kind="linear", relu=False)
         return Layer(
-            name=f"conv{index + 1}",
-            in_channels=in_channels,
-            out_channels=out_channels,
-            in_height=side,
-            in_width=side,
-            kernel_height=3,
-            kernel_width=3,
-            padding=1,
-            pool=pool,
+            **widths,
+            in_height=position.side,
+            in_width=position.side,
+            kernel_height=position.kernel,
+            kernel_width=position.kernel,
+            stride=position.stride,
+            padding=position.kernel // 2,
+            pool=position.pool,
+            relu=position.relu,
+            residual=position.residual,
         )
 
     def network(self, channels: Sequence[int]) -> Network:
-        """The network with these output channels; they need not be among the options.
+        """The network with these channel decisions; they need not be among the options.
 
         Raises:
             ConfigError: If there are too many or too few, or one is not positive.
@@ -127,14 +180,52 @@ class Space:
             raise ConfigError(f"{self.name} needs {self.depth} channels, got {len(channels)}")
         if min(channels) < 1:
             raise ConfigError(f"channels must be positive, got {min(channels)}")
-        widths = (self.input_shape[0], *channels, self.num_classes)
+        widths = [channels[decision] if decision >= 0 else self.num_classes for decision in self.decisions]
+        entering = [widths[source] if source >= 0 else self.input_shape[0] for source in self.inputs]
         return Network(
             backbone=self.name,
             channels=tuple(channels),
             input_shape=self.input_shape,
             num_classes=self.num_classes,
-            layers=tuple(self.layer(index, *pair) for index, pair in enumerate(pairwise(widths))),
+            layers=tuple(self.layer(index, *pair) for index, pair in enumerate(zip(entering, widths))),
         )
+
+
+def _positions(name: str, side: int) -> tuple[Position, ...]:
+    found = _vgg(_VGG[name], side) if name in _VGG else _resnet(_RESNET[name], side)
+    return (*found, Position("linear", source=len(found) - 1, decision=-1, width=0, side=1, kernel=1, relu=False))
+
+
+def _vgg(stages: Sequence[int], side: int) -> list[Position]:
+    found: list[Position] = []
+    for stage, (n_convolutions, width) in enumerate(zip(stages, _VGG_WIDTHS, strict=True)):
+        for _ in range(n_convolutions):
+            index = len(found)
+            found.append(Position(f"conv{index + 1}", source=index - 1, decision=index, width=width, side=side))
+        found[-1] = replace(found[-1], pool=2 if stage < len(stages) - 1 else side)
+        side //= 2
+    return found
+
+
+def _resnet(stages: tuple[tuple[int, ...], tuple[int, ...]], side: int) -> list[Position]:
+    widths, n_blocks = stages
+    found = [Position("conv1", source=-1, decision=0, width=widths[0], side=side)]
+    outer, decisions, block = 0, 1, 0  # the decision at the blocks' ends; how many there are so far
+    for stage, (width, count) in enumerate(zip(widths, n_blocks, strict=True)):
+        for first in range(count):
+            block += 1
+            entry, stride = len(found) - 1, 1
+            if stage and not first:
+                stride, outer, decisions = 2, decisions, decisions + 1
+                found.append(
+                    Position(f"block{block}.shortcut", entry, outer, width, side, kernel=1, stride=2, relu=False)
+                )
+            found.append(Position(f"block{block}.conv1", entry, decisions, width, side, stride=stride))
+            decisions += 1
+            side //= stride
+            found.append(Position(f"block{block}.conv2", len(found) - 1, outer, width, side, residual=True))
+    found[-1] = replace(found[-1], pool=side)
+    return found
 
 
 def space(
@@ -147,23 +238,25 @@ def space(
 
     Args:
         name: Backbone, one of `BACKBONES`.
-        choices: Channel options: one list for all convolutions, or one list for each.
-        input_shape: Channels, height and width of an image; square, sides a multiple of 16.
+        choices: Channel options: one list for all channel decisions, or one list for each.
+        input_shape: Channels, height and width of an image; square, sides a multiple of 16 (VGG), 8 (ResNet-18) or 4
+            (ResNet-20).
         num_classes: Classes.
 
     Raises:
         ConfigError: If the backbone is unknown or an argument does not fit it.
     """
-    if name not in _STAGES:
+    if name not in BACKBONES:
         raise ConfigError(f"backbone: must be one of {', '.join(BACKBONES)}, got {name!r}")
     shared = [option for option in choices if isinstance(option, int)]
     if len(shared) == len(choices):
-        per_layer = (tuple(shared),) * sum(_STAGES[name])
+        decisions = {position.decision for position in _positions(name, 1 << 10)} - {-1}
+        per_decision = (tuple(shared),) * len(decisions)
     elif shared:
-        raise ConfigError("channel options must be one list of numbers, or one such list for each layer")
+        raise ConfigError("channel options must be one list of numbers, or one such list for each decision")
     else:
-        per_layer = tuple(tuple(options) for options in choices if not isinstance(options, int))
-    return Space(name, per_layer, input_shape, num_classes)
+        per_decision = tuple(tuple(options) for options in choices if not isinstance(options, int))
+    return Space(name, per_decision, input_shape, num_classes)
 
 
-__all__ = ["BACKBONES", "Space", "space"]
+__all__ = ["BACKBONES", "Position", "Space", "space"]

@@ -303,8 +303,8 @@ def _problem(
 ) -> Problem:
     """The tabulated problem under the context of a design."""
     tables, constants = space_tables(space, chip, options, context)
-    widths = (*space.choices, (space.num_classes,))
-    inputs = ((space.input_shape[0],), *widths[:-1])
+    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
+    inputs = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
     units = [
         np.array(
             [[[relu_units(space.layer(index, i, o))] * len(options) for o in widths[index]] for i in inputs[index]]
@@ -312,7 +312,7 @@ def _problem(
         for index in range(len(widths))
     ]
     minimize = OBJECTIVES[objective]
-    names = [space.layer(index, 1, 1).name for index in range(len(widths))]
+    names = [position.name for position in space.positions]
     return Problem(
         layers=tuple(
             Choices(name, options_of_layer, tuple(f"{entry.adc_type}/{entry.columns_per_adc}" for entry in options))
@@ -323,13 +323,21 @@ def _problem(
         at_most={} if area_budget is None else {"area": area_budget},
         at_least={"relu_units": least_units} if least_units > 0 else {},
         constants=constants,
+        inputs=space.inputs,
+        ties=_leaders(space),
         units=UNITS,
         name="architecture",
     )
 
 
+def _leaders(space: Space) -> tuple[int, ...]:
+    """For every layer the first one that takes the same channel decision."""
+    return tuple(space.decisions.index(decision) for decision in space.decisions)
+
+
 def _design(space: Space, chip: Chip, options: Sequence[Periphery], chosen: NDArray[np.int64]) -> Design:
-    channels = [choices[width] for choices, width in zip(space.choices, chosen[:, 0])]
+    leaders = [space.decisions.index(decision) for decision in range(len(space.choices))]
+    channels = [choices[chosen[leader, 0]] for choices, leader in zip(space.choices, leaders)]
     periphery = tuple(options[option] for option in chosen[:, 1])
     return Design(name="searched", chip=chip, network=space.network(channels), periphery=periphery)
 

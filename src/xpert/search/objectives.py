@@ -101,6 +101,14 @@ class _FixedNetwork:
         return tuple((layer.out_channels,) for layer in self.fixed.layers[:-1])
 
     @property
+    def inputs(self) -> tuple[int, ...]:
+        return tuple(range(-1, len(self.fixed.layers) - 1))
+
+    @property
+    def decisions(self) -> tuple[int, ...]:
+        return (*range(len(self.fixed.layers) - 1), -1)
+
+    @property
     def default_channels(self) -> tuple[int, ...]:
         return self.fixed.channels
 
@@ -113,7 +121,7 @@ class _FixedNetwork:
         return self.fixed.layers[-1].out_channels
 
     def layer(self, index: int, in_channels: int, out_channels: int) -> Layer:
-        del in_channels, out_channels  # what a flattened map hands on is not the layer before's width
+        del in_channels, out_channels  # the layer before need not be the one that feeds it
         return self.fixed.layers[index]
 
     def network(self, channels: Sequence[int]) -> Network:
