@@ -21,6 +21,8 @@ from xpert.errors import ConfigError
 _SMALLEST_CLIP = 1e-6
 _CALIBRATION_VALUES = 1 << 16
 _CALIBRATION_CLIPS = 64
+_BFLOAT16_BITS = 8
+"""Codes of so many bits are exact in bfloat16. [bit]"""
 
 
 class IntegerWeight(NamedTuple):
@@ -49,27 +51,30 @@ class InputCode(NamedTuple):
 class _QuantiseInput(torch.autograd.Function):
     """Rounds to the codes' grid; straight-through gradient for the input, LSQ's for the clip.
 
-    `low` and `high` are the smallest and largest code, less the zero point. PyTorch's own fake quantisation does the
-    same, 12 times slower on a CPU.
+    `low` and `high` are the smallest and largest code, less the zero point. Computes in the input's own number format,
+    in passes over memory that processors vectorise: PyTorch's own fake quantisation takes 12 times as long.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, clip: Tensor, scale: Tensor, low: Any, high: Any) -> Tensor:  # type: ignore[override]
-        quantised = (x * (1 / scale)).round_().clamp_(low, high).mul_(scale)
-        ctx.save_for_backward(x, quantised, clip)
-        ctx.bounds = low * scale, high * scale
+    def forward(ctx: Any, x: Tensor, clip: Tensor, scale: Tensor, low: int, high: int) -> Tensor:  # type: ignore[override]
+        position = x * (1 / scale)
+        quantised = position.clamp(low, high).round_().mul_(scale)
+        ctx.save_for_backward(position, quantised, clip, scale)
+        ctx.bounds = low, high
         return quantised
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:  # type: ignore[override]
-        x, quantised, clip = ctx.saved_tensors
-        smallest, largest = ctx.bounds
-        for_x = torch.where((x > largest).logical_or_(x < smallest), 0, gradient)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:  # type: ignore[override]
+        position, quantised, clip, scale = ctx.saved_tensors
+        if not any(ctx.needs_input_grad):
+            return None, None, None, None, None
+        # Zero on the bounds too: at 0 the ReLU before, which has no gradient there either, makes no difference.
+        for_x = torch.ops.aten.hardtanh_backward(gradient, position, *ctx.bounds)
         if not ctx.needs_input_grad[1]:
             return for_x, None, None, None, None
         # Sum of gradient * (quantised - x within the range, quantised outside) as two dot products: no temporaries.
-        change = _dot(gradient, quantised) - _dot(for_x, x)
-        channels = x.shape[1] if x.dim() == 4 else x.shape[-1]
+        change = _dot(gradient, quantised) - scale * _dot(for_x, position)
+        channels = position.shape[1] if position.dim() == 4 else position.shape[-1]
         return for_x, change / (clip * channels**0.5), None, None, None
 
 
@@ -89,7 +94,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Sum of the products of two tensors of one shape; no copy where both are channels-last or both contiguous."""
     if a.dim() == 4 and a.is_contiguous(memory_format=torch.channels_last):
         a, b = a.permute(0, 2, 3, 1), b.permute(0, 2, 3, 1)
-    return torch.dot(a.reshape(-1), b.reshape(-1))
+    return torch.linalg.vecdot(a.reshape(len(a), -1), b.reshape(len(a), -1)).float().sum()
 
 
 class _Quantised(nn.Module):
@@ -174,8 +179,10 @@ class _Quantised(nn.Module):
         """
         scale, zero_point = self.input_grid()
         clip = self.input_clip.clamp_min(_SMALLEST_CLIP)
-        low = -zero_point if self.signed_input else 0
-        return _QuantiseInput.apply(x.float(), clip, scale, low, low + 2**self.input_bits - 1)
+        low = -int(zero_point) if self.signed_input else 0
+        if x.dtype != torch.bfloat16 or self.input_bits > _BFLOAT16_BITS:
+            x = x.float()
+        return _QuantiseInput.apply(x, clip, scale, low, low + 2**self.input_bits - 1)
 
     def quantised_weight(self) -> Tensor:
         """The weight rounded to its grid, with weight noise while training; the gradient passes straight through.
