@@ -106,6 +106,28 @@ def test_gradients_are_straight_through(input_bits: int, clip: float, seed: int)
     torch.testing.assert_close(layer.input_clip.grad.double(), a.grad / 5**0.5, rtol=1e-4, atol=1e-4)
 
 
+@given(input_bits=st.integers(1, 8), seed=st.integers(0, 99))
+def test_codes_are_exact_in_bfloat16(input_bits: int, seed: int) -> None:
+    """Inputs that bfloat16 holds get the same codes as in float32, and nearly the same gradients."""
+    layer = QuantLinear(32, 2, input_bits=input_bits)
+    layer.input_clip.data.fill_(2.0**input_bits - 1)
+    x = (normal(16, 32, seed=seed) * 2**input_bits).bfloat16()
+    upstream = normal(16, 32, seed=seed + 1).bfloat16()
+    found = []
+    for copy in (x.clone(), x.float()):
+        layer.input_clip.grad = None
+        quantised = layer.quantised_input(copy.requires_grad_())
+        quantised.backward(upstream.to(quantised.dtype))
+        assert copy.grad is not None
+        assert layer.input_clip.grad is not None
+        found.append((quantised.float(), copy.grad.float(), layer.input_clip.grad))
+    (codes, gradient, clip), (exact_codes, exact_gradient, exact_clip) = found
+    assert torch.equal(codes, exact_codes)
+    assert torch.equal(gradient, exact_gradient)
+    scale = upstream.float().abs().sum() / 32**0.5
+    assert abs(clip - exact_clip) < 0.01 * scale
+
+
 def test_gradient_of_a_clip_does_not_depend_on_memory_layout() -> None:
     layer = QuantConv2d(3, 4, 3, input_bits=3)
     x, upstream = normal(2, 3, 8, 8), normal(2, 3, 8, 8, seed=1)
@@ -190,8 +212,21 @@ def test_noise_only_while_training_and_from_its_generator() -> None:
     assert torch.equal(layer.quantised_weight(), noisy)
     layer.eval()
     assert torch.equal(layer.quantised_weight(), clean)
-    set_weight_noise(layer.train(), 0)
+    set_weight_noise(layer.train(), None)
     assert torch.equal(layer.quantised_weight(), clean)
+
+
+def test_noise_of_a_table_depends_on_the_integer_weight() -> None:
+    layer = linear([[1.0, -0.5, 0.0, -1.0]] * 20_000, weight_bits=3)
+    assert layer.integer_weight().value[0].tolist() == [3, -2, 0, -3]
+    # Of -4 ... 3, in integer weights.
+    table = torch.tensor([9.0, 0.3, 0.2, 9.0, 0.0, 9.0, 9.0, 0.6])
+    clean = layer.quantised_weight()
+    set_weight_noise(layer, table, torch.Generator().manual_seed(0))
+    spread = (layer.quantised_weight() - clean).std(dim=0) * 3
+    torch.testing.assert_close(spread, torch.tensor([0.6, 0.2, 0.0, 0.3]), rtol=0.03, atol=1e-6)
+    with pytest.raises(ConfigError, match="weights of 3 bits need a table of 8 deviations, got \\[4\\]"):
+        set_weight_noise(layer, table[:4], torch.Generator())
 
 
 @given(bits=st.integers(1, 8), scale=st.floats(0.01, 100))

@@ -112,33 +112,42 @@ def test_unknown_data_sets_are_refused() -> None:
 
 
 @settings(max_examples=30)
-@given(shift=st.integers(0, 16), flip=st.booleans(), side=st.integers(17, 24), seed=st.integers(0, 99))
-def test_augmented_images_are_shifted_mirrored_and_flipped(shift: int, flip: bool, side: int, seed: int) -> None:
-    """Every result is one of the windows of the image, its edges mirrored by NumPy, or its mirror image."""
+@given(shift=st.integers(0, 16), side=st.integers(17, 24), seed=st.integers(0, 99))
+def test_augmented_images_are_shifted_and_mirrored(shift: int, side: int, seed: int) -> None:
+    """Every result is one of the windows of the image, its edges mirrored by NumPy, or its mirror image as asked."""
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (6, 2, side, side), dtype=np.uint8)
-    views = augmented(torch.from_numpy(images), shift, flip, torch.Generator().manual_seed(seed))
+    draws = torch.rand(4, 6, generator=torch.Generator().manual_seed(seed))
+    flips = torch.tensor([True, False] * 3)
+    views = augmented(torch.from_numpy(images), draws, shift, flips)
     assert views.shape == images.shape
     assert views.is_contiguous(memory_format=torch.channels_last)
-    for image, view in zip(images, views.numpy()):
+    for image, view, flip in zip(images, views.numpy(), flips):
         padded = np.pad(image, ((0, 0), (shift, shift), (shift, shift)), mode="reflect")
         windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(1, 2))
-        found = (windows == view[:, None, None]).all((0, 3, 4)).any()
-        mirrored = (windows[..., ::-1] == view[:, None, None]).all((0, 3, 4)).any()
-        assert found or (flip and mirrored)
+        windows = windows[..., ::-1] if flip else windows
+        assert (windows == view[:, None, None]).all((0, 3, 4)).any()
 
 
 def test_augmentation_uses_its_whole_range() -> None:
     marked = torch.zeros(4000, 1, 9, 9, dtype=torch.uint8)
     marked[:, 0, 4, 4] = 1
-    views = augmented(marked, 2, False, torch.Generator().manual_seed(0))
-    places = views.sum(0)[0]
+    draws = torch.rand(4, 4000, generator=torch.Generator().manual_seed(0))
+    places = augmented(marked, draws, 2, torch.zeros(4000).bool()).sum(0)[0]
     assert (places[2:7, 2:7] > 100).all()
     assert places.sum() == places[2:7, 2:7].sum() == 4000
-    left = torch.zeros(4000, 1, 9, 9, dtype=torch.uint8)
-    left[:, 0, :, 0] = 1
-    flipped = augmented(left, 0, True, torch.Generator().manual_seed(0))[:, 0, 0, 8].float().mean()
-    assert flipped.item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_cutout_blanks_a_square_anywhere() -> None:
+    """Every pixel is blanked about equally often, less near the edges, over which the square may reach."""
+    images = torch.zeros(4000, 1, 12, 12, dtype=torch.uint8)
+    draws = torch.rand(4, 4000, generator=torch.Generator().manual_seed(0))
+    blanked = augmented(images, draws, 0, torch.zeros(4000).bool(), cutout=4)[:, 0] == 128
+    assert blanked.sum((1, 2)).max() == 16
+    assert blanked.any(2).sum(1).max() == blanked.any(1).sum(1).max() == 4
+    share = blanked.float().mean(0)
+    assert share[4:8, 4:8].min() > 0.08 > share[0, 0] > 0
+    assert share[4:8, 4:8].mean().item() == pytest.approx(16 / 144, rel=0.05)
 
 
 @pytest.mark.parametrize("given_as", ["parent", "folder"])

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xpert.errors import ConfigError, RunError
-from xpert.networks.quantised import quantised_layers
-from xpert.training import Dataset, TrainingSettings, accuracy, train
-from xpert.training.loop import bfloat16_is_faster, learning_rate
+from xpert.networks.quantised import QuantConv2d, QuantLinear, quantised_layers
+from xpert.training import Dataset, Hardware, TrainingSettings, accuracy, train
+from xpert.training.loop import _Slow, bfloat16_is_faster, learning_rate, training_operations
 from xpert.training.weights import read_tensors, write_tensors
 
 MakeModel = Callable[[], nn.Module]
@@ -101,7 +105,7 @@ def test_a_killed_training_ends_with_the_same_bits(
             train(fragile, stripes, settings, seed=5, checkpoint=checkpoint)
     else:
         train(fragile, stripes, settings, seed=5, checkpoint=checkpoint)
-    assert all(layer.weight_noise == 0 for layer in quantised_layers(fragile).values())
+    assert all(layer.weight_noise is None for layer in quantised_layers(fragile).values())
 
     torch.rand(7)
     fresh = with_dropout()
@@ -111,6 +115,161 @@ def test_a_killed_training_ends_with_the_same_bits(
     assert_same(state(fresh), state(unbroken))
     assert curves_without_times(result) == curves_without_times(expected)
     assert [event["epoch"] for event in events if event["event"] == "epoch"] == list(range(killed_after + 1, 5))
+
+
+@pytest.mark.parametrize("killed_at", [2, 5, 7, 12])
+def test_a_training_killed_within_an_epoch_goes_on_from_its_last_step(
+    make_model: MakeModel, stripes: Dataset, tmp_path: Path, killed_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint after every step: no step is done twice, and every bit is as in an unbroken training."""
+    monkeypatch.setattr("xpert.training.loop._SECONDS_BETWEEN_CHECKPOINTS", -1)
+    settings = SETTINGS.model_copy(update={"weight_noise": 0.05, "lookahead": True, "cutout": 4})
+    unbroken = make_model()
+    expected = train(unbroken, stripes, settings, seed=5)
+    steps: list[int] = []
+
+    def count(step: int) -> Hardware:
+        def before_step(_: torch.Generator) -> None:
+            if len(steps) == step:
+                raise Killed
+            steps.append(step)
+
+        return Hardware(before_step=before_step)
+
+    checkpoint = tmp_path / "training.safetensors"
+    if killed_at < 12:
+        with pytest.raises(Killed):
+            train(make_model(), stripes, settings, seed=5, checkpoint=checkpoint, hardware=count(killed_at))
+    else:
+        train(make_model(), stripes, settings, seed=5, checkpoint=checkpoint, hardware=count(99))
+    resumed = make_model()
+    result = train(resumed, stripes, settings, seed=5, checkpoint=checkpoint, hardware=count(99))
+    assert len(steps) == 12
+    assert_same(state(resumed), state(unbroken))
+    assert curves_without_times(result) == curves_without_times(expected)
+
+
+def test_lookahead_ends_on_the_mean_of_its_way(make_model: MakeModel, stripes: Dataset) -> None:
+    """Against its definition, on the trace of a training without it: with no learning rate, only the mean moves."""
+    model = make_model()
+    slow = _Slow(model)
+    start = state(model)
+    decay = 0.95**5 * 0.5**3
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    for step in (1, 2, 3, 4, 5):
+        slow.update(step, 10)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter, start[name] + 1 - decay)
+
+
+def test_images_are_mirrored_in_every_second_epoch(stripes: Dataset) -> None:
+    """Each image is seen both ways in two epochs: half of them mirrored in the first, the other half in the second."""
+    marked = torch.zeros(96, 1, 16, 16, dtype=torch.uint8)
+    marked[:, 0, 0, 0] = torch.arange(1, 97)
+    dataset = replace(stripes, train_images=marked, mean=(0.0,), std=(1.0,))
+    seen: list[Tensor] = []
+
+    class Watching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2, 1))
+
+        def forward(self, image: Tensor) -> Tensor:
+            if self.training:
+                seen.append((image[:, 0, 0] * 255).round())
+            return self.weight[:, 0] * image.mean((1, 2, 3))[:, None]
+
+    changes = {"epochs": 2, "shift": 0, "calibration_images": 0, "batch_size": 32}
+    train(Watching(), dataset, SETTINGS.model_copy(update=changes), seed=0)
+    first, second = ({int(row.max()): bool(row[0] == 0) for row in torch.cat(seen[a : a + 3])} for a in (0, 3))
+    assert first.keys() == second.keys() == set(range(1, 97))
+    assert all(first[image] != second[image] for image in first)
+    assert 30 < sum(first.values()) < 66
+
+
+def test_operations_of_a_training_are_counted(make_model: MakeModel, stripes: Dataset) -> None:
+    """One 3x3 convolution and a linear layer by hand: all products three times, the first layer's twice."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 16 * 16, 2))
+    conv, linear = 2 * 9 * 4 * 256, 2 * 1024 * 2
+    assert training_operations(model, (1, 16, 16)) == 2 * conv + 3 * linear
+    result = train(model, stripes, SETTINGS.model_copy(update={"calibration_images": 0, "epochs": 2}), seed=0)
+    assert result.operations == 2 * 96 * (2 * conv + 3 * linear)
+
+
+JOB = """
+import sys
+from pathlib import Path
+import torch
+from xpert.training import processes, save_weights, train
+from tests.training.test_loop import SHARED, halves, shared_model
+torch.set_num_threads(1)
+out = Path(sys.argv[1])
+told = []
+with processes.joined():
+    name = f"rank{processes.rank()}"
+    model = shared_model()
+    result = train(model, halves(), SHARED, seed=0, checkpoint=out / f"checkpoint-{name}", progress=told.append)
+    assert len(told) >= 3 if processes.rank() == 0 else not told
+    save_weights(model, out / name)
+    print(result.curves[-1]["loss"])
+"""
+
+SHARED = TrainingSettings(epochs=3, batch_size=32, learning_rate=0.02, weight_noise=0.02, precision="float32")
+
+
+def shared_model() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = QuantConv2d(1, 4, 3), nn.ReLU(), nn.AvgPool2d(7), nn.Flatten(), QuantLinear(16, 2)
+        return nn.Sequential(*layers)
+
+
+def halves() -> Dataset:
+    """Two classes: bright above, and bright below."""
+    labels = torch.arange(96) % 2
+    images = torch.zeros(96, 1, 16, 16, dtype=torch.uint8)
+    images[labels == 0, :, :8] = 200
+    images[labels == 1, :, 8:] = 200
+    empty = images[:0], labels[:0]
+    return Dataset("halves", ("above", "below"), (0.5,), (0.3,), False, images, labels, *empty, *empty)
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    """Two processes share every batch; without batch norm all that differs from one is the order of sums."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    common = {**os.environ, **address, "WORLD_SIZE": "2", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    common["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", JOB, str(tmp_path)],
+            env={**common, "RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    model = shared_model()
+    result = train(model, halves(), SHARED, seed=0)
+    losses = []
+    for process in ranks:
+        output, errors = process.communicate(timeout=120)
+        if process.returncode and "gloo" in errors and "connect" in errors.lower():
+            pytest.skip("processes cannot reach each other here")
+        assert process.returncode == 0, errors
+        losses.append(float(output))
+    assert result.curves[-1]["loss"] < 0.65 < result.curves[0]["loss"]
+    assert losses[0] == losses[1] == pytest.approx(result.curves[-1]["loss"], rel=1e-4)
+    assert [path.name for path in tmp_path.glob("checkpoint*")] == ["checkpoint-rank0"]
+    first, second = (read_tensors(tmp_path / name)[0] for name in ("rank0", "rank1"))
+    assert_same(first, second)
+    for name, tensor in state(model).items():
+        torch.testing.assert_close(first[name], tensor, rtol=1e-3, atol=1e-4)
 
 
 def test_the_number_format_of_a_resumed_training_is_not_measured_again(

@@ -5,6 +5,7 @@ from xpert.analog.adc import AdcRange
 from xpert.analog.convert import analog_layers, calibrate, reprogram, rewind, set_precision, to_analog
 from xpert.analog.layer import AnalogLayer
 from xpert.analog.sensitivity import layer_errors
+from xpert.analog.variation import weight_deviation
 from xpert.design import IDEAL, AnalogSettings
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "rewind",
     "set_precision",
     "to_analog",
+    "weight_deviation",
 ]

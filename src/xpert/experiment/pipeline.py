@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xpert.analog import layer_errors, measure_activity, ni_accuracy
+from xpert.analog import layer_errors, measure_activity, ni_accuracy, weight_deviation
 from xpert.design import ADC_TYPES, Design, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.experiment.accuracy import measure_accuracy, set_input_bits
@@ -30,7 +30,7 @@ from xpert.search.architecture import search_architecture
 from xpert.search.precision import search_precision
 from xpert.search.proxies import naswot
 from xpert.search.sensitivity import noise_sensitivity
-from xpert.training import Dataset, load_dataset, load_weights, save_weights, train
+from xpert.training import Dataset, Hardware, load_dataset, load_weights, save_weights, train
 
 STAGES = ("architecture", "training", "baseline", "precision", "evaluation")
 """The stages in order; `stop_after` names one of them."""
@@ -212,11 +212,16 @@ class _Pipeline:
             self.dataset,
             self.config.training,
             seed=self.config.seed,
+            hardware=Hardware(weight_deviation=weight_deviation(self.config.chip, seed=self.config.seed)),
             checkpoint=self.run.working_file(f"{name}-checkpoint"),
             progress=told,
         )
         save_weights(model, self.run.working_file(f"{name}.safetensors"))
-        return {"curve": list(result.curves), "number_format": result.precision}
+        return {
+            "curve": list(result.curves),
+            "number_format": result.precision,
+            "operations": result.operations,
+        }
 
     def _precision(self) -> dict[str, Any]:
         settings = self.config.precision

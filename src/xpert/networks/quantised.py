@@ -113,7 +113,7 @@ class _Quantised(nn.Module):
         self.symmetric_input = False
         """Whether a signed input's codes reach as far below as above zero, as in two's complement."""
         self.quantised = True
-        self.weight_noise = 0.0
+        self.weight_noise: float | Tensor | None = None
         self.noise_generator: torch.Generator | None = None
         # Batch norm, ReLU and image normalisation leave values of about unit spread: a start until calibration.
         self.input_clip = nn.Parameter(torch.tensor(4.0), requires_grad=not signed_input)
@@ -187,15 +187,20 @@ class _Quantised(nn.Module):
     def quantised_weight(self) -> Tensor:
         """The weight rounded to its grid, with weight noise while training; the gradient passes straight through.
 
-        Noise is Gaussian with standard deviation `weight_noise * max|weight|`.
+        Noise is Gaussian. Its standard deviation is `weight_noise * max|weight|`, or, where `weight_noise` is a table,
+        the entry of the integer weight times the weight's scale.
 
         Source: Joshi et al., Nature Communications 11, 2473 (2020): additive noise relative to the largest weight.
         """
         integer, scale = self.integer_weight()
         target = integer * scale
-        if self.training and self.weight_noise > 0:
+        if self.training and self.weight_noise is not None:
             noise = torch.randn(target.shape, generator=self.noise_generator, device=target.device, dtype=target.dtype)
-            target = target + noise * (self.weight_noise * self.weight.detach().abs().amax())
+            if isinstance(self.weight_noise, Tensor):
+                deviation = self.weight_noise.to(target)[integer + (1 << (self.weight_bits - 1))] * scale
+            else:
+                deviation = self.weight_noise * self.weight.detach().abs().amax()
+            target = target.addcmul_(noise, deviation)
         return self.weight + (target - self.weight).detach()
 
     def _exact(self, x: Tensor) -> Tensor:
@@ -448,23 +453,30 @@ def unquantised(model: nn.Module) -> Iterator[None]:
             layer.quantised = value
 
 
-def set_weight_noise(model: nn.Module, sigma: float, generator: torch.Generator | None = None) -> None:
+def set_weight_noise(model: nn.Module, noise: float | Tensor | None, generator: torch.Generator | None = None) -> None:
     """Make every quantised layer add noise to its weights while training; see `quantised_weight`.
 
     Args:
         model: Changed in place.
-        sigma: Standard deviation relative to the layer's largest weight; 0 switches noise off.
-        generator: Source of the noise, on the model's device; required unless `sigma` is 0.
+        noise: Standard deviation, relative to the layer's largest weight; or that of every integer weight
+            `-2**(weight_bits - 1) ... 2**(weight_bits - 1) - 1`, in integer weights; None for no noise.
+        generator: Source of the noise, on the model's device; required where there is noise.
 
     Raises:
-        ConfigError: If `sigma` is negative or the generator is missing.
+        ConfigError: If `noise` is negative or not a table of the layers' weights, or the generator is missing.
     """
-    if sigma < 0:
-        raise ConfigError(f"weight_noise must not be negative, got {sigma}")
-    if sigma > 0 and generator is None:
-        raise ConfigError("weight_noise needs a generator")
-    for layer in quantised_layers(model).values():
-        layer.weight_noise = sigma
+    if noise is not None:
+        if isinstance(noise, float | int) and noise < 0:
+            raise ConfigError(f"weight_noise must not be negative, got {noise}")
+        if generator is None:
+            raise ConfigError("weight_noise needs a generator")
+    for name, layer in quantised_layers(model).items():
+        if isinstance(noise, Tensor) and noise.shape != (1 << layer.weight_bits,):
+            raise ConfigError(
+                f"layer {name!r}: weights of {layer.weight_bits} bits need a table of {1 << layer.weight_bits} "
+                f"deviations, got {list(noise.shape)}"
+            )
+        layer.weight_noise = noise
         layer.noise_generator = generator
 
 

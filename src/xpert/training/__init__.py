@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from xpert.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from xpert.training import processes
     from xpert.training.data import DATASETS, Dataset, load_dataset
+    from xpert.training.hardware import Hardware
     from xpert.training.loop import TrainingResult, accuracy, train
     from xpert.training.weights import load_weights, save_weights
 
@@ -19,6 +21,7 @@ _HOMES = {
     "DATASETS": "data",
     "Dataset": "data",
     "load_dataset": "data",
+    "Hardware": "hardware",
     "TrainingResult": "loop",
     "accuracy": "loop",
     "train": "loop",
@@ -28,6 +31,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "processes":
+        return import_module(f"{__name__}.processes")
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -36,11 +41,13 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "DATASETS",
     "Dataset",
+    "Hardware",
     "TrainingResult",
     "TrainingSettings",
     "accuracy",
     "load_dataset",
     "load_weights",
+    "processes",
     "save_weights",
     "train",
 ]

@@ -122,27 +122,40 @@ class Dataset:
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
-def augmented(images: Tensor, shift: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Images shifted, with mirrored edges, by up to `shift` pixels each way, and half of them flipped left to right.
+def augmented(images: Tensor, draws: Tensor, shift: int, mirrored: Tensor, cutout: int = 0) -> Tensor:
+    """Images shifted, with mirrored edges, by up to `shift` pixels each way; some mirrored; each with a square blanked.
 
     Args:
         images: Bytes [n, channels, height, width].
+        draws: Uniform in [0, 1): two for the shift and two for the place of the square, [4, n].
         shift: Largest shift; below the side of an image. [pixel]
-        flip: Whether to flip.
-        generator: On the CPU; three numbers per image are drawn whatever is asked for.
+        mirrored: Which images are flipped left to right, [n].
+        cutout: Side of the square, which may reach over the edge; 0 for none. [pixel]
 
     Returns:
         Bytes of the same shape, channels-last.
+
+    Source: DeVries and Taylor, arXiv 1708.04552 (cutout).
     """
-    n, _, height, width = images.shape
-    draws = torch.rand(3, n, generator=generator).to(images.device)
+    _, _, height, width = images.shape
     down, right = ((draws[:2] * (2 * shift + 1)).long() - shift)[:, :, None]
     rows = _reflected(torch.arange(height, device=images.device) + down, height)
     columns = _reflected(torch.arange(width, device=images.device) + right, width)
-    if flip:
-        columns = torch.where(draws[2, :, None] < 0.5, columns.flip(1), columns)
-    image = torch.arange(n, device=images.device)[:, None, None]
-    return images.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    image = torch.arange(len(images), device=images.device)[:, None, None]
+    views = images.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]]
+    if cutout:
+        top, left = ((draws[2:] * torch.tensor([[height], [width]], device=images.device)).long() - cutout // 2)[
+            :, :, None
+        ]
+        row, column = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+        in_rows, in_columns = (row >= top) & (row < top + cutout), (column >= left) & (column < left + cutout)
+        views[in_rows[:, :, None] & in_columns[:, None, :]] = _GREY
+    return views.permute(0, 3, 1, 2)
+
+
+_GREY = 128
+"""What a blanked pixel shows."""
 
 
 def _reflected(index: Tensor, size: int) -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,21 @@ from torch.nn import functional as F
 
 from xpert.design import Model
 from xpert.errors import ConfigError, DataError, RunError
-from xpert.networks.quantised import calibrate, set_weight_noise
+from xpert.networks.quantised import calibrate
+from xpert.training import processes
 from xpert.training.data import Dataset, augmented
+from xpert.training.hardware import Hardware, felt
 from xpert.training.settings import TrainingSettings
 from xpert.training.weights import fill, read_tensors, write_tensors
 
 _SECONDS_BETWEEN_REPORTS = 0.5
-_MODEL, _MOMENTUM = "model.", "momentum."
+_SECONDS_BETWEEN_CHECKPOINTS = 60.0
+_MODEL, _MOMENTUM, _SLOW = "model.", "momentum.", "slow."
+
+_LOOKAHEAD_STEPS = 5
+_LOOKAHEAD_DECAY = 0.95
+"""Of the running mean, per step, at the end of the training; it rises from 0 with the cube of the share of steps done.
+Source: Jordan, arXiv 2404.00498, section 3.4."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,9 @@ class TrainingResult:
 
     precision: str
     """Number format of the products."""
+
+    operations: float
+    """Arithmetic operations in all products, forward and backward; a multiplication and an addition are two."""
 
     @property
     def seconds(self) -> float:
@@ -55,7 +67,32 @@ class _Record(Model):
     """Number format of the products."""
 
     curves: list[dict[str, Any]]
-    """As in `TrainingResult`."""
+    """As in `TrainingResult`, of the finished epochs."""
+
+    step: int
+    """Steps done in the epoch under way."""
+
+    loss_sum: float
+    """Loss summed over the images of those steps."""
+
+    correct: int
+    """Images that were right in those steps."""
+
+    seconds: float
+    """Time spent on them. [s]"""
+
+
+@dataclass
+class _Standing:
+    """Where a training stands; beside model and optimiser, all that a checkpoint holds."""
+
+    precision: str
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    step: int = 0
+    sums: Tensor = field(default_factory=lambda: torch.zeros(2, dtype=torch.float64))
+    """Loss and number of right images, summed over the steps done in the epoch under way."""
+
+    seconds: float = 0.0
 
 
 def train(
@@ -64,36 +101,45 @@ def train(
     settings: TrainingSettings,
     *,
     seed: int,
+    hardware: Hardware | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainingResult:
     """Train a model in place, on its own device.
 
-    Everything random in epoch e comes from `seed` and e alone, so that a training that was killed and goes on from its
-    checkpoint ends, on the same processor and number of threads, with the same bits as one that was not. Any module can
-    be trained; what its forward pass adds (noise, converters) is trained against.
+    Everything random in a step comes from `seed` and the step's number alone, so that a training that was killed and
+    goes on from its checkpoint ends, on the same processor and number of threads, with the same bits as one that was
+    not. Any module can be trained; what its forward pass adds (noise, converters) is trained against.
+
+    Within `processes.joined`, several processes share every batch; the one of rank 0 writes and reports. On CPUs batch
+    norm takes the statistics of each process's share.
 
     Args:
         model: Maps normalised images [n, channels, height, width] to logits [n, classes].
         dataset: Its `train` images are trained on; accuracy on its `validation` images, if any, is noted every epoch.
         settings: How.
         seed: Of data order, augmentation, noise and dropout.
-        checkpoint: File that keeps the state after every epoch; if it exists, training goes on from it.
+        hardware: What of the analogue hardware disturbs the training.
+        checkpoint: File that keeps the state after every epoch, and every minute; if it exists, training goes on from
+            it.
         progress: Called about twice a second, and once more at the end of every epoch, with `event` ("step" or
             "epoch"), `epoch` and `epochs`, `step` and `steps` (of the epoch), `loss`, `train_accuracy`,
-            `images_per_second`, `seconds_left`; at the end of an epoch `validation_accuracy` too.
+            `images_per_second`, `operations_per_second`, `seconds_left`; at the end of an epoch `validation_accuracy`
+            too.
 
     Raises:
-        ConfigError: If there is nothing to train on.
+        ConfigError: If there is nothing to train on, or the processes cannot share a batch evenly.
         RunError: If the loss is not finite any more, or the checkpoint is of another training, broken, or cannot be
             written.
 
     Source: Sutskever et al., ICML 2013 (Nesterov momentum); Smith and Topin, arXiv 1708.07120 (one rise and fall of the
-    learning rate); Szegedy et al., CVPR 2016 (label smoothing).
+    learning rate); Szegedy et al., CVPR 2016 (label smoothing); Zhang et al., NeurIPS 2019 (lookahead); Jordan, arXiv
+    2404.00498 (images mirrored in every second epoch instead of at random).
     """
     n_images = len(dataset.train_labels)
     if not n_images:
         raise ConfigError("dataset: there are no training images")
+    _keep_freed_memory()
     device = next(model.parameters()).device
     dataset = dataset.to(device)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -102,29 +148,34 @@ def train(
         lr=0.0,
         momentum=settings.momentum,
         nesterov=settings.momentum > 0,
+        fused=True,
     )
+    hardware = hardware or Hardware()
+    slow = _Slow(model) if settings.lookahead else None
     origin = {"seed": seed, "settings": settings.model_dump(), "dataset": dataset.name, "images": n_images}
-    resumed = _read_checkpoint(checkpoint, origin, model, optimiser) if checkpoint and checkpoint.exists() else None
-    if resumed:
-        curves, precision = resumed
+    if checkpoint and checkpoint.exists():
+        standing = _read_checkpoint(checkpoint, origin, model, optimiser, slow)
     else:
-        curves, precision = [], settings.precision
+        precision = settings.precision
         if precision == "auto":
             precision = "bfloat16" if bfloat16_is_faster(str(device)) else "float32"
+        standing = _Standing(precision)
         if settings.calibration_images:
             model.train()
-            with _randomness(seed, 0, device):
+            with _own_randomness(device):
+                _random(seed, 0)
                 calibrate(model, dataset.normalised(dataset.train_images[: settings.calibration_images]))
-    try:
-        for epoch in range(len(curves), settings.epochs):
-            curves.append(
-                _epoch(model, dataset, settings, optimiser, seed, epoch, precision, progress or (lambda _: None))
-            )
-            if checkpoint:
-                _write_checkpoint(checkpoint, origin, model, optimiser, curves, precision)
-    finally:
-        set_weight_noise(model, 0)
-    return TrainingResult(tuple(curves), precision)
+    leader = processes.rank() == 0
+    run = _Epochs(model, dataset, settings, optimiser, slow, seed, hardware, standing)
+
+    def keep() -> None:
+        if checkpoint and leader:
+            _write_checkpoint(checkpoint, origin, model, optimiser, slow, standing)
+
+    run.go(keep, progress if progress and leader else lambda _: None)
+    per_image = training_operations(model, dataset.input_shape)
+    steps = settings.epochs * run.n_steps
+    return TrainingResult(tuple(standing.curves), standing.precision, steps * run.batch_size * per_image)
 
 
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 512) -> float:
@@ -176,94 +227,228 @@ def learning_rate(step: int, n_steps: int, settings: TrainingSettings) -> float:
     return settings.learning_rate * min(rise, (1 - position) / (1 - settings.warmup))
 
 
+def training_operations(model: nn.Module, input_shape: tuple[int, int, int]) -> float:
+    """Arithmetic operations to train on one image once, in the products of convolution and linear layers.
+
+    Forward, gradient of the weights and gradient of the inputs take the same number each; the first layer needs no
+    gradient of its inputs. A multiplication and an addition count as two.
+
+    Args:
+        model: Left as it is.
+        input_shape: Channels, height and width of an image.
+    """
+    forward: list[int] = []
+
+    def observe(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        forward.append(2 * layer.weight[0].numel() * output.numel())  # pyright: ignore[reportArgumentType, reportIndexIssue, reportCallIssue]
+
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    handles = [layer.register_forward_hook(observe) for layer in layers]
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, *input_shape, device=next(model.parameters()).device))
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+    return 3 * sum(forward) - sum(forward[:1])
+
+
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
+    groups = [
         {"params": [parameter for parameter in trained if parameter.dim() > 1], "weight_decay": weight_decay},
         {"params": [parameter for parameter in trained if parameter.dim() <= 1], "weight_decay": 0.0},
     ]
+    return [group for group in groups if group["params"]]
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed, for the next step, which needs it again.
+
+    By default glibc gives large blocks back to the kernel at once; to fault their pages in again takes 5 to 10 % of a
+    step. Other C libraries are left alone.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        most_mapped, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
+        mallopt(most_mapped, 0)
+        mallopt(trim_threshold, 2**31 - 1)
 
 
 @contextlib.contextmanager
-def _randomness(seed: int, part: int, device: torch.device) -> Iterator[tuple[torch.Generator, torch.Generator]]:
-    """Generators of one part of a training, for data and for noise; torch's own, for dropout, is seeded too."""
-    data_seed, noise_seed, global_seed = (int(word) for word in np.random.SeedSequence([seed, part]).generate_state(3))
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Within this context torch's global generators are ours; then they are as before."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(global_seed)
-        yield torch.Generator().manual_seed(data_seed), torch.Generator(device).manual_seed(noise_seed)
+        yield
 
 
-def _epoch(
-    model: nn.Module,
-    dataset: Dataset,
-    settings: TrainingSettings,
-    optimiser: torch.optim.Optimizer,
-    seed: int,
-    epoch: int,
-    precision: str,
-    progress: Callable[[dict[str, Any]], None],
-) -> dict[str, Any]:
-    """Train for one epoch; its row of the curves."""
-    images, labels = dataset.train_images, dataset.train_labels
-    device = images.device
-    batch_size = min(settings.batch_size, len(labels))
-    n_steps = len(labels) // batch_size
-    loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device, dtype=torch.int64)
-    start = reported = time.perf_counter()
+def _random(seed: int, *place: int) -> tuple[int, int]:
+    """Seeds for the data and the noise of one place in a training; torch's own generator, for dropout, is seeded."""
+    data_seed, noise_seed, global_seed = (
+        int(word) for word in np.random.SeedSequence([seed, *place]).generate_state(3)
+    )
+    torch.manual_seed(global_seed)
+    return data_seed, noise_seed
 
-    def report(step: int) -> dict[str, Any]:
-        seen = step * batch_size
-        loss = loss_sum.item() / seen
+
+class _Slow:
+    """Lookahead: a running mean of the weights and batch statistics, to which they return every few steps."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.fast = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+        self.slow = {name: tensor.clone() for name, tensor in self.fast.items()}
+
+    def update(self, step: int, n_steps: int) -> None:
+        if step % _LOOKAHEAD_STEPS and step < n_steps:
+            return
+        decay = _LOOKAHEAD_DECAY**_LOOKAHEAD_STEPS * (step / n_steps) ** 3
+        for name, slow in self.slow.items():
+            self.fast[name].copy_(slow.lerp_(self.fast[name], 1 - decay))
+
+
+class _Epochs:
+    """The epochs of one training."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: Dataset,
+        settings: TrainingSettings,
+        optimiser: torch.optim.Optimizer,
+        slow: _Slow | None,
+        seed: int,
+        hardware: Hardware,
+        standing: _Standing,
+    ) -> None:
+        self.model = model
+        self.network = processes.parallel(model)
+        self.dataset = dataset
+        self.settings = settings
+        self.optimiser = optimiser
+        self.slow = slow
+        self.seed = seed
+        self.hardware = hardware
+        self.standing = standing
+        n_images = len(dataset.train_labels)
+        self.device = dataset.train_images.device
+        self.batch_size = min(settings.batch_size, n_images)
+        self.n_steps = n_images // self.batch_size
+        workers = processes.count()
+        if self.batch_size % workers:
+            raise ConfigError(f"batch_size: {workers} processes cannot share {self.batch_size} images evenly")
+        share = self.batch_size // workers
+        self.own = slice(processes.rank() * share, (processes.rank() + 1) * share)
+        self.operations = training_operations(model, dataset.input_shape)
+        mirror = settings.flip and dataset.mirror
+        draws = torch.rand(n_images, generator=torch.Generator().manual_seed(seed)) if mirror else torch.ones(n_images)
+        self.mirrored = (draws < 0.5).to(self.device)
+        self.mirror = mirror
+
+    def go(self, keep: Callable[[], None], progress: Callable[[dict[str, Any]], None]) -> None:
+        """Train what is left to train."""
+        generator = torch.Generator(self.device)
+        with (
+            _own_randomness(self.device),
+            felt(self.model, self.hardware, self.settings.weight_noise, generator) as new,
+        ):
+            for epoch in range(len(self.standing.curves), self.settings.epochs):
+                self._epoch(epoch, generator, new, keep, progress)
+                keep()
+
+    def _epoch(
+        self,
+        epoch: int,
+        noise: torch.Generator,
+        before_step: Callable[[], None],
+        keep: Callable[[], None],
+        progress: Callable[[dict[str, Any]], None],
+    ) -> None:
+        standing = self.standing
+        before = standing.seconds
+        start = reported = kept = time.perf_counter()
+        self.model.train()
+        order = torch.randperm(
+            len(self.mirrored), generator=torch.Generator().manual_seed(_random(self.seed, epoch + 1)[0])
+        ).to(self.device)
+        while standing.step < self.n_steps:
+            data_seed, noise_seed = _random(self.seed, epoch + 1, standing.step + 1)
+            noise.manual_seed(noise_seed)
+            before_step()
+            batch = order[standing.step * self.batch_size : (standing.step + 1) * self.batch_size]
+            standing.sums += processes.total(self._step(epoch, batch, data_seed)).cpu()
+            standing.step += 1
+            now = time.perf_counter()
+            standing.seconds = before + now - start
+            if now - reported > _SECONDS_BETWEEN_REPORTS:
+                progress(self._told(self._row(epoch), "step"))
+                reported = time.perf_counter()
+            if now - kept > _SECONDS_BETWEEN_CHECKPOINTS:
+                self._row(epoch)  # a loss that is not finite is not worth keeping
+                keep()
+                kept = time.perf_counter()
+        row = self._row(epoch)
+        validation = self.dataset.validation_labels
+        row["validation_accuracy"] = (
+            accuracy(self.model, self.dataset.normalised(self.dataset.validation_images), validation)
+            if len(validation)
+            else None
+        )
+        row["seconds"] = before + time.perf_counter() - start
+        progress(self._told(row, "epoch"))
+        standing.curves.append(row)
+        standing.step, standing.seconds = 0, 0.0
+        standing.sums.zero_()
+
+    def _step(self, epoch: int, batch: Tensor, data_seed: int) -> Tensor:
+        """One step on this process's share of a batch; its summed loss and number of right images."""
+        settings, dataset = self.settings, self.dataset
+        draws = torch.rand(4, len(batch), generator=torch.Generator().manual_seed(data_seed))[:, self.own]
+        batch = batch[self.own]
+        mirrored = self.mirrored[batch] ^ (self.mirror and epoch % 2 == 1)
+        labels = dataset.train_labels[batch]
+        views = augmented(dataset.train_images[batch], draws.to(self.device), settings.shift, mirrored, settings.cutout)
+        done, n_steps = epoch * self.n_steps + self.standing.step, settings.epochs * self.n_steps
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(done, n_steps, settings)
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.standing.precision == "bfloat16"):
+            logits = self.network(dataset.normalised(views))
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+        loss.backward()
+        self.optimiser.step()
+        if self.slow:
+            self.slow.update(done + 1, n_steps)
+        right = (logits.detach().argmax(1) == labels).sum()
+        return torch.stack([loss.detach().double() * len(labels), right.double()])
+
+    def _row(self, epoch: int) -> dict[str, Any]:
+        """Figures of the epoch so far."""
+        standing = self.standing
+        seen = standing.step * self.batch_size
+        loss, correct = standing.sums.tolist()
         if not math.isfinite(loss):
             raise RunError(f"training: the loss became {loss} in epoch {epoch + 1}: lower learning_rate")
-        seconds = time.perf_counter() - start
         return {
             "epoch": epoch + 1,
-            "loss": loss,
-            "train_accuracy": correct.item() / seen,
-            "images_per_second": seen / seconds,
-            "seconds": seconds,
+            "loss": loss / seen,
+            "train_accuracy": correct / seen,
+            "images_per_second": seen / standing.seconds,
+            "seconds": standing.seconds,
         }
 
-    def told(row: dict[str, Any], event: str, step: int) -> dict[str, Any]:
-        steps_left = (settings.epochs - epoch) * n_steps - step
+    def _told(self, row: dict[str, Any], event: str) -> dict[str, Any]:
+        images_left = ((self.settings.epochs - row["epoch"] + 1) * self.n_steps - self.standing.step) * self.batch_size
         return row | {
             "event": event,
-            "epochs": settings.epochs,
-            "step": step,
-            "steps": n_steps,
-            "seconds_left": steps_left * batch_size / row["images_per_second"],
+            "epochs": self.settings.epochs,
+            "step": self.standing.step,
+            "steps": self.n_steps,
+            "operations_per_second": row["images_per_second"] * self.operations,
+            "seconds_left": images_left / row["images_per_second"],
         }
-
-    model.train()
-    with _randomness(seed, epoch + 1, device) as (data_generator, noise_generator):
-        set_weight_noise(model, settings.weight_noise, noise_generator)
-        order = torch.randperm(len(labels), generator=data_generator).to(device)
-        for step in range(n_steps):
-            batch = order[step * batch_size : (step + 1) * batch_size]
-            views = augmented(images[batch], settings.shift, settings.flip and dataset.mirror, data_generator)
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(epoch * n_steps + step, settings.epochs * n_steps, settings)
-            optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                logits = model(dataset.normalised(views))
-            loss = F.cross_entropy(logits.float(), labels[batch], label_smoothing=settings.label_smoothing)
-            loss.backward()
-            optimiser.step()
-            loss_sum += loss.detach() * batch_size
-            correct += (logits.detach().argmax(1) == labels[batch]).sum()
-            if time.perf_counter() - reported > _SECONDS_BETWEEN_REPORTS:
-                progress(told(report(step + 1), "step", step + 1))
-                reported = time.perf_counter()
-    row = report(n_steps)
-    row["validation_accuracy"] = (
-        accuracy(model, dataset.normalised(dataset.validation_images), dataset.validation_labels)
-        if len(dataset.validation_labels)
-        else None
-    )
-    row["seconds"] = time.perf_counter() - start
-    progress(told(row, "epoch", n_steps))
-    return row
 
 
 def _write_checkpoint(
@@ -271,21 +456,32 @@ def _write_checkpoint(
     origin: dict[str, Any],
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
-    curves: list[dict[str, Any]],
-    precision: str,
+    slow: _Slow | None,
+    standing: _Standing,
 ) -> None:
     tensors = {_MODEL + name: tensor for name, tensor in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         if "momentum_buffer" in optimiser.state.get(parameter, {}):
             tensors[_MOMENTUM + name] = optimiser.state[parameter]["momentum_buffer"]
-    record = _Record(origin=origin, precision=precision, curves=curves)
+    if slow:
+        tensors |= {_SLOW + name: tensor for name, tensor in slow.slow.items()}
+    loss_sum, correct = standing.sums.tolist()
+    record = _Record(
+        origin=origin,
+        precision=standing.precision,
+        curves=standing.curves,
+        step=standing.step,
+        loss_sum=loss_sum,
+        correct=int(correct),
+        seconds=standing.seconds,
+    )
     write_tensors(path, tensors, {"training": record.model_dump_json()})
 
 
 def _read_checkpoint(
-    path: Path, origin: dict[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[list[dict[str, Any]], str]:
-    """Bring model and optimiser to the state in a file; the curves so far and the number format."""
+    path: Path, origin: dict[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer, slow: _Slow | None
+) -> _Standing:
+    """Bring model, optimiser and lookahead to the state in a file; where the training stands."""
     try:
         tensors, metadata = read_tensors(path)
         record = _Record.parse(json.loads(metadata["training"]))
@@ -294,13 +490,17 @@ def _read_checkpoint(
             raise RunError(f"{path}: checkpoint of another training: its {changed} differs")
         weights = {name.removeprefix(_MODEL): t for name, t in tensors.items() if name.startswith(_MODEL)}
         fill(model, weights, str(path))
+        if slow:
+            for name, tensor in slow.slow.items():
+                tensor.copy_(tensors[_SLOW + name])
     except (ConfigError, DataError, KeyError, json.JSONDecodeError) as error:
         raise RunError(f"{path}: not a checkpoint to go on from: {error}") from None
     for name, parameter in model.named_parameters():
         if _MOMENTUM + name in tensors:
             buffer = torch.empty_like(parameter, requires_grad=False).copy_(tensors[_MOMENTUM + name])
             optimiser.state[parameter]["momentum_buffer"] = buffer
-    return record.curves, record.precision
+    sums = torch.tensor([record.loss_sum, float(record.correct)], dtype=torch.float64)
+    return _Standing(record.precision, record.curves, record.step, sums, record.seconds)
 
 
-__all__ = ["TrainingResult", "accuracy", "bfloat16_is_faster", "learning_rate", "train"]
+__all__ = ["TrainingResult", "accuracy", "bfloat16_is_faster", "learning_rate", "train", "training_operations"]

@@ -16,7 +16,7 @@ class TrainingSettings(Model):
     """Passes over the training images."""
 
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 128
-    """Images per step; an incomplete last batch is left out, unless it is the only one."""
+    """Images per step, over all processes; an incomplete last batch is left out, unless it is the only one."""
 
     learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.1
     """Peak learning rate."""
@@ -37,11 +37,18 @@ class TrainingSettings(Model):
     """Images are shifted at random by up to so many pixels each way, their edges mirrored. [pixel]"""
 
     flip: bool = True
-    """Whether half of the images are mirrored left to right, in data sets where that keeps their meaning."""
+    """Whether every image is mirrored left to right in every second epoch (half of them in the first), in data sets
+    where that keeps their meaning."""
 
-    weight_noise: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Gaussian noise on the weights in every step, relative to a layer's largest weight, so that the network learns to
-    bear the variation of the cells; 0 is none."""
+    cutout: Annotated[int, Field(ge=0, le=64)] = 0
+    """Side of a square that is blanked at a random place of every image; 0 is none. [pixel]"""
+
+    lookahead: bool = False
+    """Whether weights are averaged along the way: every few steps they return part of the way to their running mean."""
+
+    weight_noise: Annotated[float, Field(ge=0, le=1)] | Literal["device"] = 0.0
+    """Gaussian noise on the weights in every step, so that the network learns to bear the variation of the cells:
+    relative to a layer's largest weight, or `device` for that of the chip's own cells, weight by weight; 0 is none."""
 
     calibration_images: Annotated[int, Field(ge=0, le=100_000)] = 256
     """Training images from which the ranges of the layers' inputs are set before the first step; 0 leaves them."""
