@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ from typing import Any
 import pytest
 
 from xpert.cli.sweep import sweep_fields
-from xpert.design import Chip, Design, Periphery
+from xpert.design import Activity, Chip, Design, Periphery
 from xpert.experiment import load_preset, typical_design
 from xpert.experiment.presets import preset_text
 from xpert.hardware import PHYSICAL, REFERENCE, evaluate
+from xpert.networks import build
+from xpert.report import chip_svg
+from xpert.training import save_weights
 
 HEADLINE = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
 
@@ -199,3 +204,57 @@ def test_a_broken_design_is_refused(refusal: Callable, tmp_path: Path, design_fi
     assert refusal("evaluate", broken) == f"{broken}: name: required, but not given [and 2 more]"
     broken.write_text('{"periphery": []}')
     assert refusal("evaluate", broken).startswith(f"{broken}: network: required, but not given")
+
+
+@pytest.fixture
+def weight_file(design_file: Path, tmp_path: Path) -> Path:
+    """Untrained weights of the quickstart's typical design."""
+    path = tmp_path / "weights.safetensors"
+    save_weights(build(Design.read(design_file).network), path)
+    return path
+
+
+def test_measured_activity(xpert: Callable, design_file: Path, weight_file: Path, tmp_path: Path) -> None:
+    written = tmp_path / "measured.json"
+    options = ("--weights", weight_file, "--dataset", "digits")
+    measured = figures_of(xpert, "evaluate", design_file, *options, "--write", written)
+    assumed = figures_of(xpert, "evaluate", design_file)
+    assert measured["energy_uj"] != assumed["energy_uj"]
+    assert measured["area_mm2"] == assumed["area_mm2"]
+    assert {layer["input_bit_density"] for layer in assumed["layers"]} == {0.3}
+    assert len({layer["input_bit_density"] for layer in measured["layers"]}) == 14
+    # The design that was written carries it.
+    assert figures_of(xpert, "evaluate", written) == measured
+    again = figures_of(xpert, "evaluate", design_file, *options, "--sweep", "columns_per_adc=8,16")["sweep"]
+    assert again[0]["energy_uj"] == measured["energy_uj"]
+
+
+def test_activity_that_a_sweep_would_falsify(refusal: Callable, design_file: Path, tmp_path: Path) -> None:
+    design = Design.read(design_file)
+    path = tmp_path / "measured.json"
+    design.model_copy(update={"activity": (Activity(),) * 14}).write(path)
+    for sweep in ("input_bits=4,8", "device.cell_bits=2", "device=rram-woo-2016", "input_bit_density=0.5"):
+        assert f"{sweep.partition('=')[0]} changes what the activity" in refusal("evaluate", path, "--sweep", sweep)
+
+
+def test_options_that_belong_together(refusal: Callable, design_file: Path, tmp_path: Path) -> None:
+    assert "--weights and --dataset go together" in refusal("evaluate", design_file, "--dataset", "digits")
+    assert "--weights and --dataset go together" in refusal("evaluate", design_file, "--weights", "w.safetensors")
+    missing = ("--weights", tmp_path / "none.safetensors", "--dataset", "digits")
+    assert "no such weight file" in refusal("evaluate", design_file, *missing)
+    assert "--draw" in refusal("evaluate", design_file, "--draw", tmp_path / "c.svg", "--sweep", "rows=64")
+
+
+def test_a_picture_of_the_chip(xpert: Callable, design_file: Path, tmp_path: Path) -> None:
+    figures = figures_of(xpert, "evaluate", design_file, "--draw", tmp_path / "chip.svg")
+    assert (tmp_path / "chip.svg").read_text(encoding="utf-8") == chip_svg(figures)
+
+
+def test_narrow_terminals_lose_no_numbers(monkeypatch: pytest.MonkeyPatch, xpert: Callable, design_file: Path) -> None:
+    wide = xpert("evaluate", design_file).stdout
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = re.sub(r"\x1b\[\d*m", "", xpert("evaluate", design_file).stdout)
+    assert max(map(len, narrow.splitlines()[8:])) <= 80
+    assert "…" not in narrow
+    assert set(re.findall(r"\d+\.\d+", wide)) == set(re.findall(r"\d+\.\d+", narrow))

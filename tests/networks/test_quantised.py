@@ -14,6 +14,7 @@ from xpert.networks.quantised import (
     QuantConv2d,
     QuantLinear,
     calibrate,
+    quantise,
     quantised_layers,
     set_weight_noise,
     unquantised,
@@ -285,3 +286,29 @@ def test_wrong_precisions_are_refused() -> None:
         set_weight_noise(layer, -0.1)
     with pytest.raises(ConfigError, match="needs a generator"):
         set_weight_noise(layer, 0.1)
+
+
+def test_any_network_can_be_quantised() -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1, groups=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding="same", groups=4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 5),
+    )
+    images = normal(16, 3, 8, 8)
+    plain(images)
+    before = {name: value.clone() for name, value in plain.state_dict().items()}
+    made = quantise(plain, images, weight_bits=8, input_bits=8)
+    expected = plain.eval()(images)
+    assert [name for name, _ in quantised_layers(made).items()] == ["0", "3", "6"]
+    assert [layer.signed_input for layer in quantised_layers(made).values()] == [True, False, False]
+    assert not any(module.training for module in made.modules())
+    assert F.mse_loss(made(images), expected) < 1e-3 * expected.var()
+    assert F.mse_loss(quantise(plain, images, input_bits=2)(images), expected) > 1e-2 * expected.var()
+    assert all(torch.equal(value, before[name]) for name, value in plain.state_dict().items())
+    assert not any(module._forward_pre_hooks for module in [*plain.modules(), *made.modules()])
+    assert isinstance(quantise(nn.Conv2d(3, 4, 3), images), QuantConv2d)

@@ -1,6 +1,7 @@
 """The network as the analogue hardware computes it: `to_analog(model, design)` and what is measured on it."""
 
 from xpert.analog.accuracy import NiAccuracy, ni_accuracy
+from xpert.analog.activity import measure_activity
 from xpert.analog.adc import AdcRange
 from xpert.analog.convert import analog_layers, calibrate, reprogram, rewind, set_precision, to_analog
 from xpert.analog.layer import AnalogLayer
@@ -17,6 +18,7 @@ __all__ = [
     "analog_layers",
     "calibrate",
     "layer_errors",
+    "measure_activity",
     "ni_accuracy",
     "reprogram",
     "rewind",

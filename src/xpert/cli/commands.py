@@ -13,8 +13,10 @@ import typer
 
 from xpert import __version__
 from xpert.cli import output
+from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation
 from xpert.cli.interrupts import patience
 from xpert.errors import ConfigError, DataError, XpertError
+from xpert.files import write_atomically
 
 if TYPE_CHECKING:
     from xpert.design import Design
@@ -169,10 +171,6 @@ def search(
     return 0
 
 
-_HEADLINE = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
-_TITLES = ("area mm²", "latency µs", "energy µJ", "EDAP", "TOPS/W", "TOPS/mm²")
-
-
 @app.command()
 def evaluate(
     file: Annotated[Path, typer.Argument(metavar="DESIGN.json|CONFIG.yaml", help="A design, or a config.")],
@@ -188,6 +186,23 @@ def evaluate(
             "(set in all layers) and of the chip, such as rows, cell_bits, node_nm or device.",
         ),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="W.safetensors",
+            help="Measure the layers' activity on these trained weights instead of assuming it; needs --dataset.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Images for --weights: digits or cifar10.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="DESIGN.json", help="Also write the design, measured activity included.")
+    ] = None,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="CHIP.svg", help="Also draw the chip, to scale, from its own areas.")
+    ] = None,
     switches: Annotated[
         Literal["physical", "reference"],
         typer.Option(help="Physically right, or as DNN+NeuroSim V1.3 does, faults included."),
@@ -201,8 +216,21 @@ def evaluate(
     Examples: **xpert evaluate runs/quickstart/design.json**
 
     **xpert evaluate config.yaml --sweep adc_type=sar,flash --sweep columns_per_adc=2,4,8,16,32**
+
+    **xpert evaluate design.json --weights weights.safetensors --dataset digits --draw chip.svg**
     """
+    if (weights is None) != (dataset is None):
+        raise ConfigError("--weights and --dataset go together: activity is measured on weights with images")
+    if sweep and draw is not None:
+        raise ConfigError("--draw: draws one chip; leave out --sweep")
     design = read_design(file)
+    if weights is not None and dataset is not None:
+        _require_file(weights, "weight file")
+        with patience():
+            from xpert.experiment.accuracy import activity_of_design
+        design = activity_of_design(design, weights, dataset, data_dir)
+    if write is not None:
+        design.write(write)
     variants = _swept(design, sweep) if sweep else []
 
     from xpert.hardware import evaluate
@@ -212,18 +240,22 @@ def evaluate(
     if not variants:
         figures = evaluate(design, model).to_dict()
         if csv is not None:
-            output.write_csv(csv, [_flat(layer) for layer in figures["layers"]])
+            output.write_csv(csv, [flat(layer) for layer in figures["layers"]])
+        if draw is not None:
+            from xpert.report import chip_svg
+
+            write_atomically(draw, chip_svg(figures))
         if as_json:
             output.write_json(figures)
         else:
-            _show_evaluation(figures)
+            show_evaluation(figures)
         return 0
 
     rows = []
     with output.progress() as progress:
         for index, (settings, variant) in enumerate(variants, start=1):
             figures = evaluate(variant, model).to_dict()
-            rows.append(settings | {key: figures[key] for key in _HEADLINE})
+            rows.append(settings | {key: figures[key] for key in HEADLINE})
             if progress:
                 progress({"stage": "sweep", "design": index, "designs": len(variants)})
     if csv is not None:
@@ -232,8 +264,8 @@ def evaluate(
         output.write_json({"name": design.name, "sweep": rows})
     else:
         names = list(variants[0][0])
-        cells = [[*(str(row[name]) for name in names), *(output.number(row[key]) for key in _HEADLINE)] for row in rows]
-        output.show(output.table(design.name, [*names, *_TITLES], cells, left=len(names)))
+        cells = [[*(str(row[name]) for name in names), *(output.number(row[key]) for key in HEADLINE)] for row in rows]
+        output.show(output.table(design.name, [*names, *TITLES], cells, left=len(names)))
     return 0
 
 
@@ -258,50 +290,6 @@ def read_design(path: Path) -> Design:
     from xpert.experiment.config import SearchConfig, typical_design
 
     return typical_design(SearchConfig.parse(data, str(path), path.parent))
-
-
-def _flat(layer: dict[str, Any]) -> dict[str, Any]:
-    """A layer's figures as one line: parts of its breakdown become `quantity.component`."""
-    line = {key: value for key, value in layer.items() if key != "breakdown"}
-    for quantity, parts in layer.get("breakdown", {}).items():
-        line |= {f"{quantity}.{component}": value for component, value in parts.items()}
-    return line
-
-
-def _show_evaluation(figures: dict[str, Any]) -> None:
-    headline = [output.number(figures[key]) for key in _HEADLINE]
-    output.show(output.table(figures["name"], _TITLES, [headline], left=0))
-    breakdown = figures["breakdown"]
-    components = list(dict.fromkeys(name for parts in breakdown.values() for name in parts))
-    quantities = ("area_mm2", "latency_us", "energy_uj")
-    rows = []
-    for component in components:
-        row = [component]
-        for quantity in quantities:
-            value = breakdown[quantity].get(component)
-            share = None if value is None else value / (sum(breakdown[quantity].values()) or 1)
-            row += [output.number(value), output.percent(share)]
-        rows.append(row)
-    header = ["component", "area mm²", "", "latency µs", "", "energy µJ", ""]
-    output.show(output.table("By component", header, rows))
-
-    rows = [
-        [
-            layer["name"],
-            f"{layer['in_channels']} → {layer['out_channels']}",
-            layer["adc_type"],
-            *(str(layer[key]) for key in ("columns_per_adc", "adc_bits", "input_bits", "tiles")),
-            output.percent(layer["utilization"]),
-            *(output.number(layer[key]) for key in ("area_mm2", "latency_us", "energy_uj", "leakage_energy_uj")),
-        ]
-        for layer in figures["layers"]
-    ]
-    rest = {key: figures[key] - sum(layer[key] for layer in figures["layers"]) for key in quantities}
-    shared = [output.number(value) if value > 1e-9 * figures[key] else "" for key, value in rest.items()]
-    if any(shared):
-        rows.append(["shared", *[""] * 7, *shared, ""])
-    header = ["layer", "channels", "ADC", "columns/ADC", "ADC bits", "input bits", "tiles", "used"]
-    output.show(output.table("By layer", [*header, *_TITLES[:3], "leakage µJ"], rows, left=3))
 
 
 @app.command()
@@ -376,14 +364,14 @@ def compare(
 
     figures = [evaluate(design).to_dict() for design in designs]
     if as_json:
-        headlines = [{key: entry[key] for key in _HEADLINE} for entry in figures]
+        headlines = [{key: entry[key] for key in HEADLINE} for entry in figures]
         output.write_json(
             {
                 "designs": [
                     {"file": str(file), "name": entry["name"]} | headline
                     for file, entry, headline in zip(files, figures, headlines, strict=True)
                 ],
-                "ratios": [{key: entry[key] / headlines[0][key] for key in _HEADLINE} for entry in headlines],
+                "ratios": [{key: entry[key] / headlines[0][key] for key in HEADLINE} for entry in headlines],
             }
         )
     else:
@@ -521,7 +509,6 @@ def init(
     Example: **xpert init my-search.yaml --preset cifar10-vgg16**
     """
     from xpert.experiment.presets import preset_text
-    from xpert.files import write_atomically
 
     text = preset_text(preset)
     if file.exists() and not force:

@@ -86,9 +86,11 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, l
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, name in enumerate(header):
-        made.add_column(Text(name), justify="left" if index < left else "right", no_wrap=True)
+        # Where there is no room, words break into lines; numbers stay whole.
+        words = index < left
+        made.add_column(Text(name), justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))  # as Text, brackets in names are not markup
     return Group(Text(title, style="bold"), made)

@@ -67,6 +67,10 @@ def parse_sweeps(texts: Sequence[str]) -> dict[str, list[Any]]:
     return sweeps
 
 
+_MEASURED_WITH = ("input_bits", "weight_bits", "device", "cell_bits", "r_on_ohm", "r_off_ohm", "activity")
+"""Settings that decide what activity a layer has, as the first or the last part of a field's path."""
+
+
 def swept(design: Design, sweeps: dict[str, list[Any]]) -> list[tuple[dict[str, Any], Design]]:
     """Every combination of the swept values: the settings, and the design with them.
 
@@ -79,6 +83,12 @@ def swept(design: Design, sweeps: dict[str, list[Any]]) -> list[tuple[dict[str, 
     if count > MAX_DESIGNS:
         raise ConfigError(f"--sweep: {count} combinations; at most {MAX_DESIGNS} are evaluated in one sweep")
     fields = sweep_fields()
+    stale = [name for name in sweeps if {*fields[name][1:2], fields[name][-1]} & {*_MEASURED_WITH}]
+    if design.activity is not None and stale:
+        raise ConfigError(
+            f"--sweep: {stale[0]} changes what the activity of this design was measured with; sweep a design without "
+            "`activity`, or measure each of its variants"
+        )
     found = []
     for values in itertools.product(*sweeps.values()):
         settings = dict(zip(sweeps, values, strict=True))

@@ -1,4 +1,4 @@
-"""Accuracies of one trained network on one design: float, quantised, and on sampled non-ideal chips."""
+"""What one trained network does on one design: its accuracies, and the activity of its layers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from xpert.analog import ni_accuracy
+from xpert.analog import measure_activity, ni_accuracy
 from xpert.design import Design
 from xpert.errors import DataError
 from xpert.networks import build
 from xpert.networks.quantised import quantised_layers, unquantised
-from xpert.training import accuracy, load_dataset, load_weights
+from xpert.training import Dataset, accuracy, load_dataset, load_weights
 
 
 def set_input_bits(model: nn.Module, design: Design) -> None:
@@ -81,15 +81,7 @@ def accuracy_of_design(
         ConfigError: If the network cannot be rebuilt from the design.
         DataError: If the weights or the data set are missing, broken, or do not fit the design.
     """
-    data = load_dataset(dataset, data_dir)
-    shape, classes = data.input_shape, data.num_classes
-    if shape != design.network.input_shape or classes != design.network.num_classes:
-        raise DataError(
-            f"data set {dataset!r} has images of {shape} and {classes} classes; the design's network takes "
-            f"{design.network.input_shape} and {design.network.num_classes}"
-        )
-    model = build(design.network, weight_bits=design.chip.weight_bits)
-    load_weights(model, weights)
+    model, data = _load(design, weights, dataset, data_dir)
     return measure_accuracy(
         model,
         design,
@@ -103,4 +95,31 @@ def accuracy_of_design(
     )
 
 
-__all__ = ["accuracy_of_design", "measure_accuracy", "set_input_bits"]
+def activity_of_design(
+    design: Design, weights: Path, dataset: str, data_dir: Path | None, *, images: int = 128
+) -> Design:
+    """A design with the activity of its layers, measured on a weight file and a data set's training images.
+
+    Raises:
+        ConfigError: If the network cannot be rebuilt from the design.
+        DataError: If the weights or the data set are missing, broken, or do not fit the design.
+    """
+    model, data = _load(design, weights, dataset, data_dir)
+    return measure_activity(model, design, data.normalised(data.train_images[:images]))
+
+
+def _load(design: Design, weights: Path, dataset: str, data_dir: Path | None) -> tuple[nn.Module, Dataset]:
+    """The trained network of a design, and the data set for it."""
+    data = load_dataset(dataset, data_dir)
+    shape, classes = data.input_shape, data.num_classes
+    if shape != design.network.input_shape or classes != design.network.num_classes:
+        raise DataError(
+            f"data set {dataset!r} has images of {shape} and {classes} classes; the design's network takes "
+            f"{design.network.input_shape} and {design.network.num_classes}"
+        )
+    model = build(design.network, weight_bits=design.chip.weight_bits)
+    load_weights(model, weights)
+    return model, data
+
+
+__all__ = ["accuracy_of_design", "activity_of_design", "measure_accuracy", "set_input_bits"]

@@ -17,7 +17,7 @@ import numpy as np
 from xpert.design import Chip
 from xpert.hardware import circuits
 from xpert.hardware.circuits import Cost
-from xpert.hardware.crossbar import Crossbar, active_conductance
+from xpert.hardware.crossbar import Crossbar
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, Organisation
 from xpert.hardware.parts import Parts, distinct, map_arrays
@@ -129,7 +129,7 @@ def build_tiles(
     periphery: PeripheryArrays,
     mapping: Mapping,
     density: Array,
-    conductance: Array | None,
+    conductance: Array,
 ) -> Tile:
     """The tiles of every layer.
 
@@ -140,11 +140,8 @@ def build_tiles(
         periphery: Of every layer, [*batch, layers].
         mapping: Of every layer.
         density: Share of ones among the input bits, [*batch, layers].
-        conductance: Mean conductance of an active cell with its access transistor, [*batch, layers]; None for the
-            device's own mean. [S]
+        conductance: Mean conductance of an active cell with its access transistor, [*batch, layers]. [S]
     """
-    if conductance is None:
-        conductance = active_conductance(p, crossbar, None)
     organisation = mapping.organisation
     keys, index = distinct(
         periphery.adc,

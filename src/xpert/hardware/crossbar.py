@@ -246,20 +246,41 @@ def active_conductance(p: Process, crossbar: Crossbar, cell_conductance: float |
         cell_conductance: The figure to use where it is known; SRAM cells have only one. [S]
 
     Returns:
-        The given figure; else the middle of on and off conductance in series with the access transistor.
+        The given figure; else the middle of on and off conductance in series with the access transistor, if any.
     """
-    wires = parasitics(p, crossbar)
     if crossbar.sram:
-        return 1 / (wires.access_resistance + p.wire_resistance * p.wire_width * crossbar.cell_width_f)
+        wire = p.wire_resistance * p.wire_width * crossbar.cell_width_f
+        return 1 / (parasitics(p, crossbar).access_resistance + wire)
     if cell_conductance is not None:
         return cell_conductance
     middle = (1 / crossbar.r_on + 1 / crossbar.r_off) / 2
-    return 1 / (1 / middle + wires.access_resistance)
+    return 1 / (1 / middle + _series_resistance(p, crossbar))
 
 
-def column_resistances(
-    p: Process, crossbar: Crossbar, conductance: np.ndarray, active: np.ndarray, cell_width_f: float | None = None
-) -> np.ndarray:
+def _series_resistance(p: Process, crossbar: Crossbar) -> float:
+    """Resistance between a cell and its column; a ferroelectric transistor is its own switch. [ohm]"""
+    return parasitics(p, crossbar).access_resistance if crossbar.kind == "1t1r" else 0.0
+
+
+def path_conductances(p: Process, crossbar: Crossbar, conductance: np.ndarray) -> np.ndarray:
+    """Conductance of each cell of a resistive crossbar with its access transistor and the wires on its path. [S]
+
+    Args:
+        p: Process.
+        crossbar: Cells.
+        conductance: Of the cells that are used, [..., rows, columns]; unused rows and columns do not count. [S]
+
+    Returns:
+        [..., rows, columns].
+    """
+    step = p.wire_resistance * p.wire_width
+    rows, columns = conductance.shape[-2:]
+    along_row = (np.arange(columns) + 1) * step * crossbar.cell_height_f
+    along_column = (rows - np.arange(rows))[:, None] * step * crossbar.cell_width_f
+    return 1 / (1 / conductance + along_row + along_column + _series_resistance(p, crossbar))
+
+
+def column_resistances(p: Process, crossbar: Crossbar, conductance: np.ndarray, active: np.ndarray) -> np.ndarray:
     """Resistance of each column of a crossbar that is being read, wires included. [ohm]
 
     Args:
@@ -267,24 +288,16 @@ def column_resistances(
         crossbar: Cells.
         conductance: Of the cells that are used, [rows, columns]. [S]
         active: Which of these rows are driven, [vectors, rows], 0 or 1.
-        cell_width_f: Unused rows and columns do not count; cells keep this width (default: the crossbar's).
 
     Returns:
         [vectors, columns]; infinite where no row is driven.
     """
-    wires = parasitics(p, crossbar)
-    step = p.wire_resistance * p.wire_width
-    width = crossbar.cell_width_f if cell_width_f is None else cell_width_f
-    rows, columns = conductance.shape
     driven = active.astype(np.float64)
     with np.errstate(divide="ignore"):
         if crossbar.sram:
-            count = driven.sum(-1, keepdims=True)
-            return np.broadcast_to((wires.access_resistance + step * width) / count, (len(driven), columns))
-        along_row = (np.arange(columns) + 1) * step * crossbar.cell_height_f
-        along_column = (rows - np.arange(rows))[:, None] * step * width
-        access = wires.access_resistance if crossbar.kind == "1t1r" else 0.0
-        return 1 / (driven @ (1 / (1 / conductance + along_row + along_column + access)))
+            summed = driven.sum(-1, keepdims=True) * active_conductance(p, crossbar, None)
+            return np.broadcast_to(1 / summed, (len(driven), conductance.shape[1]))
+        return 1 / (driven @ path_conductances(p, crossbar, conductance))
 
 
 __all__ = [
@@ -296,4 +309,5 @@ __all__ = [
     "column_resistances",
     "crossbar_of",
     "parasitics",
+    "path_conductances",
 ]

@@ -20,7 +20,7 @@ from xpert.hardware.chip import (
     run_layers,
     sensing_periods,
 )
-from xpert.hardware.crossbar import Crossbar, crossbar_of
+from xpert.hardware.crossbar import Crossbar, active_conductance, crossbar_of
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, map_layers, utilization
 from xpert.hardware.parts import COMPONENTS, Parts, map_arrays
@@ -54,6 +54,10 @@ class Model:
     """Blocks that all layers share."""
     layers: Layers
     """Cost of the layers."""
+    density: np.ndarray
+    """Share of ones among the layers' input bits."""
+    conductance: np.ndarray
+    """Mean conductance of an active cell with its access transistor. [S]"""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,10 @@ class Evaluation:
     """Sensing cycle of the layers. [s]"""
     utilization: np.ndarray
     """Share of the cells of the layers' tiles that hold weights."""
+    density: np.ndarray
+    """Share of ones among the layers' input bits that was assumed or measured."""
+    conductance: np.ndarray
+    """Mean conductance of an active cell with its access transistor, assumed or measured. [S]"""
     context: Context
     """What of the whole chip reaches into its layers."""
     layers: Layers
@@ -203,6 +211,8 @@ class Evaluation:
             "columns_per_adc": int(self.periphery.columns_per_adc[index]),
             "adc_bits": int(self.periphery.adc_bits[index]),
             "input_bits": int(self.periphery.input_bits[index]),
+            "input_bit_density": float(self.density[index]),
+            "cell_conductance_us": float(self.conductance[index] * 1e6),
             "in_channels": int(self.workload.in_channels[index]),
             "out_channels": int(self.workload.out_channels[index]),
             "breakdown": parts,
@@ -223,12 +233,18 @@ def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
     periphery = PeripheryArrays.of(design.periphery, design.chip.adcs)
     chip = design.chip
     p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    crossbar = crossbar_of(chip)
+    density = conductance = None
+    if design.activity is not None:
+        density = np.array([entry.input_bit_density for entry in design.activity])
+        given = (entry.cell_conductance_s for entry in design.activity)
+        conductance = np.array([active_conductance(p, crossbar, value) for value in given])
     return summarise(
         p,
         chip,
         workload,
         periphery,
-        model(p, chip, crossbar_of(chip), workload, periphery),
+        model(p, chip, crossbar, workload, periphery, density=density, conductance=conductance),
         name=design.name,
         layer_names=tuple(layer.name for layer in design.network.layers),
     )
@@ -294,7 +310,8 @@ def model(
     """
     mapping = map_layers(chip, workload, p.switches)
     density = chip.activity.input_bit_density if density is None else density
-    conductance = chip.activity.cell_conductance_s if conductance is None else conductance
+    if conductance is None:
+        conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
     tile = build_tiles(p, chip, crossbar, periphery, mapping, density, conductance)
     if reads is not None:
         tile = replace(tile, pe=replace(tile.pe, full=reads[0], partial=reads[1]))
@@ -302,7 +319,8 @@ def model(
     context = context_of(p, chip, crossbar, tile, period, mapping, workload)
     shared = build_shared(p, chip, context)
     layers = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
-    return Model(mapping, tile, period, context, shared, layers)
+    assumed = (np.broadcast_to(values, workload.shape) for values in (density, conductance))
+    return Model(mapping, tile, period, context, shared, layers, *assumed)
 
 
 def summarise(
@@ -331,6 +349,8 @@ def summarise(
         speed_up=mapping.speed_up,
         sensing_period=costed.sensing_period,
         utilization=utilization(chip, workload, mapping),
+        density=costed.density,
+        conductance=costed.conductance,
         context=costed.context,
         layers=layers,
         shared_leakage=np.asarray(_first(shared.leakage)),

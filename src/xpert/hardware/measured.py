@@ -1,14 +1,16 @@
-"""Reads with real weights and inputs, instead of the mean figures of `Activity`.
+"""Real weights and inputs, instead of assumed means.
 
 Energy and flash delay depend on each column's conductance while its rows are driven. Here crossbars are filled with a
-layer's weights and driven with its input bits; what comes back replaces the two mean reads of a PE.
+layer's weights and driven with its input bits. `mean_conductance` gives the figure that a layer's `Activity` wants;
+since ADC power is all but linear in a column's conductance, that is nearly all that weights do to energy.
+`measure_reads` keeps every column, and gives what replaces the two mean reads of a PE.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from xpert.hardware.crossbar import Crossbar, column_resistances
+from xpert.hardware.crossbar import Crossbar, column_resistances, path_conductances
 from xpert.hardware.gates import Array
 from xpert.hardware.pe import Read, read_of
 from xpert.hardware.subarray import PeripheryArrays, subarray
@@ -38,6 +40,26 @@ def cell_conductances(crossbar: Crossbar, weights: np.ndarray, weight_bits: int)
     digits = (codes[..., None] >> shifts) & (2**cell_bits - 1)
     levels = digits.reshape(len(weights), -1) / (2**cell_bits - 1)
     return levels * (1 / crossbar.r_on - 1 / crossbar.r_off) + 1 / crossbar.r_off
+
+
+def mean_conductance(p: Process, crossbar: Crossbar, conductance: np.ndarray, activity: np.ndarray) -> float:
+    """Mean conductance that a driven row adds to a column, access transistor and wires included. [S]
+
+    Args:
+        p: Process.
+        crossbar: Cells and wires; not SRAM.
+        conductance: Of a layer's cells, [groups, rows, columns]. [S]
+        activity: How often each row is driven, from 0 to 1, [groups, rows]; all alike where none ever is.
+    """
+    weight = activity if activity.any() else np.ones_like(activity)
+    _, rows, columns = conductance.shape
+    driven = 0.0
+    for down in range(0, rows, crossbar.rows):
+        for across in range(0, columns, crossbar.columns):
+            block = np.s_[:, down : down + crossbar.rows, across : across + crossbar.columns]
+            paths = path_conductances(p, crossbar, conductance[block])
+            driven += float(np.sum(weight[:, down : down + crossbar.rows, None] * paths))
+    return driven / (columns * float(np.sum(weight)))
 
 
 def measure_reads(
@@ -105,4 +127,4 @@ def _read_blocks(
     )
 
 
-__all__ = ["MAX_BLOCKS", "cell_conductances", "measure_reads"]
+__all__ = ["MAX_BLOCKS", "cell_conductances", "mean_conductance", "measure_reads"]

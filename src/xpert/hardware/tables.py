@@ -18,7 +18,7 @@ import numpy as np
 from xpert.design import Chip, Design, Layer, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.hardware.chip import Context, build_shared, build_tiles, run_layers, sensing_periods
-from xpert.hardware.crossbar import crossbar_of
+from xpert.hardware.crossbar import active_conductance, crossbar_of
 from xpert.hardware.evaluate import evaluate
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import map_layers
@@ -191,8 +191,8 @@ def cost_tables(
         )
         periphery = map_arrays(lambda array, shape=shape: np.broadcast_to(array[:, None], shape), options)
         mapping = map_layers(chip, workload, switches, context.organisation)
-        activity = (chip.activity.input_bit_density, chip.activity.cell_conductance_s)
-        tile = build_tiles(p, chip, crossbar, periphery, mapping, *activity)
+        conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
+        tile = build_tiles(p, chip, crossbar, periphery, mapping, chip.activity.input_bit_density, conductance)
         period = sensing_periods(crossbar, tile, mapping)
         costs = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
 

@@ -1,6 +1,7 @@
 """Tables, figures and the report of a run."""
 
+from xpert.report.chip_svg import chip_svg
 from xpert.report.page import write_report
 from xpert.report.tables import comparison, comparison_table, summary_table
 
-__all__ = ["comparison", "comparison_table", "summary_table", "write_report"]
+__all__ = ["chip_svg", "comparison", "comparison_table", "summary_table", "write_report"]

@@ -1,0 +1,56 @@
+"""Data statistics of a network's layers, for the hardware model: how often rows are driven, how well cells conduct."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xpert.analog.convert import analog_layers, sample_inputs, to_analog
+from xpert.analog.layer import AnalogLayer
+from xpert.design import IDEAL, Activity, Chip, Design
+from xpert.hardware.crossbar import crossbar_of
+from xpert.hardware.measured import mean_conductance
+from xpert.hardware.technology import process
+
+
+def measure_activity(model: nn.Module, design: Design, images: Tensor, *, positions: int = 1024) -> Design:
+    """A design with the activity of its layers, measured on a network that it runs.
+
+    Each layer gets the inputs that the quantised network sees, at its own input precision; padding counts, since it
+    takes rows and cycles. Conductances are those of perfectly programmed cells, weights in offset binary.
+
+    Args:
+        model: Trained model that matches the design and whose layers are quantised (`xpert.networks.build`, or
+            `quantise` for any other); left as it is.
+        design: Chip, layers and peripheries; its own activity plays no part.
+        images: Normalised images [n, channels, height, width], such as the network will see.
+        positions: Input vectors per layer that are looked at, spread evenly over images and positions.
+
+    Returns:
+        The design with `activity`; SRAM cells get no conductance, since theirs does not depend on data.
+
+    Raises:
+        ConfigError: If model and design do not match.
+    """
+    analog = to_analog(model, design, generator=None, settings=IDEAL)
+    samples = sample_inputs(analog, images, positions)
+    layers = analog_layers(analog)
+    names = (layer.name for layer in design.network.layers)
+    return design.model_copy(update={"activity": tuple(_activity(layers[n], design.chip, samples[n]) for n in names)})
+
+
+def _activity(layer: AnalogLayer, chip: Chip, vectors: Tensor) -> Activity:
+    codes = layer.layer.input_code(vectors).value
+    ones = sum((codes >> bit) & 1 for bit in range(layer.input_bits))
+    driven = torch.as_tensor(ones).double().mean(dim=1) / layer.input_bits  # [groups, rows]
+    if chip.device.cell == "sram":
+        return Activity(input_bit_density=float(driven.mean()))
+    device = chip.device
+    level = (1 / device.r_on_ohm - 1 / device.r_off_ohm) / (2**device.cell_bits - 1)
+    stored = layer.code.cells(layer.weights).data.flip(2)  # most significant slice first, as the hardware lays them out
+    cells = 1 / device.r_off_ohm + level * stored.transpose(2, 3).flatten(2).double()
+    mean = mean_conductance(process(chip.technology), crossbar_of(chip), cells.cpu().numpy(), driven.cpu().numpy())
+    return Activity(input_bit_density=float(driven.mean()), cell_conductance_s=mean)
+
+
+__all__ = ["measure_activity"]

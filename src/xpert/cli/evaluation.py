@@ -1,0 +1,98 @@
+"""The tables of `xpert evaluate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpert.cli import output
+
+HEADLINE = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
+"""Names of the headline figures in an evaluation."""
+
+TITLES = ("area mm²", "latency µs", "energy µJ", "EDAP", "TOPS/W", "TOPS/mm²")
+"""What tables call them."""
+
+_QUANTITIES = HEADLINE[:3]
+"""The figures that are sums over components, and over layers and what they share."""
+
+
+def flat(layer: dict[str, Any]) -> dict[str, Any]:
+    """A layer's figures as one line: parts of its breakdown become `quantity.component`."""
+    line = {key: value for key, value in layer.items() if key != "breakdown"}
+    for quantity, parts in layer.get("breakdown", {}).items():
+        line |= {f"{quantity}.{component}": value for component, value in parts.items()}
+    return line
+
+
+def show_evaluation(figures: dict[str, Any]) -> None:
+    """Headline, components, layers and their mapping, on stdout.
+
+    Args:
+        figures: From `Evaluation.to_dict`.
+    """
+    headline = [output.number(figures[key]) for key in HEADLINE]
+    output.show(output.table(figures["name"], TITLES, [headline], left=0))
+    output.write(
+        f"{figures['tiles']} tiles; {output.number(figures['frames_per_second'])} images/s, "
+        f"{output.number(figures['throughput_tops'])} TOPS; leakage power {output.number(figures['leakage_mw'])} mW; "
+        f"sensing cycle {output.number(figures['sensing_period_ns'])} ns at most\n\n"
+    )
+    shares = ("area mm²", "", "latency µs", "", "energy µJ", "")
+    components = _component_rows(figures)
+    output.show(output.table("By component", ["component", *shares], components))
+    output.show(output.table("By layer", ["layer", *shares, "of it leakage"], _layer_rows(figures)))
+    header = [
+        "layer",
+        "channels",
+        "ADC",
+        "columns\nper ADC",
+        "ADC\nbits",
+        "input\nbits",
+        "tiles",
+        "copies",
+        "used",
+        "ones",
+    ]
+    output.show(output.table("Periphery, mapping and activity", header, _mapping_rows(figures), left=3))
+    output.write("used: share of the tiles' cells that hold weights; ones: among input bits\n")
+
+
+def _component_rows(figures: dict[str, Any]) -> list[list[str]]:
+    breakdown = figures["breakdown"]
+    names = dict.fromkeys(name for parts in breakdown.values() for name in parts)
+    return [[name, *_with_shares(figures, {q: breakdown[q].get(name) for q in _QUANTITIES})] for name in names]
+
+
+def _layer_rows(figures: dict[str, Any]) -> list[list[str]]:
+    rows = [
+        [layer["name"], *_with_shares(figures, layer), output.number(layer["leakage_energy_uj"])]
+        for layer in figures["layers"]
+    ]
+    rest = {q: figures[q] - sum(layer[q] for layer in figures["layers"]) for q in _QUANTITIES}
+    # What is not the layers' own; a pipelined chip is as fast as its slowest layer, so there latencies leave no rest.
+    shared = {q: value if value > 1e-9 * figures[q] else 0.0 for q, value in rest.items()}
+    if any(shared.values()):
+        rows.append(["shared", *_with_shares(figures, shared), ""])
+    return rows
+
+
+def _with_shares(figures: dict[str, Any], values: dict[str, Any]) -> list[str]:
+    """Area, latency and energy, each followed by its share of the chip's."""
+    cells = []
+    for quantity in _QUANTITIES:
+        value = values[quantity]
+        cells += [output.number(value), output.percent(None if value is None else value / figures[quantity])]
+    return cells
+
+
+def _mapping_rows(figures: dict[str, Any]) -> list[list[str]]:
+    return [
+        [
+            layer["name"],
+            f"{layer['in_channels']} → {layer['out_channels']}",
+            layer["adc_type"],
+            *(str(layer[key]) for key in ("columns_per_adc", "adc_bits", "input_bits", "tiles", "speed_up")),
+            *(output.percent(layer[key]) for key in ("utilization", "input_bit_density")),
+        ]
+        for layer in figures["layers"]
+    ]
