@@ -78,7 +78,7 @@ def test_the_model_and_the_design_are_left_as_they_were(model: nn.Module, design
     density = [entry.input_bit_density for entry in measured.activity or ()]
     assert 0.4 < density[0] < 0.7
     assert all(0.02 < value < 0.5 for value in density[1:])
-    with pytest.raises(ConfigError, match="is not a quantised layer of the model"):
+    with pytest.raises(ConfigError, match="is not quantised yet needs at least one calibration image"):
         measure_activity(nn.Sequential(nn.Conv2d(3, 8, 3)), given, images)
 
 

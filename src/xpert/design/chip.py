@@ -231,13 +231,14 @@ class Buffers(Model):
 class Activity(Model):
     """Data statistics on which dynamic energy and the flash ADC's delay depend."""
 
-    input_bit_density: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Share of ones among the input bits."""
+    input_bit_density: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Share of ones among the input bits, zeros of padding included."""
 
     cell_conductance_s: Annotated[float, Field(gt=0, le=1)] | None = None
     """Mean conductance of an active cell with its access transistor. [S]
 
-    Unset: the middle between on and off conductance, in series with the access transistor.
+    Unset: the middle between on and off conductance, in series with the access transistor. SRAM cells have a
+    conductance of their own, which stands whatever is given.
     """
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from xpert.design._base import Model, read_mapping, shown
-from xpert.design.chip import Chip
+from xpert.design.chip import Activity, Chip
 from xpert.design.network import Network
 from xpert.design.periphery import Periphery
 from xpert.errors import ConfigError
@@ -36,11 +36,19 @@ class Design(Model):
     periphery: Annotated[tuple[Periphery, ...], Field(min_length=1)]
     """One entry per layer of the network, in the same order."""
 
+    activity: Annotated[tuple[Activity, ...], Field(min_length=1)] | None = None
+    """Data statistics of each layer, in the same order, as measured on the trained network (`xpert evaluate
+    --weights`); unset: `chip.activity` for all layers."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(self.periphery) != len(self.network.layers):
             raise ValueError(
                 f"periphery needs one entry per layer ({len(self.network.layers)}), got {len(self.periphery)}"
+            )
+        if self.activity is not None and len(self.activity) != len(self.network.layers):
+            raise ValueError(
+                f"activity needs one entry per layer ({len(self.network.layers)}), got {len(self.activity)}"
             )
         for index, entry in enumerate(self.periphery):
             field = f"periphery.{index}."
