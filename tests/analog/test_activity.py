@@ -13,7 +13,7 @@ from xpert.analog import measure_activity
 from xpert.design import Activity, Chip, Design, Device, Layer, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.hardware import evaluate
-from xpert.networks.quantised import QuantConv2d, QuantLinear, calibrate, quantise
+from xpert.networks.quantised import QuantConv2d, QuantLinear
 from xpert.workload.trace import trace
 
 
@@ -78,7 +78,7 @@ def test_the_model_and_the_design_are_left_as_they_were(model: nn.Module, design
     density = [entry.input_bit_density for entry in measured.activity or ()]
     assert 0.4 < density[0] < 0.7
     assert all(0.02 < value < 0.5 for value in density[1:])
-    with pytest.raises(ConfigError, match="is not quantised yet needs at least one calibration image"):
+    with pytest.raises(ConfigError, match="is not a convolution or linear layer of the model"):
         measure_activity(nn.Sequential(nn.Conv2d(3, 8, 3)), given, images)
 
 
@@ -109,7 +109,7 @@ def test_any_traced_module(images: torch.Tensor) -> None:
         torch.manual_seed(0)
         plain = Depthwise().eval()
     given = design(plain, (3, 10, 10), input_bits=8)
-    measured = measure_activity(quantise(plain, images), given, images)
+    measured = measure_activity(plain, given, images)
     assert measured.activity is not None
     assert len(measured.activity) == 4
     figures = evaluate(measured).to_dict()["layers"]
@@ -139,13 +139,3 @@ def test_what_the_hardware_model_makes_of_it() -> None:
     assert 0 < silent[0] < usual.layers.energy.total[0]
     with pytest.raises(ConfigError, match=r"activity needs one entry per layer \(2\), got 1"):
         Design.parse(plain.model_dump() | {"activity": [{}]})
-
-
-def test_layers_that_are_quantised_already_keep_their_precision(images: torch.Tensor) -> None:
-    model = nn.Sequential(QuantConv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
-    calibrate(model, images)
-    clip = model[0].input_clip.clone()
-    made = quantise(model, images, input_bits=4)
-    assert made[2].input_bits == 4
-    assert made[0].input_bits == 8
-    assert torch.equal(model[0].input_clip, clip)

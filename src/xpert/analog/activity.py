@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from xpert.analog.convert import analog_layers, sample_inputs, to_analog
 from xpert.analog.layer import AnalogLayer
-from xpert.design import IDEAL, Activity, Chip, Design
+from xpert.design import Activity, Chip, Design
 from xpert.hardware.crossbar import crossbar_of
 from xpert.hardware.measured import mean_conductance
 from xpert.hardware.technology import process
@@ -17,11 +17,11 @@ def measure_activity(model: nn.Module, design: Design, images: Tensor, *, positi
     """A design with the activity of its layers, measured on a network that it runs.
 
     Each layer gets the inputs that the quantised network sees, at its own input precision; padding counts, since it
-    takes rows and cycles. Conductances are those of perfectly programmed cells, weights in offset binary.
+    takes rows and cycles. Conductances are those of perfectly programmed cells.
 
     Args:
-        model: Trained model that matches the design and whose layers are quantised (`xpert.networks.build`, or
-            `quantise` for any other); left as it is.
+        model: Trained model that matches the design; left as it is. Layers that are not quantised yet become so, with
+            input ranges set on the images.
         design: Chip, layers and peripheries; its own activity plays no part.
         images: Normalised images [n, channels, height, width], such as the network will see.
         positions: Input vectors per layer that are looked at, spread evenly over images and positions.
@@ -32,7 +32,8 @@ def measure_activity(model: nn.Module, design: Design, images: Tensor, *, positi
     Raises:
         ConfigError: If model and design do not match.
     """
-    analog = to_analog(model, design, generator=None, settings=IDEAL)
+    settings = design.chip.analog.model_copy(update={"adc_range": "unbounded"})
+    analog = to_analog(model, design, generator=None, settings=settings, calibration=images)
     samples = sample_inputs(analog, images, positions)
     layers = analog_layers(analog)
     names = (layer.name for layer in design.network.layers)
