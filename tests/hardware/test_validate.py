@@ -123,8 +123,6 @@ def test_paths_that_are_no_file(tmp_path):
     [
         ({"rows": "many"}, "inputs: not those of a subarray row"),
         ({"device": "flux capacitor"}, "'flux capacitor' is missing or has a value that the model does not know"),
-        ({"technology_node_nm": 33}, "inputs: "),
-        ({"on_resistance_ohm": 10.0}, "cannot hold the access transistor"),
         ({"column_resistance_ohm": ["x"]}, "inputs: not those"),
     ],
 )
@@ -133,6 +131,34 @@ def test_inputs_that_make_no_sense(change, message, tmp_path):
     with pytest.raises(DataError, match=message) as caught:
         validate(file)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"technology_node_nm": 33}, "node_nm: Input should be 130, 90, 65, 45, 32, 22, 14, 10 or 7"),
+        ({"on_resistance_ohm": 10.0}, "cannot hold the access transistor"),
+        ({"temperature_K": 500}, "temperature_k: Input should be less than or equal to 400"),
+    ],
+)
+def test_what_the_model_refuses_to_build_does_not_stop_the_rest(change, reason, tmp_path):
+    right = subarray_outputs(ROW["inputs"])
+    refused = row_with(right, inputs=ROW["inputs"] | change)
+    report = validate(write(tmp_path / "rows.jsonl", refused, row_with(right), refused))
+    assert report.rows == 1
+    assert report.worst == 0
+    (left_out,) = report.not_compared
+    assert (left_out.kind, left_out.quantity, left_out.rows) == ("subarray", None, 2)
+    assert left_out.reason.startswith("the model refuses this: ")
+    assert reason in left_out.reason
+
+
+def test_a_chip_that_cannot_be(reference_rows, tmp_path):
+    row = reference_rows("chip")[0]
+    inputs = row["inputs"] | {"pipelined": False, "speed_up_degree": 8}
+    report = validate(write(tmp_path / "rows.jsonl", row | {"inputs": inputs}))
+    assert report.rows == 0
+    assert "pipeline_speed_up is required for execution 'pipelined'" in report.not_compared[0].reason
 
 
 @pytest.mark.parametrize("output", ["text", {"a": 1}, [1.0, 2.0]])

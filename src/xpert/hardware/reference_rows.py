@@ -60,6 +60,36 @@ def _sides(inputs: Row) -> dict[str, float | None]:
     return {"width": inputs.get("given_width_m"), "height": inputs.get("given_height_m")}
 
 
+_USUAL = {
+    "width": "given_width_m",
+    "height": "given_height_m",
+    "instances": "instances",
+    "bits": "bits",
+    "load": "load_capacitance_F",
+    "load_resistance": "load_resistance_ohm",
+    "read_voltage": "read_voltage_V",
+    "row_activity": "row_activity",
+}
+"""Argument of circuits -> field of rows, where most agree."""
+
+
+def _circuit(function: Callable[..., Cost], usual: str, **own: str) -> Callable[[Row], dict[str, float]]:
+    """A circuit as a function of rows.
+
+    Args:
+        function: The circuit.
+        usual: Its arguments that come from the usual fields, in words.
+        **own: Other arguments -> fields.
+    """
+    named = {name: _USUAL[name] for name in usual.split()} | own
+
+    def run(i: Row) -> dict[str, float]:
+        arguments = {name: i.get(field) if name in {"width", "height"} else i[field] for name, field in named.items()}
+        return _outputs(function(reference_process(i), **arguments), i)
+
+    return run
+
+
 def _columns(inputs: Row) -> dict[str, Any]:
     """Column resistances: one value for all columns, or one each (null: no active row)."""
     value = inputs["column_resistance_ohm"]
@@ -76,11 +106,6 @@ def _flip_flop_bank(i: Row) -> dict[str, float]:
     return _outputs(cost, i)
 
 
-def _adder(i: Row) -> dict[str, float]:
-    p = reference_process(i)
-    return _outputs(circuits.adder(p, i["bits"], i["instances"], load=i["load_capacitance_F"], **_sides(i)), i)
-
-
 def _adder_tree(i: Row) -> dict[str, float]:
     p = reference_process(i)
     used = i["inputs_used"] or None
@@ -93,10 +118,6 @@ def _shift_add(i: Row) -> dict[str, float]:
     cost = circuits.shift_add(p, i["adder_bits"], i["instances"], i["num_shifts"], width=i["given_width_m"])
     latency = float(circuits.shift_add_latency(cost.latency, i["num_reads"]))
     return _outputs(cost, i) | {"read_latency_s": latency}
-
-
-def _relu(i: Row) -> dict[str, float]:
-    return _outputs(circuits.relu(reference_process(i), i["instances"], i["bits"], width=i["given_width_m"]), i)
 
 
 def _sar_adc(i: Row) -> dict[str, float]:
@@ -127,11 +148,6 @@ def _flash_adc(i: Row) -> dict[str, float]:
     return _outputs(cost, i)
 
 
-def _flash_encoder(i: Row) -> dict[str, float]:
-    p = reference_process(i)
-    return _outputs(circuits.flash_encoder(p, i["adc_levels"], i["instances"], width=i["given_width_m"]), i)
-
-
 def _row_decoder(i: Row) -> dict[str, float]:
     cost = circuits.row_decoder(
         reference_process(i),
@@ -141,20 +157,6 @@ def _row_decoder(i: Row) -> dict[str, float]:
         load=i["load_capacitance_F"],
         load_2=i["load_capacitance_2_F"],
         **_sides(i),
-    )
-    return _outputs(cost, i)
-
-
-def _wordline_switch_matrix(i: Row) -> dict[str, float]:
-    cost = circuits.wordline_switch_matrix(
-        reference_process(i),
-        i["instances"],
-        height=i["given_height_m"],
-        row_activity=i["row_activity"],
-        load=i["load_capacitance_F"],
-        load_resistance=i["load_resistance_ohm"],
-        read_voltage=i["read_voltage_V"],
-        access_gate_voltage=i["access_gate_voltage_V"],
     )
     return _outputs(cost, i)
 
@@ -174,76 +176,12 @@ def _switch_matrix(i: Row) -> dict[str, float]:
     return _outputs(cost, i)
 
 
-def _column_mux(i: Row) -> dict[str, float]:
-    cost = circuits.column_mux(
-        reference_process(i),
-        i["instances"],
-        i["inputs_per_output"],
-        target_resistance=i["target_pass_gate_resistance_ohm"],
-        load=i["load_capacitance_F"],
-        read_voltage=i["read_voltage_V"],
-        width=i["given_width_m"],
-        height=i["given_height_m"],
-    )
-    return _outputs(cost, i)
-
-
-def _read_write_mux(i: Row) -> dict[str, float]:
-    cost = circuits.read_write_mux(
-        reference_process(i),
-        i["instances"],
-        width=i["given_width_m"],
-        row_activity=i["row_activity"],
-        read_voltage=i["read_voltage_V"],
-    )
-    return _outputs(cost, i)
-
-
-def _level_shifter(i: Row) -> dict[str, float]:
-    cost = circuits.level_shifter(
-        reference_process(i),
-        i["instances"],
-        load=i["load_capacitance_F"],
-        row_activity=i["row_activity"],
-        **_sides(i),
-    )
-    return _outputs(cost, i)
-
-
-def _precharger(i: Row) -> dict[str, float]:
-    cost = circuits.precharger(
-        reference_process(i),
-        i["instances"],
-        width=i["given_width_m"],
-        load=i["load_capacitance_F"],
-        load_resistance=i["load_resistance_ohm"],
-    )
-    return _outputs(cost, i)
-
-
-def _sram_write_driver(i: Row) -> dict[str, float]:
-    cost = circuits.sram_write_driver(
-        reference_process(i),
-        i["instances"],
-        width=i["given_width_m"],
-        load=i["load_capacitance_F"],
-        load_resistance=i["load_resistance_ohm"],
-    )
-    return _outputs(cost, i)
-
-
 def _comparator(i: Row) -> dict[str, float]:
     cost = circuits.comparator(reference_process(i), i["bits"], load=i["load_capacitance_F"])
     figures = _outputs(cost, i)
     for name in ("read_energy_J", "leakage_W"):
         figures[name] *= i["instances"]
     return figures | {"unit_area_m2": float(cost.area)}
-
-
-def _max_pooling(i: Row) -> dict[str, float]:
-    p = reference_process(i)
-    cost = circuits.max_pooling(p, i["bits"], i["pool_window"], i["parallel_units"], width=i["given_width_m"])
-    return _outputs(cost, i)
 
 
 def _buffer(i: Row) -> dict[str, float]:
@@ -263,40 +201,6 @@ def _buffer(i: Row) -> dict[str, float]:
     else:
         cost = circuits.register_file(p, i["capacity_bits"], i["line_width_bits"], **_sides(i))
     return _outputs(cost, i)
-
-
-def _bus(i: Row) -> dict[str, float]:
-    cost = circuits.bus(
-        reference_process(i),
-        i["grid_rows"],
-        i["grid_columns"],
-        unit_height=i["unit_height_m"],
-        unit_width=i["unit_width_m"],
-        vertical=bool(i["column_or_vertical_mode"]),
-        tolerance=i["delay_tolerance"],
-        bits=i["bits_per_access"],
-    )
-    return _outputs(cost, i)
-
-
-def _h_tree(i: Row) -> dict[str, float]:
-    cost = circuits.h_tree(
-        reference_process(i),
-        i["grid_rows"],
-        i["grid_columns"],
-        unit_height=i["unit_height_m"],
-        unit_width=i["unit_width_m"],
-        bus_bits=i["bus_width_bits"],
-        tolerance=i["delay_tolerance"],
-        folding=i["folding_ratio"],
-        bits=i["bits_per_access"],
-    )
-    return _outputs(cost, i)
-
-
-def _sense_amplifier(i: Row) -> dict[str, float]:
-    p = reference_process(i)
-    return _outputs(circuits.sense_amplifier(p, i["instances"], pitch=i["pitch_m"], width=i["given_width_m"]), i)
 
 
 def _sigmoid(i: Row) -> dict[str, float]:
@@ -385,29 +289,61 @@ def _technology(i: Row) -> dict[str, Any]:
 
 
 REFERENCE_MODELS: dict[str, Callable[[Row], dict[str, Any]]] = {
-    "module/adder": _adder,
+    "module/adder": _circuit(circuits.adder, "bits instances width height load"),
     "module/adder_tree": _adder_tree,
     "module/buffer": _buffer,
-    "module/bus": _bus,
-    "module/column_mux": _column_mux,
+    "module/bus": _circuit(
+        circuits.bus,
+        "",
+        rows="grid_rows",
+        columns="grid_columns",
+        unit_height="unit_height_m",
+        unit_width="unit_width_m",
+        vertical="column_or_vertical_mode",
+        tolerance="delay_tolerance",
+        bits="bits_per_access",
+    ),
+    "module/column_mux": _circuit(
+        circuits.column_mux,
+        "instances width height load read_voltage",
+        inputs="inputs_per_output",
+        target_resistance="target_pass_gate_resistance_ohm",
+    ),
     "module/comparator": _comparator,
     "module/flash_adc": _flash_adc,
-    "module/flash_encoder": _flash_encoder,
+    "module/flash_encoder": _circuit(circuits.flash_encoder, "instances width", levels="adc_levels"),
     "module/flip_flop_bank": _flip_flop_bank,
-    "module/h_tree": _h_tree,
-    "module/level_shifter": _level_shifter,
-    "module/max_pooling": _max_pooling,
-    "module/precharger": _precharger,
-    "module/read_write_mux": _read_write_mux,
-    "module/relu": _relu,
+    "module/h_tree": _circuit(
+        circuits.h_tree,
+        "",
+        rows="grid_rows",
+        columns="grid_columns",
+        unit_height="unit_height_m",
+        unit_width="unit_width_m",
+        bus_bits="bus_width_bits",
+        tolerance="delay_tolerance",
+        folding="folding_ratio",
+        bits="bits_per_access",
+    ),
+    "module/level_shifter": _circuit(circuits.level_shifter, "instances width height load row_activity"),
+    "module/max_pooling": _circuit(
+        circuits.max_pooling, "bits width", window="pool_window", instances="parallel_units"
+    ),
+    "module/precharger": _circuit(circuits.precharger, "instances width load load_resistance"),
+    "module/read_write_mux": _circuit(circuits.read_write_mux, "instances width row_activity read_voltage"),
+    "module/relu": _circuit(circuits.relu, "instances bits width"),
     "module/row_decoder": _row_decoder,
     "module/sar_adc": _sar_adc,
-    "module/sense_amplifier": _sense_amplifier,
+    "module/sense_amplifier": _circuit(circuits.sense_amplifier, "instances width", pitch="pitch_m"),
     "module/shift_add": _shift_add,
     "module/sigmoid": _sigmoid,
-    "module/sram_write_driver": _sram_write_driver,
+    "module/sram_write_driver": _circuit(circuits.sram_write_driver, "instances width load load_resistance"),
     "module/switch_matrix": _switch_matrix,
-    "module/wordline_switch_matrix_1t1r": _wordline_switch_matrix,
+    "module/wordline_switch_matrix_1t1r": _circuit(
+        circuits.wordline_switch_matrix,
+        "instances height row_activity load load_resistance read_voltage",
+        access_gate_voltage="access_gate_voltage_V",
+    ),
     "technology": _technology,
 }
 """Kind of row -> function from the row's inputs to its outputs."""

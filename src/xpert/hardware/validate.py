@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 
-from xpert.errors import DataError, XpertError
+from xpert.design import describe
+from xpert.errors import ConfigError, DataError
 from xpert.hardware.reference_chips import chip_outputs, subarray_outputs
 from xpert.hardware.reference_rows import REFERENCE_MODELS
 
@@ -102,6 +104,9 @@ def validate(
             bits that three standard errors of their mean stay within it.
         progress: Called with rows done and rows in all.
 
+    Returns:
+        Errors, and what was not compared: outputs that the model does not have, rows that it refuses to build.
+
     Raises:
         DataError: If the file is missing, empty, truncated or not of that form; the message names the line.
     """
@@ -121,7 +126,11 @@ def validate(
         if kind in _NO_MODE:
             leave_out(kind, None, _NO_MODE[kind])
         else:
-            figures = _run(place, row, tolerance)
+            try:
+                figures = _run(place, row, tolerance)
+            except ConfigError as error:
+                leave_out(kind, None, f"the model refuses this: {error}")
+                continue
             compared += 1
             quantities = errors.setdefault(kind, {})
             for name, expected in row["outputs"].items():
@@ -189,7 +198,12 @@ def _parse(place: str, line: str) -> tuple[str, dict[str, Any]]:
 
 
 def _run(place: str, row: dict[str, Any], tolerance: float) -> dict[str, Any]:
-    """The model's outputs for a row."""
+    """The model's outputs for a row.
+
+    Raises:
+        ConfigError: If its inputs are in order, but nothing that the model would build.
+        DataError: If they are not those of such a row.
+    """
     kind, inputs = row["kind"], row["inputs"]
     try:
         with np.errstate(all="ignore"):
@@ -198,8 +212,10 @@ def _run(place: str, row: dict[str, Any], tolerance: float) -> dict[str, Any]:
             return subarray_outputs(inputs) if kind == "subarray" else REFERENCE_MODELS[kind](inputs)
     except KeyError as error:
         raise DataError(f"{place}: inputs: {error} is missing or has a value that the model does not know") from None
-    except XpertError as error:
-        raise DataError(f"{place}: inputs: {error}") from None
+    except pydantic.ValidationError as error:
+        raise ConfigError(describe(error)) from None
+    except ConfigError:
+        raise
     except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{place}: inputs: not those of a {kind} row: {reason:.120}") from None
