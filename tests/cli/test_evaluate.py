@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -248,6 +249,15 @@ def test_options_that_belong_together(refusal: Callable, design_file: Path, tmp_
 def test_a_picture_of_the_chip(xpert: Callable, design_file: Path, tmp_path: Path) -> None:
     figures = figures_of(xpert, "evaluate", design_file, "--draw", tmp_path / "chip.svg")
     assert (tmp_path / "chip.svg").read_text(encoding="utf-8") == chip_svg(figures)
+
+
+def test_the_picture_in_the_docs_is_what_is_drawn() -> None:
+    """`XPERT_RECORD=1` draws it anew; docs/hardware-model.md has the commands that a user would type."""
+    drawn = chip_svg(evaluate(typical_design(load_preset("cifar10-vgg16"))).to_dict())
+    picture = Path(__file__).parents[2] / "docs" / "images" / "chip.svg"
+    if os.environ.get("XPERT_RECORD"):
+        picture.write_text(drawn, encoding="utf-8")
+    assert picture.read_text(encoding="utf-8") == drawn
 
 
 def test_narrow_terminals_lose_no_numbers(monkeypatch: pytest.MonkeyPatch, xpert: Callable, design_file: Path) -> None:
