@@ -231,12 +231,12 @@ def on_grid(setup: Setup, conductance: np.ndarray, adc: Adc) -> tuple[np.ndarray
     for k, block in enumerate(blocks):
         scaled[:, block] *= (1 + adc.gain[k])[:, None]
     scaled = scaled.astype(np.float64)
-    middle = np.array(adc.lowest).reshape(1, -1, 1) + 2 ** (adc.bits - 1)
+    base = (np.array(adc.lowest).reshape(1, -1, 1) + 2 ** (adc.bits - 1)) // 2 * 2
     rows = max(map(len, blocks))
-    bound = 2.0 ** (adc.bits - 1)
+    bound = 2.0 ** (adc.bits - 1) + 1
     for k, block in enumerate(blocks):
         for ends in (scaled[:, block].clip(min=0), scaled[:, block].clip(max=0)):
-            bound = max(bound, float(np.abs(ends.sum(axis=1) - middle + adc.offset[k]).max()) + 0.5 + rows / 256)
+            bound = max(bound, float(np.abs(ends.sum(axis=1) - base + adc.offset[k]).max()) + 0.5 + rows / 256)
     digits = max(f for f in range(-16, 15) if 2.0**f * bound < 2**15)
     if math.sqrt(rows / 12) / 2.0**digits > 1 / 32:
         digits += 8

@@ -133,6 +133,7 @@ def test_chunks_and_threads_change_nothing(
     analog = to_analog(model, design_of(sigma=0.1), generator=seeded(0), calibration=images)
     with torch.no_grad():
         expected = analog(images)
+        monkeypatch.setenv("XPERT_NATIVE", "0")  # the C code has chunks and threads of its own, see test_native.py
         for chunk in (1, 1000, 1 << 24):
             monkeypatch.setattr(columns_module, "CHUNK", chunk)
             assert torch.equal(analog(images), expected)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from xpert.analog import normal
+from xpert.analog import native, normal
 
 Blocks = tuple[tuple[int, int], ...]
 
@@ -55,27 +54,40 @@ class Conversion:
     """Variance of every column sum, whatever the input. [step^2]"""
 
 
-class Grid(NamedTuple):
-    """What `converted_sums` computes with, in integers.
+@dataclass(frozen=True)
+class Columns:
+    """What `summed_readings` computes with: integers, in units of `2**-fraction` steps.
 
-    A column sum in units of `2**-fraction` steps is `offset + sum of conductance`. The standard deviation of its noise,
-    in units of `2**-(fraction + 3)` steps, is `round(sqrt(floor + variance_unit * sum of variance))`, in float32.
+    A column sum less `base` is `start + sum of conductance`. The standard deviation of its noise, in eighths of those
+    units, is `round(sqrt(floor + variance_unit * sum of variance))`, in float32.
     """
+
+    blocks: Blocks
+    """Row blocks."""
+
+    bits: int
+    """ADC precision. [bit]"""
 
     fraction: int
     """Binary digits behind the point. [bit]"""
 
     narrow: bool
-    """Whether column sums, seen from the middle of their windows, and standard deviations fit int16."""
+    """Whether column sums less `base`, and standard deviations, fit int16."""
 
     conductance: Tensor
-    """[groups, rows, columns], int32."""
+    """[groups, columns, rows]; int16 if narrow, else int32."""
 
-    offset: Tensor | None
-    """[blocks, groups, columns], int32."""
+    start: Tensor
+    """Offset less base [blocks, groups, columns], int32."""
+
+    base: Tensor
+    """The even number in the middle of each ADC's window [columns], int32. [step]"""
+
+    lowest: Tensor
+    """Lowest reading less base [columns], int32. [step]"""
 
     variance: Tensor | None
-    """[groups, rows, columns], int32; the sum over a block's column is below 2**16."""
+    """[groups, columns, rows], int16; sums over a block are below 2**16."""
 
     variance_unit: float
     """A power of two."""
@@ -88,13 +100,18 @@ class Grid(NamedTuple):
         """Whether any column sum varies from one read cycle to the next."""
         return self.variance is not None or self.floor > 0
 
+    def sum_type(self, input_bits: int) -> torch.dtype:
+        """Integers that hold the sum of all readings of a column."""
+        largest = int(self.base.abs().max()) + 2 ** (self.bits - 1) + 1
+        return torch.int32 if largest * (2**input_bits - 1) * len(self.blocks) < 2**31 else torch.int64
+
 
 def block_sums(conductance: Tensor, blocks: Blocks) -> Tensor:
     """Sums over the rows of each block: [groups, rows, ...] to [blocks, groups, ...]."""
     return torch.stack([conductance[:, start:stop].sum(dim=1) for start, stop in blocks])
 
 
-def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Grid:
+def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Columns:
     """Conductances, offsets and noise rounded to a common binary grid, on which all arithmetic is exact.
 
     With B the largest magnitude of a column sum, taken from the middle of its ADC's window, or of eight standard
@@ -104,37 +121,48 @@ def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Grid
 
     Args:
         conductance: [groups, rows, columns], in ADC steps.
-        conversion: Gives windows, offsets and noise.
+        conversion: What the ADCs do.
         blocks: Row blocks.
     """
     rows = max(stop - start for start, stop in blocks)
     half_window = 2 ** (conversion.bits - 1)
-    middle = conversion.lowest + half_window
+    # Even, so that halves round to even whether a sum is taken from here or from 0.
+    base = ((conversion.lowest + half_window) / 2).floor_() * 2
     ends = torch.stack([block_sums(part, blocks) for part in (conductance.clamp_min(0), conductance.clamp_max(0))])
-    ends = ends - middle if conversion.offset is None else ends - middle + conversion.offset
+    ends = ends - base if conversion.offset is None else ends - base + conversion.offset
     # Half a step for rounding; then what rounding to the grid can add, at f >= 7.
-    bound = max(float(ends.abs().max()) + 0.5 + rows / 2**8, half_window)
-    variance, variance_digits, largest = None, 0, conversion.floor
+    bound = max(float(ends.abs().max()) + 0.5 + rows / 2**8, half_window + 1)
+    variance, variance_digits, most = None, 0, 0.0
     if conversion.variance is not None and conversion.variance.any():
         most = float(block_sums(conversion.variance, blocks).max())
-        variance_digits = _NARROW - math.ceil(math.log2(most))
-        variance = _rounded(conversion.variance, variance_digits)
-        largest += most
-    bound = max(bound, 2**_SIGMA_BITS * math.sqrt(largest) * 1.001)
-    fraction = _NARROW - 1 - math.floor(math.log2(bound))
+        variance_digits = _digits(most, _NARROW)
+        variance = _rounded(conversion.variance, variance_digits).clamp_max_(2**_NARROW - 1).short()
+    bound = max(bound, 2**_SIGMA_BITS * math.sqrt(conversion.floor + most) * 1.001)
+    fraction = _digits(bound, _NARROW)
     narrow = math.sqrt(rows / 12) * 2.0**-fraction <= _COARSEST_ERROR
     if not narrow:
-        fraction += _WIDE - _NARROW
+        fraction = _digits(bound, _WIDE)
+    start = -base if conversion.offset is None else conversion.offset - base
     sigma_digits = 2 * (fraction + _SIGMA_BITS)
-    return Grid(
+    cells = _rounded(conductance, fraction).transpose(1, 2)
+    return Columns(
+        blocks,
+        conversion.bits,
         fraction,
         narrow,
-        _rounded(conductance, fraction),
-        None if conversion.offset is None else _rounded(conversion.offset, fraction),
-        variance,
+        (cells.short() if narrow else cells).contiguous(),
+        _rounded(start, fraction).expand(len(blocks), *conductance.shape[::2]).contiguous(),
+        base.int(),
+        (conversion.lowest - base).int(),
+        None if variance is None else variance.transpose(1, 2).contiguous(),
         2.0 ** (sigma_digits - variance_digits),
         float(torch.tensor(conversion.floor * 2.0**sigma_digits, dtype=torch.float32)),
     )
+
+
+def _digits(bound: float, bits: int) -> int:
+    """The largest f for which `2**f * bound < 2**bits`."""
+    return bits - 1 - math.floor(math.log2(bound))
 
 
 def _rounded(values: Tensor, digits: int) -> Tensor:
@@ -179,43 +207,53 @@ def converted_sums(
     Returns:
         Integers [groups, positions, columns]; int32 where that is enough, int64 elsewhere.
     """
-    grid = on_grid(conductance, conversion, blocks)
+    return summed_readings(codes, on_grid(conductance, conversion, blocks), input_bits, key=key, first=first)
+
+
+def summed_readings(codes: Tensor, columns: Columns, input_bits: int, *, key: int = 0, first: int = 0) -> Tensor:
+    """The second half of `converted_sums`; by `xpert.analog.native` where that can, with the same result."""
+    library = native.library() if codes.device.type == "cpu" and columns.fraction > 0 else None
+    if library is not None:
+        return native.summed_readings(library, codes, columns, input_bits, key, first)
+    return torch_readings(codes, columns, input_bits, key, first)
+
+
+def torch_readings(codes: Tensor, columns: Columns, input_bits: int, key: int, first: int) -> Tensor:
+    """`summed_readings` on any device."""
     groups, positions, _ = codes.shape
-    columns = conductance.shape[2]
-    device = conductance.device
-    lowest, highest = conversion.lowest, conversion.lowest + (2**conversion.bits - 1)
-    largest = float(torch.maximum(lowest.abs(), highest.abs()).max()) * (2**input_bits - 1) * len(blocks)
+    n_columns = columns.conductance.shape[1]
+    device = columns.conductance.device
+    span = 2**columns.bits - 1
+    largest = (span // 2 + 2) * (2**input_bits - 1) * len(columns.blocks)
     exact = torch.float32 if largest <= 2**_MANTISSA else torch.float64
     significance = (2.0 ** torch.arange(input_bits, device=device)).to(exact).expand(groups, 1, input_bits)
-    cells = grid.conductance.float()
-    variance = None if grid.variance is None else grid.variance.float()
-    dtype = torch.int32 if largest < 2**31 else torch.int64
-    total = torch.empty((groups, positions, columns), dtype=dtype, device=device)
-    chunk = max(1, CHUNK // (groups * input_bits * columns))
+    cells = columns.conductance.transpose(1, 2).float()
+    variance = None if columns.variance is None else columns.variance.transpose(1, 2).float()
+    total = torch.empty((groups, positions, n_columns), dtype=columns.sum_type(input_bits), device=device)
+    chunk = max(1, CHUNK // (groups * input_bits * n_columns))
     for begin in range(0, positions, chunk):
         part = codes[:, begin : begin + chunk]
         n = part.shape[1]
         numbers = torch.arange(first + begin, first + begin + n, device=device)
-        accumulated = torch.zeros((groups, 1, n * columns), dtype=exact, device=device)
-        for k, (low, high) in enumerate(blocks):
+        accumulated = torch.zeros((groups, 1, n * n_columns), dtype=exact, device=device)
+        for k, (low, high) in enumerate(columns.blocks):
             planes = bit_planes(part[..., low:high], input_bits)
-            sums = torch.bmm(planes, cells[:, low:high])
-            if grid.offset is not None:
-                sums += grid.offset[k].unsqueeze(1)
-            if grid.noisy:
+            sums = torch.bmm(planes, cells[:, low:high]).add_(columns.start[k].unsqueeze(1))
+            if columns.noisy:
                 of_rows = 0.0 if variance is None else torch.bmm(planes, variance[:, low:high])
-                sums += _noise(grid, of_rows, normal.draw(key, numbers, k, input_bits, groups, columns).flatten(1, 2))
-            sums.mul_(2.0**-grid.fraction).round_().clamp_(lowest, highest)
-            accumulated.baddbmm_(significance, sums.view(groups, input_bits, n * columns).to(exact))
-        total[:, begin : begin + n] = accumulated.view(groups, n, columns)
-    return total
+                z = normal.draw(key, numbers, k, input_bits, groups, n_columns)
+                sums += _noise(columns, of_rows, z.flatten(1, 2))
+            sums.mul_(2.0**-columns.fraction).round_().clamp_(columns.lowest, columns.lowest + span)
+            accumulated.baddbmm_(significance, sums.view(groups, input_bits, n * n_columns).to(exact))
+        total[:, begin : begin + n] = accumulated.view(groups, n, n_columns)
+    return total.add_(columns.base.to(total.dtype) * ((2**input_bits - 1) * len(columns.blocks)))
 
 
-def _noise(grid: Grid, variance: Tensor | float, z: Tensor) -> Tensor:
+def _noise(columns: Columns, variance: Tensor | float, z: Tensor) -> Tensor:
     """Noise of column sums, on the grid; integers as float32. `variance` is that of the active rows, as integers."""
-    sigma = (variance * grid.variance_unit + torch.tensor(grid.floor, device=z.device)).sqrt_().round_()
+    sigma = (variance * columns.variance_unit + torch.tensor(columns.floor, device=z.device)).sqrt_().round_()
     shift = normal.FRACTION + _SIGMA_BITS
-    return (sigma.long() * z).add_(1 << (shift - 1)).bitwise_right_shift_(shift).float()
+    return (sigma.long() * z.long()).add_(1 << (shift - 1)).bitwise_right_shift_(shift).float()
 
 
 def unconverted_sums(codes: Tensor, weights: Tensor, input_bits: int) -> Tensor:
@@ -272,13 +310,15 @@ def sum_histogram(codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: in
 
 __all__ = [
     "Blocks",
+    "Columns",
     "Conversion",
-    "Grid",
     "bit_planes",
     "block_sums",
     "code_sums",
     "converted_sums",
     "on_grid",
     "sum_histogram",
+    "summed_readings",
+    "torch_readings",
     "unconverted_sums",
 ]

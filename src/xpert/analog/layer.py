@@ -12,7 +12,16 @@ from torch import Tensor, nn
 from xpert.analog.adc import AdcRange, choose_range, fine_range, percentiles
 from xpert.analog.cells import WeightCode, row_blocks
 from xpert.analog.clip import learned_clip
-from xpert.analog.columns import Conversion, block_sums, code_sums, converted_sums, sum_histogram, unconverted_sums
+from xpert.analog.columns import (
+    Columns,
+    Conversion,
+    block_sums,
+    code_sums,
+    on_grid,
+    sum_histogram,
+    summed_readings,
+    unconverted_sums,
+)
 from xpert.analog.draws import Draws
 from xpert.analog.layout import Layout
 from xpert.analog.program import adc_errors, program
@@ -225,7 +234,9 @@ class AnalogLayer(nn.Module):
         if conversion is None:
             return unconverted_sums(codes, conductance, input_bits)
         adc = self.adc_range
-        sums = converted_sums(codes, conductance, conversion, self.blocks, input_bits, key=key, first=first)
+        if self._columns is None:
+            self._columns = on_grid(conductance, conversion, self.blocks)
+        sums = summed_readings(codes, self._columns, input_bits, key=key, first=first)
         # Integers, added exactly in steps of `unit`; only the multiplication by `unit` rounds.
         shifts = torch.tensor(
             [weight * 2.0**exponent for weight, exponent in zip(self.code.significance, adc.exponents)],
@@ -286,7 +297,7 @@ class AnalogLayer(nn.Module):
     def prepared(self) -> tuple[Tensor, Conversion | None]:
         """Conductances in ADC steps and what converts their sums; or weights, and None, where nothing is converted."""
         if self._prepared is None or self.chip.analog.adc_range == "learned":
-            self._prepared = self._prepare()
+            self._prepared, self._columns = self._prepare(), None
         return self._prepared
 
     def _prepare(self) -> tuple[Tensor, Conversion | None]:
@@ -335,6 +346,7 @@ class AnalogLayer(nn.Module):
         self._histograms: dict[int, tuple[Tensor, int]] = {}
         self._range: AdcRange | None = None
         self._prepared: tuple[Tensor, Conversion | None] | None = None
+        self._columns: Columns | None = None
 
     def _apply(self, fn: Any, recurse: bool = True) -> AnalogLayer:
         self._forget()  # it would not move along

@@ -1,0 +1,197 @@
+"""The inner loop in C, compiled when it is first used.
+
+`columns.c` computes the numbers of `xpert.analog.columns` to the bit, many times faster than torch on a CPU. It needs a
+C compiler once (`cc`, or what the environment variable CC names): the result is kept in the user's cache folder.
+Without one, or with the environment variable XPERT_NATIVE=0, torch computes; `implementation()` says which.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from xpert.analog import normal
+
+if TYPE_CHECKING:
+    from xpert.analog.columns import Columns
+
+SOURCE = Path(__file__).with_name("columns.c")
+
+FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fno-math-errno", "-shared", "-fPIC", "-pthread")
+
+_TIMEOUT = 120
+"""A compiler that takes longer has failed. [s]"""
+
+
+class _Problem(ctypes.Structure):
+    """`struct problem` of columns.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("codes", "conductance", "variance", "start", "base", "lowest")),
+        *((name, ctypes.c_void_p) for name in ("blocks", "normal", "out")),
+        *((name, ctypes.c_int64) for name in ("code_bytes", "narrow", "out_bytes", "noisy")),
+        *((name, ctypes.c_int64) for name in ("groups", "positions", "stride", "rows", "columns", "n_blocks")),
+        *((name, ctypes.c_int64) for name in ("input_bits", "adc_bits", "fraction", "threads")),
+        *((name, ctypes.c_uint64) for name in ("key", "first", "multiplier")),
+        *((name, ctypes.c_float) for name in ("variance_unit", "floor")),
+    )
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "xpert"
+
+
+def _processor() -> str:
+    """What `-march=native` depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(
+        sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})
+    )
+
+
+def build(compiler: str, folder: Path, flags: tuple[str, ...] = FLAGS) -> Path:
+    """Compile, unless the folder has the result already.
+
+    Processes that do so at the same time do not meet: each writes a file of its own and renames it when whole.
+
+    Raises:
+        OSError, subprocess.SubprocessError: If that fails.
+    """
+    parts = (SOURCE.read_text(encoding="utf-8"), compiler, *flags, platform.machine(), _processor())
+    path = folder / f"columns-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}.so"
+    if _whole(path):
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        fresh = Path(temporary, path.name)
+        command = [*shlex.split(compiler), *flags, "-o", str(fresh), str(SOURCE), "-lm"]
+        subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT)  # noqa: S603
+        with fresh.open("rb+") as file:  # what follows the library's own end does not disturb it
+            file.write(hashlib.sha256(file.read()).digest())
+        fresh.replace(path)
+    return path
+
+
+def _whole(path: Path) -> bool:
+    """Whether a library is what the compiler wrote: loading a damaged one would end the process."""
+    if not path.exists():
+        return False
+    content = path.read_bytes()
+    return hashlib.sha256(content[:-32]).digest() == content[-32:]
+
+
+def load(path: Path) -> ctypes.CDLL:
+    """The compiled library.
+
+    Raises:
+        OSError: If it is none.
+    """
+    library = ctypes.CDLL(str(path))
+    library.summed_readings.argtypes = [ctypes.POINTER(_Problem)]
+    library.instruction_set.restype = ctypes.c_char_p
+    return library
+
+
+@functools.cache
+def compiled(compiler: str | None, folder: Path) -> tuple[ctypes.CDLL | None, str]:
+    """The library, or None, and what there is to say about it; once per process.
+
+    Args:
+        compiler: Command; None for the system's `cc`.
+        folder: Where compiled code is kept.
+    """
+    compiler = compiler or shutil.which("cc")
+    if compiler is None:
+        return None, "torch: no C compiler found"
+    try:
+        library = load(build(compiler, folder))
+    except (OSError, subprocess.SubprocessError) as error:
+        output = getattr(error, "stderr", None)
+        lines = output.decode(errors="replace").strip().splitlines() if output else []
+        return None, f"torch: {lines[0] if lines else error}"
+    return library, f"C: {library.instruction_set().decode()}"
+
+
+def library() -> ctypes.CDLL | None:
+    """The compiled code, or None where torch computes instead."""
+    return None if _switched_off() else compiled(os.environ.get("CC"), cache_folder())[0]
+
+
+def implementation() -> str:
+    """What computes column sums on this machine's CPU, and why if it is not the C code."""
+    return "torch: XPERT_NATIVE=0" if _switched_off() else compiled(os.environ.get("CC"), cache_folder())[1]
+
+
+def _switched_off() -> bool:
+    return os.environ.get("XPERT_NATIVE") == "0"
+
+
+LANES = 32
+"""Positions that the C code computes together."""
+
+
+def summed_readings(
+    library: ctypes.CDLL, codes: Tensor, columns: Columns, input_bits: int, key: int, first: int
+) -> Tensor:
+    """`xpert.analog.columns.torch_readings`, to the bit, on `torch.get_num_threads()` threads."""
+    groups, positions, rows = codes.shape
+    n_columns = columns.conductance.shape[1]
+    codes = (codes if codes.dtype == torch.uint8 else codes.int()).contiguous()
+    blocks = torch.tensor(columns.blocks, dtype=torch.int64)
+    table = torch.tensor(normal.TABLE, dtype=torch.int16)
+    stride = -(-positions // LANES) * LANES
+    # Positions run fastest, as in the maps that a convolution ends in.
+    out = torch.empty((groups, n_columns, stride), dtype=columns.sum_type(input_bits))
+    problem = _Problem(
+        codes=codes.data_ptr(),
+        conductance=columns.conductance.data_ptr(),
+        variance=None if columns.variance is None else columns.variance.data_ptr(),
+        start=columns.start.data_ptr(),
+        base=columns.base.data_ptr(),
+        lowest=columns.lowest.data_ptr(),
+        blocks=blocks.data_ptr(),
+        normal=table.data_ptr(),
+        out=out.data_ptr(),
+        code_bytes=codes.element_size(),
+        narrow=columns.narrow,
+        out_bytes=out.element_size(),
+        noisy=columns.noisy,
+        groups=groups,
+        positions=positions,
+        stride=stride,
+        rows=rows,
+        columns=n_columns,
+        n_blocks=len(blocks),
+        input_bits=input_bits,
+        adc_bits=columns.bits,
+        fraction=columns.fraction,
+        threads=torch.get_num_threads(),
+        key=key % 2**64,
+        first=first,
+        multiplier=normal.MULTIPLIER,
+        variance_unit=columns.variance_unit,
+        floor=columns.floor,
+    )
+    if library.summed_readings(ctypes.byref(problem)):
+        raise MemoryError("no memory for the indices of a tile")
+    return out[..., :positions].transpose(1, 2)
+
+
+__all__ = ["build", "compiled", "implementation", "library", "load", "summed_readings"]

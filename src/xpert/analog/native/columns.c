@@ -1,0 +1,435 @@
+// ADC readings of all column sums, shift-added and accumulated: see summed_readings in ../columns.py, whose numbers this
+// computes to the bit, and ../normal.py for the noise.
+//
+// Inputs are bits, so the sum over a few rows is one of a few numbers: it is looked up, with the rows' bits as the index. With
+// AVX-512, 64 entries of 16 bits are two registers, one instruction looks up 32 positions, and 64 rows take 11 of
+// them. For a tile of positions and a row block, indices are built once and serve all columns.
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__AVX512BW__)
+#include <immintrin.h>
+#define HOLD(x) __asm__("" : "+v"(x))
+enum { ROWS = 6 };  // rows per lookup
+#else
+enum { ROWS = 8 };
+#endif
+
+enum {
+    LANES = 32,           // positions that are computed together
+    ENTRIES = 1 << ROWS,  // of a table
+    TILE_BYTES = 1 << 18, // indices of a tile: within a core's share of second-level cache
+    ROUNDS = 4,           // of the generator; also its words of key
+    SIGMA_BITS = 3,
+    NORMAL_BITS = 12,
+};
+
+typedef int16_t Lanes __attribute__((vector_size(2 * LANES)));
+
+struct problem {
+    const void *codes;          // [groups][positions][rows], unsigned, code_bytes each
+    const void *conductance;    // [groups][columns][rows], int16 if narrow, else int32
+    const uint16_t *variance;   // [groups][columns][rows] or null
+    const int32_t *start;       // [blocks][groups][columns]: offset less base
+    const int32_t *base;        // [columns]: even reading in the middle of the ADC's window
+    const int32_t *lowest;      // [columns]: lowest reading less base
+    const int64_t *blocks;      // [n_blocks][2]: first and last-plus-one row
+    const int16_t *normal;      // [32]: entries of which four are a normal number
+    void *out;                  // [groups][columns][stride], int32 or int64
+    int64_t code_bytes, narrow, out_bytes, noisy;
+    int64_t groups, positions, stride, rows, columns, n_blocks, input_bits, adc_bits, fraction;
+    int64_t threads;
+    uint64_t key, first, multiplier;
+    float variance_unit, floor;
+};
+
+// ---- the generator of normal numbers ----
+
+static uint64_t mix64(uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+static uint32_t mix32(uint32_t x) {
+    x = (x ^ (x >> 16)) * 0x85EBCA6Bu;
+    x = (x ^ (x >> 13)) * 0xC2B2AE35u;
+    return x ^ (x >> 16);
+}
+
+static uint64_t scrambled(uint64_t key) { return mix64(key + 0x9E3779B97F4A7C15u); }
+
+static uint32_t at_position(uint64_t key, uint64_t position) {
+    uint64_t high = mix64(scrambled(key) + (position >> 32) * 0x9E3779B97F4A7C15u);
+    return mix32((uint32_t)position ^ (uint32_t)(high >> 32));
+}
+
+// Both halves of each word hold the same 16 bits, for 32-bit broadcasts.
+static void at_column(uint32_t words[ROUNDS], uint64_t key, uint64_t block, uint64_t bit, uint64_t group, uint64_t column) {
+    uint64_t bits = mix64((column | bit << 44 | group << 24 | block << 49) ^ scrambled(key));
+    for (int i = 0; i < ROUNDS; i++) words[i] = (uint32_t)((bits >> (16 * i)) & 0xFFFF) * 0x10001u;
+}
+
+// ---- what a thread works with ----
+
+struct work {
+    const struct problem *p;
+    int64_t vectors;      // of LANES positions, in a tile
+    int64_t lookups;      // per column sum, in the largest block
+    Lanes *index;         // [vectors][lookups][input_bits]
+    Lanes *at[2];         // [vectors]: halves of the positions' hashes
+    uint16_t (*codes)[LANES]; // [rows of a block]
+    int16_t *table;       // [2][lookups][ENTRIES]: conductance, variance; int32 if wide
+    uint32_t (*words)[ROUNDS]; // [input_bits]
+};
+
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Codes of one block and of up to LANES positions, rows outermost; beyond the last position they are 0.
+static void gather(const struct work *w, int64_t group, int64_t position, int64_t low, int64_t high) {
+    const struct problem *p = w->p;
+    int64_t n = smaller(LANES, p->positions - position);
+    memset(w->codes, 0, sizeof *w->codes * w->lookups * ROWS);
+    for (int64_t lane = 0; lane < n; lane++) {
+        int64_t from = (group * p->positions + position + lane) * p->rows;
+        if (p->code_bytes == 1)
+            for (int64_t r = low; r < high; r++) w->codes[r - low][lane] = ((const uint8_t *)p->codes)[from + r];
+        else
+            for (int64_t r = low; r < high; r++) w->codes[r - low][lane] = (uint16_t)((const int32_t *)p->codes)[from + r];
+    }
+}
+
+static void build_indices(const struct work *w, int64_t vector, int64_t lookups) {
+    int bits = (int)w->p->input_bits;
+    for (int64_t i = 0; i < lookups; i++) {
+        Lanes *index = w->index + (vector * w->lookups + i) * bits;
+        const Lanes *codes = (const Lanes *)w->codes[i * ROWS];
+        for (int b = 0; b < bits; b++) {
+            Lanes pattern = (codes[0] >> b) & 1;
+            for (int r = 1; r < ROWS; r++) pattern |= ((codes[r] >> b) & 1) << r;
+            index[b] = pattern;
+        }
+    }
+}
+
+#if defined(__AVX512BW__)
+
+static inline __m512i lookup(const __m512i table[2], __m512i index) {
+    return _mm512_permutex2var_epi16(table[0], index, table[1]);
+}
+
+// Table of the sums over up to ROWS rows.
+static void build_table(__m512i table[2], const int16_t *values, int64_t rows) {
+    static const __mmask32 bit[5] = {0xAAAAAAAA, 0xCCCCCCCC, 0xF0F0F0F0, 0xFF00FF00, 0xFFFF0000};
+    __m512i sum = _mm512_setzero_si512();
+    for (int r = 0; r < 5 && r < rows; r++) sum = _mm512_add_epi16(sum, _mm512_maskz_set1_epi16(bit[r], values[r]));
+    table[0] = sum;
+    table[1] = rows > 5 ? _mm512_add_epi16(sum, _mm512_set1_epi16(values[5])) : sum;
+}
+
+static void build_tables(__m512i (*table)[2], const int16_t *values, int64_t rows) {
+    for (int64_t r = 0; r < rows; r += ROWS) build_table(*table++, values + r, rows - r);
+}
+
+// Normal numbers of 32 positions.
+static inline __m512i draw(__m512i multiplier, __m512i normal, __m512i u, __m512i v, const uint32_t words[ROUNDS]) {
+    u = _mm512_xor_si512(u, _mm512_set1_epi32((int)words[0]));
+    v = _mm512_xor_si512(v, _mm512_set1_epi32((int)words[1]));
+    for (int i = 0; i < ROUNDS; i++) {
+        __m512i high = _mm512_mulhi_epu16(u, multiplier), low = _mm512_mullo_epi16(u, multiplier);
+        u = _mm512_ternarylogic_epi32(high, v, _mm512_set1_epi32((int)words[(i + 2) % ROUNDS]), 0x96);
+        v = low;
+    }
+    return _mm512_add_epi16(
+        _mm512_add_epi16(_mm512_permutexvar_epi16(u, normal), _mm512_permutexvar_epi16(_mm512_srli_epi16(u, 5), normal)),
+        _mm512_add_epi16(_mm512_permutexvar_epi16(v, normal), _mm512_permutexvar_epi16(_mm512_srli_epi16(v, 5), normal)));
+}
+
+static inline __m512i root(__m512i variance, __m512 unit, __m512 floor) {
+    return _mm512_cvtps_epi32(_mm512_sqrt_ps(_mm512_fmadd_ps(_mm512_cvtepi32_ps(variance), unit, floor)));
+}
+
+static inline __m512i standard_deviation(const struct problem *p, __m512i variance) {
+    __m512 unit = _mm512_set1_ps(p->variance_unit), floor = _mm512_set1_ps(p->floor);
+    __m512i even = root(_mm512_and_si512(variance, _mm512_set1_epi32(0xFFFF)), unit, floor);
+    __m512i odd = root(_mm512_srli_epi32(variance, 16), unit, floor);
+    return _mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
+}
+
+enum { QUIET, CONSTANT, VARYING }; // kinds of noise
+
+// Readings of n_bits input bits from bit b on, less the middle of the window, shift-added.
+static inline __attribute__((always_inline)) __m512i readings(
+    const struct work *w, int64_t vector, int64_t lookups, __m512i start, __m512i bottom, __m512i top, int b, const int n_bits, const int kind
+) {
+    const struct problem *p = w->p;
+    const __m512i (*table)[2] = (const __m512i(*)[2])w->table, (*variance_table)[2] = table + w->lookups;
+    const __m512i *index = (const __m512i *)w->index + vector * w->lookups * p->input_bits + b;
+    __m512i sum[4], variance[4], z[4];
+    __m512i normal = _mm512_loadu_si512(p->normal), u = ((__m512i *)w->at[0])[vector], v = ((__m512i *)w->at[1])[vector];
+    __m512i multiplier = _mm512_set1_epi16((int16_t)p->multiplier);
+    for (int j = 0; j < n_bits; j++) sum[j] = start, variance[j] = _mm512_setzero_si512();
+    int64_t i = 0;
+    if (n_bits == 4 && lookups >= 11) {
+#pragma GCC unroll 11
+        for (; i < 11; i++) {
+            __m512i values[2] = {table[i][0], table[i][1]}, variances[2];
+        HOLD(values[0]); HOLD(values[1]);
+        if (kind == VARYING) { variances[0] = variance_table[i][0], variances[1] = variance_table[i][1]; HOLD(variances[0]); HOLD(variances[1]); }
+        for (int j = 0; j < n_bits; j++) {
+            __m512i pattern = index[j];
+            HOLD(pattern);
+            sum[j] = _mm512_add_epi16(sum[j], lookup(values, pattern)); HOLD(sum[j]);
+            if (kind == VARYING) { variance[j] = _mm512_add_epi16(variance[j], lookup(variances, pattern)); HOLD(variance[j]); }
+        }
+        index += p->input_bits;
+
+            if (kind != QUIET && i % 2 && i < 8) { z[i / 2] = draw(multiplier, normal, u, v, w->words[b + i / 2]); HOLD(z[i/2]); }
+        }
+    } else if (kind != QUIET)
+        for (int j = 0; j < n_bits; j++) z[j] = draw(multiplier, normal, u, v, w->words[b + j]);
+    for (; i < lookups; i++) { __m512i values[2] = {table[i][0], table[i][1]}, variances[2];
+        HOLD(values[0]); HOLD(values[1]);
+        if (kind == VARYING) { variances[0] = variance_table[i][0], variances[1] = variance_table[i][1]; HOLD(variances[0]); HOLD(variances[1]); }
+        for (int j = 0; j < n_bits; j++) {
+            __m512i pattern = index[j];
+            HOLD(pattern);
+            sum[j] = _mm512_add_epi16(sum[j], lookup(values, pattern)); HOLD(sum[j]);
+            if (kind == VARYING) { variance[j] = _mm512_add_epi16(variance[j], lookup(variances, pattern)); HOLD(variance[j]); }
+        }
+        index += p->input_bits;
+ }
+    __m512i constant = kind == CONSTANT ? standard_deviation(p, _mm512_setzero_si512()) : _mm512_setzero_si512();
+    __m128i fraction = _mm_cvtsi64_si128(p->fraction);
+    __m512i shifted = _mm512_setzero_si512();
+    for (int j = n_bits - 1; j >= 0; j--) {
+        __m512i y = sum[j];
+        if (kind != QUIET) {
+            __m512i sigma = kind == VARYING ? standard_deviation(p, variance[j]) : constant;
+            y = _mm512_adds_epi16(y, _mm512_mulhrs_epi16(sigma, z[j]));
+        }
+        // Half a step was added; a half that would round to an odd reading is pushed below.
+        __m512i odd = _mm512_and_si512(_mm512_sra_epi16(y, fraction), _mm512_set1_epi16(1));
+        y = _mm512_sra_epi16(_mm512_subs_epi16(y, odd), fraction);
+        y = _mm512_min_epi16(_mm512_max_epi16(y, bottom), top);
+        shifted = _mm512_add_epi16(_mm512_add_epi16(shifted, shifted), y);
+    }
+    return shifted;
+}
+
+static inline __attribute__((always_inline)) void convert_kind(
+    const struct work *w, int64_t tile, int64_t n_vectors, int64_t lookups, int64_t block, int64_t group, int64_t column, const int kind
+) {
+    const struct problem *p = w->p;
+    int32_t *out = (int32_t *)p->out + (group * p->columns + column) * p->stride + tile;
+    int32_t half = 1 << (p->fraction - 1), span = (1 << p->adc_bits) - 1;
+    __m512i start = _mm512_set1_epi16((int16_t)(p->start[(block * p->groups + group) * p->columns + column] + half));
+    __m512i bottom = _mm512_set1_epi16((int16_t)p->lowest[column]);
+    __m512i top = _mm512_set1_epi16((int16_t)(p->lowest[column] + span));
+    int32_t constant = block == 0 ? (int32_t)(p->base[column] * ((1 << p->input_bits) - 1) * p->n_blocks) : 0;
+    for (int64_t t = 0; t < n_vectors; t++) {
+        __m512i low = _mm512_setzero_si512(), high = low;
+        for (int b = (int)p->input_bits; b > 0;) {
+            __m512i part;
+            int n = 4;
+            if (b >= 4) part = readings(w, t, lookups, start, bottom, top, b - 4, 4, kind);
+            else if (b >= 2) part = readings(w, t, lookups, start, bottom, top, b - 2, 2, kind), n = 2;
+            else part = readings(w, t, lookups, start, bottom, top, b - 1, 1, kind), n = 1;
+            b -= n;
+            low = _mm512_add_epi32(_mm512_slli_epi32(low, n), _mm512_cvtepi16_epi32(_mm512_castsi512_si256(part)));
+            high = _mm512_add_epi32(_mm512_slli_epi32(high, n), _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(part, 1)));
+        }
+        __m512i *to = (__m512i *)(out + t * LANES), more = _mm512_set1_epi32(constant);
+        if (block > 0) low = _mm512_add_epi32(low, to[0]), high = _mm512_add_epi32(high, to[1]);
+        to[0] = _mm512_add_epi32(low, more);
+        to[1] = _mm512_add_epi32(high, more);
+    }
+}
+
+static void convert_narrow(
+    const struct work *w, int64_t tile, int64_t n_vectors, int64_t block, int64_t group, int64_t column
+) {
+    const struct problem *p = w->p;
+    int64_t low = p->blocks[2 * block], rows = p->blocks[2 * block + 1] - low, lookups = (rows + ROWS - 1) / ROWS;
+    int64_t from = (group * p->columns + column) * p->rows + low;
+    __m512i (*table)[2] = (__m512i(*)[2])w->table;
+    build_tables(table, (const int16_t *)p->conductance + from, rows);
+    if (p->variance) {
+        build_tables(table + w->lookups, (const int16_t *)p->variance + from, rows);
+        convert_kind(w, tile, n_vectors, lookups, block, group, column, VARYING);
+    } else if (p->noisy)
+        convert_kind(w, tile, n_vectors, lookups, block, group, column, CONSTANT);
+    else
+        convert_kind(w, tile, n_vectors, lookups, block, group, column, QUIET);
+}
+
+#endif
+
+// ---- the same for any compiler, and for grids too fine for 16 bits ----
+
+static inline int32_t value(const struct problem *p, int64_t at) {
+    return p->narrow ? ((const int16_t *)p->conductance)[at] : ((const int32_t *)p->conductance)[at];
+}
+
+static void convert_wide(
+    const struct work *w, int64_t tile, int64_t n_vectors, int64_t block, int64_t group, int64_t column
+) {
+    const struct problem *p = w->p;
+    int64_t low = p->blocks[2 * block], rows = p->blocks[2 * block + 1] - low, lookups = (rows + ROWS - 1) / ROWS;
+    int64_t from = (group * p->columns + column) * p->rows + low;
+    int32_t(*table)[ENTRIES] = (int32_t(*)[ENTRIES])w->table, (*variances)[ENTRIES] = table + w->lookups;
+    for (int64_t i = 0; i < lookups; i++) {
+        table[i][0] = variances[i][0] = 0;
+        for (int r = 0; r < ROWS; r++) {
+            int64_t row = i * ROWS + r;
+            int32_t conductance = row < rows ? value(p, from + row) : 0;
+            int32_t variance = p->variance && row < rows ? p->variance[from + row] : 0;
+            for (int j = 0; j < 1 << r; j++) {
+                table[i][(1 << r) + j] = table[i][j] + conductance;
+                variances[i][(1 << r) + j] = variances[i][j] + variance;
+            }
+        }
+    }
+    int fraction = (int)p->fraction;
+    int32_t start = p->start[(block * p->groups + group) * p->columns + column] + (1 << (fraction - 1));
+    int32_t bottom = p->lowest[column], top = bottom + (1 << p->adc_bits) - 1;
+    int64_t constant = block == 0 ? (int64_t)p->base[column] * ((1 << p->input_bits) - 1) * p->n_blocks : 0;
+    for (int64_t t = 0; t < n_vectors; t++) {
+        int64_t total[LANES] = {0};
+        for (int b = (int)p->input_bits - 1; b >= 0; b--) {
+            int32_t sum[LANES], variance[LANES] = {0};
+            for (int lane = 0; lane < LANES; lane++) sum[lane] = start;
+            for (int64_t i = 0; i < lookups; i++) {
+                const uint16_t *index = (const uint16_t *)(w->index + (t * w->lookups + i) * p->input_bits + b);
+                for (int lane = 0; lane < LANES; lane++) sum[lane] += table[i][index[lane]];
+                if (p->variance)
+                    for (int lane = 0; lane < LANES; lane++) variance[lane] += variances[i][index[lane]];
+            }
+            if (p->noisy)
+                for (int lane = 0; lane < LANES; lane++) {
+                    uint16_t u = ((uint16_t *)(w->at[0] + t))[lane] ^ w->words[b][0];
+                    uint16_t v = ((uint16_t *)(w->at[1] + t))[lane] ^ w->words[b][1];
+                    for (int i = 0; i < ROUNDS; i++) {
+                        uint32_t product = u * (uint32_t)p->multiplier;
+                        u = (product >> 16) ^ v ^ w->words[b][(i + 2) % ROUNDS];
+                        v = product;
+                    }
+                    int64_t z = p->normal[u & 31] + p->normal[(u >> 5) & 31] + p->normal[v & 31] + p->normal[(v >> 5) & 31];
+                    int64_t sigma = (int64_t)rintf(sqrtf((float)variance[lane] * p->variance_unit + p->floor));
+                    int shift = NORMAL_BITS + SIGMA_BITS;
+                    sum[lane] += (sigma * z + (1 << (shift - 1))) >> shift;
+                }
+            for (int lane = 0; lane < LANES; lane++) {
+                // Half a step was added; a half that would round to an odd reading is pushed below.
+                int32_t y = (sum[lane] - ((sum[lane] >> fraction) & 1)) >> fraction;
+                total[lane] = 2 * total[lane] + (y < bottom ? bottom : y > top ? top : y);
+            }
+        }
+        int64_t to = (group * p->columns + column) * p->stride + tile + t * LANES;
+        for (int lane = 0; lane < LANES; lane++) {
+            int64_t more = total[lane] + constant;
+            if (p->out_bytes == 4)
+                ((int32_t *)p->out)[to + lane] = (block ? ((int32_t *)p->out)[to + lane] : 0) + more;
+            else
+                ((int64_t *)p->out)[to + lane] = (block ? ((int64_t *)p->out)[to + lane] : 0) + more;
+        }
+    }
+}
+
+// ---- tiles of positions and threads ----
+
+static void convert_tile(struct work *w, int64_t group, int64_t tile, int64_t first_column, int64_t last_column) {
+    const struct problem *p = w->p;
+    int64_t n_vectors = smaller(w->vectors, (p->positions - tile + LANES - 1) / LANES);
+    if (p->noisy)
+        for (int64_t i = 0; i < n_vectors * LANES; i++) {
+            uint32_t hash = at_position(p->key, p->first + tile + i);
+            ((uint16_t *)w->at[0])[i] = hash, ((uint16_t *)w->at[1])[i] = hash >> 16;
+        }
+    for (int64_t block = 0; block < p->n_blocks; block++) {
+        int64_t low = p->blocks[2 * block], high = p->blocks[2 * block + 1];
+        for (int64_t t = 0; t < n_vectors; t++) {
+            gather(w, group, tile + t * LANES, low, high);
+            build_indices(w, t, (high - low + ROWS - 1) / ROWS);
+        }
+        for (int64_t column = first_column; column < last_column; column++) {
+            if (p->noisy)
+                for (int64_t b = 0; b < p->input_bits; b++) at_column(w->words[b], p->key, block, b, group, column);
+#if defined(__AVX512BW__)
+            if (p->narrow && p->out_bytes == 4) {
+                convert_narrow(w, tile, n_vectors, block, group, column);
+                continue;
+            }
+#endif
+            convert_wide(w, tile, n_vectors, block, group, column);
+        }
+    }
+}
+
+struct team {
+    const struct problem *p;
+    int64_t vectors, lookups, tiles, parts;
+    _Atomic int64_t next;
+    atomic_int failed;
+};
+
+static void *member(void *argument) {
+    struct team *team = argument;
+    const struct problem *p = team->p;
+    struct work w = {.p = p, .vectors = team->vectors, .lookups = team->lookups};
+    size_t index_bytes = w.vectors * w.lookups * p->input_bits * sizeof(Lanes);
+    size_t table_bytes = 2 * w.lookups * ENTRIES * sizeof(int32_t);
+    size_t codes_bytes = w.lookups * ROWS * sizeof *w.codes;
+    char *memory = aligned_alloc(
+        64, index_bytes + 2 * w.vectors * sizeof(Lanes) + codes_bytes + table_bytes + 16 * sizeof *w.words
+    );
+    if (!memory) return atomic_store(&team->failed, 1), NULL;
+    w.index = (Lanes *)memory, memory += index_bytes;
+    w.at[0] = (Lanes *)memory, w.at[1] = w.at[0] + w.vectors, memory += 2 * w.vectors * sizeof(Lanes);
+    w.codes = (void *)memory, memory += codes_bytes;
+    w.table = (void *)memory, memory += table_bytes;
+    w.words = (void *)memory;
+    int64_t units = p->groups * team->tiles * team->parts;
+    for (int64_t unit; (unit = atomic_fetch_add(&team->next, 1)) < units;) {
+        int64_t part = unit % team->parts, tile = unit / team->parts % team->tiles, group = unit / team->parts / team->tiles;
+        convert_tile(
+            &w, group, tile * w.vectors * LANES, p->columns * part / team->parts, p->columns * (part + 1) / team->parts
+        );
+    }
+    free(w.index);
+    return NULL;
+}
+
+// Returns 0, or 1 if there was no memory.
+int summed_readings(const struct problem *p) {
+    struct team team = {.p = p};
+    for (int64_t i = 0; i < p->n_blocks; i++) {
+        int64_t lookups = (p->blocks[2 * i + 1] - p->blocks[2 * i] + ROWS - 1) / ROWS;
+        if (lookups > team.lookups) team.lookups = lookups;
+    }
+    int64_t vectors = (p->positions + LANES - 1) / LANES;
+    team.vectors = smaller(vectors, 1 + TILE_BYTES / (team.lookups * p->input_bits * (int64_t)sizeof(Lanes)));
+    team.tiles = (vectors + team.vectors - 1) / team.vectors;
+    team.vectors = (vectors + team.tiles - 1) / team.tiles;
+    team.parts = 1;
+    if (p->threads > 1) team.parts = smaller((p->columns + 7) / 8, 1 + 4 * p->threads / (p->groups * team.tiles));
+    pthread_t threads[64];
+    int started = 0;
+    while (started < 64 && started + 1 < p->threads && !pthread_create(&threads[started], NULL, member, &team)) started++;
+    member(&team);
+    for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    return atomic_load(&team.failed);
+}
+
+const char *instruction_set(void) {
+#if defined(__AVX512BW__)
+    return "avx512bw";
+#else
+    return "plain";
+#endif
+}

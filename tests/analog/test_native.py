@@ -1,0 +1,183 @@
+"""The C code against torch, bit for bit; and how it is built."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from xpert.analog import native
+from xpert.analog.columns import Blocks, Columns, Conversion, converted_sums, on_grid, summed_readings, torch_readings
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+
+BUILDS = {"of this processor": native.FLAGS, "of any processor": (*native.FLAGS, "-march=x86-64", "-O1")}
+"""The second takes the path that every compiler understands."""
+if "x86" not in native.platform.machine():
+    del BUILDS["of any processor"]
+
+
+@pytest.fixture(scope="module", params=BUILDS.values(), ids=BUILDS)
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> native.ctypes.CDLL:
+    return native.load(native.build("cc", tmp_path_factory.mktemp("native"), request.param))
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, Conversion, Blocks, int]:
+    """Codes, conductances, conversion, blocks and input bits of any kind, some of them on the grid's halves."""
+    groups, positions, rows, columns = (draw(st.integers(1, n)) for n in (2, 70, 140, 9))
+    input_bits, adc_bits, block = draw(st.integers(1, 16)), draw(st.integers(1, 12)), draw(st.integers(1, 140))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 1 << 30)))
+    scale = draw(st.sampled_from([0.1, 1.0, 4.0]))
+    codes = torch.randint(0, 2**input_bits, (groups, positions, rows), generator=generator)
+    conductance = torch.randn((groups, rows, columns), generator=generator) * scale
+    if draw(st.booleans()):
+        conductance = (conductance * 2).round() / 2
+    low = -(2 ** (adc_bits - 1)) + draw(st.integers(-3, 3))
+    blocks = tuple((first, min(first + block, rows)) for first in range(0, rows, block))
+    offset = torch.randn((len(blocks), groups, columns), generator=generator) if draw(st.booleans()) else None
+    variance = torch.rand((groups, rows, columns), generator=generator) * scale / 50 if draw(st.booleans()) else None
+    conversion = Conversion(
+        lowest=torch.randint(low, low + 2, (columns,), generator=generator).float(),
+        bits=adc_bits,
+        offset=offset,
+        variance=variance,
+        floor=draw(st.sampled_from([0.0, 0.01, 4.0])),
+    )
+    return codes.to(torch.uint8) if input_bits <= 8 else codes, conductance, conversion, blocks, input_bits
+
+
+@needs_compiler
+@settings(max_examples=120)
+@given(problem=problems(), key=st.integers(0, 2**64 - 1), first=st.sampled_from([0, 7, 2**32 - 20]))
+def test_c_equals_torch(library: native.ctypes.CDLL, problem: tuple, key: int, first: int) -> None:
+    codes, conductance, conversion, blocks, input_bits = problem
+    columns = on_grid(conductance, conversion, blocks)
+    expected = torch_readings(codes, columns, input_bits, key, first)
+    result = native.summed_readings(library, codes, columns, input_bits, key, first)
+    assert result.dtype == expected.dtype
+    assert torch.equal(result, expected)
+
+
+def noisy_problem(positions: int = 3000, columns: int = 20) -> tuple[Tensor, Columns]:
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(0, 256, (1, positions, 150), generator=generator).to(torch.uint8)
+    conductance = torch.randn((1, 150, columns), generator=generator)
+    variance = torch.rand((1, 150, columns), generator=generator) / 20
+    conversion = Conversion(torch.full((columns,), -32.0), 6, None, variance, 0.1)
+    return codes, on_grid(conductance, conversion, ((0, 64), (64, 128), (128, 150)))
+
+
+@needs_compiler
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_threads_change_nothing(library: native.ctypes.CDLL, threads: int) -> None:
+    codes, columns = noisy_problem()
+    expected = native.summed_readings(library, codes, columns, 8, 5, 0)
+    few_positions = native.summed_readings(library, codes[:, :40], columns, 8, 5, 0)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        assert torch.equal(native.summed_readings(library, codes, columns, 8, 5, 0), expected)
+        assert torch.equal(native.summed_readings(library, codes[:, :40], columns, 8, 5, 0), few_positions)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(few_positions, expected[:, :40])
+
+
+def test_a_position_does_not_depend_on_its_neighbours() -> None:
+    codes, columns = noisy_problem()
+    together = summed_readings(codes, columns, 8, key=3, first=100)
+    for begin, end in ((0, 1), (1, 34), (777, 2777)):
+        assert torch.equal(
+            summed_readings(codes[:, begin:end], columns, 8, key=3, first=100 + begin), together[:, begin:end]
+        )
+    assert not torch.equal(summed_readings(codes, columns, 8, key=4, first=100), together)
+    assert not torch.equal(summed_readings(codes, columns, 8, key=3, first=101), together)
+
+
+def test_noise_has_the_variance_that_was_asked_for() -> None:
+    # One block, one bit, all rows on: readings are the column sum plus noise, and the rounding's 1/12.
+    positions, rows = 40000, 10
+    variance = torch.rand((1, rows, 3), generator=torch.Generator().manual_seed(0))
+    conversion = Conversion(torch.full((3,), -512.0), 10, torch.full((1, 1, 3), 0.3), variance, 2.0)
+    codes = torch.ones((1, positions, rows), dtype=torch.uint8)
+    readings = converted_sums(codes, torch.ones((1, rows, 3)), conversion, ((0, rows),), 1, key=1)[0].double()
+    expected = variance[0].sum(0).double() + 2.0
+    spread = (expected / positions).sqrt()
+    assert ((readings.mean(0) - 10.3).abs() < 5 * spread).all()
+    # The standard error of a variance is sqrt(2 / n) of it.
+    assert (((readings.var(0) - 1 / 12) / expected - 1).abs() < 5 * (2 / positions) ** 0.5).all()
+
+
+def test_the_coarse_grid_blurs_little_and_wide_adcs_get_the_fine_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = 64
+    conductance = torch.randn((1, rows, 50), generator=generator)
+    for bits in range(1, 13):
+        columns = on_grid(conductance, Conversion(torch.full((50,), -(2.0 ** (bits - 1))), bits), ((0, rows),))
+        error = columns.conductance.transpose(1, 2).double() / 2.0**columns.fraction - conductance
+        # Over all sets of active rows at most that of all rows: 1/32 step, as a standard deviation over columns.
+        assert error.sum(1).std() < 1.5 / 32
+        assert columns.narrow == (bits <= 8)
+        ends = columns.conductance.long().clamp_min(0).sum(2).max()
+        assert ends < 2 ** (15 if columns.narrow else 23)
+
+
+def test_halves_round_to_even() -> None:
+    # Sums of 0.5, 1.5, ... in windows whose middle is odd and even.
+    sums = torch.arange(-4.5, 5.0)
+    for low in (-8.0, -7.0):
+        conversion = Conversion(torch.full((10,), low), 4)
+        readings = converted_sums(torch.ones((1, 1, 1)).byte(), sums.reshape(1, 1, -1), conversion, ((0, 1),), 1)
+        assert torch.equal(readings.flatten(), sums.round().int())
+
+
+QUICK = ("-O0", "-std=gnu11", "-shared", "-fPIC", "-pthread")
+
+
+@needs_compiler
+def test_builds_at_the_same_time_give_one_whole_library(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        paths = set(pool.map(lambda _: native.build("cc", tmp_path, QUICK), range(3)))
+    assert list(tmp_path.iterdir()) == list(paths)
+    assert native.load(paths.pop()).instruction_set()
+
+
+@needs_compiler
+def test_a_damaged_library_is_built_again(tmp_path: Path) -> None:
+    path = native.build("cc", tmp_path, QUICK)
+    written = path.stat().st_mtime_ns
+    assert native.build("cc", tmp_path, QUICK) == path
+    assert path.stat().st_mtime_ns == written
+    path.write_bytes(path.read_bytes()[:1000])
+    assert native.build("cc", tmp_path, QUICK) == path
+    assert native.load(path).instruction_set()
+
+
+def test_without_a_compiler_torch_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes, columns = noisy_problem(50, 5)
+    expected = torch_readings(codes, columns, 8, 5, 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for compiler, reason in (("no-such-compiler", "no-such-compiler"), ("false", "returned non-zero exit status")):
+        monkeypatch.setenv("CC", compiler)
+        assert native.library() is None
+        assert native.implementation().startswith("torch: ")
+        assert reason in native.implementation()
+        assert torch.equal(summed_readings(codes, columns, 8, key=5), expected)
+    # A folder that cannot be written to.
+    (tmp_path / "file").touch()
+    library, text = native.compiled("cc", tmp_path / "file" / "folder")
+    assert library is None
+    assert text.startswith("torch: ")
+
+
+def test_the_c_code_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XPERT_NATIVE", "0")
+    assert native.library() is None
+    assert native.implementation() == "torch: XPERT_NATIVE=0"
