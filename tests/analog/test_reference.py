@@ -175,10 +175,12 @@ def through_wires(setup: Setup, data: np.ndarray, reference: np.ndarray, per_cro
         for block in blocks_of_rows(setup):
             for first in range(0, outputs, per_crossbar):
                 columns = []  # views of the columns from the drivers on
-                if not setup.differential:
-                    columns += [reference[g, :, s, first // per_crossbar] for s in range(slices)]
-                for o in range(first, min(first + per_crossbar, outputs)):
-                    for s in range(slices):
+                middle = first + min(per_crossbar, outputs) // 2
+                places = range(first, first + min(per_crossbar, outputs))
+                for o in places:
+                    if o == middle and not setup.differential:
+                        columns += [reference[g, :, s, first // per_crossbar] for s in range(slices)]
+                    for s in range(slices if o < outputs else 0):
                         columns.append(data[g, :, s, o])
                         if setup.differential:
                             columns.append(reference[g, :, s, o])

@@ -1,23 +1,29 @@
 """The network as the analogue hardware computes it: `to_analog(model, design)` and what is measured on it."""
 
+from xpert.analog.ablation import Ablation, ablation
 from xpert.analog.accuracy import NiAccuracy, ni_accuracy
 from xpert.analog.activity import measure_activity
 from xpert.analog.adc import AdcRange
 from xpert.analog.convert import analog_layers, calibrate, reprogram, rewind, set_precision, to_analog
 from xpert.analog.layer import AnalogLayer
 from xpert.analog.sensitivity import layer_errors
+from xpert.analog.snr import LayerSnr, layer_snr
 from xpert.analog.variation import weight_deviation
 from xpert.design import IDEAL, AnalogSettings
 
 __all__ = [
     "IDEAL",
+    "Ablation",
     "AdcRange",
     "AnalogLayer",
     "AnalogSettings",
+    "LayerSnr",
     "NiAccuracy",
+    "ablation",
     "analog_layers",
     "calibrate",
     "layer_errors",
+    "layer_snr",
     "measure_activity",
     "ni_accuracy",
     "reprogram",

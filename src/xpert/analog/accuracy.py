@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from xpert.analog.convert import reprogram, to_analog
@@ -26,6 +27,19 @@ class NiAccuracy(NamedTuple):
 
     chips: list[float]
     """Accuracy of each chip."""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Two-sided 95 % confidence interval of the mean over all chips, on these images; None for one chip.
+
+        Student's t interval, `mean +- t(0.975, n - 1) * std / sqrt(n)`, cut to 0 ... 1. It says nothing about how well
+        these images stand for others.
+        """
+        n = len(self.chips)
+        if n < 2:
+            return None
+        half = float(stdtrit(n - 1, 0.975)) * self.std / n**0.5
+        return max(self.mean - half, 0.0), min(self.mean + half, 1.0)
 
 
 def ni_accuracy(
@@ -52,8 +66,9 @@ def ni_accuracy(
         seed: Of the chips.
         chips: How many chips to sample.
         batch_size: Images at a time; results do not depend on it.
-        settings: Conventions and effects.
-        progress: Called after each batch with `chip`, `chips`, `images` done on it, `total` and `accuracy` so far.
+        settings: Conventions and effects in the place of the design's `chip.analog`.
+        progress: Called after each batch with `chip`, `chips`, `images` done on it, `total` and `accuracy` so far; with
+            IR drop also after each layer that is programmed, with `chip`, `chips` and `layer`.
 
     Raises:
         ConfigError: If model and design do not match, or a count is not positive.
@@ -65,10 +80,18 @@ def ni_accuracy(
     if len(images) == 0 or len(images) != len(labels):
         raise DataError(f"NI-accuracy needs one label per image and at least one, got {len(images)} and {len(labels)}")
     order = [layer.name for layer in design.network.layers]
+    analog_settings = settings or design.chip.analog
     analog = to_analog(model, design, generator=None, settings=settings, calibration=calibration_images)
     accuracies = []
     for chip in range(chips):
-        reprogram(analog, chip_generator(seed, chip), order)
+
+        def programmed(figures: dict[str, Any], chip: int = chip) -> None:
+            if progress is not None:
+                progress({"chip": chip, "chips": chips, "layer": figures["layer"]})
+
+        # With IR drop, programming takes longer than many images.
+        told = programmed if analog_settings.ir_drop else None
+        reprogram(analog, chip_generator(seed, chip), order, told)
         right = done = 0
         for batch, truth in zip(images.split(batch_size), labels.split(batch_size)):
             with torch.no_grad():

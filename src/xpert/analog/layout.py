@@ -14,9 +14,10 @@ from xpert.design import Chip
 class Layout:
     """Columns of the crossbars of one row block and group.
 
-    From the drivers on: the reference columns, one per slice (`offset` only; they are extra columns), then the outputs
-    one after the other, each with its slices, least significant first. A differential pair's two columns are
-    neighbours. What is converted is one difference per slice and output; `columns_per_adc` of these share an ADC.
+    From the drivers on: one output after the other, each with its slices, least significant first. A differential
+    pair's two columns are neighbours. The reference columns, one per slice (`offset` only; they are extra columns), lie
+    in the middle, where they are as far from the drivers as the others are on average. What is converted is one
+    difference per slice and output; `columns_per_adc` of these, in their order, share an ADC.
     """
 
     outputs: int
@@ -47,6 +48,11 @@ class Layout:
         """Outputs for which a crossbar has columns that are used, at most."""
         return min(self.outputs, self.per_crossbar)
 
+    @property
+    def _middle(self) -> int:
+        """Outputs of a crossbar before the reference columns."""
+        return self.in_crossbar // 2
+
     def spread(self, reference: Tensor) -> Tensor:
         """Each crossbar's reference [..., crossbars] for each of its outputs [..., outputs]."""
         return reference.repeat_interleave(self.per_crossbar, dim=-1)[..., : self.outputs]
@@ -64,15 +70,18 @@ class Layout:
         columns = self._by_crossbar(data)
         if self.differential:
             return torch.stack([columns, self._by_crossbar(reference)], dim=-1).flatten(3)
-        return torch.cat([reference.permute(0, 3, 1, 2), columns.flatten(3)], dim=3)
+        before, after = columns.tensor_split([self._middle], dim=3)
+        return torch.cat([before.flatten(3), reference.permute(0, 3, 1, 2), after.flatten(3)], dim=3)
 
     def take_apart(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Data and reference from columns as they lie in the crossbars: the inverse of `arrange`."""
         if self.differential:
             pairs = columns.unflatten(3, (self.in_crossbar, self.slices, 2))
             return self._by_output(pairs[..., 0]), self._by_output(pairs[..., 1])
-        reference, data = columns[..., : self.slices], columns[..., self.slices :]
-        return self._by_output(data.unflatten(3, (self.in_crossbar, self.slices))), reference.permute(0, 2, 3, 1)
+        first = self._middle * self.slices
+        before, reference, after = columns.tensor_split([first, first + self.slices], dim=3)
+        data = torch.cat([before, after], dim=3).unflatten(3, (self.in_crossbar, self.slices))
+        return self._by_output(data), reference.permute(0, 2, 3, 1)
 
     def adc(self, columns_per_adc: int) -> Tensor:
         """Number of the ADC, among those of a row block and group, that converts each slice and output.

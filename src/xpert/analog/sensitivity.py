@@ -37,8 +37,8 @@ def layer_errors(
         design: Chip and layers; its own ADC and input precisions play no part.
         images: Normalised images [n, channels, height, width]; ADC ranges are calibrated on them too.
         options: Pairs (adc_bits, input_bits).
-        generator: Samples the chip; None: no programming variation.
-        settings: Conventions and effects.
+        generator: Samples the chip; None: nothing is random.
+        settings: Conventions and effects in the place of the design's `chip.analog`.
         positions: Input vectors per layer from which powers are estimated.
         progress: Called after each layer with `layer` (name), `done` and `total`.
 

@@ -304,16 +304,36 @@ def accuracy(
     ] = 128,
     batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images per batch.")] = 128,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the cells' variation.")] = 0,
+    images: Annotated[int | None, typer.Option(min=1, help="Only the first so many test images.")] = None,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Also with each effect alone, and with all but that one.")
+    ] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Also each layer's ratio of signal to error.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Set a field of the periphery or the chip, as with `evaluate --sweep`: adc_bits, programming_sigma, "
+            "ir_drop, device, ...; repeat for more.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Accuracy of a trained network: ideal, quantised, and on the non-ideal crossbars of a design.
 
-    Example: **xpert accuracy runs/quickstart/design.json --weights runs/quickstart/weights.safetensors
+    Examples: **xpert accuracy runs/quickstart/design.json --weights runs/quickstart/weights.safetensors
     --dataset digits**
+
+    **xpert accuracy design.json --weights w.safetensors --dataset digits --ablation --set ir_drop=true --set
+    adc_noise=0.5**
     """
+    from xpert.cli.sweep import with_values
     from xpert.design import Design
 
     loaded = Design.read(design)
+    if changes:
+        loaded = with_values(loaded, changes)
     _require_file(weights, "weight file")
 
     with patience():
@@ -329,16 +349,52 @@ def accuracy(
             chips=chips,
             calibration_images=calibration_images,
             batch_size=batch_size,
+            images=images,
+            each_effect=ablation,
+            each_layer=layers,
             progress=progress,
         )
     if as_json:
         output.write_json(found)
-    else:
-        rows = [[name, output.percent(found[key])] for name, key in (("ideal", "ideal"), ("quantised", "quantised"))]
-        rows.append([f"NI, mean of {chips} chips", output.percent(found["ni_mean"])])
-        rows.append(["NI, standard deviation", output.percent(found["ni_std"])])
-        output.show(output.table(f"{loaded.name}: accuracy on {dataset}", ["", "accuracy"], rows))
+        return 0
+    rows = [[name, output.percent(found[key])] for name, key in (("ideal", "ideal"), ("quantised", "quantised"))]
+    rows.append([f"NI, mean of {chips} chips", output.percent(found["ni_mean"])])
+    rows.append(["NI, 95 % confidence", _interval(found)])
+    rows.append(["NI, standard deviation", output.percent(found["ni_std"])])
+    title = f"{loaded.name}: accuracy on {found['images']} images of {dataset}"
+    output.show(output.table(title, ["", "accuracy"], rows))
+    if "ablation" in found:
+        rows = [["none (quantised)", output.percent(found["quantised"]), "", output.percent(found["ni_mean"]), ""]]
+        for row in found["ablation"]:
+            figures = [
+                cell
+                for key in ("alone", "without")
+                for cell in (output.percent(row[key]["ni_mean"]), _interval(row[key]))
+            ]
+            rows.append([row["effect"].replace("_", " "), *figures])
+        header = ["effect", "alone", "95 %", "all but it", "95 %"]
+        output.show(output.table("By effect", header, rows))
+    if "layers" in found:
+        rows = [
+            [
+                row["layer"],
+                *("exact" if row[key] is None else f"{row[key]:.1f}" for key in ("snr_db", "accumulated_snr_db")),
+            ]
+            for row in found["layers"]
+        ]
+        output.show(output.table("Signal to error, dB", ["layer", "own", "accumulated"], rows))
     return 0
+
+
+def _decibels(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.1f}"
+
+
+def _interval(figures: dict[str, Any]) -> str:
+    """A confidence interval, where there is one."""
+    if figures["ni_low"] is None:
+        return "-"
+    return f"{100 * figures['ni_low']:.1f} ... {100 * figures['ni_high']:.1f} %"
 
 
 def _require_file(path: Path, what: str) -> None:

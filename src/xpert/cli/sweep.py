@@ -43,8 +43,12 @@ def sweep_fields() -> dict[str, tuple[str, ...]]:
     return fields
 
 
-def parse_sweeps(texts: Sequence[str]) -> dict[str, list[Any]]:
+def parse_sweeps(texts: Sequence[str], flag: str = "--sweep") -> dict[str, list[Any]]:
     """The values of each swept field, from `name=value,value,...`.
+
+    Args:
+        texts: What was given.
+        flag: With which flag, for messages.
 
     Raises:
         ConfigError: If a name is unknown or stands twice, or there are no values.
@@ -55,15 +59,15 @@ def parse_sweeps(texts: Sequence[str]) -> dict[str, list[Any]]:
         name, equals, values = text.partition("=")
         entries = [entry.strip() for entry in values.split(",")]
         if not equals or not all(entries):
-            raise ConfigError(f"--sweep: expected NAME=VALUE,VALUE,..., got {shown(text)}")
+            raise ConfigError(f"{flag}: expected NAME=VALUE,VALUE,..., got {shown(text)}")
         if name not in fields:
-            raise ConfigError(f"--sweep: unknown field {shown(name)}; known are {', '.join(fields)}")
+            raise ConfigError(f"{flag}: unknown field {shown(name)}; known are {', '.join(fields)}")
         if any(fields[name] == fields[other] for other in sweeps):
-            raise ConfigError(f"--sweep: {name} stands twice; list all its values once")
+            raise ConfigError(f"{flag}: {name} stands twice; list all its values once")
         try:
             sweeps[name] = [yaml.safe_load(entry) for entry in entries]
         except (yaml.YAMLError, ValueError):
-            raise ConfigError(f"--sweep: {name}: values must be numbers or words, got {shown(values)}") from None
+            raise ConfigError(f"{flag}: {name}: values must be numbers or words, got {shown(values)}") from None
     return sweeps
 
 
@@ -71,8 +75,26 @@ _MEASURED_WITH = ("input_bits", "weight_bits", "device", "cell_bits", "r_on_ohm"
 """Settings that decide what activity a layer has, as the first or the last part of a field's path."""
 
 
-def swept(design: Design, sweeps: dict[str, list[Any]]) -> list[tuple[dict[str, Any], Design]]:
+def with_values(design: Design, texts: Sequence[str]) -> Design:
+    """The design with other values in some fields, from `name=value` as given with --set; without measured activity.
+
+    Raises:
+        ConfigError: If a name is unknown or stands twice, or a value is not allowed.
+    """
+    sweeps = parse_sweeps(texts, "--set")
+    for name, values in sweeps.items():
+        if len(values) > 1:
+            raise ConfigError(f"--set: {name}: one value, got {len(values)}")
+    return swept(design.model_copy(update={"activity": None}), sweeps, "--set")[0][1]
+
+
+def swept(design: Design, sweeps: dict[str, list[Any]], flag: str = "--sweep") -> list[tuple[dict[str, Any], Design]]:
     """Every combination of the swept values: the settings, and the design with them.
+
+    Args:
+        design: What the values are set in.
+        sweeps: From `parse_sweeps`.
+        flag: With which flag they were given, for messages.
 
     Raises:
         ConfigError: If a combination breaks a rule of the design, or there are more than `MAX_DESIGNS`.
@@ -81,12 +103,12 @@ def swept(design: Design, sweeps: dict[str, list[Any]]) -> list[tuple[dict[str, 
     for values in sweeps.values():
         count *= len(values)
     if count > MAX_DESIGNS:
-        raise ConfigError(f"--sweep: {count} combinations; at most {MAX_DESIGNS} are evaluated in one sweep")
+        raise ConfigError(f"{flag}: {count} combinations; at most {MAX_DESIGNS} are evaluated in one sweep")
     fields = sweep_fields()
     stale = [name for name in sweeps if {*fields[name][1:2], fields[name][-1]} & {*_MEASURED_WITH}]
     if design.activity is not None and stale:
         raise ConfigError(
-            f"--sweep: {stale[0]} changes what the activity of this design was measured with; sweep a design without "
+            f"{flag}: {stale[0]} changes what the activity of this design was measured with; sweep a design without "
             "`activity`, or measure each of its variants"
         )
     found = []
@@ -99,6 +121,6 @@ def swept(design: Design, sweeps: dict[str, list[Any]]) -> list[tuple[dict[str, 
                 for key in path[:-1]:
                     target = target[key]
                 target[path[-1]] = value
-        where = "--sweep " + " ".join(f"{name}={value}" for name, value in settings.items())
+        where = f"{flag} " + " ".join(f"{name}={value}" for name, value in settings.items())
         found.append((settings, Design.parse(data, where)))
     return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from xpert.analog import measure_activity, ni_accuracy
+from xpert.analog import NiAccuracy, ablation, layer_snr, measure_activity, ni_accuracy
 from xpert.design import Design
 from xpert.errors import DataError
 from xpert.networks import build
@@ -17,10 +18,11 @@ from xpert.training import Dataset, accuracy, load_dataset, load_weights
 
 
 def set_input_bits(model: nn.Module, design: Design) -> None:
-    """Give every quantised layer the input precision of its periphery."""
+    """Give every quantised layer the input precision of its periphery, and signed inputs the design's code."""
     layers = quantised_layers(model)
     for layer, periphery in zip(design.network.layers, design.periphery, strict=True):
         layers[layer.name].input_bits = periphery.input_bits
+        layers[layer.name].symmetric_input = design.chip.analog.signed_inputs == "twos_complement"
 
 
 def measure_accuracy(
@@ -49,18 +51,25 @@ def measure_accuracy(
         progress: Called with figures as work goes on.
 
     Returns:
-        `ideal` (float weights and inputs), `quantised` (integer weights and inputs, exact sums), `ni_mean` and `ni_std`
-        over the sampled chips (on the analogue crossbars), and `chips`, the accuracy of each. Fractions.
+        `ideal` (float weights and inputs), `quantised` (integer weights and inputs, exact sums), `ni_mean`, `ni_std`
+        and the 95 % confidence interval of the mean, `ni_low` to `ni_high`, over the sampled chips (on the analogue
+        crossbars), and `chips`, the accuracy of each. Fractions.
     """
     model.eval()
     set_input_bits(model, design)
     with unquantised(model):
         ideal = accuracy(model, images, labels, batch_size)
     quantised = accuracy(model, images, labels, batch_size)
-    mean, spread, each = ni_accuracy(
+    found = ni_accuracy(
         model, design, images, labels, calibration, seed=seed, chips=chips, batch_size=batch_size, progress=progress
     )
-    return {"ideal": ideal, "quantised": quantised, "ni_mean": mean, "ni_std": spread, "chips": each}
+    return {"ideal": ideal, "quantised": quantised, **_figures(found), "chips": found.chips}
+
+
+def _figures(found: NiAccuracy) -> dict[str, Any]:
+    """Mean, spread and confidence interval; the last null for one chip."""
+    low, high = found.interval or (None, None)
+    return {"ni_mean": found.mean, "ni_std": found.std, "ni_low": low, "ni_high": high}
 
 
 def accuracy_of_design(
@@ -73,26 +82,78 @@ def accuracy_of_design(
     chips: int = 5,
     calibration_images: int = 128,
     batch_size: int = 128,
+    images: int | None = None,
+    each_effect: bool = False,
+    each_layer: bool = False,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Accuracies of a design file and its weight file on a data set's test images; see `measure_accuracy`.
+
+    Args:
+        design: The design.
+        weights: Its network's weights.
+        dataset: Name of the data set.
+        data_dir: Folder of data sets.
+        seed: Of the sampled chips.
+        chips: How many chips are sampled.
+        calibration_images: Training images on which ADC ranges are set.
+        batch_size: Images at a time.
+        images: The first so many test images; all by default.
+        each_effect: Whether to add `ablation`: for each effect that is on, `effect`, and `alone` and `without`, each
+            with `ni_mean`, `ni_std`, `ni_low` and `ni_high`.
+        each_layer: Whether to add `layers`: `layer`, `snr_db` of the layer alone and `accumulated_snr_db` in the
+            network, on the first chip; null where nothing differs from the quantised network.
+        progress: Called with figures as work goes on.
 
     Raises:
         ConfigError: If the network cannot be rebuilt from the design.
         DataError: If the weights or the data set are missing, broken, or do not fit the design.
     """
     model, data = _load(design, weights, dataset, data_dir)
-    return measure_accuracy(
+    test, labels = data.normalised(data.test_images[:images]), data.test_labels[:images]
+    calibration = data.normalised(data.train_images[:calibration_images])
+
+    def told(stage: str) -> Callable[[dict[str, Any]], None]:
+        return lambda figures: progress({"stage": stage, **figures}) if progress is not None else None
+
+    found = measure_accuracy(
         model,
         design,
-        data.normalised(data.test_images),
-        data.test_labels,
-        data.normalised(data.train_images[:calibration_images]),
+        test,
+        labels,
+        calibration,
         seed=seed,
         chips=chips,
         batch_size=batch_size,
-        progress=progress,
+        progress=told("accuracy"),
     )
+    found["images"] = len(test)
+    if each_layer:
+        layers = layer_snr(model, design, test, calibration, seed=seed, progress=told("layers"))
+        found["layers"] = [
+            {"layer": one.layer, "snr_db": _finite(one.own), "accumulated_snr_db": _finite(one.accumulated)}
+            for one in layers
+        ]
+    if each_effect:
+        effects = ablation(
+            model,
+            design,
+            test,
+            labels,
+            calibration,
+            seed=seed,
+            chips=chips,
+            batch_size=batch_size,
+            progress=told("ablation"),
+        )
+        found["ablation"] = [
+            {"effect": one.effect, "alone": _figures(one.alone), "without": _figures(one.without)} for one in effects
+        ]
+    return found
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def activity_of_design(

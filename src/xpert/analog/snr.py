@@ -1,0 +1,137 @@
+"""How far each layer's output on a chip is from the quantised network's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xpert.analog.convert import analog_layers, reprogram, to_analog
+from xpert.analog.draws import chip_generator
+from xpert.analog.layer import AnalogLayer
+from xpert.design import AnalogSettings, Design
+
+
+class LayerSnr(NamedTuple):
+    """Ratio of signal to error of a layer's output. [dB]
+
+    Signal is the variance of the quantised network's output about each channel's mean; infinite where nothing differs.
+    """
+
+    layer: str
+    """Name in the design."""
+
+    own: float
+    """Of the layer alone: its input is the quantised network's."""
+
+    accumulated: float
+    """In the analog network, with what the layers before it have done to its input."""
+
+
+def layer_snr(
+    model: nn.Module,
+    design: Design,
+    images: Tensor,
+    calibration_images: Tensor | None,
+    *,
+    seed: int,
+    chip: int = 0,
+    batch_size: int = 32,
+    settings: AnalogSettings | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> list[LayerSnr]:
+    """Ratio of signal to error of every layer on one sampled chip.
+
+    Args:
+        model: Quantised model that matches the design; left as it is.
+        design: Chip, layers and periphery.
+        images: Normalised images [n, channels, height, width].
+        calibration_images: Normalised images on which ADC ranges are calibrated.
+        seed: Of the chips.
+        chip: Which of them.
+        batch_size: Images at a time; results do not depend on it.
+        settings: Conventions and effects in the place of the design's `chip.analog`.
+        progress: Called after each batch with `image` and `images`.
+
+    Returns:
+        In the design's order.
+    """
+    analog = to_analog(model, design, generator=None, settings=settings, calibration=calibration_images)
+    order = [layer.name for layer in design.network.layers]
+    reprogram(analog, chip_generator(seed, chip), order)
+    layers = analog_layers(analog)
+    powers = {name: _Powers() for name in order}
+    done = 0
+    for batch in images.split(batch_size):
+        with torch.no_grad():
+            exact = _outputs(analog, layers, batch, bypassed=True)
+            for name, (x, reference) in exact.items():
+                powers[name].own += _squares(layers[name](x) - reference)
+                layers[name].images_read = done
+                powers[name].signal(reference)
+            for name, (_, output) in _outputs(analog, layers, batch, bypassed=False).items():
+                powers[name].accumulated += _squares(output - exact[name][1])
+        done += len(batch)
+        if progress is not None:
+            progress({"image": done, "images": len(images)})
+    return [
+        LayerSnr(name, powers[name].ratio(powers[name].own), powers[name].ratio(powers[name].accumulated))
+        for name in order
+    ]
+
+
+class _Powers:
+    """Sums over images, from which ratios follow."""
+
+    def __init__(self) -> None:
+        self.own = self.accumulated = 0.0
+        self._sums: Tensor | float = 0.0
+        self._squares: Tensor | float = 0.0
+        self._count = 0
+
+    def signal(self, reference: Tensor) -> None:
+        """Add outputs of the quantised network [n, channels, ...]."""
+        channels = reference.double().transpose(0, 1).flatten(1)
+        self._sums = self._sums + channels.sum(dim=1)
+        self._squares = self._squares + channels.square().sum(dim=1)
+        self._count += channels.shape[1]
+
+    def ratio(self, error: float) -> float:
+        """Signal over error. [dB]"""
+        signal = float(torch.as_tensor(self._squares - torch.as_tensor(self._sums).square() / self._count).sum())
+        with np.errstate(divide="ignore"):
+            return float(10 * np.log10(np.float64(signal) / error)) if error else float("inf")
+
+
+def _squares(error: Tensor) -> float:
+    return float(error.double().square().sum())
+
+
+def _outputs(
+    model: nn.Module, layers: dict[str, AnalogLayer], batch: Tensor, *, bypassed: bool
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Input and output of every layer while the network runs."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def observer(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def observe(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            found[name] = inputs[0].clone(), output.clone()  # modules that work in place would change them
+
+        return observe
+
+    handles = [layer.register_forward_hook(observer(name)) for name, layer in layers.items()]
+    try:
+        for layer in layers.values():
+            layer.bypassed = bypassed
+        model(batch)
+    finally:
+        for layer, handle in zip(layers.values(), handles, strict=True):
+            layer.bypassed = False
+            handle.remove()
+    return found
+
+
+__all__ = ["LayerSnr", "layer_snr"]
