@@ -238,6 +238,13 @@ def test_activity_that_a_sweep_would_falsify(refusal: Callable, design_file: Pat
         assert f"{sweep.partition('=')[0]} changes what the activity" in refusal("evaluate", path, "--sweep", sweep)
 
 
+def test_measured_and_assumed_activity_are_not_compared(refusal: Callable, design_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "measured.json"
+    Design.read(design_file).model_copy(update={"activity": (Activity(),) * 14}).write(path)
+    for files in ((design_file, path), (path, design_file)):
+        assert f"{path} has measured activity and {design_file} has not" in refusal("compare", *files)
+
+
 def test_options_that_belong_together(refusal: Callable, design_file: Path, tmp_path: Path) -> None:
     assert "--weights and --dataset go together" in refusal("evaluate", design_file, "--dataset", "digits")
     assert "--weights and --dataset go together" in refusal("evaluate", design_file, "--weights", "w.safetensors")

@@ -415,6 +415,13 @@ def compare(
     if len(files) < 2:
         raise ConfigError(f"compare: needs at least two designs, got {len(files)}")
     designs = [read_design(file) for file in files]
+    for file, design in zip(files[1:], designs[1:], strict=True):
+        if (design.activity is None) != (designs[0].activity is None):
+            measured, assumed = (file, files[0]) if design.activity is not None else (files[0], file)
+            raise ConfigError(
+                f"compare: {measured} has measured activity and {assumed} has not, so their energies are not comparable; "
+                "measure all of them (xpert evaluate --weights W --dataset NAME --write FILE) or none"
+            )
 
     from xpert.hardware import evaluate
 
