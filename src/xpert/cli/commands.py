@@ -419,7 +419,7 @@ def compare(
         if (design.activity is None) != (designs[0].activity is None):
             measured, assumed = (file, files[0]) if design.activity is not None else (files[0], file)
             raise ConfigError(
-                f"compare: {measured} has measured activity and {assumed} has not, so their energies are not comparable; "
+                f"compare: {measured} has measured activity and {assumed} has not, so energies are not comparable; "
                 "measure all of them (xpert evaluate --weights W --dataset NAME --write FILE) or none"
             )
 
