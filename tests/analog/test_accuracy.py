@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xpert.analog import (
     IDEAL,
     AnalogSettings,
+    NiAccuracy,
     analog_layers,
     calibrate,
     layer_errors,
@@ -63,6 +64,14 @@ def test_a_residual_network_runs_on_crossbars() -> None:
         exact = model(images)
         assert torch.allclose(ideal(images), exact, atol=1e-4)
         assert not torch.allclose(noisy(images), exact, atol=1e-2)
+
+
+def test_the_interval_is_student_s() -> None:
+    # Four chips, mean 0.8, std 0.02: t(0.975, 3) = 3.1824, so +- 3.1824 * 0.02 / 2.
+    found = NiAccuracy(0.8, 0.02, [0.78, 0.79, 0.81, 0.82])
+    assert found.interval == pytest.approx((0.8 - 0.031824, 0.8 + 0.031824), abs=1e-6)
+    assert NiAccuracy(0.99, 0.1, [0.9, 1.0]).interval == (pytest.approx(0.0915, abs=1e-3), 1.0)
+    assert NiAccuracy(0.9, 0.0, [0.9]).interval is None
 
 
 def test_chips_are_counted_one_by_one(model: nn.Module, design_of: Designs, images: Tensor, labels: Tensor) -> None:

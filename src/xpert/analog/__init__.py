@@ -8,6 +8,7 @@ from xpert.analog.convert import analog_layers, calibrate, reprogram, rewind, se
 from xpert.analog.layer import AnalogLayer
 from xpert.analog.sensitivity import layer_errors
 from xpert.analog.snr import LayerSnr, layer_snr
+from xpert.analog.store import load_analog, save_analog
 from xpert.analog.variation import weight_deviation
 from xpert.design import IDEAL, AnalogSettings
 
@@ -24,10 +25,12 @@ __all__ = [
     "calibrate",
     "layer_errors",
     "layer_snr",
+    "load_analog",
     "measure_activity",
     "ni_accuracy",
     "reprogram",
     "rewind",
+    "save_analog",
     "set_precision",
     "to_analog",
     "weight_deviation",

@@ -53,7 +53,12 @@ def to_analog(
         ConfigError: If model and design do not match, the model holds layers that crossbars cannot, or calibration
             images are missing.
     """
-    model = _placed(model, design, settings, calibration)
+    if has_plain_layers(model):
+        if calibration is None or len(calibration) == 0:
+            raise ConfigError("a model that is not quantised yet needs at least one calibration image")
+        bits = design.chip.weight_bits
+        model = quantise(model, calibration, weight_bits=bits, input_bits=REFERENCE_INPUT_BITS)
+    model = placed(model, design, settings)
     if (settings or design.chip.analog).adc_range in ("calibrated", "learned"):
         if calibration is None or len(calibration) == 0:
             raise ConfigError("calibrated ADC ranges need at least one calibration image")
@@ -63,22 +68,17 @@ def to_analog(
     return model
 
 
-def _placed(model: nn.Module, design: Design, settings: AnalogSettings | None, calibration: Tensor | None) -> nn.Module:
-    """A copy of a model with its layers on crossbars, neither calibrated nor with anything random."""
-    if has_plain_layers(model):
-        if calibration is None or len(calibration) == 0:
-            raise ConfigError("a model that is not quantised yet needs at least one calibration image")
-        bits = design.chip.weight_bits
-        model = quantise(model, calibration, weight_bits=bits, input_bits=REFERENCE_INPUT_BITS)
-    else:
-        model = copy.deepcopy(model).eval()
+def placed(model: nn.Module, design: Design, settings: AnalogSettings | None) -> nn.Module:
+    """A copy of a quantised model with its layers on crossbars, neither calibrated nor with anything random.
+
+    Raises:
+        ConfigError: If model and design do not match.
+    """
+    model = copy.deepcopy(model).eval()
     chip = design.chip if settings is None else design.chip.model_copy(update={"analog": settings})
     for (name, layer), periphery in zip(_matched(model, design).items(), design.periphery):
-        analog = AnalogLayer(layer, chip, periphery).eval()
-        if not name:
-            return analog
         parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, analog)
+        setattr(model.get_submodule(parent), child, AnalogLayer(layer, chip, periphery).eval())
     return model
 
 
@@ -207,4 +207,4 @@ def _expected_shape(layer: Layer) -> tuple[int, ...]:
     return (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_height, layer.kernel_width)
 
 
-__all__ = ["analog_layers", "calibrate", "reprogram", "rewind", "sample_inputs", "set_precision", "to_analog"]
+__all__ = ["analog_layers", "calibrate", "placed", "reprogram", "rewind", "sample_inputs", "set_precision", "to_analog"]

@@ -64,7 +64,9 @@ def effective_conductance(conductance: Tensor, wires: Wires) -> Tensor:
     that follows, P = (1 + R Y)^-1 takes the voltages one column further, where R is `row`, for the first column
     `driver + row`. The effective conductances of column j are P_0 P_1 ... P_j S_j 1 (all P are symmetric).
 
-    A matrix of n rows and m columns takes about 4 n^3 m multiplications, in float64.
+    A matrix of n rows and m columns takes about 4 n^3 m multiplications, in float64. Where there are more rows than
+    columns it is turned over, which by reciprocity changes nothing: driving the foot of a column sends the same current
+    into a row's driver.
 
     Args:
         conductance: Of the cells [..., rows, columns]. [S]
@@ -74,6 +76,10 @@ def effective_conductance(conductance: Tensor, wires: Wires) -> Tensor:
         [..., rows, columns], float64. [S]
     """
     rows, columns = conductance.shape[-2:]
+    if rows > columns:
+        turned = Wires(wires.column, wires.row, driver=wires.sense, sense=wires.driver, access=wires.access)
+        # The drivers' end, the first column, becomes the feet's end, the last row; and the other way round.
+        return effective_conductance(conductance.flip(-2, -1).mT, turned).mT.flip(-2, -1)
     flat = conductance.double().reshape(-1, rows, columns)
     if not len(flat):
         return flat.reshape(conductance.shape)

@@ -186,7 +186,7 @@ class AnalogLayer(nn.Module):
                 wanted = [percentiles(of_slice, lowest, self.chip.analog.adc_tail) for of_slice in counts]
             self._range = choose_range(wanted, possible, self.adc_bits, self.chip.device.cell_bits)
         if self.chip.analog.adc_range == "learned":
-            return replace(self._range, unit=self._range.unit * max(float(self.adc_scale), _SMALLEST_SCALE))
+            return replace(self._range, unit=self._range.unit * max(self.adc_scale.item(), _SMALLEST_SCALE))
         return self._range
 
     @property

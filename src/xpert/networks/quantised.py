@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -363,6 +363,51 @@ def quantise(model: nn.Module, images: Tensor, *, weight_bits: int = 8, input_bi
     if len(images) == 0:
         raise ConfigError("quantising a network needs at least one image to set its layers' input ranges")
     model = copy.deepcopy(model).eval()
+    plain = _plain_layers(model)
+    smallest = dict.fromkeys(plain, 0.0)
+
+    def observer(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def observe(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            smallest[name] = min(smallest[name], float(inputs[0].amin()))
+
+        return observe
+
+    handles = [module.register_forward_pre_hook(observer(name)) for name, module in plain.items()]
+    try:
+        with torch.no_grad():
+            model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    signed = {name: least < 0 for name, least in smallest.items()}
+    made = replace_plain(model, signed, weight_bits=weight_bits, input_bits=input_bits)
+    calibrate(made, images, [layer for name, layer in quantised_layers(made).items() if name in plain])
+    return made
+
+
+def replace_plain(
+    model: nn.Module, signed: Mapping[str, bool], *, weight_bits: int = 8, input_bits: int = 8
+) -> nn.Module:
+    """A network with quantised layers in the place of its plain ones; their input ranges are still to be set.
+
+    Args:
+        model: Any module; left as it is.
+        signed: Name of each plain layer -> whether its inputs can be negative.
+        weight_bits: Weight precision. [bit]
+        input_bits: Input precision. [bit]
+
+    Raises:
+        ConfigError: If a module multiplies by weights in another way than plain 2-d convolutions and linear layers do.
+    """
+    root = nn.ModuleDict({"model": copy.deepcopy(model).eval()})
+    for name, module in _plain_layers(root["model"]).items():
+        parent, _, child = f"model.{name}".rstrip(".").rpartition(".")
+        setattr(root.get_submodule(parent), child, _quantised_copy(module, weight_bits, input_bits, signed[name]))
+    return root["model"]
+
+
+def _plain_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    """The convolution and linear layers that are not quantised, by name."""
     plain: dict[str, nn.Conv2d | nn.Linear] = {}
     for name, module in model.named_modules():
         if isinstance(module, _UNSUPPORTED):
@@ -374,29 +419,7 @@ def quantise(model: nn.Module, images: Tensor, *, weight_bits: int = 8, input_bi
                     "plain nn.Conv2d and nn.Linear"
                 )
             plain[name] = module
-    smallest = dict.fromkeys(plain, 0.0)
-
-    def observer(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def observe(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            smallest[name] = min(smallest[name], float(inputs[0].amin()))
-
-        return observe
-
-    handles = [module.register_forward_pre_hook(observer(name)) for name, module in plain.items()]
-    with torch.no_grad():
-        model(images)
-    for handle in handles:
-        handle.remove()
-    before = set(quantised_layers(model).values())
-    for name, module in plain.items():
-        layer = _quantised_copy(module, weight_bits, input_bits, smallest[name] < 0)
-        if not name:
-            model = layer
-            continue
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, layer)
-    calibrate(model, images, [layer for layer in quantised_layers(model).values() if layer not in before])
-    return model
+    return plain
 
 
 def _quantised_copy(layer: nn.Conv2d | nn.Linear, weight_bits: int, input_bits: int, signed: bool) -> QuantLayer:
@@ -530,6 +553,7 @@ __all__ = [
     "has_plain_layers",
     "quantise",
     "quantised_layers",
+    "replace_plain",
     "set_weight_noise",
     "unquantised",
 ]
