@@ -340,10 +340,14 @@ class _Pipeline:
         best = min(range(len(designs)), key=lambda index: homogeneous[index]["evaluation"]["edap"])
         rows = {"typical": _row(typical, baseline_accuracy), "best": homogeneous[best]}
         found = _row(searched, accuracy)
+        # Searches assume the chip's activity; here all designs are costed with what their trained networks have. One
+        # network at one precision has one activity.
+        images = self.calibration()
+        measured_typical = measure_activity(baseline_model, typical, images)
         measured = {
-            "searched": self._with_measured_activity(model, searched),
-            "typical": self._with_measured_activity(baseline_model, typical),
-            "best": self._with_measured_activity(baseline_model, designs[best]),
+            "searched": evaluate(measure_activity(model, searched, images)).to_dict(),
+            "typical": evaluate(measured_typical).to_dict(),
+            "best": evaluate(designs[best].model_copy(update={"activity": measured_typical.activity})).to_dict(),
         }
         self.tell("evaluation", what="accuracy against precision")
         return {
@@ -357,10 +361,6 @@ class _Pipeline:
             },
             "accuracy_vs_precision": self._accuracy_against_precision(model, searched),
         }
-
-    def _with_measured_activity(self, model: nn.Module, design: Design) -> dict[str, Any]:
-        """A design's evaluation with the activity that its trained network has; searches assume the chip's."""
-        return evaluate(measure_activity(model, design, self.calibration())).to_dict()
 
     def _accuracy_against_precision(self, model: nn.Module, design: Design) -> list[dict[str, Any]]:
         """NI-accuracy on the validation images with one precision in all layers, along both axes."""
