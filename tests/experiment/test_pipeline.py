@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from xpert.design import Design
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
 from xpert.experiment.pipeline import STAGES, run_search
+from xpert.experiment.precision import choose_precisions
+from xpert.experiment.run import open_run
+from xpert.networks import build
+from xpert.training import load_dataset, load_weights
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -35,6 +40,8 @@ TINY: dict[str, Any] = {
         "chips": 1,
         "calibration_images": 16,
         "images": 64,
+        "confirmation_images": 48,
+        "finetune_epochs": 1,
     },
     "evaluation": {"chips": 1},
 }
@@ -109,11 +116,47 @@ def test_the_precision_search_reports_measured_designs(unbroken: Path) -> None:
     results = json.loads((unbroken / "results.json").read_text())["precision"]
     design = Design.read(unbroken / "design.json")
     chosen = [entry.adc_bits for entry in design.periphery], [entry.input_bits for entry in design.periphery]
-    tried = [entry for entry in results["tried"] if (entry["adc_bits"], entry["input_bits"]) == chosen]
-    assert len(tried) == 1
-    assert tried[0]["feasible"] == (tried[0]["ni_accuracy"] >= results["floor"])
-    if results["met"]:
-        assert tried[0]["edap"] == min(entry["edap"] for entry in results["tried"] if entry["feasible"])
+    for row in (*results["tried"], *results["confirmed"]):
+        low, high = row["ni_accuracy_interval"]
+        assert low <= row["ni_accuracy"] <= high
+        assert row["difference_interval"][0] <= row["difference"] <= row["difference_interval"][1]
+    for entry in results["tried"]:
+        assert entry["feasible"] == (entry["ni_accuracy"] >= results["floor"])
+    assert [(entry["adc_bits"], entry["input_bits"]) for entry in results["tried"]].count(chosen) == 1
+    last = results["confirmed"][-1]
+    assert (last["adc_bits"], last["input_bits"]) == chosen
+    assert last["feasible"] == results["met"]
+    assert last["ni_accuracy"] == results["ni_accuracy"]["mean"]
+    assert results["finetuning"]["kept"] == (results["finetuning"]["after"] > results["finetuning"]["before"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "finetune"),
+    [
+        ({"strategy": "evolution", "evaluations": 6}, "simulation"),
+        ({"strategy": "gradient", "evaluations": 1}, "cells"),
+    ],
+)
+def test_other_ways_to_choose_precisions(
+    config: SearchConfig, unbroken: Path, tmp_path: Path, changes: dict[str, Any], finetune: str
+) -> None:
+    """From the trained networks on, so that only the stage itself takes time."""
+    told = TINY["precision"] | changes | {"finetune": finetune, "finetune_epochs": 1, "confirmation_images": 0}
+    other = SearchConfig.parse(TINY | {"precision": told})
+    with open_run(tmp_path, other, resume=True) as run:
+        found = Design.parse(json.loads((unbroken / "state" / "architecture.json").read_text())["design"])
+        model = build(found.network, weight_bits=found.chip.weight_bits)
+        load_weights(model, unbroken / "state" / "searched.safetensors")
+        data = load_dataset("digits").split(0.1, config.seed)
+        data = replace(data, train_images=data.train_images[:256], train_labels=data.train_labels[:256])
+        rows: list[dict[str, Any]] = []
+        result = choose_precisions(run, found, model, data, rows.append)
+        assert result["strategy"] == changes["strategy"]
+        assert len(result["tried"]) == changes["evaluations"]
+        assert result["confirmed"] == []
+        assert len(result["finetuning"]["curve"]) == 1
+        final = safetensors.torch.load_file(run.working_file("final.safetensors"))
+        assert final.keys() == model.state_dict().keys()
 
 
 @pytest.mark.parametrize("stage", ["architecture", "training", "baseline", "precision", "evaluation"])

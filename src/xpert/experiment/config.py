@@ -105,14 +105,19 @@ class PrecisionSettings(Model):
     input_bits: Annotated[tuple[InputBits, ...], Field(min_length=1)] = (3, 4, 5, 6, 8)
     """Input precisions to choose from. [bit]"""
 
-    strategy: Literal["sensitivity"] = "sensitivity"
-    """How layers are ranked: by how much a lower precision disturbs their outputs."""
+    strategy: Literal["sensitivity", "gradient", "evolution"] = "sensitivity"
+    """How precisions are searched: by a measured error model and exact knapsacks, by logits trained along with the
+    weights on the simulation, or by NSGA-II on measured designs."""
 
     objective: Objective = "edap"
     """What is minimised."""
 
-    maximum_drop: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """NI-accuracy that may be given up against the trained network at the typical precisions; 0.01 is one point."""
+    maximum_drop: Annotated[float, Field(ge=0, lt=1)] | None = 0.01
+    """NI-accuracy that may be given up against the trained network at the typical precisions; 0.01 is one point; unset:
+    no limit."""
+
+    minimum_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Least NI-accuracy; unset: no limit."""
 
     chips: Annotated[int, Field(ge=1, le=1000)] = 2
     """Chips (draws of the cells' variation) over which accuracy is averaged during the search."""
@@ -122,6 +127,28 @@ class PrecisionSettings(Model):
 
     images: Annotated[int, Field(ge=1, le=1_000_000)] = 512
     """Validation images on which phase 2 measures accuracy, at most."""
+
+    confirmation_images: Annotated[int, Field(ge=0, le=1_000_000)] = 2000
+    """Validation images, the last ones, on which the winner is measured again on other chips, at most; 0: it is not."""
+
+    evaluations: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Designs that may be measured; unset: the strategy's own stopping rule."""
+
+    finetune_epochs: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Passes over the training images after the search, at the precisions found; what does not help is not kept."""
+
+    finetune: Literal["cells", "converters", "simulation"] = "converters"
+    """What that training feels: `training.weight_noise`; also noise of the size of the conversions' errors; or the
+    simulation of a new chip in every step, which takes many times as long."""
+
+    finetune_learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.01
+    """Peak learning rate of that training."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.maximum_drop is None and self.minimum_accuracy is None:
+            raise ValueError("maximum_drop: one of maximum_drop and minimum_accuracy must be set")
+        return self
 
 
 class BaselineSettings(Model):

@@ -16,27 +16,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xpert.analog import layer_errors, measure_activity, ni_accuracy, weight_deviation
+from xpert.analog import measure_activity, ni_accuracy, weight_deviation
 from xpert.design import ADC_TYPES, Design, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.experiment.accuracy import measure_accuracy, set_input_bits
 from xpert.experiment.config import SearchConfig, search_space
+from xpert.experiment.precision import FINAL, choose_precisions
 from xpert.experiment.run import Run, open_run, versions
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
 from xpert.networks import build
 from xpert.report import write_report
 from xpert.search.architecture import search_architecture
-from xpert.search.precision import search_precision
 from xpert.search.proxies import naswot
-from xpert.search.sensitivity import noise_sensitivity
 from xpert.training import Dataset, Hardware, load_dataset, load_weights, save_weights, train
 
 STAGES = ("architecture", "training", "baseline", "precision", "evaluation")
 """The stages in order; `stop_after` names one of them."""
 
 _SCORE_IMAGES = 64
-_SENSITIVITY_IMAGES = 256
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -224,91 +222,13 @@ class _Pipeline:
         }
 
     def _precision(self) -> dict[str, Any]:
-        settings = self.config.precision
         found = self.design("architecture")
-        model = self.trained(found.network, "searched")
-        calibration = self.calibration()
-        images, labels = self.validation()
-        batch = self.config.evaluation.batch_size
 
         def told(figures: dict[str, Any]) -> None:
             self.tell("precision", **figures)
 
-        def accuracy(design: Design) -> float:
-            set_input_bits(model, design)
-            mean, _, _ = ni_accuracy(
-                model,
-                design,
-                images,
-                labels,
-                calibration,
-                seed=self.config.seed,
-                chips=settings.chips,
-                batch_size=batch,
-            )
-            return mean
-
-        # What may be given up counts against the design as phase 1 left it, at the typical precisions.
-        nominal = accuracy(found)
-        self.run.event("precision", "nominal", ni_accuracy=nominal)
-        sensitivity = noise_sensitivity(
-            model,
-            self.dataset.normalised(self.dataset.train_images[:_SENSITIVITY_IMAGES]),
-            self.dataset.train_labels[:_SENSITIVITY_IMAGES],
-            seed=self.config.seed,
-            progress=told,
-        )
-        options = [(adc, bits) for adc in settings.adc_bits for bits in settings.input_bits]
-        set_input_bits(model, found)
-        errors = layer_errors(model, found, calibration, options, progress=told)
-        floor = nominal - settings.maximum_drop
-        result = search_precision(
-            found,
-            options=options,
-            errors=errors,
-            sensitivity=sensitivity,
-            objective=settings.objective,
-            accuracy=accuracy,
-            floor=floor,
-            progress=told,
-        )
-        tried = [
-            {
-                "adc_bits": [entry.adc_bits for entry in one.design.periphery],
-                "input_bits": [entry.input_bits for entry in one.design.periphery],
-                "ni_accuracy": one.accuracy,
-                "energy_uj": one.evaluation.energy * 1e6,
-                "latency_us": one.evaluation.latency * 1e6,
-                "edap": one.evaluation.to_dict()["edap"],
-                "predicted_loss": one.predicted_loss,
-                "feasible": one.feasible,
-            }
-            for one in result.tried
-        ]
-        for entry in tried:
-            self.run.event("precision", "tried", **entry)
-        names = [layer.name for layer in found.network.layers]
-        return {
-            "design": result.best.design.model_dump(mode="json"),
-            "strategy": settings.strategy,
-            "objective": settings.objective,
-            "maximum_drop": settings.maximum_drop,
-            "nominal_ni_accuracy": nominal,
-            "floor": floor,
-            "met": result.best.feasible,
-            "tried": tried,
-            "sensitivity": [
-                {
-                    "layer": name,
-                    "adc_bits": adc,
-                    "input_bits": bits,
-                    "error": errors[index, choice],
-                    "loss": errors[index, choice] * sensitivity[index],
-                }
-                for index, name in enumerate(names)
-                for choice, (adc, bits) in enumerate(options)
-            ],
-        }
+        model = self.trained(found.network, "searched")
+        return choose_precisions(self.run, found, model, self.dataset, told)
 
     def _evaluation(self) -> dict[str, Any]:
         searched = self.design("precision")
@@ -324,7 +244,7 @@ class _Pipeline:
             batch_size=settings.batch_size,
         )
         self.tell("evaluation", what="NI-accuracy of the searched design")
-        model = self.trained(searched.network, "searched")
+        model = self.trained(searched.network, FINAL)
         accuracy = measure(model, searched)
         self.tell("evaluation", what="NI-accuracy of the baseline")
         baseline_model = self.trained(typical.network, "typical")
@@ -397,7 +317,7 @@ class _Pipeline:
         evaluation, architecture, precision = (self.results[s] for s in ("evaluation", "architecture", "precision"))
         design = self.design("precision")
         design.write(path / "design.json")
-        save_weights(self.trained(design.network, "searched"), path / "weights.safetensors")
+        save_weights(self.trained(design.network, FINAL), path / "weights.safetensors")
         stages = self.results.values()
         results = {
             "schema_version": 1,

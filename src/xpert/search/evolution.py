@@ -60,7 +60,7 @@ class _Budgeted(PymooProblem):
         out["F"] = np.column_stack([values, np.where(forbidden, _FORBIDDEN, violation)])
 
 
-class _Exchange(Crossover):
+class Exchange(Crossover):
     """Two designs exchange a run of layers."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class _Exchange(Crossover):
         return np.stack([np.where(swap, X[1], X[0]), np.where(swap, X[0], X[1])])
 
 
-class _Redraw(Mutation):
+class Redraw(Mutation):
     """Some choices are drawn anew."""
 
     def _do(self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any) -> Any:
@@ -83,7 +83,7 @@ class _Redraw(Mutation):
         return problem.tied(X)
 
 
-class _Known(DuplicateElimination):
+class Known(DuplicateElimination):
     """Designs that the population has are dropped: by hash, where pymoo's own way measures all distances."""
 
     def _do(self, pop: Any, other: Any, is_duplicate: Any) -> Any:
@@ -111,10 +111,10 @@ def evolution(problem: Problem, record: Record, seed: int) -> None:
     # pymoo's annotations name its own default operators; it takes any.
     operators: dict[str, Any] = {
         "sampling": first.reshape(POPULATION, -1),
-        "crossover": _Exchange(),
-        "mutation": _Redraw(),
+        "crossover": Exchange(),
+        "mutation": Redraw(),
     }
-    algorithm = NSGA2(pop_size=POPULATION, seed=seed, eliminate_duplicates=_Known(), **operators)
+    algorithm = NSGA2(pop_size=POPULATION, seed=seed, eliminate_duplicates=Known(), **operators)
     algorithm.mating.n_max_iterations = ATTEMPTS
     algorithm.setup(_Budgeted(problem, record), termination=("n_gen", GENERATIONS))
     while algorithm.has_next():

@@ -1,10 +1,18 @@
 """Phase 2: ADC precision and input precision of every layer, with the measured NI-accuracy in the loop.
 
-Every layer's choices are priced by the hardware model and by an additive error model: the relative output error of the
-layer's crossbars at that precision (measured by the analog simulation) times what such an error costs the network (see
-`sensitivity.py`). Choosing one precision per layer for the least cost under a bound on the predicted loss is a
-multiple-choice knapsack, solved exactly. The prediction only ranks: which bound is admissible is decided by bisection
-on the *measured* NI-accuracy of the joint design, and only measured designs are returned.
+Three strategies look for the cheapest precisions whose accuracy on simulated chips is high enough:
+
+- `sensitivity`: every layer's choices are priced by the hardware model and by an additive error model: the relative
+  output error of the layer's crossbars at that precision (measured by the analog simulation) times what such an error
+  costs the network (see `sensitivity.py`). Choosing one precision per layer for the least cost under a bound on the
+  predicted loss is a multiple-choice knapsack, solved exactly. Which bound is admissible is decided by bisection on the
+  measured accuracy of the joint designs; then single layers are tried one step coarser.
+- `gradient` (`precision_gradient.py`): the choices' logits are learned on the simulation, the weights along with them.
+- `evolution` (`precision_evolution.py`): NSGA-II on cost and measured accuracy.
+
+Predictions only rank: only measured designs are returned. All designs are measured on the same images and chips, so
+that differences between them are told with few images. The cheapest of many noisy measurements flatters itself; so the
+winner is measured again, on other chips and more images, and the next one takes its place where it fails.
 """
 
 from __future__ import annotations
@@ -12,16 +20,55 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.design import Design, Periphery
+from xpert.design import Design
 from xpert.hardware import Evaluation, evaluate
 from xpert.search.objectives import OBJECTIVES, network_tables, objective_value
 from xpert.search.problem import Choices, Problem
+from xpert.search.statistics import Bools, Interval, accuracy_interval, difference_interval
 from xpert.search.strategies import solve
+
+BISECTIONS = 7
+"""Steps on the bound of the predicted loss."""
+
+CONFIRMED = 5
+"""Feasible designs, the cheapest first, that are measured again, at most."""
+
+Choice = tuple[int, ...]
+"""Index into the options, for every layer."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where designs are measured. `reference` belongs to the design that `search_precision` starts from."""
+
+    correct: Callable[[Design], Bools]
+    """Which images a design gets right on which chips, [chips, images]; the same images and chips for all designs."""
+
+    reference: Bools
+    """The same of the design that others are compared with: the trained network at the typical precisions."""
+
+    floor: float
+    """Least NI-accuracy on these images and chips."""
+
+    @classmethod
+    def of(
+        cls,
+        correct: Callable[[Design], Bools],
+        nominal: Design,
+        maximum_drop: float | None,
+        minimum_accuracy: float | None,
+    ) -> Bench:
+        """A bench whose floor is at most `maximum_drop` below a nominal design's own accuracy, or an absolute one."""
+        reference = correct(nominal)
+        floors = [-math.inf if minimum_accuracy is None else minimum_accuracy]
+        if maximum_drop is not None:
+            floors.append(float(reference.mean()) - maximum_drop)
+        return cls(correct, reference, max(floors))
 
 
 @dataclass(frozen=True)
@@ -30,14 +77,20 @@ class Tried:
 
     design: Design
     evaluation: Evaluation
-    predicted_loss: float
-    """By the additive error model. [nat]"""
+    predicted_loss: float | None
+    """By the additive error model, where the strategy has one. [nat]"""
 
-    accuracy: float
+    accuracy: Interval
     """Measured NI-accuracy."""
 
+    difference: Interval
+    """Measured NI-accuracy less the nominal design's, on the same images and chips."""
+
     feasible: bool
-    """Whether it reaches the floor."""
+    """Whether the mean reaches the floor."""
+
+    weights: dict[str, Any] | None = None
+    """The network's weights, where the strategy trained them along."""
 
 
 @dataclass(frozen=True)
@@ -45,91 +98,309 @@ class PrecisionResult:
     """The outcome of phase 2."""
 
     best: Tried
-    """The cheapest measured design that reaches the floor; where none does, the most accurate one."""
+    """The cheapest design that reaches the floor, in the second measurement too; where none does, the most accurate."""
 
     tried: tuple[Tried, ...]
     """All measured designs, in order."""
 
+    confirmed: tuple[Tried, ...]
+    """The designs that were measured again, on other chips and more images, in order; the last one is the best."""
+
+    status: str
+    """`finished`, or `evaluations` where that limit ended the search."""
+
+    @property
+    def front(self) -> tuple[Tried, ...]:
+        """Measured designs that no other one beats in energy-delay-area product and accuracy, cheap ones first."""
+        ordered = sorted(self.tried, key=lambda one: (objective_value(one.evaluation, "edap"), -one.accuracy.mean))
+        kept: list[Tried] = []
+        for entry in ordered:
+            if not kept or entry.accuracy.mean > kept[-1].accuracy.mean:
+                kept.append(entry)
+        return tuple(kept)
+
+
+class _Spent(Exception):
+    """No more designs may be measured."""
+
+
+class Session:
+    """One search under way: what strategies ask questions of.
+
+    Attributes:
+        design: From phase 1; its network, ADC types and column sharing stay.
+        options: Pairs (ADC bits, input bits) from which every layer chooses.
+        objective: What is minimised.
+        bench: Where designs are measured.
+        seed: Of everything random in a strategy.
+        tried: Measured designs by choice, in order.
+        tell: Takes figures of progress.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        options: Sequence[tuple[int, int]],
+        objective: str,
+        bench: Bench,
+        seed: int,
+        evaluations: int | None,
+        progress: Callable[[dict[str, Any]], None] | None,
+    ) -> None:
+        self.design = design
+        self.options = list(options)
+        self.objective = objective
+        self.minimize = OBJECTIVES[objective]
+        self.bench = bench
+        self.seed = seed
+        self.tried: dict[Choice, Tried] = {}
+        self.tell = progress or (lambda _: None)
+        self._evaluations = evaluations
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return len(self.design.periphery)
+
+    def joint(self, choice: Sequence[int] | NDArray[np.int64]) -> Design:
+        """The design with these precisions."""
+        return with_precisions(self.design, [self.options[k] for k in choice])
+
+    def tables(self, context: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Costs in the context of a design, for every factor of the objective.
+
+        Returns:
+            [factors, layers, options], and what is added to the sum over layers, [factors].
+        """
+        tables, constants = network_tables(context, self.options)
+        factors = np.stack([tables[name] for name in self.minimize])
+        return factors, np.array([constants.get(name, 0.0) for name in self.minimize])
+
+    def costs(self, choices: NDArray[np.int64], context: Design) -> NDArray[np.float64]:
+        """The objective [n] of joint designs [n, layers] by the tables of a context."""
+        tables, constants = self.tables(context)
+        sums = tables[:, np.arange(self.n_layers), choices].sum(axis=2) + constants[:, None]
+        return sums.prod(axis=0)
+
+    def measure(
+        self,
+        choice: Sequence[int] | NDArray[np.int64],
+        *,
+        predicted: float | None = None,
+        correct: Callable[[Design], Bools] | None = None,
+        weights: dict[str, Any] | None = None,
+    ) -> Tried:
+        """Measure a joint design; one that was measured before is looked up, unless its weights are others.
+
+        Args:
+            choice: Option of every layer.
+            predicted: Loss by an error model.
+            correct: Measures it in the place of the bench, on the same images and chips: for weights of its own.
+            weights: Those weights.
+
+        Raises:
+            _Spent: If no more designs may be measured; the search ends.
+        """
+        key: Choice = tuple(int(k) for k in choice)
+        if key in self.tried and weights is None:
+            return self.tried[key]
+        if self._evaluations is not None and len(self.tried) >= self._evaluations:
+            raise _Spent
+        design = self.joint(key)
+        right = (correct or self.bench.correct)(design)
+        entry = _entry(design, right, self.bench, predicted, weights)
+        before = self.tried.get(key)
+        if before is None or entry.accuracy.mean > before.accuracy.mean:
+            self.tried[key] = entry
+        self.tell(
+            {
+                "tried": len(self.tried),
+                "ni_accuracy": entry.accuracy.mean,
+                "feasible": entry.feasible,
+                self.objective: objective_value(entry.evaluation, self.objective),
+            }
+        )
+        return entry
+
+    def knapsack(self, losses: NDArray[np.float64], bound: float, context: Design) -> NDArray[np.int64]:
+        """Every layer's option, for the least objective with a summed loss of at most the bound, in a context.
+
+        Args:
+            losses: Predicted loss of every layer with every option, [layers, options].
+            bound: On their sum.
+            context: The design whose chip the layers are assumed to be part of.
+        """
+        tables, constants = network_tables(context, self.options)
+        costs = {name: tables[name] for name in self.minimize} | {"loss": losses}
+        problem = Problem(
+            layers=tuple(
+                Choices(layer.name, (layer.out_channels,), tuple(f"{adc}/{bits}" for adc, bits in self.options))
+                for layer in context.network.layers
+            ),
+            costs={name: tuple(table[:, None, None, :]) for name, table in costs.items()},
+            minimize=self.minimize,
+            at_most={} if math.isinf(bound) else {"loss": bound},
+            constants={name: value for name, value in constants.items() if name in costs},
+            name="precision",
+        )
+        solution = solve(problem, strategy="exact")
+        if solution.status == "interrupted":
+            raise KeyboardInterrupt
+        return solution.design[:, 1]
+
+
+class Strategy(Protocol):
+    """Looks for good designs; what it finds, it measures."""
+
+    def __call__(self, session: Session) -> None:
+        """Search until done."""
+
 
 def search_precision(
     design: Design,
+    strategy: Strategy,
     *,
     options: Sequence[tuple[int, int]],
-    errors: NDArray[np.float64],
-    sensitivity: NDArray[np.float64],
     objective: str,
-    accuracy: Callable[[Design], float],
-    floor: float,
-    rounds: int = 7,
+    bench: Bench,
+    confirmation: Callable[[dict[str, Any] | None], Bench] | None = None,
+    seed: int = 0,
+    evaluations: int | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> PrecisionResult:
     """Choose the precisions of every layer.
 
     Args:
-        design: From phase 1; its networks, ADC types and column sharing stay.
+        design: From phase 1; its network, ADC types and column sharing stay.
+        strategy: `sensitivity(...)`, or one of the other modules'.
         options: Pairs (ADC bits, input bits) from which every layer chooses.
-        errors: Relative output error (noise-to-signal power) of every layer with every option, [layers, options].
-        sensitivity: Loss per unit of that error, [layers]. [nat]
         objective: `latency`, `energy`, `edp` or `edap`.
-        accuracy: Measures the NI-accuracy of a joint design.
-        floor: Least NI-accuracy.
-        rounds: Bisection steps on the bound of the predicted loss.
+        bench: Where designs are measured during the search.
+        confirmation: Gives the bench on which the winner is measured again, for weights of its own or (None) those of
+            the network; None takes the first measurement for good.
+        seed: Of everything random in the strategy.
+        evaluations: Designs that may be measured; None for as many as the strategy wants.
         progress: Called with figures after every measured design.
 
     Raises:
-        ConfigError: If the objective is unknown.
+        KeyError: If the objective is unknown.
     """
-    losses = errors * sensitivity[:, None]
-    tried: dict[tuple[Periphery, ...], Tried] = {}
-
-    def measure(candidate: Design, predicted: float) -> Tried:
-        if candidate.periphery not in tried:
-            measured = accuracy(candidate)
-            entry = Tried(candidate, evaluate(candidate), predicted, measured, measured >= floor)
-            tried[candidate.periphery] = entry
-            if progress:
-                progress(
-                    {
-                        "tried": len(tried),
-                        "of": rounds + 2,
-                        "ni_accuracy": measured,
-                        "feasible": entry.feasible,
-                        objective: objective_value(entry.evaluation, objective),
-                    }
-                )
-        return tried[candidate.periphery]
-
-    def cheapest(bound: float, context: Design) -> tuple[Design, float]:
-        chosen = _knapsack(context, options, losses, objective, bound)
-        return _with_precisions(design, [options[k] for k in chosen]), float(
-            losses[np.arange(len(losses)), chosen].sum()
-        )
-
-    finest_choice = losses.argmin(axis=1)
-    finest = measure(
-        _with_precisions(design, [options[k] for k in finest_choice]),
-        float(losses[np.arange(len(losses)), finest_choice].sum()),
+    session = Session(design, options, objective, bench, seed, evaluations, progress)
+    status = "finished"
+    present = [(entry.adc_bits, entry.input_bits) for entry in design.periphery]
+    if all(pair in session.options for pair in present):  # measured already, as the reference
+        session.measure([session.options.index(pair) for pair in present], correct=lambda _: bench.reference)
+    try:
+        strategy(session)
+    except _Spent:
+        status = "evaluations"
+    tried = tuple(session.tried.values())
+    feasible = sorted(
+        (entry for entry in tried if entry.feasible), key=lambda entry: objective_value(entry.evaluation, objective)
     )
-    current, predicted = cheapest(math.inf, finest.design)
-    coarsest = measure(current, predicted)
-    if finest.feasible and not coarsest.feasible:
-        low, high = finest.predicted_loss, coarsest.predicted_loss
-        for _ in range(rounds):
-            bound = math.sqrt(low * high)
-            current, predicted = cheapest(bound, current)
-            if measure(current, predicted).feasible:
-                low = bound
-            else:
-                high = bound
-    feasible = [entry for entry in tried.values() if entry.feasible]
-    if feasible:
-        best = min(feasible, key=lambda entry: objective_value(entry.evaluation, objective))
-    else:
-        best = max(tried.values(), key=lambda entry: entry.accuracy)
-    return PrecisionResult(best, tuple(tried.values()))
+    if not feasible:
+        return PrecisionResult(max(tried, key=lambda entry: entry.accuracy.mean), tried, (), status)
+    if confirmation is None:
+        return PrecisionResult(feasible[0], tried, (), status)
+    confirmed: list[Tried] = []
+    for entry in feasible[:CONFIRMED]:
+        other = confirmation(entry.weights)
+        again = _entry(entry.design, other.correct(entry.design), other, entry.predicted_loss, entry.weights)
+        confirmed.append(again)
+        session.tell({"confirmed": len(confirmed), "ni_accuracy": again.accuracy.mean, "feasible": again.feasible})
+        if again.feasible:
+            return PrecisionResult(confirmed[-1], tried, tuple(confirmed), status)
+    best = max(confirmed, key=lambda entry: entry.accuracy.mean)
+    return PrecisionResult(best, tried, (*(one for one in confirmed if one is not best), best), status)
 
 
-def _with_precisions(design: Design, precisions: Sequence[tuple[int, int]]) -> Design:
+def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisections: int = BISECTIONS) -> Strategy:
+    """The strategy of the additive error model.
+
+    Args:
+        errors: Relative output error (noise-to-signal power) of every layer with every option, [layers, options].
+        weights: Loss per unit of that error, [layers]. [nat]
+        bisections: Steps on the bound of the predicted loss.
+    """
+    losses = errors * weights[:, None]
+    rows = np.arange(len(losses))
+
+    def run(session: Session) -> None:
+        def measured(choice: NDArray[np.int64]) -> Tried:
+            return session.measure(choice, predicted=float(losses[rows, choice].sum()))
+
+        finest = measured(losses.argmin(axis=1))
+        choice = session.knapsack(losses, math.inf, finest.design)
+        coarsest = measured(choice)
+        best = choice if coarsest.feasible else losses.argmin(axis=1)
+        if finest.feasible and not coarsest.feasible:
+            low, high = float(losses.min(axis=1).sum()), float(losses[rows, choice].sum())
+            for _ in range(bisections):
+                bound = math.sqrt(low * high)
+                choice = session.knapsack(losses, bound, session.joint(choice))
+                if measured(choice).feasible:
+                    low, best = bound, choice
+                else:
+                    high = bound
+        if finest.feasible:
+            _coarsen(session, best, losses, measured)
+
+    return run
+
+
+def _coarsen(
+    session: Session,
+    choice: NDArray[np.int64],
+    losses: NDArray[np.float64],
+    measured: Callable[[NDArray[np.int64]], Tried],
+) -> None:
+    """Try single layers at cheaper precisions: the cheapest, then what saves most per predicted loss.
+
+    The joint bound treats all layers by one exchange rate, and predictions err; measurements tell which layers had more
+    to give. Layers whose move promises most go first; at most two tries a layer.
+    """
+    options = np.arange(len(session.options))
+    tables, constants = session.tables(session.joint(choice))
+    rows = np.arange(session.n_layers)
+
+    def saved(layer: int) -> NDArray[np.float64]:
+        """What each option of a layer takes off the objective, as a share."""
+        sums = tables[:, rows, choice].sum(axis=1) + constants
+        others = sums[:, None] - tables[:, layer, choice[layer], None] + tables[:, layer, options]
+        return 1 - (others / sums[:, None]).prod(axis=0)
+
+    def gain(layer: int) -> NDArray[np.float64]:
+        share, added = saved(layer), losses[layer] - losses[layer, choice[layer]]
+        return np.where(share > 0, share / np.maximum(added, 1e-12), 0.0)
+
+    for layer in sorted(range(session.n_layers), key=lambda layer: -gain(layer).max()):
+        for option in (int(saved(layer).argmax()), int(gain(layer).argmax())):
+            if saved(layer)[option] <= 0:
+                continue
+            other = choice.copy()
+            other[layer] = option
+            if measured(other).feasible:
+                choice = other
+                break
+
+
+def _entry(
+    design: Design, correct: Bools, bench: Bench, predicted: float | None, weights: dict[str, Any] | None
+) -> Tried:
+    accuracy = accuracy_interval(correct)
+    return Tried(
+        design=design,
+        evaluation=evaluate(design),
+        predicted_loss=predicted,
+        accuracy=accuracy,
+        difference=difference_interval(correct, bench.reference),
+        feasible=accuracy.mean >= bench.floor,
+        weights=weights,
+    )
+
+
+def with_precisions(design: Design, precisions: Sequence[tuple[int, int]]) -> Design:
+    """The same design with other precisions, a pair (ADC bits, input bits) for every layer."""
     periphery = tuple(
         entry.model_copy(update={"adc_bits": adc_bits, "input_bits": input_bits})
         for entry, (adc_bits, input_bits) in zip(design.periphery, precisions, strict=True)
@@ -137,32 +408,13 @@ def _with_precisions(design: Design, precisions: Sequence[tuple[int, int]]) -> D
     return design.model_copy(update={"periphery": periphery})
 
 
-def _knapsack(
-    context: Design,
-    options: Sequence[tuple[int, int]],
-    losses: NDArray[np.float64],
-    objective: str,
-    bound: float,
-) -> NDArray[np.int64]:
-    """Every layer's option, for the least objective with a summed loss of at most the bound, in a design's context."""
-    minimize = OBJECTIVES[objective]
-    tables, constants = network_tables(context, options)
-    costs = {name: tables[name] for name in minimize} | {"loss": losses}
-    problem = Problem(
-        layers=tuple(
-            Choices(layer.name, (layer.out_channels,), tuple(f"{adc}/{bits}" for adc, bits in options))
-            for layer in context.network.layers
-        ),
-        costs={name: tuple(table[:, None, None, :]) for name, table in costs.items()},
-        minimize=minimize,
-        at_most={} if math.isinf(bound) else {"loss": bound},
-        constants={name: value for name, value in constants.items() if name in costs},
-        name="precision",
-    )
-    solution = solve(problem, strategy="exact")
-    if solution.status == "interrupted":
-        raise KeyboardInterrupt
-    return solution.design[:, 1]
-
-
-__all__ = ["PrecisionResult", "Tried", "search_precision"]
+__all__ = [
+    "Bench",
+    "PrecisionResult",
+    "Session",
+    "Strategy",
+    "Tried",
+    "search_precision",
+    "sensitivity",
+    "with_precisions",
+]
