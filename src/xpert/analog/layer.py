@@ -30,8 +30,8 @@ from xpert.design import Chip, Periphery
 from xpert.errors import ConfigError
 from xpert.networks.quantised import QuantConv2d, QuantLayer, StraightThrough
 
-_UNROLLED_BYTES = 1 << 21
-"""Unrolled input codes held at a time."""
+_HELD_BYTES = 1 << 22
+"""Unrolled input codes and sums held at a time: a small part of a layer's activations, and within a core's cache."""
 
 _SMALLEST_SCALE = 2.0**-6
 """Least factor on a learned ADC range."""
@@ -238,13 +238,11 @@ class AnalogLayer(nn.Module):
             self._columns = on_grid(conductance, conversion, self.blocks)
         sums = summed_readings(codes, self._columns, input_bits, key=key, first=first)
         # Integers, added exactly in steps of `unit`; only the multiplication by `unit` rounds.
-        shifts = torch.tensor(
-            [weight * 2.0**exponent for weight, exponent in zip(self.code.significance, adc.exponents)],
-            dtype=torch.float64,
-            device=sums.device,
-        )
-        result = torch.einsum("gpso,s->gpo", sums.double().unflatten(2, (len(shifts), -1)), shifts)
-        return result.mul_(adc.unit)
+        result = torch.zeros((), dtype=torch.float64, device=sums.device)
+        of_slices = sums.transpose(1, 2).unflatten(1, (len(adc.exponents), -1)).unbind(1)
+        for of_slice, significance, exponent in zip(of_slices, self.code.significance, adc.exponents):
+            result = torch.add(result, of_slice, alpha=significance * 2.0**exponent)
+        return result.mul_(adc.unit).transpose(1, 2)
 
     @property
     def twos_complement(self) -> bool:
@@ -266,27 +264,39 @@ class AnalogLayer(nn.Module):
     def _compute(self, x: Tensor) -> Tensor:
         if torch.get_float32_matmul_precision() != "highest":
             raise ConfigError("analog layers need full float32 products: torch.set_float32_matmul_precision('highest')")
-        code = self.layer.input_code(x)
-        zero = int(code.zero_point)
-        windows = self.windows(code.value, zero)
-        n, height, width = windows.shape[:3]
-        images = windows.split(max(1, _UNROLLED_BYTES // (math.prod(windows.shape[1:]) * windows.element_size())))
+        maps = self._as_maps(x)
         parts = []
-        for some in images:
-            parts.append(self.accumulate(unroll(some), self.images_read * height * width))
-            self.images_read += len(some)
-        sums = torch.cat(parts, dim=1)
-        if zero and not self.twos_complement:
-            sums -= zero * self.weights.sum(dim=1, keepdim=True)
-        sums *= code.scale.double() * self.weight_scale.double()
-        output = sums.float().unflatten(1, (n, height * width)).permute(1, 0, 3, 2).reshape(n, -1, height, width)
+        for images in maps.split(self._images_at_a_time(maps)):
+            code = self.layer.input_code(images)
+            zero = int(code.zero_point)
+            windows = self.geometry.windows(self._stored(code.value), zero)
+            n, height, width = windows.shape[:3]
+            sums = self.accumulate(unroll(windows), self.images_read * height * width)
+            self.images_read += n
+            if zero and not self.twos_complement:
+                sums -= zero * self.weights.sum(dim=1, keepdim=True)
+            sums *= code.scale.double() * self.weight_scale.double()
+            output = sums.float().transpose(1, 2).unflatten(2, (n, height * width))
+            parts.append(output.permute(2, 0, 1, 3).reshape(n, -1, height, width))
+        output = torch.cat(parts) if len(parts) > 1 else parts[0]
         if self.layer.bias is not None:
             output += self.layer.bias.reshape(-1, 1, 1)
         return self.like_output(output, x)
 
+    def _images_at_a_time(self, maps: Tensor) -> int:
+        """How many maps [n, channels, height, width] are computed together."""
+        _, rows, outputs = self.weights.shape
+        columns = outputs * len(self.code.significance)
+        # Codes of one or four bytes, readings of four, sums of eight.
+        per_position = self.geometry.groups * (rows * (1 if self.input_bits <= 8 else 4) + 4 * columns + 8 * outputs)
+        return max(1, _HELD_BYTES // (per_position * math.prod(self.geometry.positions(*maps.shape[2:]))))
+
     def windows(self, codes: Tensor, zero: int) -> Tensor:
         """All kernel windows of input codes, see `Geometry.windows`; padding is the code `zero`."""
-        return self.geometry.windows(self._as_maps(codes.to(torch.uint8) if self.input_bits <= 8 else codes), zero)
+        return self.geometry.windows(self._as_maps(self._stored(codes)), zero)
+
+    def _stored(self, codes: Tensor) -> Tensor:
+        return codes.to(torch.uint8) if self.input_bits <= 8 else codes
 
     def like_output(self, maps: Tensor, x: Tensor) -> Tensor:
         """Outputs [n, outputs, height, width] in the shape that the layer gives for an input x."""

@@ -55,6 +55,15 @@ class Geometry:
             padding = (columns, columns, rows, rows)
         return cls((height, width), (layer.stride[0], layer.stride[1]), padding, (down, right), layer.groups)
 
+    def positions(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the output for maps of this size. [pixel]."""
+        left, right, top, bottom = self.padding
+        spans = [step * (size - 1) + 1 for step, size in zip(self.dilation, self.kernel)]
+        return (
+            (height + top + bottom - spans[0]) // self.stride[0] + 1,
+            (width + left + right - spans[1]) // self.stride[1] + 1,
+        )
+
     def windows(self, x: Tensor, padding_value: float) -> Tensor:
         """View of all kernel windows.
 
@@ -66,13 +75,12 @@ class Geometry:
             [n, out_height, out_width, kernel_height, kernel_width, groups, channels of a group].
         """
         padded = F.pad(x, self.padding, value=padding_value).permute(0, 2, 3, 1).contiguous()
-        n, height, width, channels = padded.shape
+        n, _, _, channels = padded.shape
         (kh, kw), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
-        out_height, out_width = (height - dh * (kh - 1) - 1) // sh + 1, (width - dw * (kw - 1) - 1) // sw + 1
         image, row, pixel, _ = padded.stride()
         per_group = channels // self.groups
         return padded.as_strided(
-            (n, out_height, out_width, kh, kw, self.groups, per_group),
+            (n, *self.positions(*x.shape[2:]), kh, kw, self.groups, per_group),
             (image, sh * row, sw * pixel, dh * row, dw * pixel, per_group, 1),
         )
 

@@ -84,7 +84,7 @@ struct work {
     const struct problem *p;
     int64_t vectors;           // of LANES positions, in a tile
     int64_t pairs;             // of lookups per column sum, in the largest block
-    Lanes *index;              // [vectors][pairs][input_bits]: bits of ROWS rows in the lower byte, of more in the upper
+    Lanes *index;              // [vectors][pairs][input_bits]: bits of ROWS rows in each byte
     Lanes *at[2];              // [vectors]: halves of the positions' hashes
     uint8_t (*codes)[LANES];   // [2][pairs * 2 * ROWS]: lower and upper bytes; and SPARE more
     int16_t *table;            // [2][2 * pairs][ENTRIES]: conductance, variance; int32 if wide
@@ -292,8 +292,8 @@ static inline __attribute__((always_inline)) __m512i readings(
 }
 
 static inline __attribute__((always_inline)) void convert_kind(
-    const struct work *w, int64_t tile, int64_t n_vectors, int64_t lookups, int64_t block, int64_t group, int64_t column,
-    const int kind
+    const struct work *w, int64_t tile, int64_t n_vectors, int64_t lookups, int64_t block, int64_t group,
+    int64_t column, const int kind
 ) {
     const struct problem *p = w->p;
     int32_t *out = (int32_t *)p->out + (group * p->columns + column) * p->stride + tile;
@@ -470,10 +470,9 @@ static void *member(void *argument) {
     w.words = (void *)memory;
     int64_t units = p->groups * team->tiles * team->parts;
     for (int64_t unit; (unit = atomic_fetch_add(&team->next, 1)) < units;) {
-        int64_t part = unit % team->parts, tile = unit / team->parts % team->tiles, group = unit / team->parts / team->tiles;
-        convert_tile(
-            &w, group, tile * w.vectors * LANES, p->columns * part / team->parts, p->columns * (part + 1) / team->parts
-        );
+        int64_t part = unit % team->parts, tile = unit / team->parts % team->tiles;
+        int64_t first = p->columns * part / team->parts, last = p->columns * (part + 1) / team->parts;
+        convert_tile(&w, unit / team->parts / team->tiles, tile * w.vectors * LANES, first, last);
     }
     free(w.index);
     return NULL;
@@ -494,7 +493,8 @@ int summed_readings(const struct problem *p) {
     if (p->threads > 1) team.parts = smaller((p->columns + 7) / 8, 1 + 4 * p->threads / (p->groups * team.tiles));
     pthread_t threads[64];
     int started = 0;
-    while (started < 64 && started + 1 < p->threads && !pthread_create(&threads[started], NULL, member, &team)) started++;
+    while (started < 64 && started + 1 < p->threads && !pthread_create(&threads[started], NULL, member, &team))
+        started++;
     member(&team);
     for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
     return atomic_load(&team.failed);
