@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from xpert.design import Chip, Layer, Periphery
 from xpert.hardware.chip import build_tiles, sensing_periods
-from xpert.hardware.crossbar import crossbar_of
+from xpert.hardware.crossbar import active_conductance, crossbar_of
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.parts import COMPONENTS, Parts, distinct, map_arrays
 from xpert.hardware.pe import Share, Timing, run_pe
@@ -52,7 +52,8 @@ def test_kinds_stand_for_all_pes(in_channels, out_channels, kernel, switches, sy
     p, crossbar = process(chip.technology, switches=switches), crossbar_of(chip)
     work = Workload.from_layers([layer])
     mapping = map_layers(chip, work, switches)
-    tile = build_tiles(p, chip, crossbar, PeripheryArrays.of([Periphery(adc_type=adc_type)]), mapping, 0.3, None)
+    activity = (0.3, active_conductance(p, crossbar, None))
+    tile = build_tiles(p, chip, crossbar, PeripheryArrays.of([Periphery(adc_type=adc_type)]), mapping, *activity)
     period = sensing_periods(crossbar, tile, mapping)
     timing = Timing(synchronous, period, period)
     latency, energy, peaks = run_layer(p, crossbar, timing, tile, mapping)
