@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analog.nodes import GROUND, resistors, sensed
+from xpert.analog import ir_drop
 from xpert.analog.ir_drop import Wires, effective_conductance
 from xpert.design import Chip
 
@@ -94,6 +95,24 @@ def test_a_batch_is_its_crossbars() -> None:
     for place in np.ndindex(2, 3):
         np.testing.assert_allclose(together[place], effective(conductance[place], **ALL), rtol=1e-13)
     assert effective(conductance[:0], **ALL).shape == (0, 3, 6, 7)
+
+
+def test_crossbars_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved = []
+    solve = ir_drop._solved
+    monkeypatch.setattr(ir_drop, "_solved", lambda *arguments: solved.append(1) or solve(*arguments))
+    monkeypatch.setattr(ir_drop, "_KNOWN", ir_drop._Known())
+    monkeypatch.setattr(ir_drop, "_KNOWN_BYTES", 2 * 8 * 30)
+    conductance = cells(8, 5, 6)
+    first = effective(conductance, **ALL)
+    assert np.array_equal(effective(conductance, **ALL), first)
+    assert len(solved) == 1
+    conductance[0, 0] *= 1 + 1e-15
+    effective(conductance, **ALL)
+    effective(cells(8, 5, 6), **{**ALL, "row": 1.0})  # forgets the first
+    assert len(solved) == 3
+    assert np.array_equal(effective(cells(8, 5, 6), **ALL), first)
+    assert len(solved) == 4
 
 
 @settings(deadline=None, max_examples=25)
