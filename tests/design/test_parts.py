@@ -317,7 +317,13 @@ def test_the_survey_adcs_are_used_only_where_the_survey_has_converters() -> None
 
 @pytest.mark.parametrize(
     ("name", "on_us", "off_us"),
-    [("rram-milo-2021", 225, 50), ("rram-wan-2022", 40, 1), ("pcm-joshi-2020", 25, 0.25)],
+    [
+        ("rram-milo-2021", 225, 50),
+        ("rram-wan-2022", 40, 1),
+        ("pcm-joshi-2020", 25, 0.25),
+        ("pcm-hermes-2023", 10.35, 0.1035),
+        ("rram-falcone-2025", 90, 10),
+    ],
 )
 def test_devices_have_the_conductances_of_their_papers(name: str, on_us: float, off_us: float) -> None:
     device = load_part(Device, name)
@@ -325,25 +331,49 @@ def test_devices_have_the_conductances_of_their_papers(name: str, on_us: float, 
     assert 1e6 / device.r_off_ohm == pytest.approx(off_us, rel=1e-3)
 
 
-@pytest.mark.parametrize(("name", "ratio"), [("fefet-jerry-2017", 45), ("rram-woo-2016", 4.43), ("rram-neurosim", 150)])
+@pytest.mark.parametrize(
+    ("name", "ratio"), [("fefet-jerry-2017", 45), ("rram-woo-2016", 4.43), ("rram-neurosim", 150), ("ideal", 5e7)]
+)
 def test_devices_have_the_ratios_of_their_papers(name: str, ratio: float) -> None:
     assert load_part(Device, name).on_off_ratio == pytest.approx(ratio, rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("name", "coefficients_us"),
+    ("name", "coefficients_us", "at", "spread_us"),
     [
-        # Spread of a conductance g up to g_max as a polynomial in g / g_max, of the fits that the parts cite.
-        ("rram-wan-2022", (0.348, 16.030, -43.853, 45.393, -16.815)),
-        ("pcm-joshi-2020", (0.26348, 1.9650, -1.1731)),
+        # Spread of a conductance as a polynomial in its share of the largest one, of the fits that the parts cite; and
+        # its value somewhere, in another form of the same fit.
+        ("rram-wan-2022", (0.348, 16.030, -43.853, 45.393, -16.815), 0.5, 2.0232),
+        ("rram-milo-2021", (4.782321, -0.009107 * 225), 100 / 225, 3.8716),
+        ("pcm-joshi-2020", (0.26348, 1.9650, -1.1731), 0.5, 0.9527),
+        ("pcm-hermes-2023", (0.15781817, 2.32443916, -2.16310839, 0.68841818), 0.5, 0.8653),
     ],
 )
-def test_the_spread_of_a_device_is_that_at_half_of_its_largest_conductance(
-    name: str, coefficients_us: tuple[float, ...]
+def test_the_spread_of_a_device_is_its_fit(
+    name: str, coefficients_us: tuple[float, ...], at: float, spread_us: float
 ) -> None:
     device = load_part(Device, name)
-    spread = np.polynomial.polynomial.polyval(0.5, coefficients_us)
-    assert device.programming_sigma == pytest.approx(spread / (0.5e6 / device.r_on_ohm), rel=0.02)
+    largest_us = 1e6 / device.r_on_ohm
+    assert device.programming_polynomial is not None
+    np.testing.assert_allclose(np.array(device.programming_polynomial) * largest_us, coefficients_us, rtol=2e-3)
+    assert np.polynomial.polynomial.polyval(at, device.programming_polynomial) * largest_us == pytest.approx(
+        spread_us, rel=2e-3
+    )
+
+
+def test_retention_is_that_of_the_fits() -> None:
+    wan, falcone = load_part(Device, "rram-wan-2022"), load_part(Device, "rram-falcone-2025")
+    # Wan, at half of 40 uS: 2.023 uS after a second; after a day the polynomial of that time.
+    day = np.polynomial.polynomial.polyval(0.5, (0.701, 22.086, -50.773, 47.095, -16.458))
+    gained = wan.relaxation_sigma_per_decade * 40 * math.log10(86400)
+    assert math.hypot(2.0232, gained) == pytest.approx(day, rel=0.01)
+    # Falcone, after ten years of a decade of seconds each: mean -0.0890 ln t, spread 0.412 + 0.0420 ln t uS.
+    time = 10 * 365.25 * 86400
+    decades = math.log10(time)
+    assert falcone.relaxation_per_decade * 90 * decades == pytest.approx(-0.08900206 * math.log(time), rel=0.01)
+    assert falcone.programming_polynomial is not None
+    spread = math.hypot(falcone.programming_polynomial[0] * 90, falcone.relaxation_sigma_per_decade * 90 * decades)
+    assert spread == pytest.approx(0.41183342 + 0.04201137 * math.log(time), rel=0.01)
 
 
 # Processes
