@@ -16,7 +16,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from xpert.errors import ConfigError, InfeasibleError
+from xpert.search.neighbourhood import restricted, revise
+from xpert.search.polish import polish
 from xpert.search.problem import Choices, Problem, load_problem
+from xpert.search.solution import Record
 from xpert.search.strategies import STRATEGIES, solve
 
 QUANTITIES = ("energy", "latency", "area", "capacity")
@@ -185,3 +188,31 @@ def test_heuristics_come_within_a_percent(shared: Path, name: str, strategy: str
     path = shared / "reference" / "problems" / f"{name}.json"
     optimum = json.loads(path.read_text())["optimum"]["value"]
     assert optimum * (1 - 1e-9) <= solve(load_problem(path), strategy, seed=3).value <= 1.01 * optimum
+
+
+def test_large_neighbourhoods_lead_out_of_where_coordinate_descent_ends(shared: Path) -> None:
+    problem = load_problem(shared / "reference" / "problems" / "xpert-area50-macs50.json")
+    tight = dataclasses.replace(problem, at_most={"area": 10e6})
+    best = solve(tight, "exact").value
+    start = next(
+        design
+        for seed in range(20)
+        if tight.feasible(
+            design := polish(tight, Record(tight), tight.random_designs(1, np.random.default_rng(seed))[0])
+        )
+    )
+    assert float(tight.value(start)) > 1.02 * best
+    record = Record(tight)
+    revise(tight, record, start, np.random.default_rng(0), rounds=20)
+    assert best * (1 - 1e-9) <= record.threshold <= 1.01 * best
+
+
+def test_a_part_of_a_problem_prices_its_designs_as_the_whole_does(random_problem: Callable[..., Problem]) -> None:
+    for seed in range(12):
+        problem = random_problem(seed)
+        generator = np.random.default_rng(seed)
+        design = problem.random_designs(1, generator)[0]
+        part, kept = restricted(problem, design, generator.choice(len(problem.layers), 1))
+        assert np.array_equal(problem.tied(kept.back(kept.present)), design)
+        for inner in part.random_designs(10, generator):
+            assert problem.value(problem.tied(kept.back(inner))) == pytest.approx(float(part.value(inner)))

@@ -139,8 +139,8 @@ class Proof:
     @staticmethod
     def _reach(outcomes: Floats, weights: Floats) -> Floats:
         """The largest weighted sum over the corners of each cell; -inf for an empty cell, [cells, directions]."""
-        terms = outcomes[:, :, None] * weights  # [cells, corners, directions, dims]
-        sums = np.where(weights > 0, terms, 0.0).sum(axis=-1)
+        # [cells, corners, directions, dims]; what weighs nothing may be infinite.
+        sums = (np.where(weights > 0, outcomes[:, :, None], 0.0) * weights).sum(axis=-1)
         sums[np.isnan(outcomes).any(axis=-1)] = -np.inf
         return sums.max(axis=1)
 
@@ -153,7 +153,7 @@ class Proof:
         Args:
             low: Lower corners [cells, factors].
             high: Upper corners [cells, factors].
-            value: The objective's contour.
+            value: The objective's contour; infinite where no design is known.
 
         Returns:
             Outcomes [cells, corners, dims]; NaN where the contour passes below a corner.
@@ -161,9 +161,9 @@ class Proof:
         stages = self.stages
         powers = stages.powers[stages.factors]
         count = len(powers)
-        goal = value - SLACK * abs(value) if np.isfinite(value) else value
-        points = []
-        for free in range(count):
+        goal = value - SLACK * abs(value)
+        points = [] if np.isfinite(value) else [high]
+        for free in range(count if np.isfinite(value) else 0):
             rest = np.delete(np.arange(count), free)
             for corner in itertools.product((False, True), repeat=count - 1):
                 point = np.where(np.insert(np.array(corner, dtype=bool), free, False), high, low)

@@ -2,7 +2,8 @@
 
 The violation is a second objective, not a penalty: the population keeps designs on both sides of a budget's edge, where
 the optimum lies, and reaches narrow windows from either side. Genes are layers: crossover exchanges a run of layers,
-which keeps neighbours that fit each other together, and mutation draws single choices anew.
+which keeps neighbours that fit each other together, and mutation draws single choices anew. The best designs of the
+last population are polished as the gradient's are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from xpert.errors import ConfigError
+from xpert.search.neighbourhood import best_of, revise
+from xpert.search.polish import polish
 from xpert.search.problem import Problem
 from xpert.search.solution import Record
 
@@ -31,6 +34,13 @@ POPULATION = 200
 
 MUTATIONS = 1.5
 """Choices of a design that are drawn anew, on average."""
+
+REVISED = 3
+"""Designs, the best of the last population, that a local search goes on from: coordinate descent, then large
+neighbourhoods,"""
+
+ROUNDS = 40
+"""until so many of these brought nothing."""
 
 ATTEMPTS = 5
 """Matings in which a generation gathers designs that the population lacks; small problems soon have none left."""
@@ -120,3 +130,9 @@ def evolution(problem: Problem, record: Record, seed: int) -> None:
     while algorithm.has_next():
         algorithm.next()
         record.step()
+    before = record.threshold
+    last = algorithm.pop.get("X").astype(np.int64).reshape(-1, len(problem.layers), 2)
+    generator = np.random.default_rng(seed)
+    for design in best_of(problem, [record.best, *last], REVISED):
+        revise(problem, record, polish(problem, record, design), generator, ROUNDS)
+    record.step(unpolished=before if np.isfinite(before) else None)

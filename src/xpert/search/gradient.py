@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xpert.search.neighbourhood import best_of, revise
 from xpert.search.polish import polish
 from xpert.search.problem import Problem
 from xpert.search.solution import Record
@@ -45,6 +46,12 @@ RATE = 0.3
 
 POLISHED = 8
 """Restarts, the best ones, whose best design is polished."""
+
+REVISED = 3
+"""Of the polished designs, the best ones go on in large neighbourhoods,"""
+
+ROUNDS = 20
+"""until so many neighbourhoods brought nothing."""
 
 MOMENTUM = (0.9, 0.99)
 """Adam's decay of the first and second moment."""
@@ -206,8 +213,9 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
         record.step(**_figures(stages, policy, excess))
     before = record.threshold
     chosen = finalists.designs[finalists.order()[:POLISHED]]
-    for design in chosen if start is None else [start, *chosen]:
-        polish(problem, record, design)
+    ends = [polish(problem, record, design) for design in (chosen if start is None else [start, *chosen])]
+    for design in best_of(problem, ends, REVISED):
+        revise(problem, record, design, generator, ROUNDS)
     record.step(unpolished=before if np.isfinite(before) else None)
 
 

@@ -32,7 +32,7 @@ def neighbours(problem: Problem, design: Ints, layers: tuple[int, ...]) -> Ints:
     return problem.tied(designs)
 
 
-def polish(problem: Problem, record: Record, design: Ints) -> None:
+def polish(problem: Problem, record: Record, design: Ints) -> Ints:
     """Improve a design until no change of one layer, or of two that share a width, helps; the record keeps the result.
 
     Feasibility comes first: a design that breaks its budgets less is better.
@@ -41,6 +41,9 @@ def polish(problem: Problem, record: Record, design: Ints) -> None:
         problem: The problem.
         record: Is offered all designs tried.
         design: Where to start, [layers, 2].
+
+    Returns:
+        The design at the end, [layers, 2].
     """
     pairs = [(problem.ties[source], layer) for layer, source in enumerate(problem.inputs) if source >= 0]
     size = [len(layer.widths) * len(layer.options) for layer in problem.layers]
@@ -57,4 +60,5 @@ def polish(problem: Problem, record: Record, design: Ints) -> None:
         if (violation[best], values[best]) < standing:
             design, standing, quiet = designs[best], (violation[best], values[best]), 0
         if quiet > len(moves):
-            return
+            break
+    return design
