@@ -56,6 +56,9 @@ def test_mean_conductance_of_a_cell():
     middle = (1 / 20e3 + 1 / 200e3) / 2
     assert active_conductance(P, TINY, None) == pytest.approx(1 / (1 / middle + 5e3))
     assert active_conductance(P, TINY, 3e-5) == 3e-5
+    # A ferroelectric transistor has no other in series, a crosspoint has none at all.
+    for kind in ("fefet", "crosspoint"):
+        assert active_conductance(P, replace(TINY, kind=kind), None) == pytest.approx(middle)
 
 
 def test_a_cell_too_small_for_its_transistor():

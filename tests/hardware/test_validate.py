@@ -12,7 +12,7 @@ from xpert.design import Chip, Periphery, Technology
 from xpert.errors import DataError
 from xpert.hardware import validate
 from xpert.hardware.crossbar import column_resistances, crossbar_of
-from xpert.hardware.measured import MAX_BLOCKS, cell_conductances, measure_reads
+from xpert.hardware.measured import MAX_BLOCKS, cell_conductances, mean_conductance, measure_reads
 from xpert.hardware.pe import read_of
 from xpert.hardware.reference_chips import subarray_outputs
 from xpert.hardware.subarray import PeripheryArrays, subarray
@@ -227,6 +227,24 @@ def test_measured_reads_are_those_of_the_columns():
         assert read.array_energy == pytest.approx(plain[0].array_energy)
         assert read.sensing_period == pytest.approx(max(np.max(one.sensing_period) for one in plain))
     assert full.array_energy > partial.array_energy
+
+
+def test_the_mean_conductance_is_that_of_the_columns():
+    p, crossbar = process(Technology()), crossbar_of(Chip())
+    generator = np.random.default_rng(3)
+    cells = generator.uniform(1 / 200e3, 1 / 20e3, (2, 100, 80))
+    bits = generator.random((2, 50, 100)) < generator.random((2, 1, 100))
+    driven, summed = 0.0, 0.0
+    for group in range(2):
+        for rows in (slice(0, 64), slice(64, 100)):
+            driven += bits[group, :, rows].sum() * 80
+            for columns in (slice(0, 64), slice(64, 80)):
+                block = column_resistances(p, crossbar, cells[group, rows, columns], bits[group, :, rows])
+                summed += (1 / block).sum()
+    assert mean_conductance(p, crossbar, cells, bits.mean(1)) == pytest.approx(summed / driven)
+    # A layer that is never driven has the mean of all its cells.
+    never, always = np.zeros((2, 100)), np.ones((2, 100))
+    assert mean_conductance(p, crossbar, cells, never) == mean_conductance(p, crossbar, cells, always)
 
 
 def test_large_layers_are_sampled():
