@@ -67,3 +67,13 @@ def test_broken_files(refusal: Callable, tmp_path: Path, content: bytes) -> None
     path.write_bytes(content)
     assert refusal("validate", path).startswith(f"{path}: ")
     assert refusal("validate", tmp_path).startswith(f"{tmp_path}: is a folder")
+
+
+def test_rows_that_the_model_would_not_build(xpert: Callable, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    refused = [row | {"inputs": row["inputs"] | {"technology_node_nm": 33}} for row in rows]
+    outcome = xpert("validate", write(tmp_path / "rows.jsonl.gz", refused))
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert "the model refuses this: node_nm" in outcome.stdout
+    assert outcome.stdout.endswith("Nothing was compared.\n")
+    outcome = xpert("validate", write(tmp_path / "rows.jsonl.gz", [*refused, *rows]))
+    assert outcome.stdout.splitlines()[-1].startswith("5 rows compared; worst error")

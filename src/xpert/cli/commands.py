@@ -475,13 +475,17 @@ def _show_validation(found: Validation) -> None:
         for kind, quantities in found.kinds.items()
         for quantity, errors in quantities.items()
     ]
-    header = ["kind", "quantity", "rows", "worst", "median"]
-    output.show(output.table("Relative errors", header, rows, left=2))
+    if rows:
+        header = ["kind", "quantity", "rows", "worst", "median"]
+        output.show(output.table("Relative errors", header, rows, left=2))
     if found.not_compared:
         left_out = [
             [entry.kind, entry.quantity or "(all)", entry.reason, str(entry.rows)] for entry in found.not_compared
         ]
         output.show(output.table("Not compared", ["kind", "quantity", "reason", "rows"], left_out, left=3))
+    if not found.rows:
+        output.write("Nothing was compared.\n")
+        return
     verdict = "within" if found.passed else "BEYOND"
     output.write(f"{found.rows} rows compared; worst error {found.worst:.1e}, {verdict} {found.tolerance:g}\n")
 
