@@ -172,6 +172,49 @@ def search(
 
 
 @app.command()
+def reproduce(
+    experiment: Annotated[str, typer.Argument(metavar="NAME|FILE.yaml", help="cifar10, digits, or one of your own.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the parts and results; by default runs/NAME.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, instead of the experiment's.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
+    as_json: Json = False,
+) -> int:
+    """A published experiment beside ours: homogeneous baselines, the published search, our searches, one table.
+
+    Every part is a run folder of its own; what was killed goes on with --resume. `cifar10` takes many hours on a CPU,
+    `digits` minutes.
+
+    Example: **xpert reproduce cifar10 --out runs/cifar10 --data-dir data**
+    """
+    from xpert.design import read_mapping
+    from xpert.experiment.experiments import load_experiment
+
+    loaded = load_experiment(experiment)
+    folder = out or Path("runs") / loaded.name
+    try:
+        with patience():
+            from xpert.experiment.reproduce import reproduce as run_experiment
+
+        with output.progress() as progress:
+            path = run_experiment(
+                loaded,
+                folder,
+                data_dir=data_dir,
+                resume=resume,
+                command=["xpert", *sys.argv[1:]],
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        again = f"xpert reproduce {shlex.quote(experiment)} --out {shlex.quote(str(folder))} --resume"
+        raise _Interrupted(f"go on with: {again}") from None
+    if as_json:
+        output.write_json(read_mapping(folder / "results.json", "results file"))
+    else:
+        output.write(path.read_text(encoding="utf-8"))
+    return 0
+
+
+@app.command()
 def evaluate(
     file: Annotated[Path, typer.Argument(metavar="DESIGN.json|CONFIG.yaml", help="A design, or a config.")],
     as_json: Json = False,

@@ -9,7 +9,6 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def run_search(
     if stop_after is not None and stop_after not in STAGES:
         raise ConfigError(f"--stop-after: must be one of {', '.join(STAGES)}, got {stop_after!r}")
     with open_run(out, config, resume=resume) as run:
-        pipeline = _Pipeline(run, progress)
+        pipeline = Pipeline(run, progress)
         run.event("run", "resumed" if run.resumed else "started", versions=versions())
         for stage in STAGES:
             pipeline.run_stage(stage)
@@ -82,7 +81,7 @@ def run_search(
     return write_report(out)
 
 
-class _Pipeline:
+class Pipeline:
     """One run under way: the stages' results, and the data and networks that they share."""
 
     def __init__(self, run: Run, progress: Progress | None) -> None:
@@ -97,6 +96,7 @@ class _Pipeline:
     # What stages share
 
     def tell(self, stage: str, **figures: Any) -> None:
+        """Pass on figures of progress."""
         if self._progress:
             self._progress({"stage": stage, **figures})
 
@@ -105,20 +105,24 @@ class _Pipeline:
         return Design.parse(self.results[stage]["design"], str(self.run.working_file(f"{stage}.json")))
 
     def typical(self) -> Design:
+        """The typical homogeneous design."""
         network = self.space.network(self.space.default_channels)
         return Design.homogeneous(network, self.config.chip, self.config.baselines.typical, name="typical")
 
     def model(self, network: Network, seed: int) -> nn.Module:
+        """A network, freshly initialised."""
         bits = self.config.baselines.typical.input_bits
         generator = torch.Generator().manual_seed(seed)
         return build(network, weight_bits=self.config.chip.weight_bits, input_bits=bits, generator=generator)
 
     def trained(self, network: Network, name: str) -> nn.Module:
+        """A network with the weights that a stage left under a name."""
         model = self.model(network, self.config.seed)
         load_weights(model, self.run.working_file(f"{name}.safetensors"))
         return model.eval()
 
     def calibration(self) -> Tensor:
+        """The images on which ADC ranges are set."""
         return self.dataset.normalised(self.dataset.train_images[: self.config.precision.calibration_images])
 
     def validation(self) -> tuple[Tensor, Tensor]:
@@ -127,6 +131,7 @@ class _Pipeline:
         return self.dataset.normalised(self.dataset.validation_images[:count]), self.dataset.validation_labels[:count]
 
     def run_stage(self, stage: str) -> None:
+        """Run a stage, or read its result back."""
         if self.run.done(stage):
             self.results[stage] = self.run.stage(stage, dict)
             return
@@ -233,22 +238,12 @@ class _Pipeline:
     def _evaluation(self) -> dict[str, Any]:
         searched = self.design("precision")
         typical = self.typical()
-        settings = self.config.evaluation
-        measure = partial(
-            measure_accuracy,
-            images=self.dataset.normalised(self.dataset.test_images),
-            labels=self.dataset.test_labels,
-            calibration=self.calibration(),
-            seed=self.config.seed,
-            chips=settings.chips,
-            batch_size=settings.batch_size,
-        )
         self.tell("evaluation", what="NI-accuracy of the searched design")
         model = self.trained(searched.network, FINAL)
-        accuracy = measure(model, searched)
+        accuracy = self._accuracy(model, searched)
         self.tell("evaluation", what="NI-accuracy of the baseline")
         baseline_model = self.trained(typical.network, "typical")
-        baseline_accuracy = measure(baseline_model, typical)
+        baseline_accuracy = self.typical_accuracy()
 
         # ADC type and column sharing change no accuracy: one measurement stands for all homogeneous designs.
         designs = [
@@ -281,6 +276,26 @@ class _Pipeline:
             },
             "accuracy_vs_precision": self._accuracy_against_precision(model, searched),
         }
+
+    def typical_accuracy(self) -> dict[str, Any]:
+        """Accuracies of the typical design on test images; measured once."""
+        typical = self.typical()
+        return self.run.stage(
+            "typical_accuracy", lambda: self._accuracy(self.trained(typical.network, "typical"), typical)
+        )
+
+    def _accuracy(self, model: nn.Module, design: Design) -> dict[str, Any]:
+        """Accuracies of a trained network on test images."""
+        return measure_accuracy(
+            model,
+            design,
+            self.dataset.normalised(self.dataset.test_images),
+            self.dataset.test_labels,
+            self.calibration(),
+            seed=self.config.seed,
+            chips=self.config.evaluation.chips,
+            batch_size=self.config.evaluation.batch_size,
+        )
 
     def _accuracy_against_precision(self, model: nn.Module, design: Design) -> list[dict[str, Any]]:
         """NI-accuracy on the validation images with one precision in all layers, along both axes."""
@@ -323,7 +338,7 @@ class _Pipeline:
             "schema_version": 1,
             "name": self.config.name,
             "seed": self.config.seed,
-            "machine": _machine(),
+            "machine": machine(),
             "date": date.today().isoformat(),
             "command": " ".join(command),
             "wall_seconds": sum(stage["seconds"] for stage in stages),
@@ -358,7 +373,8 @@ _FIGURES = ("searched", "baselines", "homogeneous", "ratios", "measured_activity
 _LOWER_IS_BETTER = {"edap": "edap", "energy": "energy_uj", "latency": "latency_us", "area": "area_mm2"}
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What a run ran on, for the record."""
     found = versions()
     return {
         "cpu": _cpu_name(),
@@ -379,4 +395,4 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-__all__ = ["STAGES", "run_search"]
+__all__ = ["STAGES", "Pipeline", "machine", "run_search"]

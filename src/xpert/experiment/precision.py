@@ -94,7 +94,7 @@ class _Stage:
         self.settings = run.config.precision
         self.options = [(adc, bits) for adc in self.settings.adc_bits for bits in self.settings.input_bits]
         self.calibration = dataset.normalised(dataset.train_images[: self.settings.calibration_images])
-        kept = _Kept(run.working_file("measured.json"), self._bench(model))
+        kept = Kept(run.working_file("measured.json"), self._bench(model))
         # What may be given up counts against the design as phase 1 left it, at the typical precisions.
         self.bench = Bench.of(kept, found, self.settings.maximum_drop, self.settings.minimum_accuracy)
 
@@ -232,7 +232,7 @@ def _take_back(model: nn.Module, analog: nn.Module) -> None:
     model.load_state_dict({name: own[name] for name in model.state_dict()})
 
 
-class _Kept:
+class Kept:
     """A bench whose measurements are kept in a file, so that a killed search does not repeat them."""
 
     def __init__(self, path: Path, bench: ChipBench) -> None:
@@ -278,4 +278,4 @@ def _ends(interval: Interval) -> list[float]:
     return [interval.low, interval.high]
 
 
-__all__ = ["FINAL", "choose_precisions", "finetune"]
+__all__ = ["FINAL", "Kept", "choose_precisions", "finetune"]

@@ -1,0 +1,156 @@
+"""A whole experiment with a tiny network: every part, the table, and going on after a cut."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from xpert.errors import ConfigError, RunError
+from xpert.experiment.experiments import Experiment, experiment_names, load_experiment
+from xpert.experiment.reproduce import reproduce
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "target": 0.05,
+    "within": 0.3,
+    "homogeneous": {"adc_bits": [4, 6], "input_bits": [2, 8]},
+    "common": {
+        "seed": 3,
+        "network": {"backbone": "vgg11", "choices": [4, 8]},
+        "dataset": {"name": "digits"},
+        "periphery": {"adc_types": ["sar", "flash"], "columns_per_adc": [8, 16]},
+        "training": {"epochs": 1, "batch_size": 256, "precision": "float32"},
+        "precision": {
+            "adc_bits": [4, 6],
+            "input_bits": [4, 8],
+            "maximum_drop": 0.1,
+            "chips": 1,
+            "calibration_images": 8,
+            "images": 32,
+            "confirmation_images": 32,
+            "evaluations": 3,
+        },
+        "evaluation": {"chips": 1},
+    },
+    "paper": {
+        "architecture": {"strategy": "random", "objective": "latency", "minimum_score": None, "evaluations": 500},
+        "precision": {"strategy": "evolution"},
+    },
+    "ours": [{"name": "ours", "architecture": {"strategy": "random", "minimum_score": None, "evaluations": 500}}],
+}
+
+
+class Cut(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("reproduce") / "out"
+    cuts: list[str] = []
+
+    def cut(figures: dict[str, Any]) -> None:
+        """Once in every part."""
+        if figures["part"] not in cuts:
+            cuts.append(figures["part"])
+            raise Cut
+
+    for _ in range(3):
+        with pytest.raises(Cut):
+            reproduce(Experiment.parse(TINY), out, resume=True, progress=cut)
+    assert cuts == ["baseline", "paper", "ours"]
+    table = reproduce(Experiment.parse(TINY), out, resume=True, progress=cut)
+    assert table == out / "table.md"
+    return out
+
+
+def test_rows_are_those_of_the_parts(done: Path) -> None:
+    results = json.loads((done / "results.json").read_text())
+    rows = results["rows"]
+    assert set(rows) == {"typical", "best homogeneous", "paper", "ours"}
+    assert results["chosen"] == "ours"
+    for name in ("paper", "ours"):
+        part = json.loads((done / name / "results.json").read_text())
+        assert rows[name]["evaluation"] == part["searched"]["evaluation"]
+        assert rows[name]["accuracy"] == part["searched"]["accuracy"]
+        # The baseline was trained once, and every search compares with it.
+        assert part["baselines"]["typical"]["evaluation"] == rows["typical"]["evaluation"]
+        assert part["baselines"]["typical"]["accuracy"] == rows["typical"]["accuracy"]
+    for base, ratios in results["ratios"].items():
+        assert ratios[base]["edap"] == 1
+        assert ratios["ours"]["edap"] == pytest.approx(
+            rows[base]["evaluation"]["edap"] / rows["ours"]["evaluation"]["edap"]
+        )
+        assert ratios["ours"]["tops_per_watt"] == pytest.approx(
+            rows["ours"]["evaluation"]["tops_per_watt"] / rows[base]["evaluation"]["tops_per_watt"]
+        )
+
+
+def test_the_best_homogeneous_design_is_the_cheapest_that_is_accurate_enough(done: Path) -> None:
+    results = json.loads((done / "results.json").read_text())
+    least = results["rows"]["ours"]["validation"]["mean"] - 0.3
+    designs = results["homogeneous"]
+    assert len(designs) == 2 * 2 * 4  # ADC types, degrees of sharing, precisions
+    best = results["rows"]["best homogeneous"]
+    assert best["validation"]["mean"] >= least
+    assert best["evaluation"]["edap"] == min(row["edap"] for row in designs if row["validation"]["mean"] >= least)
+
+
+def test_the_table_says_what_the_results_say(done: Path) -> None:
+    results = json.loads((done / "results.json").read_text())
+    text = (done / "table.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(results["rows"])
+    for line, (name, row) in zip(lines[2:], results["rows"].items(), strict=True):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[0] == name
+        assert cells[1] == f"{100 * row['accuracy']['quantised']:.2f} %"
+        assert float(cells[6]) == pytest.approx(row["evaluation"]["edap"], rel=1e-3)
+    assert re.search(r"target NI-accuracy of 5.00 % is reached by ours", text)
+    tree = ET.fromstring((done / "front.svg").read_text())  # noqa: S314 (our own)
+    assert len(tree.findall(".//{*}circle")) >= 4
+
+
+def test_a_finished_experiment_is_not_run_again(done: Path) -> None:
+    before = (done / "table.md").read_text()
+    stages: list[str] = []
+    reproduce(Experiment.parse(TINY), done, resume=True, progress=lambda figures: stages.append(figures["stage"]))
+    assert (done / "table.md").read_text() == before
+    assert set(stages) <= {"homogeneous"}
+    with pytest.raises(RunError, match="add --resume"):
+        reproduce(Experiment.parse(TINY), done)
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_shipped_experiments_hold_together(name: str) -> None:
+    experiment = load_experiment(name)
+    assert experiment.name == name
+    baseline = experiment.baseline()
+    for config in experiment.searches():
+        assert config.dataset == baseline.dataset
+
+
+def test_experiments_that_do_not_hold_together_are_refused(tmp_path: Path) -> None:
+    ours = TINY["ours"][0]
+    for changes, message in (
+        ({"ours": [ours, ours]}, "names must differ"),
+        ({"ours": [ours | {"seed": 4}]}, "ours: seed: all searches share the baseline's"),
+        ({"ours": [ours | {"network": {"choices": [4, 16]}}]}, "the widest must be 8"),
+        ({"ours": [ours | {"architecture": {"strategy": "luck"}}]}, "tiny: ours: architecture.strategy"),
+        ({"target": 2}, "target"),
+    ):
+        file = tmp_path / "experiment.yaml"
+        file.write_text(yaml.safe_dump(TINY | changes))
+        with pytest.raises(ConfigError, match=message) as error:
+            load_experiment(str(file))
+        assert "\n" not in str(error.value)
+    with pytest.raises(ConfigError, match="must be one of cifar10, digits, or a YAML file, got 'imagenet'"):
+        load_experiment("imagenet")
