@@ -44,6 +44,48 @@ def test_json_and_table(xpert: Callable, trained: tuple[Path, Path]) -> None:
     assert json.loads(again.stdout) == figures
 
 
+def test_by_effect_and_by_layer(xpert: Callable, trained: tuple[Path, Path]) -> None:
+    design, weights = trained
+    changes = ("--set", "adc_noise=0.5", "--set", "encoding=differential", "--set", "adc_bits=7")
+    arguments = (design, "--weights", weights, *ARGUMENTS, "--images", "24", "--ablation", "--layers", *changes)
+    outcome = xpert("accuracy", *arguments, "--json")
+    assert outcome.code == 0
+    figures = json.loads(outcome.stdout)
+    assert figures["images"] == 24
+    assert figures["ni_low"] <= figures["ni_mean"] <= figures["ni_high"]
+    assert [row["effect"] for row in figures["ablation"]] == ["on_off_ratio", "programming", "adc", "adc_noise"]
+    for row in figures["ablation"]:
+        for key in ("alone", "without"):
+            assert set(row[key]) == {"ni_mean", "ni_std", "ni_low", "ni_high"}
+    assert figures["ablation"][0]["alone"]["ni_mean"] == figures["quantised"]
+    names = [layer["name"] for layer in json.loads(design.read_text())["network"]["layers"]]
+    assert [row["layer"] for row in figures["layers"]] == names
+    assert figures["layers"][0]["snr_db"] == pytest.approx(figures["layers"][0]["accumulated_snr_db"])
+    table = xpert("accuracy", *arguments).stdout
+    assert "adc noise" in table
+    assert f"{figures['layers'][0]['snr_db']:.1f}" in table
+
+
+def test_one_chip_has_no_interval(xpert: Callable, trained: tuple[Path, Path]) -> None:
+    design, weights = trained
+    arguments = ("accuracy", design, "--weights", weights, "--dataset", "digits", "--chips", "1", "--images", "8")
+    figures = json.loads(xpert(*arguments, "--json").stdout)
+    assert figures["ni_low"] is figures["ni_high"] is None
+    assert "NI, 95 % confidence" in xpert(*arguments).stdout
+
+
+def test_wrong_values(refusal: Callable, trained: tuple[Path, Path]) -> None:
+    design, weights = trained
+
+    def answer(change: str) -> str:
+        return refusal("accuracy", design, "--weights", weights, *ARGUMENTS, "--set", change)
+
+    assert answer("adc_bits").startswith("--set: expected NAME=VALUE")
+    assert answer("adc_bist=6").startswith("--set: unknown field 'adc_bist'; known are")
+    assert answer("adc_bits=5,6") == "--set: adc_bits: one value, got 2"
+    assert answer("adc_noise=-1").startswith("--set adc_noise=-1: chip.analog.adc_noise: ")
+
+
 def test_wrong_files(refusal: Callable, trained: tuple[Path, Path], tmp_path: Path) -> None:
     design, weights = trained
 

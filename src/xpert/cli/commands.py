@@ -407,16 +407,13 @@ def accuracy(
     title = f"{loaded.name}: accuracy on {found['images']} images of {dataset}"
     output.show(output.table(title, ["", "accuracy"], rows))
     if "ablation" in found:
-        rows = [["none (quantised)", output.percent(found["quantised"]), "", output.percent(found["ni_mean"]), ""]]
+        rows = [["none: quantised", output.percent(found["quantised"]), "", "", ""]]
         for row in found["ablation"]:
-            figures = [
-                cell
-                for key in ("alone", "without")
-                for cell in (output.percent(row[key]["ni_mean"]), _interval(row[key]))
-            ]
-            rows.append([row["effect"].replace("_", " "), *figures])
-        header = ["effect", "alone", "95 %", "all but it", "95 %"]
-        output.show(output.table("By effect", header, rows))
+            figures = [(output.percent(row[key]["ni_mean"]), _interval(row[key])) for key in ("alone", "without")]
+            rows.append([row["effect"].replace("_", " "), *figures[0], *figures[1]])
+        rows.append(["all", output.percent(found["ni_mean"]), _interval(found), "", ""])
+        header = ["effect", "with it alone", "95 %", "with all others", "95 %"]
+        output.show(output.table("Accuracy by effect", header, rows))
     if "layers" in found:
         rows = [
             [

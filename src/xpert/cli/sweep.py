@@ -59,7 +59,8 @@ def parse_sweeps(texts: Sequence[str], flag: str = "--sweep") -> dict[str, list[
         name, equals, values = text.partition("=")
         entries = [entry.strip() for entry in values.split(",")]
         if not equals or not all(entries):
-            raise ConfigError(f"{flag}: expected NAME=VALUE,VALUE,..., got {shown(text)}")
+            form = "NAME=VALUE,VALUE,..." if flag == "--sweep" else "NAME=VALUE"
+            raise ConfigError(f"{flag}: expected {form}, got {shown(text)}")
         if name not in fields:
             raise ConfigError(f"{flag}: unknown field {shown(name)}; known are {', '.join(fields)}")
         if any(fields[name] == fields[other] for other in sweeps):
