@@ -1,4 +1,4 @@
-"""Five figures of the VGG16 chip, rebuilt from docs/hardware-model.md (section 18) without the model's code.
+"""Six figures of the VGG16 chip, rebuilt from docs/hardware-model.md (section 18) without the model's code.
 
 Letters are those of that page.
 """
@@ -106,6 +106,21 @@ def test_area_of_the_adcs_of_conv2(chip: Evaluation) -> None:
     area = adc * adcs * subarrays * tiles * 1e6
     assert chip.to_dict()["layers"][1]["breakdown"]["area_mm2"]["adc"] == pytest.approx(area, rel=1e-12)
     assert said("area of ADCs") == pytest.approx(area, rel=1e-3)
+
+
+def test_area_of_the_accumulation_of_conv2(chip: Evaluation) -> None:
+    adcs, nand = M // SHARING, 28 * F * 3 * G0
+    per_row = floor(ROW / (12 * 2 * G0))  # flip-flops of twelve inverters
+    shift_adds = 0.0
+    for bits, shifts in ((ADC_BITS, SLICES), (ADC_BITS + SLICES, INPUT_BITS)):
+        rows = 1 + ceil(adcs * (bits + shifts) / per_row)
+        shift_adds += 9 * bits * adcs * nand + rows * 28 * F * ROW
+    leaf = ADC_BITS + INPUT_BITS + SLICES + 1
+    pe_trees = 2 * M // SHARING * 9 * leaf * nand
+    tile_trees = 4 * 2 * M // SHARING * 9 * (2 * (leaf + 1) + (leaf + 2)) * nand
+    area = 2 * (64 * shift_adds + 16 * pe_trees + tile_trees) * 1e6
+    assert chip.to_dict()["layers"][1]["breakdown"]["area_mm2"]["accumulation"] == pytest.approx(area, rel=1e-12)
+    assert said("area of accumulation") == pytest.approx(area, rel=1e-3)
 
 
 def conversion_energy() -> float:
