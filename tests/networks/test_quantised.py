@@ -312,3 +312,53 @@ def test_any_network_can_be_quantised() -> None:
     assert all(torch.equal(value, before[name]) for name, value in plain.state_dict().items())
     assert not any(module._forward_pre_hooks for module in [*plain.modules(), *made.modules()])
     assert isinstance(quantise(nn.Conv2d(3, 4, 3), images), QuantConv2d)
+
+
+@pytest.mark.parametrize(
+    ("channels", "weight_bits", "input_bits", "signed", "parts"),
+    [
+        (16, 8, 8, False, [torch.float32]),
+        (16, 8, 8, True, [torch.float32]),
+        (512, 8, 8, False, [torch.float32, torch.float32]),
+        (64, 16, 12, False, [torch.float64]),
+    ],
+)
+def test_evaluation_is_exact(
+    channels: int, weight_bits: int, input_bits: int, signed: bool, parts: list[torch.dtype]
+) -> None:
+    layer = QuantConv2d(
+        channels, 4, 3, padding=1, weight_bits=weight_bits, input_bits=input_bits, signed_input=signed
+    ).eval()
+    x = normal(2, channels, 5, 5) if signed else normal(2, channels, 5, 5).relu()
+    calibrate(layer, x)
+    code, weight = layer.input_code(x), layer.integer_weight()
+    inputs = (code.value - code.zero_point).long()
+    assert [part.dtype for part, _ in layer._digits(weight.value, 2**input_bits - 1)] == parts
+    sums = F.unfold(inputs.double(), 3, padding=1).long().transpose(1, 2) @ weight.value.long().flatten(1).T
+    expected = (sums.double() * (code.scale.double() * weight.scale.double())).float() + layer.bias
+    with torch.no_grad():
+        found = layer(x)
+        assert torch.equal(found.flatten(2).transpose(1, 2), expected)
+        torch.testing.assert_close(found, layer.differentiable(x), rtol=1e-4, atol=1e-4)
+    # With gradients the value is the same, and the gradient that of training.
+    x.requires_grad_()
+    assert torch.equal(layer(x), found)
+    gradients = [torch.autograd.grad(output.sum(), [layer.weight, x]) for output in (layer(x), layer.differentiable(x))]
+    assert all(map(torch.equal, *gradients))
+
+
+def test_training_sees_no_exact_sums() -> None:
+    layer = QuantConv2d(8, 4, 3, padding=1)
+    x = normal(2, 8, 5, 5).relu()
+    calibrate(layer, x)
+    assert torch.equal(layer(x), layer.differentiable(x))
+
+
+def test_symmetric_codes() -> None:
+    layer = QuantLinear(4, 2, input_bits=4, signed_input=True)
+    calibrate(layer, torch.tensor([[-1.4, 0.7, 0.0, 0.2]]))
+    layer.symmetric_input = True
+    scale, zero = layer.input_grid()
+    assert int(zero) == 8
+    assert scale.item() == pytest.approx(1.4 / 7)
+    assert layer.input_code(torch.tensor([-1.4, 0.7, 0.0, 9.0])).value.tolist() == [1, 12, 8, 15]
