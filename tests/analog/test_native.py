@@ -63,6 +63,7 @@ def test_c_equals_torch(library: native.ctypes.CDLL, problem: tuple, key: int, f
     result = native.summed_readings(library, codes, columns, input_bits, key, first)
     assert result.dtype == expected.dtype
     assert torch.equal(result, expected)
+    assert torch.equal(native.code_sums(library, codes), codes.double().sum(dim=2, keepdim=True))
 
 
 def noisy_problem(positions: int = 3000, columns: int = 20) -> tuple[Tensor, Columns]:

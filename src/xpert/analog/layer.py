@@ -30,7 +30,7 @@ from xpert.design import Chip, Periphery
 from xpert.errors import ConfigError
 from xpert.networks.quantised import QuantConv2d, QuantLayer, StraightThrough
 
-_HELD_BYTES = 1 << 22
+_HELD_BYTES = 3 << 20
 """Unrolled input codes and sums held at a time: a small part of a layer's activations, and within a core's cache."""
 
 _SMALLEST_SCALE = 2.0**-6
@@ -265,20 +265,21 @@ class AnalogLayer(nn.Module):
         if torch.get_float32_matmul_precision() != "highest":
             raise ConfigError("analog layers need full float32 products: torch.set_float32_matmul_precision('highest')")
         maps = self._as_maps(x)
-        parts = []
-        for images in maps.split(self._images_at_a_time(maps)):
-            code = self.layer.input_code(images)
+        height, width = self.geometry.positions(*maps.shape[2:])
+        groups, _, outputs = self.weights.shape
+        output = torch.empty((len(maps), groups, outputs, height * width), device=x.device)
+        images = self._images_at_a_time(maps)
+        for some, result in zip(maps.split(images), output.split(images)):
+            code = self.layer.input_code(some)
             zero = int(code.zero_point)
             windows = self.geometry.windows(self._stored(code.value), zero)
-            n, height, width = windows.shape[:3]
             sums = self.accumulate(unroll(windows), self.images_read * height * width)
-            self.images_read += n
+            self.images_read += len(some)
             if zero and not self.twos_complement:
                 sums -= zero * self.weights.sum(dim=1, keepdim=True)
             sums *= code.scale.double() * self.weight_scale.double()
-            output = sums.float().transpose(1, 2).unflatten(2, (n, height * width))
-            parts.append(output.permute(2, 0, 1, 3).reshape(n, -1, height, width))
-        output = torch.cat(parts) if len(parts) > 1 else parts[0]
+            result.copy_(sums.transpose(1, 2).unflatten(2, (len(some), -1)).permute(2, 0, 1, 3))
+        output = output.reshape(len(maps), groups * outputs, height, width)
         if self.layer.bias is not None:
             output += self.layer.bias.reshape(-1, 1, 1)
         return self.like_output(output, x)

@@ -105,6 +105,8 @@ def load(path: Path) -> ctypes.CDLL:
     """
     library = ctypes.CDLL(str(path))
     library.summed_readings.argtypes = [ctypes.POINTER(_Problem)]
+    library.code_sums.argtypes = [ctypes.c_void_p, *3 * [ctypes.c_int64], ctypes.c_void_p]
+    library.code_sums.restype = None
     library.instruction_set.restype = ctypes.c_char_p
     return library
 
@@ -153,7 +155,7 @@ def summed_readings(
     """`xpert.analog.columns.torch_readings`, to the bit, on `torch.get_num_threads()` threads."""
     groups, positions, rows = codes.shape
     n_columns = columns.conductance.shape[1]
-    codes = (codes if codes.dtype == torch.uint8 else codes.int()).contiguous()
+    codes = _stored(codes)
     blocks = torch.tensor(columns.blocks, dtype=torch.int64)
     table = torch.tensor(normal.TABLE, dtype=torch.int16)
     stride = -(-positions // LANES) * LANES
@@ -194,4 +196,16 @@ def summed_readings(
     return out[..., :positions].transpose(1, 2)
 
 
-__all__ = ["build", "compiled", "implementation", "library", "load", "summed_readings"]
+def code_sums(library: ctypes.CDLL, codes: Tensor) -> Tensor:
+    """`xpert.analog.columns.code_sums`, without a copy of the codes."""
+    codes = _stored(codes)
+    sums = torch.empty((*codes.shape[:2], 1), dtype=torch.float64)
+    library.code_sums(codes.data_ptr(), codes.element_size(), sums.numel(), codes.shape[2], sums.data_ptr())
+    return sums
+
+
+def _stored(codes: Tensor) -> Tensor:
+    return (codes if codes.dtype == torch.uint8 else codes.int()).contiguous()
+
+
+__all__ = ["build", "code_sums", "compiled", "implementation", "library", "load", "summed_readings"]

@@ -500,6 +500,18 @@ int summed_readings(const struct problem *p) {
     return atomic_load(&team.failed);
 }
 
+// Sums of n vectors of unsigned codes.
+void code_sums(const void *codes, int64_t code_bytes, int64_t n, int64_t rows, double *sums) {
+    for (int64_t i = 0; i < n; i++) {
+        int64_t sum = 0;
+        if (code_bytes == 1)
+            for (int64_t r = 0; r < rows; r++) sum += ((const uint8_t *)codes)[i * rows + r];
+        else
+            for (int64_t r = 0; r < rows; r++) sum += ((const int32_t *)codes)[i * rows + r];
+        sums[i] = (double)sum;
+    }
+}
+
 const char *instruction_set(void) {
 #if defined(__AVX512BW__)
     return "avx512bw";
