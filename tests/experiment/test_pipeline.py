@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,12 @@ import yaml
 from xpert.design import Design
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
-from xpert.experiment.pipeline import STAGES, run_search
+from xpert.experiment.joint import joint_rounds
+from xpert.experiment.pipeline import STAGES, Pipeline, run_search
 from xpert.experiment.precision import choose_precisions
 from xpert.experiment.run import open_run
 from xpert.networks import build
+from xpert.search.precision import with_precisions
 from xpert.training import load_dataset, load_weights
 
 TINY: dict[str, Any] = {
@@ -157,6 +160,32 @@ def test_other_ways_to_choose_precisions(
         assert len(result["finetuning"]["curve"]) == 1
         final = safetensors.torch.load_file(run.working_file("final.safetensors"))
         assert final.keys() == model.state_dict().keys()
+
+
+def test_joint_rounds_adopt_what_is_better(config: SearchConfig, unbroken: Path, tmp_path: Path) -> None:
+    """A round from the finished run's own outcome, made to look bad so that there is something to gain."""
+    told = TINY["precision"] | {"joint_rounds": 2, "minimum_accuracy": 0.0, "maximum_drop": None, "evaluations": 4}
+    joint = SearchConfig.parse(TINY | {"precision": told})
+    first = json.loads((unbroken / "state" / "precision.json").read_text())
+    fine = Design.parse(first["design"])
+    fine = with_precisions(fine, [(6, 8)] * len(fine.periphery))
+    losses = sum(max(row["loss"] for row in first["sensitivity"] if row["layer"] == layer.name)
+                 for layer in fine.network.layers)  # fmt: skip
+    first |= {
+        "design": fine.model_dump(mode="json"), "predicted_loss": losses, "met": True, "floor": 0.0,
+        "confirmation_floor": 0.0,
+    }  # fmt: skip
+    with open_run(tmp_path, joint, resume=True) as run:
+        shutil.copyfile(unbroken / "state" / "architecture.json", run.working_file("architecture.json"))
+        pipeline = Pipeline(run, None)
+        pipeline.run_stage("architecture")
+        result = joint_rounds(pipeline, first)
+        assert result["joint"][0]["adopted"]
+        assert result["joint"][0]["reached"] < result["joint"][0]["present"]
+        design = Design.parse(result["design"])
+        final = safetensors.torch.load_file(run.working_file("final.safetensors"))
+        assert final["linear.weight"].shape[1] == design.network.layers[-1].in_channels
+        assert len(result["joint"]) <= 2
 
 
 @pytest.mark.parametrize("stage", ["architecture", "training", "baseline", "precision", "evaluation"])

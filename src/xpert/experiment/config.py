@@ -144,8 +144,14 @@ class PrecisionSettings(Model):
     finetune_learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.01
     """Peak learning rate of that training."""
 
+    joint_rounds: Annotated[int, Field(ge=0, le=100)] = 0
+    """Rounds in which channels, ADCs and precisions are searched together, by the error model of `sensitivity`, the
+    network found is trained, and precisions are measured anew; what is not better is not kept."""
+
     @model_validator(mode="after")
     def _bounded(self) -> Self:
+        if self.joint_rounds and self.strategy != "sensitivity":
+            raise ValueError(f"joint_rounds: needs strategy sensitivity, got {self.strategy}")
         if self.maximum_drop is None and self.minimum_accuracy is None:
             raise ValueError("maximum_drop: one of maximum_drop and minimum_accuracy must be set")
         return self

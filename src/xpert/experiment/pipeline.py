@@ -20,6 +20,7 @@ from xpert.design import ADC_TYPES, Design, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.experiment.accuracy import measure_accuracy, set_input_bits
 from xpert.experiment.config import SearchConfig, search_space
+from xpert.experiment.joint import joint_rounds
 from xpert.experiment.precision import FINAL, choose_precisions
 from xpert.experiment.run import Run, open_run, versions
 from xpert.files import jsonable, write_atomically
@@ -197,12 +198,13 @@ class Pipeline:
         }
 
     def _training(self) -> dict[str, Any]:
-        return self._train(self.design("architecture").network, "searched", "training")
+        return self.train(self.design("architecture").network, "searched", "training")
 
     def _baseline(self) -> dict[str, Any]:
-        return self._train(self.typical().network, "typical", "baseline")
+        return self.train(self.typical().network, "typical", "baseline")
 
-    def _train(self, network: Network, name: str, stage: str) -> dict[str, Any]:
+    def train(self, network: Network, name: str, stage: str) -> dict[str, Any]:
+        """Train a network and leave its weights under a name; the curve, and how much work it was."""
         model = self.model(network, self.config.seed)
 
         def told(figures: dict[str, Any]) -> None:
@@ -233,7 +235,8 @@ class Pipeline:
             self.tell("precision", **figures)
 
         model = self.trained(found.network, "searched")
-        return choose_precisions(self.run, found, model, self.dataset, told)
+        result = choose_precisions(self.run, found, model, self.dataset, told)
+        return joint_rounds(self, result) if self.config.precision.joint_rounds else result
 
     def _evaluation(self) -> dict[str, Any]:
         searched = self.design("precision")

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -33,20 +33,38 @@ _GRADIENT_IMAGES = 8192
 Progress = Callable[[dict[str, Any]], None]
 
 
-def choose_precisions(run: Run, found: Design, model: nn.Module, dataset: Dataset, tell: Progress) -> dict[str, Any]:
-    """Search the precisions of a design's layers, fine-tune, and leave the weights as `state/final.safetensors`.
+class Floors(NamedTuple):
+    """Least NI-accuracy on the images and chips of the search, and on those of the confirmation."""
+
+    search: float
+    confirmation: float
+
+
+def choose_precisions(
+    run: Run,
+    found: Design,
+    model: nn.Module,
+    dataset: Dataset,
+    tell: Progress,
+    *,
+    name: str = FINAL,
+    floors: Floors | None = None,
+) -> dict[str, Any]:
+    """Search the precisions of a design's layers, fine-tune, and leave the weights as `state/NAME.safetensors`.
 
     Args:
         run: The run folder, which keeps what was measured, so that a killed search goes on.
-        found: From phase 1.
+        found: From phase 1, at the typical precisions.
         model: Its trained network.
         dataset: Split.
         tell: Takes figures of progress.
+        name: Of the weights that are left, and of working files.
+        floors: Least accuracies in the place of those that the config sets relative to the trained network.
 
     Returns:
         The stage's result.
     """
-    stage = _Stage(run, found, model, dataset, tell)
+    stage = _Stage(run, found, model, dataset, tell, name, floors)
     nominal = stage.bench.reference.mean()
     run.event("precision", "nominal", ni_accuracy=float(nominal))
     strategy, table = stage.strategy()
@@ -75,9 +93,11 @@ def choose_precisions(run: Run, found: Design, model: nn.Module, dataset: Datase
         "minimum_accuracy": settings.minimum_accuracy,
         "nominal_ni_accuracy": float(nominal),
         "floor": stage.bench.floor,
+        "confirmation_floor": stage.confirmation(None).floor if settings.confirmation_images else stage.bench.floor,
         "met": result.best.feasible,
         "ni_accuracy": result.best.accuracy._asdict(),
         "difference": result.best.difference._asdict(),
+        "predicted_loss": result.best.predicted_loss,
         "confirmed": [_row(one) for one in result.confirmed],
         "tried": tried,
         "front": [_row(one) for one in result.front],
@@ -87,16 +107,31 @@ def choose_precisions(run: Run, found: Design, model: nn.Module, dataset: Datase
 
 
 class _Stage:
-    def __init__(self, run: Run, found: Design, model: nn.Module, dataset: Dataset, tell: Progress) -> None:
+    def __init__(
+        self,
+        run: Run,
+        found: Design,
+        model: nn.Module,
+        dataset: Dataset,
+        tell: Progress,
+        name: str,
+        floors: Floors | None,
+    ) -> None:
         self.run, self.config, self.found, self.model, self.dataset, self.tell = (
             run, run.config, found, model, dataset, tell,
         )  # fmt: skip
         self.settings = run.config.precision
         self.options = [(adc, bits) for adc in self.settings.adc_bits for bits in self.settings.input_bits]
         self.calibration = dataset.normalised(dataset.train_images[: self.settings.calibration_images])
-        kept = Kept(run.working_file("measured.json"), self._bench(model))
+        self.name, self.floors = name, floors
+        kept = Kept(run.working_file(f"{name}-measured.json"), self._bench(model))
         # What may be given up counts against the design as phase 1 left it, at the typical precisions.
-        self.bench = Bench.of(kept, found, self.settings.maximum_drop, self.settings.minimum_accuracy)
+        self.bench = Bench.of(kept, found, *self._limits(None if floors is None else floors.search))
+        self._nominal: Bench | None = None
+
+    def _limits(self, floor: float | None) -> tuple[float | None, float | None]:
+        """Largest drop and least accuracy."""
+        return (self.settings.maximum_drop, self.settings.minimum_accuracy) if floor is None else (None, floor)
 
     def _bench(self, model: nn.Module, *, confirmation: bool = False) -> ChipBench:
         """Where a network is measured: the first validation images, or, to confirm, the last ones and other chips."""
@@ -116,8 +151,11 @@ class _Stage:
 
     def confirmation(self, weights: dict[str, Any] | None) -> Bench:
         """The bench of the second measurement, for the network or for other weights of it."""
-        nominal = self._bench(self.model, confirmation=True)
-        bench = Bench.of(nominal, self.found, self.settings.maximum_drop, self.settings.minimum_accuracy)
+        if self._nominal is None:
+            measured = self._bench(self.model, confirmation=True)
+            floor = None if self.floors is None else self.floors.confirmation
+            self._nominal = Bench.of(measured, self.found, *self._limits(floor))
+        bench = self._nominal
         if weights is None:
             return bench
         tuned = copy.deepcopy(self.model)
@@ -165,15 +203,17 @@ class _Stage:
         if best.weights is not None:
             self.model.load_state_dict(best.weights)
         if not self.settings.finetune_epochs:
-            save_weights(self.model, self.run.working_file(f"{FINAL}.safetensors"))
+            save_weights(self.model, self.run.working_file(f"{self.name}.safetensors"))
             return None
         confirm = self.settings.confirmation_images > 0
         before = self._bench(self.model, confirmation=confirm)(best.design)
         tuned = copy.deepcopy(self.model)
-        curve = finetune(tuned, best.design, self.dataset, self.config, self.run.working_file("finetuning"), self.tell)
+        curve = finetune(
+            tuned, best.design, self.dataset, self.config, self.run.working_file(f"{self.name}-finetuning"), self.tell
+        )
         after = self._bench(tuned, confirmation=confirm)(best.design)
         better = bool(after.mean() > before.mean())
-        save_weights(tuned if better else self.model, self.run.working_file(f"{FINAL}.safetensors"))
+        save_weights(tuned if better else self.model, self.run.working_file(f"{self.name}.safetensors"))
         figures = {"before": float(before.mean()), "after": float(after.mean()), "kept": better}
         self.run.event("precision", "finetuned", **figures)
         return figures | {"curve": curve}
@@ -278,4 +318,4 @@ def _ends(interval: Interval) -> list[float]:
     return [interval.low, interval.high]
 
 
-__all__ = ["FINAL", "Kept", "choose_precisions", "finetune"]
+__all__ = ["FINAL", "Floors", "Kept", "choose_precisions", "finetune"]

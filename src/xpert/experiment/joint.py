@@ -1,0 +1,118 @@
+"""Rounds of joint search after phase 2: search, train, measure, and measure the error model anew."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpert.design import Design
+from xpert.errors import InfeasibleError
+from xpert.experiment.precision import FINAL, Floors, choose_precisions
+from xpert.hardware import evaluate
+from xpert.search.architecture import relu_units
+from xpert.search.joint import search_joint
+from xpert.search.objectives import objective_value
+from xpert.search.precision import with_precisions
+
+if TYPE_CHECKING:
+    from xpert.experiment.pipeline import Pipeline
+
+_SECONDS = 120.0
+"""Time for the exact solver where the config sets none."""
+
+
+def joint_rounds(pipeline: Pipeline, first: dict[str, Any]) -> dict[str, Any]:
+    """Go on from the outcome of two phases with joint searches; the best outcome.
+
+    Each round starts from the error model of the last network that was measured. Its design is trained, and its
+    precisions are chosen again by measurement, against the same least accuracies. A design is adopted if it reaches
+    them and is better; the first round that gains nothing is the last.
+
+    Args:
+        pipeline: The run under way.
+        first: Result of the precision stage.
+
+    Returns:
+        The result of the best round, with what every round found under `joint`.
+    """
+    config, run = pipeline.config, pipeline.run
+    objective = config.precision.objective
+    floors = Floors(first["floor"], first["confirmation_floor"])
+    best, latest, rounds = first, first, []
+
+    def value(result: dict[str, Any]) -> float:
+        return objective_value(evaluate(Design.parse(result["design"], "precision")), objective)
+
+    for number in range(1, config.precision.joint_rounds + 1):
+        name = f"joint{number}"
+        try:
+            found = _search(pipeline, latest, best)
+        except InfeasibleError:
+            break
+        row = {
+            "channels": list(found.network.channels),
+            "promised": objective_value(evaluate(found), objective),
+            "present": value(best),
+        }
+        run.event("precision", "joint", round=number, **row)
+        if not best["met"] or row["promised"] >= row["present"]:
+            rounds.append(row | {"adopted": False})
+            break
+        pipeline.train(found.network, name, "precision")
+        pair = config.baselines.typical.adc_bits, config.baselines.typical.input_bits
+        nominal = with_precisions(found, [pair] * len(found.periphery))
+        model = pipeline.trained(found.network, name)
+        latest = choose_precisions(
+            run,
+            nominal,
+            model,
+            pipeline.dataset,
+            lambda figures: pipeline.tell("precision", **figures),
+            name=f"{name}-{FINAL}",
+            floors=floors,
+        )
+        adopted = bool(latest["met"]) and value(latest) < value(best)
+        rounds.append(row | {"reached": value(latest), "ni_accuracy": latest["ni_accuracy"], "adopted": adopted})
+        if not adopted:
+            break
+        best = latest
+        shutil.copyfile(run.working_file(f"{name}-{FINAL}.safetensors"), run.working_file(f"{FINAL}.safetensors"))
+    return best | {"joint": rounds}
+
+
+def _search(pipeline: Pipeline, latest: dict[str, Any], best: dict[str, Any]) -> Design:
+    """The joint optimum by the error model of the latest network, at the loss that the best design was predicted."""
+    config, space = pipeline.config, pipeline.space
+    start = Design.parse(best["design"], "precision")
+    precisions = [(adc, bits) for adc in config.precision.adc_bits for bits in config.precision.input_bits]
+    losses = np.array([row["loss"] for row in latest["sensitivity"]]).reshape(-1, len(precisions))
+    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
+    entering = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
+    # Phase 1 found these widths good enough.
+    quality = [
+        np.array([[float(relu_units(space.layer(index, i, o))) for o in widths[index]] for i in entering[index]])
+        for index in range(len(widths))
+    ]
+    layers = pipeline.design("architecture").network.layers
+    return search_joint(
+        space,
+        start,
+        adc_types=config.periphery.adc_types,
+        columns_per_adc=config.periphery.columns_per_adc,
+        precisions=precisions,
+        losses=losses,
+        most_loss=latest["predicted_loss"],
+        quality=quality,
+        least_quality=sum(relu_units(layer) for layer in layers),
+        objective=config.precision.objective,
+        area_budget=config.architecture.area_budget_mm2,
+        strategy="exact",
+        seed=config.seed,
+        seconds=config.architecture.seconds or _SECONDS,
+        progress=lambda figures: pipeline.tell("precision", **figures),
+    ).design
+
+
+__all__ = ["joint_rounds"]

@@ -1,0 +1,191 @@
+"""Both phases in one problem: channels, ADC type, column sharing, ADC bits and input bits of every layer at once.
+
+Two phases in turn cannot trade a wider layer at a lower precision against a narrower one at a higher. Here precisions
+are options like the others, and accuracy enters through the additive error model of phase 2: each layer's predicted
+loss is its measured output error at a precision times what output error in that layer costs the network, both measured
+on a network that was trained (see `sensitivity.py`). Their sum has an upper bound, the quality of the widths a lower
+one, and everything is a table, so that the exact solver applies. The model is that of the measured network, and other
+widths bend it: what is found must be trained, measured and, where it falls short, measured anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpert.design import Design, Periphery
+from xpert.hardware import Evaluation, evaluate
+from xpert.networks.spaces import Space
+from xpert.search.objectives import OBJECTIVES, UNITS, objective_value, space_tables
+from xpert.search.problem import Choices, Problem
+from xpert.search.strategies import solve
+
+ROUNDS = 3
+"""Rounds of tables and search in which a design and its context come to agree, at most."""
+
+
+@dataclass(frozen=True)
+class JointResult:
+    """The outcome of one joint search."""
+
+    design: Design
+    """The best design."""
+
+    evaluation: Evaluation
+    """Its full evaluation."""
+
+    predicted_loss: float
+    """By the additive error model. [nat]"""
+
+    quality: float
+    """Of its widths."""
+
+    lower_bound: float | None
+    """Proven lower bound of the objective in the last context, where the strategy gives one."""
+
+
+def search_joint(
+    space: Space,
+    design: Design,
+    *,
+    adc_types: Sequence[str],
+    columns_per_adc: Sequence[int],
+    precisions: Sequence[tuple[int, int]],
+    losses: NDArray[np.float64],
+    most_loss: float,
+    quality: Sequence[NDArray[np.float64]],
+    least_quality: float,
+    objective: str,
+    area_budget: float | None,
+    strategy: str,
+    seed: int = 0,
+    seconds: float | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> JointResult:
+    """Search widths and whole peripheries together.
+
+    Args:
+        space: Networks to choose from.
+        design: Where to start: its chip, and the context of the first tables.
+        adc_types: Kinds of ADC to choose from.
+        columns_per_adc: Degrees of column sharing to choose from.
+        precisions: Pairs (ADC bits, input bits) to choose from.
+        losses: Predicted loss of every layer at every precision, [layers, precisions]. [nat]
+        most_loss: Upper bound on their sum. [nat]
+        quality: What every layer adds to the quality of the widths, [in_widths, out_widths] each.
+        least_quality: Lower bound on their sum.
+        objective: `latency`, `energy`, `edp` or `edap`.
+        area_budget: Largest chip area; None for no limit. [mm2]
+        strategy: `exact`, `gradient`, `evolution` or `random`.
+        seed: Of the strategy.
+        seconds: Time limit of one search. [s]
+        progress: Called with figures as work goes on.
+
+    Raises:
+        InfeasibleError: If no design meets the bounds.
+    """
+    options = [
+        Periphery(adc_type=adc_type, columns_per_adc=columns, adc_bits=adc_bits, input_bits=input_bits)
+        for adc_type in adc_types
+        for columns in columns_per_adc
+        for adc_bits, input_bits in precisions
+    ]
+    # Precisions are the options' innermost axis.
+    option_losses = np.tile(losses, len(adc_types) * len(columns_per_adc))
+    best: JointResult | None = None
+    context = design
+    for _ in range(ROUNDS):
+        problem = _problem(
+            space, context, options, option_losses, most_loss, quality, least_quality, objective, area_budget
+        )
+        solution = solve(problem, strategy=strategy, seed=seed, seconds=seconds, progress=progress)
+        if solution.status == "interrupted":
+            raise KeyboardInterrupt
+        found = _design(space, context, options, solution.design)
+        result = JointResult(
+            found, evaluate(found), solution.totals["loss"], solution.totals["quality"], solution.lower_bound
+        )
+        if best is None or _value(result, objective) < _value(best, objective):
+            best = result
+        if found == context:
+            break
+        context = found
+    assert best is not None  # noqa: S101 (there is at least one round)
+    return best
+
+
+def _value(result: JointResult, objective: str) -> float:
+    return objective_value(result.evaluation, objective)
+
+
+def _problem(
+    space: Space,
+    context: Design,
+    options: Sequence[Periphery],
+    losses: NDArray[np.float64],
+    most_loss: float,
+    quality: Sequence[NDArray[np.float64]],
+    least_quality: float,
+    objective: str,
+    area_budget: float | None,
+) -> Problem:
+    tables, constants = space_tables(space, context.chip, options, context)
+    costs = {name: list(tables[name]) for name in ("area", "latency", "energy")}
+    costs["loss"] = [
+        np.broadcast_to(row, table.shape).copy() for row, table in zip(losses, tables["area"], strict=True)
+    ]
+    costs["quality"] = [
+        np.broadcast_to(part[:, :, None], table.shape).copy()
+        for part, table in zip(quality, tables["area"], strict=True)
+    ]
+    for layer in range(len(losses)):
+        beaten = _dominated(np.stack([costs[name][layer] for name in ("area", "latency", "energy", "loss")], axis=-1))
+        for parts in costs.values():
+            parts[layer] = np.where(beaten, np.inf, parts[layer])
+    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
+    labels = tuple(f"{o.adc_type}/{o.columns_per_adc}/{o.adc_bits}/{o.input_bits}" for o in options)
+    limits = {"loss": most_loss} | ({} if area_budget is None else {"area": area_budget})
+    return Problem(
+        layers=tuple(Choices(place.name, width, labels) for place, width in zip(space.positions, widths, strict=True)),
+        costs={name: tuple(parts) for name, parts in costs.items()},
+        minimize=OBJECTIVES[objective],
+        at_most=limits,
+        at_least={"quality": least_quality},
+        constants=constants,
+        inputs=space.inputs,
+        ties=tuple(space.decisions.index(decision) for decision in space.decisions),
+        units=UNITS,
+        name="joint",
+    )
+
+
+def _dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which options another one of the same widths beats or equals in every cost, [in_widths, out_widths, options].
+
+    They can be left out: no bound holds from below what they cost.
+    """
+    result = np.zeros(costs.shape[:-1], dtype=bool)
+    for place in np.ndindex(costs.shape[:2]):
+        own = costs[place]
+        order = np.lexsort(own.T[::-1])
+        kept: list[int] = []
+        for option in order:
+            if kept and (own[kept] <= own[option]).all(axis=1).any():
+                result[(*place, option)] = True
+            else:
+                kept.append(int(option))
+    return result
+
+
+def _design(space: Space, context: Design, options: Sequence[Periphery], chosen: NDArray[np.int64]) -> Design:
+    leaders = [space.decisions.index(decision) for decision in range(len(space.choices))]
+    channels = [choices[chosen[leader, 0]] for choices, leader in zip(space.choices, leaders)]
+    periphery = tuple(options[option] for option in chosen[:, 1])
+    return Design(name=context.name, chip=context.chip, network=space.network(channels), periphery=periphery)
+
+
+__all__ = ["ROUNDS", "JointResult", "search_joint"]

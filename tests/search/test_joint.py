@@ -1,0 +1,77 @@
+"""The joint search against trying every design, and against two phases in turn."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from xpert.design import Chip, Design, Periphery
+from xpert.errors import InfeasibleError
+from xpert.hardware import evaluate
+from xpert.networks.spaces import space
+from xpert.search.joint import _dominated, search_joint
+from xpert.search.objectives import objective_value
+
+CHOICES = [[16]] * 6 + [[16, 32], [16, 32]]
+SPACE = space("vgg11", CHOICES, (1, 16, 16), 10)
+PRECISIONS = [(4, 4), (6, 8)]
+START = Design(
+    chip=Chip(),
+    network=SPACE.network([16] * 8),
+    periphery=(Periphery(columns_per_adc=8, adc_bits=6, input_bits=8),) * 9,
+)
+QUALITY = [
+    np.array([[float(index >= 6) * width for width in ([*CHOICES, [10]][index])]] * len(source))
+    for index, source in enumerate(([1], *CHOICES))
+]
+LOSSES = np.array([[0.001, 0.0]] * 6 + [[0.5, 0.1], [0.3, 0.05], [0.2, 0.02]])
+FIXED = {"adc_types": ["sar"], "columns_per_adc": [8], "precisions": PRECISIONS, "losses": LOSSES, "quality": QUALITY}
+
+
+def searched(most_loss: float, least_quality: float, **changes: object):
+    options = FIXED | {"objective": "edap", "area_budget": None, "strategy": "exact"} | changes
+    return search_joint(SPACE, START, most_loss=most_loss, least_quality=least_quality, **options)
+
+
+@pytest.mark.parametrize(("most_loss", "least_quality"), [(0.3, 48), (0.6, 32), (1.1, 64)])
+def test_it_finds_what_trying_all_designs_finds(most_loss: float, least_quality: float) -> None:
+    """The first six layers always take the cheap precision, which costs next to nothing: 2^5 designs are left."""
+    found = searched(most_loss, least_quality)
+    best = np.inf
+    for widths in itertools.product([16, 32], repeat=2):
+        for last in itertools.product([0, 1], repeat=3):
+            choice = [0] * 6 + list(last)
+            quality = sum(widths) + 10
+            if LOSSES[np.arange(9), choice].sum() > most_loss or quality < least_quality:
+                continue
+            periphery = tuple(
+                Periphery(columns_per_adc=8, adc_bits=PRECISIONS[k][0], input_bits=PRECISIONS[k][1]) for k in choice
+            )
+            design = Design(chip=Chip(), network=SPACE.network([16] * 6 + list(widths)), periphery=periphery)
+            best = min(best, objective_value(evaluate(design), "edap"))
+    assert objective_value(found.evaluation, "edap") == pytest.approx(best, rel=2e-3)
+    assert found.predicted_loss <= most_loss * (1 + 1e-9)
+    assert found.quality >= least_quality
+    assert found.evaluation.to_dict() == evaluate(found.design).to_dict()
+
+
+def test_bounds_that_nothing_meets_are_said() -> None:
+    with pytest.raises(InfeasibleError, match="loss"):
+        searched(0.1, 32)
+
+
+def test_dominated_options_are_those_that_another_beats() -> None:
+    random = np.random.default_rng(0)
+    costs = random.integers(0, 4, (2, 3, 40, 4)).astype(float)
+    found = _dominated(costs)
+    for place in np.ndindex(2, 3):
+        own = costs[place]
+        for option in range(40):
+            others = np.delete(np.arange(40), option)
+            strictly = ((own[others] <= own[option]).all(1) & (own[others] < own[option]).any(1)).any()
+            assert found[(*place, option)] or not strictly
+        kept = own[~found[place]]
+        assert len(np.unique(kept, axis=0)) == len(kept)
+        assert all((kept <= row).all(1).any() for row in own)
