@@ -168,6 +168,7 @@ def test_state_dict_names(model: nn.Module, design_of: Designs, images: Tensor) 
         "0.read_key",
         "0.adc_offset",
         "0.adc_gain",
+        "0.gain",
         "0.samples",
         "0.weights",
         "0.weight_scale",

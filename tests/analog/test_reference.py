@@ -7,7 +7,7 @@ crossbar, by a sparse solver) and put on the grid again. Only the noise of reads
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 
 from tests.analog.nodes import sensed
 from xpert.analog import AnalogLayer, AnalogSettings
-from xpert.design import Chip, Device, Periphery
+from xpert.design import IDEAL, Chip, Device, Periphery
 from xpert.networks.quantised import QuantConv2d, QuantLayer, QuantLinear, calibrate
 
 
@@ -136,8 +136,8 @@ def cells(setup: Setup, codes: np.ndarray, draws: Streams | None) -> np.ndarray:
     return result
 
 
-def conductances(setup: Setup, draws: Streams | None) -> np.ndarray:
-    """[groups, rows, slices, outputs], in levels, reference subtracted."""
+def conductances(setup: Setup, draws: Streams | None) -> tuple[np.ndarray, float]:
+    """[groups, rows, slices, outputs], in levels, reference subtracted; and what the sum of all cells has lost."""
     sizes = bits_of_slices(setup)
     outputs = setup.weight.shape[0] // setup.groups
     length = math.prod(setup.weight.shape[1:])
@@ -163,7 +163,13 @@ def conductances(setup: Setup, draws: Streams | None) -> np.ndarray:
     result = np.zeros(shape)
     for g, r, s, o in np.ndindex(*shape):
         result[g, r, s, o] = conducting[g, r, s, o] - reference[g, r, s, o if setup.differential else o // per_crossbar]
-    return result
+    gain = 1.0
+    analog = setup.settings
+    if analog.gain_compensation and (analog.ir_drop or analog.seconds_since_programming > setup.device.drift_t0_s):
+        quiet = replace(setup, settings=IDEAL.model_copy(update={"finite_on_off": True}))
+        wanted = cells(quiet, data, None).sum() + cells(quiet, subtracted, None).sum()
+        gain = wanted / (conducting.sum() + reference.sum())
+    return result, gain
 
 
 def through_wires(setup: Setup, data: np.ndarray, reference: np.ndarray, per_crossbar: int) -> None:
@@ -254,6 +260,7 @@ def layer_sums(
     conductance: np.ndarray,
     adc: Adc | None,
     twos_complement: bool,
+    gain: float,
 ) -> np.ndarray:
     """`sum of weight * (code - zero_point)` as the crossbars compute it.
 
@@ -262,6 +269,7 @@ def layer_sums(
         conductance: [groups, rows, slices, outputs], in levels.
         adc: None converts nothing.
         twos_complement: How `code - zero_point` is fed.
+        gain: Factor that makes up for what conductances have lost.
 
     Returns:
         [n, out, out_h, out_w], float64.
@@ -309,8 +317,7 @@ def layer_sums(
                         finest = 1.0 if adc is None else min(adc.steps)
                         of_slice *= 1.0 if adc is None else adc.steps[s] / finest
                         total += 2 ** (setup.cell_bits * s) * of_slice
-                    if adc is not None:
-                        total *= min(adc.steps)
+                    total *= gain if adc is None else min(adc.steps) * gain
                     total += left * sum(vector)
                     if not twos_complement:
                         total -= zero_point * sum(row_weights(setup, group, place))
@@ -385,6 +392,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "retention": (LATER, RETENTION),
     "faults": ({"reference_variation": True}, FAULTS),
     "wires": (WIRES, {"access_resistance_ohm": 1000.0}),
+    "uncompensated wires and drift": ({**WIRES, **LATER, "gain_compensation": False}, PCM),
     "ADC errors": (ADC, {}),
     "two's complement": ({"signed_inputs": "twos_complement"}, {}),
     "all": (ALL, {**POLYNOMIAL, **PCM, **RETENTION, **FAULTS}),
@@ -444,7 +452,9 @@ def check(
         groups=layer.groups if convolution else 1,
     )
     draws = Streams(torch.Generator().manual_seed(7))
-    np.testing.assert_allclose(analog.conductance.numpy(), conductances(setup, draws), rtol=1e-6, atol=1e-6)
+    expected_conductance, gain = conductances(setup, draws)
+    np.testing.assert_allclose(analog.conductance.numpy(), expected_conductance, rtol=1e-6, atol=1e-6)
+    assert analog.gain.item() == pytest.approx(gain, rel=1e-10)
 
     code = layer.input_code(x)
     codes = code.value.numpy() if convolution else code.value.numpy()[:, :, None, None]
@@ -455,7 +465,16 @@ def check(
         adc = Adc(found.bits, list(found.steps), list(found.lowest), offset, gain)
     twos_complement = layer.signed_input and settings.signed_inputs == "twos_complement"
     sums = torch.from_numpy(
-        layer_sums(setup, codes, int(code.zero_point), 5, analog.conductance.numpy(), adc, twos_complement)
+        layer_sums(
+            setup,
+            codes,
+            int(code.zero_point),
+            5,
+            analog.conductance.numpy(),
+            adc,
+            twos_complement,
+            analog.gain.item(),
+        )
     )
     expected = (sums * (code.scale.double() * weight.scale.double())).float()
     if layer.bias is not None:

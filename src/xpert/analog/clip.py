@@ -66,7 +66,7 @@ def _slope(layer: AnalogLayer, x: Tensor) -> Tensor:
                 error = torch.maximum(torch.minimum(reading, highest), conversion.lowest).sub_(sums.mul_(inside))
                 error = error.unflatten(2, (len(weights), -1)).unflatten(1, (bits, -1))
                 total[:, begin : begin + chunk] += torch.einsum("gbpso,b,s->gpo", error, significance, weights)
-    total *= code.scale * layer.weight_scale / layer.adc_scale
+    total *= code.scale * layer.weight_scale / layer.adc_scale * layer.gain.float()
     maps = total.unflatten(1, (n, height * width)).permute(1, 0, 3, 2).reshape(n, -1, height, width)
     return layer.like_output(maps, x)
 

@@ -71,6 +71,9 @@ class AnalogLayer(nn.Module):
     read_variance: Tensor
     """Its variance from read to read, of the same shape; empty where there is none. [level^2]"""
 
+    gain: Tensor
+    """Factor on what is converted, by which digital outputs make up for drift and IR drop, shape (), float64."""
+
     adc_offset: Tensor
     """Offset error of the ADC of each column [blocks, groups, slices * outputs]; empty where there is none. [step]"""
 
@@ -108,6 +111,7 @@ class AnalogLayer(nn.Module):
         for name in ("conductance", "read_variance", "adc_offset", "adc_gain", "samples"):
             self.register_buffer(name, torch.empty(0))
         self.register_buffer("read_key", torch.tensor(-1))
+        self.register_buffer("gain", torch.ones((), dtype=torch.float64))
         if chip.analog.adc_range == "learned":
             self.adc_scale = nn.Parameter(torch.ones(()))
         self._forget()
@@ -140,7 +144,8 @@ class AnalogLayer(nn.Module):
         draws = None if generator is None else Draws(generator)
         empty = torch.empty(0, device=weights.device)
         cells = self.code.cells(weights)
-        self.conductance, variance = program(cells, self.chip, self.layout, self.blocks, draws)
+        self.conductance, variance, gain = program(cells, self.chip, self.layout, self.blocks, draws)
+        self.gain = torch.tensor(gain, dtype=torch.float64, device=weights.device)
         self.read_variance = empty if variance is None else variance
         errors = adc_errors(self.chip, self.layout, self.blocks, len(weights), self.columns_per_adc, draws)
         self.adc_offset, self.adc_gain = (empty if one is None else one.to(weights.device) for one in errors)
@@ -232,7 +237,7 @@ class AnalogLayer(nn.Module):
         """`accumulate` of unsigned codes, without what is added digitally."""
         conductance, conversion = self.prepared()
         if conversion is None:
-            return unconverted_sums(codes, conductance, input_bits)
+            return unconverted_sums(codes, conductance, input_bits).mul_(self.gain)
         adc = self.adc_range
         if self._columns is None:
             self._columns = on_grid(conductance, conversion, self.blocks)
@@ -242,7 +247,7 @@ class AnalogLayer(nn.Module):
         of_slices = sums.transpose(1, 2).unflatten(1, (len(adc.exponents), -1)).unbind(1)
         for of_slice, significance, exponent in zip(of_slices, self.code.significance, adc.exponents):
             result = torch.add(result, of_slice, alpha=significance * 2.0**exponent)
-        return result.mul_(adc.unit).transpose(1, 2)
+        return result.mul_(adc.unit * self.gain).transpose(1, 2)
 
     @property
     def twos_complement(self) -> bool:

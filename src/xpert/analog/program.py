@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xpert.analog.cells import Cells
 from xpert.analog.columns import Blocks
-from xpert.analog.devices import cell_conductance, level_siemens
+from xpert.analog.devices import cell_conductance, level_siemens, state_conductance
 from xpert.analog.draws import Draws
 from xpert.analog.ir_drop import Wires, effective_conductance
 from xpert.analog.layout import Layout
@@ -25,12 +25,18 @@ class Programmed(NamedTuple):
     read_variance: Tensor | None
     """Variance of the same from read cycle to read cycle, of the same shape. [level^2]"""
 
+    gain: float
+    """Factor by which digital outputs make up for what conductances have lost in sum; 1 where they cannot have."""
+
 
 def program(cells: Cells, chip: Chip, layout: Layout, blocks: Blocks, draws: Draws | None) -> Programmed:
     """Conductances of a layer on one sampled chip.
 
     Data cells draw first, then those that are subtracted. There is one reference column per slice in every crossbar,
     so that its error is common to all outputs of the crossbar; unless `reference_variation` is set, it has none.
+
+    Source of the gain: Joshi et al., Nature Communications 11, 2473 (2020), global drift compensation: the current that
+    all cells draw, relative to what it should be.
 
     Args:
         cells: Codes.
@@ -42,19 +48,23 @@ def program(cells: Cells, chip: Chip, layout: Layout, blocks: Blocks, draws: Dra
     device, settings = chip.device, chip.analog
     groups, rows, slices, _ = cells.data.shape
     data = cell_conductance(cells.data, device, settings, draws)
-    if layout.differential:
-        reference = cell_conductance(cells.reference, device, settings, draws)
-    else:
-        codes = cells.reference.expand(groups, rows, slices, layout.crossbars)
-        reference = cell_conductance(codes, device, settings, draws if settings.reference_variation else None)
+    reference_codes, strays = cells.reference, True
+    if not layout.differential:
+        reference_codes = reference_codes.expand(groups, rows, slices, layout.crossbars)
+        strays = settings.reference_variation
+    reference = cell_conductance(reference_codes, device, settings, draws if strays else None)
     if settings.ir_drop:
         data, reference = _through_wires(data, reference, chip, layout, blocks)
+    gain = 1.0
+    if settings.gain_compensation and (settings.ir_drop or settings.seconds_since_programming > device.drift_t0_s):
+        wanted = sum(state_conductance(codes, device, settings).sum() for codes in (cells.data, reference_codes))
+        gain = float(wanted / (data.sum() + reference.sum()).clamp_min(torch.finfo(torch.float64).tiny))
     if not layout.differential:
         reference = layout.spread(reference)
     variance = None
     if draws is not None and settings.read_noise and device.read_noise_sigma > 0:
         variance = (device.read_noise_sigma**2 * (data.square() + reference.square())).float()
-    return Programmed((data - reference).float(), variance)
+    return Programmed((data - reference).float(), variance, gain)
 
 
 def _through_wires(

@@ -51,6 +51,10 @@ class AnalogSettings(Model):
     seconds_since_programming: Annotated[float, Field(ge=0, le=1e10)] = 0.0
     """Time over which conductances drift and relax as the device says; 0: read at once. [s]"""
 
+    gain_compensation: bool = True
+    """Whether a layer's digital outputs are scaled by what its conductances have lost in sum to drift, retention and IR
+    drop, as found by driving all rows: global drift compensation."""
+
     ir_drop: bool = False
     """Whether wires, drivers and sense amplifiers take their share of the voltage."""
 
