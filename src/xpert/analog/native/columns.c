@@ -3,7 +3,8 @@
 //
 // Inputs are bits, so the sum over a few rows is one of a few numbers: it is looked up, with the rows' bits as the
 // index. With AVX-512, 64 entries of 16 bits are two registers, one instruction looks up 32 positions, and 64 rows take
-// 11 of them. For a tile of positions and a row block, indices are built once and serve all columns.
+// 11 of them; with AVX2 it is 16 positions and 22 times 8 entries. For a tile of positions and a row block, indices are
+// built once and serve all columns.
 
 #include <math.h>
 #include <pthread.h>
@@ -14,15 +15,26 @@
 
 #if defined(__AVX512BW__)
 #include <immintrin.h>
+#define SIMD "avx512bw"
 #define IN_REGISTER(x) __asm__("" : "+v"(x)) // or the compiler loads it again for every use
-enum { ROWS = 6 }; // per lookup
-#else
-enum { ROWS = 8 };
+#define OP(name) _mm512_##name
+typedef __m512i Vector;
+typedef __m512 Floats;
+enum { WIDTH = 32, ROWS = 6, PER_WORD = 2 }; // positions of a vector, rows of a lookup, lookups of an index word
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define SIMD "avx2"
+#define IN_REGISTER(x) __asm__("" : "+x"(x))
+#define OP(name) _mm256_##name
+typedef __m256i Vector;
+typedef __m256 Floats;
+enum { WIDTH = 16, ROWS = 3, PER_WORD = 1 };
 #endif
 
 enum {
     LANES = 32,           // positions that are computed together
-    ENTRIES = 1 << ROWS,  // of a table
+    ANY_ROWS = 8,         // per lookup, two of which share an index word, in code for any processor
+    ENTRIES = 1 << ANY_ROWS,
     TILE_BYTES = 1 << 18, // indices of a tile: within a core's share of second-level cache
     SPARE = 64,           // rows of codes that may be written beyond the last
     ROUNDS = 4,           // of the generator; also its words of key
@@ -83,17 +95,26 @@ static void at_column(
 struct work {
     const struct problem *p;
     int64_t vectors;           // of LANES positions, in a tile
-    int64_t pairs;             // of lookups per column sum, in the largest block
-    Lanes *index;              // [vectors][pairs][input_bits]: bits of ROWS rows in each byte
+    int64_t words;             // of indices per column sum, in the largest block
+    int64_t rows_per_word;
+    Lanes *index;              // [vectors][words][input_bits]
     Lanes *at[2];              // [vectors]: halves of the positions' hashes
-    uint8_t (*codes)[LANES];   // [2][pairs * 2 * ROWS]: lower and upper bytes; and SPARE more
-    int16_t *table;            // [2][2 * pairs][ENTRIES]: conductance, variance; int32 if wide
-    uint32_t (*words)[ROUNDS]; // [input_bits]
+    uint8_t (*codes)[LANES];   // [2][words * rows_per_word]: lower and upper bytes; and SPARE more
+    void *table;               // [2][lookups][entries]: conductance, variance
+    uint32_t (*keys)[ROUNDS];  // [input_bits]
 };
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static inline int64_t pairs_of(int64_t rows) { return (rows + 2 * ROWS - 1) / (2 * ROWS); }
+static inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static int64_t rows_per_word(const struct problem *p) {
+#if defined(SIMD)
+    if (p->narrow && p->out_bytes == 4) return ROWS * PER_WORD;
+#endif
+    (void)p;
+    return 2 * ANY_ROWS;
+}
 
 #if defined(__AVX512BW__)
 
@@ -124,7 +145,7 @@ static void transpose(uint8_t *to, const uint8_t *from, int64_t stride, int64_t 
 static void gather(const struct work *w, int64_t group, int64_t position, int64_t low, int64_t high) {
     const struct problem *p = w->p;
     int64_t n = smaller(LANES, p->positions - position), n_rows = high - low;
-    int64_t planes = p->input_bits > 8 ? 2 : 1, room = w->pairs * 2 * ROWS;
+    int64_t planes = p->input_bits > 8 ? 2 : 1, room = w->words * w->rows_per_word;
     int64_t from = (group * p->positions + position) * p->rows + low;
     memset(w->codes, 0, planes * room * LANES);
 #if defined(__AVX512BW__)
@@ -145,198 +166,297 @@ static void gather(const struct work *w, int64_t group, int64_t position, int64_
         }
 }
 
-static void build_indices(const struct work *w, int64_t vector, int64_t pairs) {
+// Indices of one vector: the bits of `rows` rows in the lower byte, those of as many more in the upper.
+static inline __attribute__((always_inline)) void pack_indices(
+    const struct work *w, int64_t vector, int64_t n_words, const int rows, const int per_word
+) {
     int bits = (int)w->p->input_bits;
     for (int plane = 0; 8 * plane < bits; plane++)
-        for (int64_t i = 0; i < pairs; i++) {
-            Lanes *index = w->index + (vector * w->pairs + i) * bits + 8 * plane;
-            const uint8_t(*codes)[LANES] = w->codes + (plane * w->pairs + i) * 2 * ROWS;
-            Lanes rows[ROWS];
-            for (int r = 0; r < ROWS; r++)
-                for (int lane = 0; lane < LANES; lane++)
-                    ((int16_t *)&rows[r])[lane] = (int16_t)(codes[r][lane] | codes[ROWS + r][lane] << 8);
+        for (int64_t i = 0; i < n_words; i++) {
+            Lanes *index = w->index + (vector * w->words + i) * bits + 8 * plane;
+            const uint8_t(*codes)[LANES] = w->codes + (plane * w->words + i) * rows * per_word;
+            Lanes pairs[ANY_ROWS];
+            for (int r = 0; r < rows; r++)
+                for (int lane = 0; lane < LANES; lane++) {
+                    int upper = per_word == 2 ? codes[rows + r][lane] : 0;
+                    ((int16_t *)&pairs[r])[lane] = (int16_t)(codes[r][lane] | upper << 8);
+                }
             for (int b = 0; b < smaller(8, bits - 8 * plane); b++) {
-                Lanes pattern = (rows[ROWS - 1] >> b) & 0x0101;
-                for (int r = ROWS - 2; r >= 0; r--) pattern = (pattern + pattern) | ((rows[r] >> b) & 0x0101);
+                Lanes pattern = (pairs[rows - 1] >> b) & 0x0101;
+                for (int r = rows - 2; r >= 0; r--) pattern = (pattern + pattern) | ((pairs[r] >> b) & 0x0101);
                 index[b] = pattern;
             }
         }
 }
 
+#if defined(SIMD)
+
+// ---- 16-bit arithmetic on vectors ----
+
 #if defined(__AVX512BW__)
 
-static inline __m512i lookup(const __m512i table[2], __m512i index) {
-    return _mm512_permutex2var_epi16(table[0], index, table[1]);
+typedef struct {
+    Vector half[2]; // 32 of 64 entries each
+} Table;
+
+static inline Table held(const Table *table) {
+    Table copy = *table;
+    IN_REGISTER(copy.half[0]);
+    IN_REGISTER(copy.half[1]);
+    return copy;
+}
+
+static inline Vector lookup(Table table, Vector index) {
+    return _mm512_permutex2var_epi16(table.half[0], index, table.half[1]);
+}
+
+static void build_indices(const struct work *w, int64_t vector, int64_t n_words) {
+    pack_indices(w, vector, n_words, ROWS, PER_WORD);
 }
 
 // Table of the sums over up to ROWS rows.
-static void build_table(__m512i table[2], const int16_t *values, int64_t rows) {
+static Table build_table(const int16_t *values, int64_t rows) {
     static const __mmask32 bit[5] = {0xAAAAAAAA, 0xCCCCCCCC, 0xF0F0F0F0, 0xFF00FF00, 0xFFFF0000};
-    __m512i sum = _mm512_setzero_si512();
+    Vector sum = _mm512_setzero_si512();
     for (int r = 0; r < 5 && r < rows; r++) sum = _mm512_add_epi16(sum, _mm512_maskz_set1_epi16(bit[r], values[r]));
-    table[0] = sum;
-    table[1] = rows > 5 ? _mm512_add_epi16(sum, _mm512_set1_epi16(values[5])) : sum;
+    return (Table){{sum, rows > 5 ? _mm512_add_epi16(sum, _mm512_set1_epi16(values[5])) : sum}};
 }
 
-static void build_tables(__m512i (*table)[2], const int16_t *values, int64_t rows, int64_t lookups) {
-    for (int64_t i = 0; i < lookups; i++) build_table(table[i], values + i * ROWS, rows - i * ROWS);
+typedef Vector Normal;
+
+static Normal normal_table(const int16_t *normal) { return _mm512_loadu_si512(normal); }
+
+// Entries that the lowest five bits choose.
+static inline Vector choose(Normal normal, Vector bits) { return _mm512_permutexvar_epi16(bits, normal); }
+
+static inline Vector xor3(Vector a, Vector b, Vector c) { return _mm512_ternarylogic_epi32(a, b, c, 0x96); }
+
+static inline Vector zero(void) { return _mm512_setzero_si512(); }
+
+static inline Vector lower_half(Vector x) { return _mm512_cvtepi16_epi32(_mm512_castsi512_si256(x)); }
+
+static inline Vector upper_half(Vector x) { return _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(x, 1)); }
+
+#else
+
+typedef struct {
+    Vector entries; // 8, twice
+} Table;
+
+static inline Table held(const Table *table) {
+    Table copy = *table;
+    IN_REGISTER(copy.entries);
+    return copy;
+}
+
+static inline Vector lookup(Table table, Vector index) { return _mm256_shuffle_epi8(table.entries, index); }
+
+// As the numbers of an entry's two bytes.
+static void build_indices(const struct work *w, int64_t vector, int64_t n_words) {
+    pack_indices(w, vector, n_words, ROWS, PER_WORD);
+    Lanes *index = w->index + vector * w->words * w->p->input_bits;
+    for (int64_t i = 0; i < n_words * w->p->input_bits; i++) index[i] = index[i] * 0x0202 + 0x0100;
+}
+
+// Table of the sums over up to ROWS rows.
+static Table build_table(const int16_t *values, int64_t rows) {
+    int16_t a = values[0], b = rows > 1 ? values[1] : 0, c = rows > 2 ? values[2] : 0;
+    int16_t ab = (int16_t)(a + b), ac = (int16_t)(a + c), bc = (int16_t)(b + c), abc = (int16_t)(ab + c);
+    return (Table){_mm256_broadcastsi128_si256(_mm_setr_epi16(0, a, b, ab, c, ac, bc, abc))};
+}
+
+typedef struct {
+    Vector low, high; // bytes of the upper 16 entries; the lower ones are their negatives, in reverse
+} Normal;
+
+static Normal normal_table(const int16_t *normal) {
+    uint8_t bytes[2][16];
+    for (int i = 0; i < 16; i++) bytes[0][i] = (uint8_t)normal[16 + i], bytes[1][i] = (uint8_t)(normal[16 + i] >> 8);
+    return (Normal){
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)bytes[0])),
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)bytes[1])),
+    };
+}
+
+// Entries that the lowest five bits choose.
+static inline Vector choose(Normal normal, Vector bits) {
+    Vector sixteen = _mm256_set1_epi16(16), lower = _mm256_cmpeq_epi16(bits & sixteen, _mm256_setzero_si256());
+    Vector index = (bits ^ lower) & _mm256_set1_epi16(15);
+    index |= _mm256_slli_epi16(index, 8);
+    Vector low = _mm256_shuffle_epi8(normal.low, index), high = _mm256_shuffle_epi8(normal.high, index);
+    Vector entry = _mm256_blendv_epi8(low, high, _mm256_set1_epi16((int16_t)0xFF00));
+    return _mm256_sub_epi16(entry ^ lower, lower);
+}
+
+static inline Vector xor3(Vector a, Vector b, Vector c) { return a ^ b ^ c; }
+
+static inline Vector zero(void) { return _mm256_setzero_si256(); }
+
+static inline Vector lower_half(Vector x) { return _mm256_cvtepi16_epi32(_mm256_castsi256_si128(x)); }
+
+static inline Vector upper_half(Vector x) { return _mm256_cvtepi16_epi32(_mm256_extracti128_si256(x, 1)); }
+
+#endif
+
+static void build_tables(Table *table, const int16_t *values, int64_t rows) {
+    for (int64_t i = 0; i < up(rows, ROWS); i++) table[i] = build_table(values + i * ROWS, rows - i * ROWS);
 }
 
 // Normal numbers for n_bits input bits from bit b on.
 static inline __attribute__((always_inline)) void draw(
-    const struct work *w, int64_t vector, int b, const int n_bits, __m512i z[4]
+    const struct work *w, Vector at_u, Vector at_v, int b, const int n_bits, Vector z[4]
 ) {
-    __m512i normal = _mm512_loadu_si512(w->p->normal), multiplier = _mm512_set1_epi16((int16_t)w->p->multiplier);
-    __m512i u[4], v[4];
+    Normal normal = normal_table(w->p->normal);
+    Vector multiplier = OP(set1_epi16)((int16_t)w->p->multiplier), u[4], v[4];
     for (int j = 0; j < n_bits; j++) {
-        const uint32_t *words = w->words[b + j];
-        u[j] = _mm512_xor_si512(((__m512i *)w->at[0])[vector], _mm512_set1_epi32((int)words[0]));
-        v[j] = _mm512_xor_si512(((__m512i *)w->at[1])[vector], _mm512_set1_epi32((int)words[1]));
+        u[j] = at_u ^ OP(set1_epi32)((int)w->keys[b + j][0]);
+        v[j] = at_v ^ OP(set1_epi32)((int)w->keys[b + j][1]);
     }
     for (int i = 0; i < ROUNDS; i++)
         for (int j = 0; j < n_bits; j++) {
-            __m512i high = _mm512_mulhi_epu16(u[j], multiplier), low = _mm512_mullo_epi16(u[j], multiplier);
-            __m512i word = _mm512_set1_epi32((int)w->words[b + j][(i + 2) % ROUNDS]);
-            u[j] = _mm512_ternarylogic_epi32(high, v[j], word, 0x96); // XOR of the three
+            Vector high = OP(mulhi_epu16)(u[j], multiplier), low = OP(mullo_epi16)(u[j], multiplier);
+            u[j] = xor3(high, v[j], OP(set1_epi32)((int)w->keys[b + j][(i + 2) % ROUNDS]));
             v[j] = low;
             IN_REGISTER(u[j]);
         }
     for (int j = 0; j < n_bits; j++) {
-        z[j] = _mm512_add_epi16(_mm512_permutexvar_epi16(u[j], normal), _mm512_permutexvar_epi16(v[j], normal));
-        u[j] = _mm512_permutexvar_epi16(_mm512_srli_epi16(u[j], 5), normal);
-        v[j] = _mm512_permutexvar_epi16(_mm512_srli_epi16(v[j], 5), normal);
-        z[j] = _mm512_add_epi16(z[j], _mm512_add_epi16(u[j], v[j]));
+        z[j] = OP(add_epi16)(choose(normal, u[j]), choose(normal, v[j]));
+        u[j] = choose(normal, OP(srli_epi16)(u[j], 5));
+        v[j] = choose(normal, OP(srli_epi16)(v[j], 5));
+        z[j] = OP(add_epi16)(z[j], OP(add_epi16)(u[j], v[j]));
         IN_REGISTER(z[j]);
     }
 }
 
 enum { QUIET, CONSTANT, VARYING }; // kinds of noise
 
-// Readings of n_bits input bits from bit b on, less the middle of the window, shift-added.
-static inline __attribute__((always_inline)) __m512i readings(
-    const struct work *w, int64_t vector, int64_t lookups, __m512i start, __m512i bottom, __m512i top, int b,
-    const int n_bits, const int kind
+struct column {
+    Vector start, bottom, top; // of its sums
+    int64_t lookups;
+    int first;                 // whether this is the first block
+    int32_t constant;          // what the first block adds for base
+};
+
+// Readings of n_bits input bits from bit b on, less base, shift-added.
+static inline __attribute__((always_inline)) Vector readings(
+    const struct work *w, const struct column *column, int64_t vector, int half, int b, const int n_bits, const int kind
 ) {
+    enum { STEP = LANES / WIDTH };
     const struct problem *p = w->p;
-    const __m512i (*table)[2] = (const __m512i(*)[2])w->table, (*variance_table)[2] = table + 2 * w->pairs;
-    const __m512i *index = (const __m512i *)w->index + vector * w->pairs * p->input_bits + b;
-    __m512i sum[4], variance[4];
-    for (int j = 0; j < n_bits; j++) sum[j] = start, variance[j] = _mm512_setzero_si512();
+    const Table *table = w->table, *variance_table = table + w->words * PER_WORD;
+    const Vector *index = (const Vector *)(w->index + vector * w->words * p->input_bits + b) + half;
+    Vector sum[4], variance[4];
+    for (int j = 0; j < n_bits; j++) sum[j] = column->start, variance[j] = zero();
     int64_t i = 0;
-    for (; i < lookups / 2; i++, index += p->input_bits) {
-        __m512i values[4], variances[4];
-        for (int k = 0; k < 4; k++) {
-            values[k] = table[2 * i][k];
-            IN_REGISTER(values[k]);
-            if (kind == VARYING) {
-                variances[k] = variance_table[2 * i][k];
-                IN_REGISTER(variances[k]);
-            }
-        }
+    for (; i < column->lookups / PER_WORD; i++, index += STEP * p->input_bits) {
+        Table first = held(table + PER_WORD * i), second = first, variances = first, more_variances = first;
+        if (PER_WORD == 2) second = held(table + PER_WORD * i + 1);
+        if (kind == VARYING) variances = held(variance_table + PER_WORD * i);
+        if (kind == VARYING && PER_WORD == 2) more_variances = held(variance_table + PER_WORD * i + 1);
         for (int j = 0; j < n_bits; j++) {
-            __m512i lower = index[j];
+            Vector lower = index[STEP * j];
             IN_REGISTER(lower);
-            __m512i upper = _mm512_mulhi_epu16(lower, _mm512_set1_epi16(256)); // a shift, where the ports are free
-            IN_REGISTER(upper);
-            sum[j] = _mm512_add_epi16(sum[j], _mm512_add_epi16(lookup(values, lower), lookup(values + 2, upper)));
+            Vector upper = OP(mulhi_epu16)(lower, OP(set1_epi16)(256)); // a shift, where the ports are free
+            if (PER_WORD == 2) IN_REGISTER(upper);
+            Vector found = lookup(first, lower);
+            if (PER_WORD == 2) found = OP(add_epi16)(found, lookup(second, upper));
+            sum[j] = OP(add_epi16)(sum[j], found);
             IN_REGISTER(sum[j]);
             if (kind == VARYING) {
-                __m512i both = _mm512_add_epi16(lookup(variances, lower), lookup(variances + 2, upper));
-                variance[j] = _mm512_add_epi16(variance[j], both);
+                found = lookup(variances, lower);
+                if (PER_WORD == 2) found = OP(add_epi16)(found, lookup(more_variances, upper));
+                variance[j] = OP(add_epi16)(variance[j], found);
                 IN_REGISTER(variance[j]);
             }
         }
     }
-    if (lookups % 2)
+    if (column->lookups % PER_WORD)
         for (int j = 0; j < n_bits; j++) {
-            sum[j] = _mm512_add_epi16(sum[j], lookup(table[2 * i], index[j]));
+            sum[j] = OP(add_epi16)(sum[j], lookup(table[PER_WORD * i], index[STEP * j]));
             if (kind == VARYING)
-                variance[j] = _mm512_add_epi16(variance[j], lookup(variance_table[2 * i], index[j]));
+                variance[j] = OP(add_epi16)(variance[j], lookup(variance_table[PER_WORD * i], index[STEP * j]));
         }
     // Step by step for all bits at once: the processor's window is too small to find that much to do in parallel.
     if (kind != QUIET) {
-        __m512i sigma[4], z[4];
+        Vector sigma[4], z[4], u = ((Vector *)(w->at[0] + vector))[half], v = ((Vector *)(w->at[1] + vector))[half];
         if (kind == VARYING) {
-            __m512 even[4], odd[4], unit = _mm512_set1_ps(p->variance_unit), floor = _mm512_set1_ps(p->floor);
+            Floats even[4], odd[4], unit = OP(set1_ps)(p->variance_unit), floor = OP(set1_ps)(p->floor);
             for (int j = 0; j < n_bits; j++) {
-                even[j] = _mm512_cvtepi32_ps(_mm512_and_si512(variance[j], _mm512_set1_epi32(0xFFFF)));
-                odd[j] = _mm512_cvtepi32_ps(_mm512_srli_epi32(variance[j], 16));
-                even[j] = _mm512_sqrt_ps(_mm512_fmadd_ps(even[j], unit, floor));
-                odd[j] = _mm512_sqrt_ps(_mm512_fmadd_ps(odd[j], unit, floor));
+                even[j] = OP(cvtepi32_ps)(variance[j] & OP(set1_epi32)(0xFFFF));
+                odd[j] = OP(cvtepi32_ps)(OP(srli_epi32)(variance[j], 16));
+                even[j] = OP(sqrt_ps)(OP(add_ps)(OP(mul_ps)(even[j], unit), floor));
+                odd[j] = OP(sqrt_ps)(OP(add_ps)(OP(mul_ps)(odd[j], unit), floor));
                 IN_REGISTER(even[j]);
                 IN_REGISTER(odd[j]);
             }
-            draw(w, vector, b, n_bits, z); // while the square roots are under way
-            for (int j = 0; j < n_bits; j++) {
-                __m512i high = _mm512_slli_epi32(_mm512_cvtps_epi32(odd[j]), 16);
-                sigma[j] = _mm512_or_si512(_mm512_cvtps_epi32(even[j]), high);
-            }
+            draw(w, u, v, b, n_bits, z); // while the square roots are under way
+            for (int j = 0; j < n_bits; j++)
+                sigma[j] = OP(cvtps_epi32)(even[j]) | OP(slli_epi32)(OP(cvtps_epi32)(odd[j]), 16);
         } else {
-            draw(w, vector, b, n_bits, z);
-            for (int j = 0; j < n_bits; j++) sigma[j] = _mm512_set1_epi16((int16_t)rintf(sqrtf(p->floor)));
+            draw(w, u, v, b, n_bits, z);
+            for (int j = 0; j < n_bits; j++) sigma[j] = OP(set1_epi16)((int16_t)rintf(sqrtf(p->floor)));
         }
-        for (int j = 0; j < n_bits; j++) sum[j] = _mm512_adds_epi16(sum[j], _mm512_mulhrs_epi16(sigma[j], z[j]));
+        for (int j = 0; j < n_bits; j++) sum[j] = OP(adds_epi16)(sum[j], OP(mulhrs_epi16)(sigma[j], z[j]));
     }
     __m128i fraction = _mm_cvtsi64_si128(p->fraction);
-    __m512i shifted = _mm512_setzero_si512(), one = _mm512_set1_epi16(1);
     // Half a step was added; a half that would round to an odd reading is pushed below.
-    for (int j = 0; j < n_bits; j++) {
-        __m512i odd = _mm512_and_si512(_mm512_sra_epi16(sum[j], fraction), one);
-        sum[j] = _mm512_subs_epi16(sum[j], odd);
-    }
+    for (int j = 0; j < n_bits; j++)
+        sum[j] = OP(subs_epi16)(sum[j], OP(sra_epi16)(sum[j], fraction) & OP(set1_epi16)(1));
+    Vector shifted = zero();
     for (int j = n_bits - 1; j >= 0; j--) {
-        sum[j] = _mm512_min_epi16(_mm512_max_epi16(_mm512_sra_epi16(sum[j], fraction), bottom), top);
-        shifted = _mm512_add_epi16(_mm512_add_epi16(shifted, shifted), sum[j]);
+        sum[j] = OP(max_epi16)(OP(sra_epi16)(sum[j], fraction), column->bottom);
+        shifted = OP(add_epi16)(OP(add_epi16)(shifted, shifted), OP(min_epi16)(sum[j], column->top));
     }
     return shifted;
 }
 
 static inline __attribute__((always_inline)) void convert_kind(
-    const struct work *w, int64_t tile, int64_t n_vectors, int64_t lookups, int64_t block, int64_t group,
-    int64_t column, const int kind
+    const struct work *w, const struct column *column, Vector *out, int64_t n_vectors, const int kind
 ) {
-    const struct problem *p = w->p;
-    int32_t *out = (int32_t *)p->out + (group * p->columns + column) * p->stride + tile;
-    int32_t half = 1 << (p->fraction - 1), span = (1 << p->adc_bits) - 1;
-    __m512i start = _mm512_set1_epi16((int16_t)(p->start[(block * p->groups + group) * p->columns + column] + half));
-    __m512i bottom = _mm512_set1_epi16((int16_t)p->lowest[column]);
-    __m512i top = _mm512_set1_epi16((int16_t)(p->lowest[column] + span));
-    int32_t constant = block == 0 ? (int32_t)(p->base[column] * ((1 << p->input_bits) - 1) * p->n_blocks) : 0;
-    for (int64_t t = 0; t < n_vectors; t++) {
-        __m512i low = _mm512_setzero_si512(), high = low;
-        for (int b = (int)p->input_bits; b > 0;) {
-            __m512i part;
-            int n = 4;
-            if (b >= 4) part = readings(w, t, lookups, start, bottom, top, b - 4, 4, kind);
-            else if (b >= 2) part = readings(w, t, lookups, start, bottom, top, b - 2, 2, kind), n = 2;
-            else part = readings(w, t, lookups, start, bottom, top, b - 1, 1, kind), n = 1;
-            b -= n;
-            low = _mm512_add_epi32(_mm512_slli_epi32(low, n), _mm512_cvtepi16_epi32(_mm512_castsi512_si256(part)));
-            __m512i upper = _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(part, 1));
-            high = _mm512_add_epi32(_mm512_slli_epi32(high, n), upper);
+    Vector constant = OP(set1_epi32)(column->constant);
+    for (int64_t t = 0; t < n_vectors; t++)
+        for (int half = 0; half < LANES / WIDTH; half++, out += 2) {
+            Vector low = zero(), high = zero();
+            for (int b = (int)w->p->input_bits; b > 0;) {
+                Vector part;
+                int n = b >= 4 ? 4 : b >= 2 ? 2 : 1;
+                b -= n;
+                if (n == 4) part = readings(w, column, t, half, b, 4, kind);
+                else if (n == 2) part = readings(w, column, t, half, b, 2, kind);
+                else part = readings(w, column, t, half, b, 1, kind);
+                low = OP(add_epi32)(OP(slli_epi32)(low, n), lower_half(part));
+                high = OP(add_epi32)(OP(slli_epi32)(high, n), upper_half(part));
+            }
+            out[0] = OP(add_epi32)(low, column->first ? constant : out[0]);
+            out[1] = OP(add_epi32)(high, column->first ? constant : out[1]);
         }
-        __m512i *to = (__m512i *)(out + t * LANES), more = _mm512_set1_epi32(constant);
-        if (block > 0) low = _mm512_add_epi32(low, to[0]), high = _mm512_add_epi32(high, to[1]);
-        to[0] = _mm512_add_epi32(low, more);
-        to[1] = _mm512_add_epi32(high, more);
-    }
 }
 
 static void convert_narrow(
     const struct work *w, int64_t tile, int64_t n_vectors, int64_t block, int64_t group, int64_t column
 ) {
     const struct problem *p = w->p;
-    int64_t low = p->blocks[2 * block], rows = p->blocks[2 * block + 1] - low, lookups = (rows + ROWS - 1) / ROWS;
-    int64_t from = (group * p->columns + column) * p->rows + low;
-    __m512i (*table)[2] = (__m512i(*)[2])w->table;
-    build_tables(table, (const int16_t *)p->conductance + from, rows, lookups);
+    int64_t low = p->blocks[2 * block], rows = p->blocks[2 * block + 1] - low;
+    int64_t at = group * p->columns + column, from = at * p->rows + low;
+    int32_t start = p->start[block * p->groups * p->columns + at] + (1 << (p->fraction - 1));
+    struct column c = {
+        OP(set1_epi16)((int16_t)start),
+        OP(set1_epi16)((int16_t)p->lowest[column]),
+        OP(set1_epi16)((int16_t)(p->lowest[column] + (1 << p->adc_bits) - 1)),
+        up(rows, ROWS),
+        block == 0,
+        (int32_t)(p->base[column] * ((1 << p->input_bits) - 1) * p->n_blocks),
+    };
+    Vector *out = (Vector *)((int32_t *)p->out + at * p->stride + tile);
+    Table *table = w->table;
+    build_tables(table, (const int16_t *)p->conductance + from, rows);
     if (p->variance) {
-        build_tables(table + 2 * w->pairs, (const int16_t *)p->variance + from, rows, lookups);
-        convert_kind(w, tile, n_vectors, lookups, block, group, column, VARYING);
+        build_tables(table + w->words * PER_WORD, (const int16_t *)p->variance + from, rows);
+        convert_kind(w, &c, out, n_vectors, VARYING);
     } else if (p->noisy)
-        convert_kind(w, tile, n_vectors, lookups, block, group, column, CONSTANT);
+        convert_kind(w, &c, out, n_vectors, CONSTANT);
     else
-        convert_kind(w, tile, n_vectors, lookups, block, group, column, QUIET);
+        convert_kind(w, &c, out, n_vectors, QUIET);
 }
 
 #endif
@@ -347,17 +467,39 @@ static inline int32_t value(const struct problem *p, int64_t at) {
     return p->narrow ? ((const int16_t *)p->conductance)[at] : ((const int32_t *)p->conductance)[at];
 }
 
+static void add_noise(const struct work *w, int32_t sum[LANES], const int32_t variance[LANES], int64_t vector, int b) {
+    enum { SHIFT = NORMAL_BITS + SIGMA_BITS };
+    const struct problem *p = w->p;
+    const uint16_t *at_u = (const uint16_t *)(w->at[0] + vector), *at_v = (const uint16_t *)(w->at[1] + vector);
+    uint16_t u[LANES], v[LANES], multiplier = (uint16_t)p->multiplier;
+    float sigma[LANES];
+    for (int lane = 0; lane < LANES; lane++) {
+        u[lane] = at_u[lane] ^ (uint16_t)w->keys[b][0], v[lane] = at_v[lane] ^ (uint16_t)w->keys[b][1];
+        sigma[lane] = rintf(sqrtf((float)variance[lane] * p->variance_unit + p->floor));
+    }
+    for (int i = 0; i < ROUNDS; i++)
+        for (int lane = 0; lane < LANES; lane++) {
+            uint16_t low = (uint16_t)(u[lane] * (uint32_t)multiplier), high = (u[lane] * (uint32_t)multiplier) >> 16;
+            u[lane] = high ^ v[lane] ^ (uint16_t)w->keys[b][(i + 2) % ROUNDS], v[lane] = low;
+        }
+    for (int lane = 0; lane < LANES; lane++) {
+        int32_t z = p->normal[u[lane] & 31] + p->normal[(u[lane] >> 5) & 31];
+        z += p->normal[v[lane] & 31] + p->normal[(v[lane] >> 5) & 31];
+        sum[lane] += (int32_t)(((int64_t)sigma[lane] * z + (1 << (SHIFT - 1))) >> SHIFT);
+    }
+}
+
 static void convert_wide(
     const struct work *w, int64_t tile, int64_t n_vectors, int64_t block, int64_t group, int64_t column
 ) {
     const struct problem *p = w->p;
-    int64_t low = p->blocks[2 * block], rows = p->blocks[2 * block + 1] - low, pairs = pairs_of(rows);
+    int64_t low = p->blocks[2 * block], rows = p->blocks[2 * block + 1] - low, n_words = up(rows, 2 * ANY_ROWS);
     int64_t from = (group * p->columns + column) * p->rows + low;
-    int32_t(*table)[ENTRIES] = (int32_t(*)[ENTRIES])w->table, (*variances)[ENTRIES] = table + 2 * w->pairs;
-    for (int64_t i = 0; i < 2 * pairs; i++) {
+    int32_t(*table)[ENTRIES] = w->table, (*variances)[ENTRIES] = table + 2 * w->words;
+    for (int64_t i = 0; i < 2 * n_words; i++) {
         table[i][0] = variances[i][0] = 0;
-        for (int r = 0; r < ROWS; r++) {
-            int64_t row = i * ROWS + r;
+        for (int r = 0; r < ANY_ROWS; r++) {
+            int64_t row = i * ANY_ROWS + r;
             int32_t conductance = row < rows ? value(p, from + row) : 0;
             int32_t variance = p->variance && row < rows ? p->variance[from + row] : 0;
             for (int j = 0; j < 1 << r; j++) {
@@ -375,29 +517,15 @@ static void convert_wide(
         for (int b = (int)p->input_bits - 1; b >= 0; b--) {
             int32_t sum[LANES], variance[LANES] = {0};
             for (int lane = 0; lane < LANES; lane++) sum[lane] = start;
-            for (int64_t i = 0; i < pairs; i++) {
-                const uint16_t *index = (const uint16_t *)(w->index + (t * w->pairs + i) * p->input_bits + b);
+            for (int64_t i = 0; i < n_words; i++) {
+                const uint16_t *index = (const uint16_t *)(w->index + (t * w->words + i) * p->input_bits + b);
                 for (int lane = 0; lane < LANES; lane++)
                     sum[lane] += table[2 * i][index[lane] & 255] + table[2 * i + 1][index[lane] >> 8];
                 if (p->variance)
                     for (int lane = 0; lane < LANES; lane++)
                         variance[lane] += variances[2 * i][index[lane] & 255] + variances[2 * i + 1][index[lane] >> 8];
             }
-            if (p->noisy)
-                for (int lane = 0; lane < LANES; lane++) {
-                    uint16_t u = ((uint16_t *)(w->at[0] + t))[lane] ^ w->words[b][0];
-                    uint16_t v = ((uint16_t *)(w->at[1] + t))[lane] ^ w->words[b][1];
-                    for (int i = 0; i < ROUNDS; i++) {
-                        uint32_t product = u * (uint32_t)p->multiplier;
-                        u = (product >> 16) ^ v ^ w->words[b][(i + 2) % ROUNDS];
-                        v = product;
-                    }
-                    int64_t z = p->normal[u & 31] + p->normal[(u >> 5) & 31];
-                    z += p->normal[v & 31] + p->normal[(v >> 5) & 31];
-                    int64_t sigma = (int64_t)rintf(sqrtf((float)variance[lane] * p->variance_unit + p->floor));
-                    int shift = NORMAL_BITS + SIGMA_BITS;
-                    sum[lane] += (sigma * z + (1 << (shift - 1))) >> shift;
-                }
+            if (p->noisy) add_noise(w, sum, variance, t, b);
             for (int lane = 0; lane < LANES; lane++) {
                 // Half a step was added; a half that would round to an odd reading is pushed below.
                 int32_t y = (sum[lane] - ((sum[lane] >> fraction) & 1)) >> fraction;
@@ -419,7 +547,10 @@ static void convert_wide(
 
 static void convert_tile(struct work *w, int64_t group, int64_t tile, int64_t first_column, int64_t last_column) {
     const struct problem *p = w->p;
-    int64_t n_vectors = smaller(w->vectors, (p->positions - tile + LANES - 1) / LANES);
+    int64_t n_vectors = smaller(w->vectors, up(p->positions - tile, LANES));
+#if defined(SIMD)
+    int narrow = w->rows_per_word == ROWS * PER_WORD;
+#endif
     if (p->noisy)
         for (int64_t i = 0; i < n_vectors * LANES; i++) {
             uint32_t hash = at_position(p->key, p->first + tile + i);
@@ -429,13 +560,19 @@ static void convert_tile(struct work *w, int64_t group, int64_t tile, int64_t fi
         int64_t low = p->blocks[2 * block], high = p->blocks[2 * block + 1];
         for (int64_t t = 0; t < n_vectors; t++) {
             gather(w, group, tile + t * LANES, low, high);
-            build_indices(w, t, pairs_of(high - low));
+#if defined(SIMD)
+            if (narrow) {
+                build_indices(w, t, up(high - low, w->rows_per_word));
+                continue;
+            }
+#endif
+            pack_indices(w, t, up(high - low, w->rows_per_word), ANY_ROWS, 2);
         }
         for (int64_t column = first_column; column < last_column; column++) {
             if (p->noisy)
-                for (int64_t b = 0; b < p->input_bits; b++) at_column(w->words[b], p->key, block, b, group, column);
-#if defined(__AVX512BW__)
-            if (p->narrow && p->out_bytes == 4) {
+                for (int64_t b = 0; b < p->input_bits; b++) at_column(w->keys[b], p->key, block, b, group, column);
+#if defined(SIMD)
+            if (narrow) {
                 convert_narrow(w, tile, n_vectors, block, group, column);
                 continue;
             }
@@ -447,7 +584,7 @@ static void convert_tile(struct work *w, int64_t group, int64_t tile, int64_t fi
 
 struct team {
     const struct problem *p;
-    int64_t vectors, pairs, tiles, parts;
+    int64_t vectors, words, tiles, parts;
     _Atomic int64_t next;
     atomic_int failed;
 };
@@ -455,19 +592,19 @@ struct team {
 static void *member(void *argument) {
     struct team *team = argument;
     const struct problem *p = team->p;
-    struct work w = {.p = p, .vectors = team->vectors, .pairs = team->pairs};
-    size_t index_bytes = w.vectors * w.pairs * p->input_bits * sizeof(Lanes);
-    size_t table_bytes = 4 * w.pairs * ENTRIES * sizeof(int32_t);
-    size_t codes_bytes = (2 * w.pairs * 2 * ROWS + SPARE) * sizeof *w.codes;
+    struct work w = {.p = p, .vectors = team->vectors, .words = team->words, .rows_per_word = rows_per_word(p)};
+    size_t index_bytes = w.vectors * w.words * p->input_bits * sizeof(Lanes);
+    size_t table_bytes = 4 * w.words * ENTRIES * sizeof(int32_t);
+    size_t codes_bytes = (2 * w.words * w.rows_per_word + SPARE) * sizeof *w.codes;
     char *memory = aligned_alloc(
-        64, index_bytes + 2 * w.vectors * sizeof(Lanes) + codes_bytes + table_bytes + 16 * sizeof *w.words
+        64, index_bytes + 2 * w.vectors * sizeof(Lanes) + codes_bytes + table_bytes + 16 * sizeof *w.keys
     );
     if (!memory) return atomic_store(&team->failed, 1), NULL;
     w.index = (Lanes *)memory, memory += index_bytes;
     w.at[0] = (Lanes *)memory, w.at[1] = w.at[0] + w.vectors, memory += 2 * w.vectors * sizeof(Lanes);
     w.codes = (void *)memory, memory += codes_bytes;
     w.table = (void *)memory, memory += table_bytes;
-    w.words = (void *)memory;
+    w.keys = (void *)memory;
     int64_t units = p->groups * team->tiles * team->parts;
     for (int64_t unit; (unit = atomic_fetch_add(&team->next, 1)) < units;) {
         int64_t part = unit % team->parts, tile = unit / team->parts % team->tiles;
@@ -482,15 +619,15 @@ static void *member(void *argument) {
 int summed_readings(const struct problem *p) {
     struct team team = {.p = p};
     for (int64_t i = 0; i < p->n_blocks; i++) {
-        int64_t pairs = pairs_of(p->blocks[2 * i + 1] - p->blocks[2 * i]);
-        if (pairs > team.pairs) team.pairs = pairs;
+        int64_t words = up(p->blocks[2 * i + 1] - p->blocks[2 * i], rows_per_word(p));
+        if (words > team.words) team.words = words;
     }
-    int64_t vectors = (p->positions + LANES - 1) / LANES;
-    team.vectors = smaller(vectors, 1 + TILE_BYTES / (team.pairs * p->input_bits * (int64_t)sizeof(Lanes)));
-    team.tiles = (vectors + team.vectors - 1) / team.vectors;
-    team.vectors = (vectors + team.tiles - 1) / team.tiles;
+    int64_t vectors = up(p->positions, LANES);
+    team.vectors = smaller(vectors, 1 + TILE_BYTES / (team.words * p->input_bits * (int64_t)sizeof(Lanes)));
+    team.tiles = up(vectors, team.vectors);
+    team.vectors = up(vectors, team.tiles);
     team.parts = 1;
-    if (p->threads > 1) team.parts = smaller((p->columns + 7) / 8, 1 + 4 * p->threads / (p->groups * team.tiles));
+    if (p->threads > 1) team.parts = smaller(up(p->columns, 8), 1 + 4 * p->threads / (p->groups * team.tiles));
     pthread_t threads[64];
     int started = 0;
     while (started < 64 && started + 1 < p->threads && !pthread_create(&threads[started], NULL, member, &team))
@@ -513,9 +650,9 @@ void code_sums(const void *codes, int64_t code_bytes, int64_t n, int64_t rows, d
 }
 
 const char *instruction_set(void) {
-#if defined(__AVX512BW__)
-    return "avx512bw";
+#if defined(SIMD)
+    return SIMD;
 #else
-    return "plain";
+    return "any processor";
 #endif
 }
