@@ -20,7 +20,7 @@ TINY: dict[str, Any] = {
     "name": "tiny",
     "network": {"backbone": "vgg11", "choices": [4, 8]},
     "dataset": {"name": "digits"},
-    "architecture": {"area_budget_mm2": 20, "minimum_score": 0.5, "evaluations": 5000},
+    "architecture": {"area_budget_mm2": 20, "minimum_score": 0.5, "evaluations": 5000, "front_points": 2},
     "training": {"epochs": 1, "batch_size": 256, "precision": "float32"},
     "precision": {"adc_bits": [6], "input_bits": [4], "chips": 1, "calibration_images": 16, "images": 32},
     "evaluation": {"chips": 1},
@@ -38,7 +38,16 @@ def test_search_stops_resumes_and_reports(xpert: Callable, refusal: Callable, co
     out = tmp_path / "run"
     outcome = xpert("search", config, "--out", out, "--stop-after", "architecture", "--seed", "5")
     assert (outcome.code, outcome.stderr) == (0, "")
-    assert outcome.stdout == "Stopped after architecture; go on with --resume.\n"
+    assert outcome.stdout.endswith(f"Stopped after architecture; go on with --resume.\nReport: {out / 'report.html'}\n")
+    found = json.loads((out / "state" / "architecture.json").read_text())
+    rows = [line.split() for line in outcome.stdout.splitlines()]
+    for layer, periphery in zip(found["design"]["network"]["layers"], found["design"]["periphery"], strict=True):
+        (row,) = [row for row in rows if row and row[0] == layer["name"]]
+        assert row[1:4] == [str(layer["in_channels"]), ">", str(layer["out_channels"])]
+        assert row[4].lower() == periphery["adc_type"]
+        assert row[5] == str(periphery["columns_per_adc"])
+    assert "Pareto fronts of" in outcome.stdout
+    assert "EDAP against quality" in (out / "report.html").read_text()
     assert read_config(out).seed == 5
     assert "holds a run already; add --resume" in refusal("search", config, "--out", out)
     assert "seed was 5, now 0" in refusal("search", config, "--out", out, "--resume")

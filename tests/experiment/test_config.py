@@ -108,6 +108,12 @@ def test_the_image_shapes_are_those_of_the_data_sets() -> None:
         (("architecture", "strategy"), "luck", "architecture.strategy: Input should be 'gradient', 'exact'"),
         (("architecture", "area_budget_mm2"), 0, "architecture.area_budget_mm2: Input should be greater than 0"),
         (("architecture", "area_budget_mm2"), float("nan"), "architecture.area_budget_mm2: Input should be a finite"),
+        (
+            ("architecture",),
+            {"area_budget_mm2": 40, "least_area_mm2": 47.5},
+            "architecture: least_area_mm2, 47.5, is above area_budget_mm2, 40",
+        ),
+        (("architecture", "power_budget_mw"), -1, "architecture.power_budget_mw: Input should be greater than 0"),
         (("training", "epochs"), 0, "training.epochs: Input should be greater than or equal to 1 (got 0)"),
         (("precision", "adc_bits"), [99], "precision.adc_bits.0: Input should be less than or equal to 12 (got 99)"),
         (("precision", "maximum_drop"), 1.5, "precision.maximum_drop: Input should be less than 1 (got 1.5)"),

@@ -8,13 +8,14 @@ import math
 import numpy as np
 import pytest
 
-from xpert.design import Chip, Network, Periphery
+from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import InfeasibleError
-from xpert.hardware import PeripheryArrays, evaluate_batch
+from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.parts import map_arrays
 from xpert.networks.spaces import space
 from xpert.search.architecture import relu_units, search_architecture
-from xpert.search.objectives import objective_value
+from xpert.search.fronts import architecture_fronts
+from xpert.search.objectives import Budgets, objective_value
 from xpert.workload.layers import Workload
 
 SPACE = space("vgg11", [[16, 64], *[[16]] * 6, [16, 64]], (1, 32, 32), 10)
@@ -30,23 +31,55 @@ def score(network: Network) -> float:
     return 100 * math.log(units(network))
 
 
+Figures = dict[str, np.ndarray]
+
+
 @pytest.fixture(scope="module")
-def all_edaps() -> list[tuple[float, float, Network]]:
-    figures = []
+def figures(batches: list[tuple[Network, Evaluation]]) -> Figures:
+    """Figures of all designs, by the names of objectives and budgets."""
+    area, latency, energy, tops_per_watt = (
+        np.concatenate([getattr(batch, name) for _, batch in batches])
+        for name in ("area", "latency", "energy", "tops_per_watt")
+    )
+    return {
+        "area": area * 1e6,
+        "latency": latency * 1e6,
+        "energy": energy * 1e6,
+        "tops_per_watt": 1 / tops_per_watt,
+        "area_mm2": area * 1e6,
+        "latency_us": latency * 1e6,
+        "energy_uj": energy * 1e6,
+        "power_mw": 1e3 * energy / latency,
+    }
+
+
+@pytest.fixture(scope="module")
+def all_edaps(batches: list[tuple[Network, Evaluation]]) -> list[tuple[float, float, Network]]:
+    return [
+        (edap * 1e18, area * 1e6, network)
+        for network, batch in batches
+        for edap, area in zip(batch.edap, batch.area, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def batches() -> list[tuple[Network, Evaluation]]:
+    """Every network of the space with all its designs."""
+    found = []
     for channels in itertools.product((16, 64), repeat=2):
         network = SPACE.network([channels[0], *[16] * 6, channels[1]])
         peripheries = list(itertools.product(OPTIONS, repeat=9))
         periphery = PeripheryArrays.of([entry for entries in peripheries for entry in entries])
         periphery = map_arrays(lambda array: array.reshape(-1, 9), periphery)
         batch = evaluate_batch(Chip(), Workload.from_network(network), periphery)
-        figures += [(edap * 1e18, area * 1e6, network) for edap, area in zip(batch.edap, batch.area, strict=True)]
-    return figures
+        found.append((network, batch))
+    return found
 
 
 def search(**changes):
     arguments = {
         "objective": "edap",
-        "area_budget": None,
+        "budgets": Budgets(),
         "score": score,
         "minimum_score": None,
         "strategy": "exact",
@@ -64,7 +97,7 @@ def test_it_finds_the_best_of_all_designs(all_edaps: list[tuple[float, float, Ne
 
 def test_it_keeps_to_the_budget(all_edaps: list[tuple[float, float, Network]]) -> None:
     budget = float(np.quantile([area for _, area, _ in all_edaps], 0.1))
-    found = search(area_budget=budget)
+    found = search(budgets=Budgets(area_mm2=budget))
     assert objective_value(found.evaluation, "area") <= budget
     best = min(edap for edap, area, _ in all_edaps if area <= budget)
     # Tables assume a context, so the very best may be missed by a little; never by more than this.
@@ -84,9 +117,45 @@ def test_it_keeps_to_the_least_score(all_edaps: list[tuple[float, float, Network
     assert found.value == pytest.approx(min(allowed), rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("objective", "budget"),
+    [("latency", "power_mw"), ("energy", "latency_us"), ("area", "energy_uj"), ("tops_per_watt", "area_mm2")],
+)
+def test_any_objective_under_any_budget(figures: Figures, objective: str, budget: str) -> None:
+    budgets = figures[budget]
+    limit = float(np.quantile(budgets, 0.3))
+    found = search(objective=objective, budgets=Budgets(**{budget: limit}))
+    best = figures[objective][budgets <= limit].min()
+    assert bool(Budgets(**{budget: limit}).met(found.evaluation))
+    assert best * (1 - 1e-12) <= found.value <= 1.05 * best  # as above
+
+
+def test_a_window_only_where_it_is_asked_for(figures: Figures) -> None:
+    least = float(np.quantile(figures["area_mm2"], 0.9))
+    assert objective_value(search().evaluation, "area") < least
+    found = search(budgets=Budgets(least_area_mm2=least))
+    assert objective_value(found.evaluation, "area") >= least
+
+
+def test_fronts_are_evaluated_and_proven() -> None:
+    found = search()
+    latency, edap = architecture_fronts(found.problem, SPACE, Chip(), OPTIONS, points=4)
+    assert (latency["along"], edap["along"]) == ("area", "quality")
+    for front in (latency, edap):
+        assert len(front["points"]) >= 2
+        for point in front["points"]:
+            assert point["gap"] == pytest.approx(0.0, abs=1e-11)
+            kinds = [next(o for o in OPTIONS if o.adc_type == label.split("/")[0]) for label in point["periphery"]]
+            design = Design(chip=Chip(), network=SPACE.network(point["channels"]), periphery=tuple(kinds))
+            assert point["edap"] == pytest.approx(objective_value(evaluate(design), "edap"))
+            assert point["quality"] == units(design.network)
+    areas = [point["area_mm2"] for point in latency["points"]]
+    assert areas == sorted(areas, reverse=True)
+
+
 def test_impossible_budget() -> None:
     with pytest.raises(InfeasibleError, match=r"area budget 0\.5 mm2: the smallest design needs \d"):
-        search(area_budget=0.5)
+        search(budgets=Budgets(area_mm2=0.5))
 
 
 def test_impossible_score() -> None:

@@ -156,9 +156,11 @@ def search(
     results = out / "results.json"
     if stop_after is not None and not results.exists():
         if as_json:
-            output.write_json({"run": str(out), "stopped_after": stop_after})
+            found = read_mapping(out / "state" / f"{stop_after}.json", "stage result")
+            output.write_json({"run": str(out), "stopped_after": stop_after, stop_after: found})
         else:
-            output.write(f"Stopped after {stop_after}; go on with --resume.\n")
+            _show_architecture(out)
+            output.write(f"Stopped after {stop_after}; go on with --resume.\nReport: {out / 'report.html'}\n")
         return 0
     found = read_mapping(results, "results file")
     if as_json:
@@ -169,6 +171,18 @@ def search(
         output.show(summary_table(found))
         output.write(f"Report: {out / 'report.html'}\n")
     return 0
+
+
+def _show_architecture(run: Path) -> None:
+    """What phase 1 of an unfinished run found."""
+    from xpert.report import architecture_tables, architecture_text
+    from xpert.report.run_files import read_run
+
+    files = read_run(run)
+    if files.results.architecture and files.design:
+        for table in architecture_tables(files.results.architecture, files.design):
+            output.show(table)
+        output.write(f"{architecture_text(files.results.architecture)}\n")
 
 
 @app.command()

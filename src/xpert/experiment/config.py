@@ -17,6 +17,7 @@ Objective = Literal["latency", "energy", "edp", "edap"]
 """What a phase minimises: latency, energy, energy-delay product or energy-delay-area product."""
 
 Seconds = Annotated[float, Field(gt=0, le=1e7)]
+Limit = Annotated[float, Field(gt=0, le=1e9)]
 Channels = Annotated[int, Field(ge=1, le=1 << 16)]
 
 
@@ -80,11 +81,23 @@ class ArchitectureSettings(Model):
     strategy: Literal["gradient", "exact", "evolution", "random"] = "gradient"
     """How the space is searched."""
 
-    objective: Objective = "edap"
-    """What is minimised."""
+    objective: Literal["latency", "energy", "area", "edp", "edap", "tops_per_watt"] = "edap"
+    """What is minimised; of TOPS/W, its inverse, the energy per operation."""
 
-    area_budget_mm2: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    area_budget_mm2: Limit | None = None
     """Largest chip area; unset: no limit. [mm2]"""
+
+    latency_budget_us: Limit | None = None
+    """Longest latency of an image; unset: no limit. [us]"""
+
+    energy_budget_uj: Limit | None = None
+    """Most energy of an image; unset: no limit. [uJ]"""
+
+    power_budget_mw: Limit | None = None
+    """Largest mean power while it runs, energy over latency; unset: no limit. [mW]"""
+
+    least_area_mm2: Limit | None = None
+    """Least chip area; together with `area_budget_mm2` the window that XPert's own search aims at. [mm2]"""
 
     minimum_score: Annotated[float, Field(gt=0, le=10)] | None = 0.97
     """Least training-free score, relative to the backbone's own; unset: no limit."""
@@ -94,6 +107,28 @@ class ArchitectureSettings(Model):
 
     evaluations: Annotated[int, Field(ge=1, le=10**12)] | None = None
     """Limit on evaluated designs; unset: the strategy's own stopping rule."""
+
+    front_points: Annotated[int, Field(ge=0, le=1000)] = 8
+    """Budgets for which the Pareto fronts of the report are proven, each; 0: no fronts."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.least_area_mm2 and self.area_budget_mm2 and self.least_area_mm2 > self.area_budget_mm2:
+            raise ValueError(
+                f"least_area_mm2, {self.least_area_mm2:g}, is above area_budget_mm2, {self.area_budget_mm2:g}"
+            )
+        return self
+
+    @property
+    def budgets(self) -> dict[str, float | None]:
+        """The budgets by the names that `search.Budgets` has for them."""
+        return {
+            "area_mm2": self.area_budget_mm2,
+            "least_area_mm2": self.least_area_mm2,
+            "latency_us": self.latency_budget_us,
+            "energy_uj": self.energy_budget_uj,
+            "power_mw": self.power_budget_mw,
+        }
 
 
 class PrecisionSettings(Model):

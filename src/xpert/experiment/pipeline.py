@@ -27,7 +27,9 @@ from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
 from xpert.networks import build
 from xpert.report import write_report
-from xpert.search.architecture import search_architecture
+from xpert.search.architecture import QUALITY_NAME, search_architecture
+from xpert.search.fronts import architecture_fronts, figures
+from xpert.search.objectives import Budgets
 from xpert.search.proxies import naswot
 from xpert.training import Dataset, Hardware, load_dataset, load_weights, save_weights, train
 
@@ -59,7 +61,7 @@ def run_search(
         progress: Called with {"stage", ...figures} as work goes on.
 
     Returns:
-        The report, or the run folder where it stopped earlier.
+        The report; of what there is, where it stopped earlier.
 
     Raises:
         ConfigError: If `stop_after` is unknown or the config is broken.
@@ -76,7 +78,7 @@ def run_search(
             pipeline.run_stage(stage)
             if stage == stop_after:
                 run.event("run", "stopped", after=stage)
-                return out
+                return write_report(out)
         pipeline.finish(command)
         run.event("run", "finished")
     return write_report(out)
@@ -170,7 +172,7 @@ class Pipeline:
             self.config.chip,
             options,
             objective=settings.objective,
-            area_budget=settings.area_budget_mm2,
+            budgets=Budgets(**settings.budgets),
             score=score,
             minimum_score=settings.minimum_score,
             strategy=settings.strategy,
@@ -181,11 +183,18 @@ class Pipeline:
         )
         for entry in found.rounds:
             self.run.event("architecture", "round", **entry)
+        fronts = []
+        if settings.front_points:
+            fronts = architecture_fronts(
+                found.problem, self.space, self.config.chip, options, settings.front_points, progress=told
+            )
+        typical = self.typical()
         return {
             "design": found.design.model_copy(update={"name": self.config.name}).model_dump(mode="json"),
             "strategy": settings.strategy,
             "objective": settings.objective,
             "area_budget_mm2": settings.area_budget_mm2,
+            "budgets": {name: limit for name, limit in settings.budgets.items() if limit is not None},
             "score": found.score,
             "score_backbone": found.score_backbone,
             "score_minimum": found.score_minimum,
@@ -195,6 +204,14 @@ class Pipeline:
             "rounds": found.rounds,
             "options_per_layer": len(options),
             "space_size": float(found.space_size),
+            "found": figures(found.design),
+            "quality_name": QUALITY_NAME,
+            "fronts": fronts,
+            "homogeneous": [
+                {"adc_type": option.adc_type, "columns_per_adc": option.columns_per_adc}
+                | figures(_with(typical, option.adc_type, option.columns_per_adc))
+                for option in options
+            ],
         }
 
     def _training(self) -> dict[str, Any]:

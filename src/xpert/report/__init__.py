@@ -2,6 +2,20 @@
 
 from xpert.report.chip_svg import chip_svg
 from xpert.report.page import write_report
-from xpert.report.tables import comparison, comparison_table, summary_table
+from xpert.report.tables import (
+    architecture_tables,
+    architecture_text,
+    comparison,
+    comparison_table,
+    summary_table,
+)
 
-__all__ = ["chip_svg", "comparison", "comparison_table", "summary_table", "write_report"]
+__all__ = [
+    "architecture_tables",
+    "architecture_text",
+    "chip_svg",
+    "comparison",
+    "comparison_table",
+    "summary_table",
+    "write_report",
+]

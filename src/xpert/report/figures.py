@@ -19,8 +19,12 @@ from plotly.subplots import make_subplots
 from xpert.report import palette
 from xpert.report.run_files import (
     Architecture,
+    Costs,
     Epoch,
     Evaluation,
+    Front,
+    FrontPoint,
+    Homogeneous,
     Precision,
     PrecisionPoint,
     Results,
@@ -289,6 +293,89 @@ def layer_change(searched: Evaluation, typical: Evaluation, field: str) -> go.Fi
     figure.update_xaxes(_log_axis([*olds, *news], _with_unit(quantity)))
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure
+
+
+FRONT_AXES = {
+    "latency": ("latency_us", "Latency [µs]"),
+    "edap": ("edap", "EDAP [µJ·µs·mm²]"),
+    "area": ("area_mm2", "Area [mm²]"),
+}
+
+
+def pareto_front(architecture: Architecture, front: Front) -> go.Figure | None:
+    """A Pareto front of phase 1 with the design that it found and the homogeneous designs on the same axes."""
+    if not front.points or front.objective not in FRONT_AXES:
+        return None
+    along, title = FRONT_AXES.get(front.along, ("quality", _safe(architecture.quality_name)))
+    field, objective = FRONT_AXES[front.objective]
+    figure = _figure(400)
+    figure.add_scatter(
+        x=[getattr(point, along) for point in front.points],
+        y=[getattr(point, field) for point in front.points],
+        mode="lines+markers",
+        name="Pareto front",
+        line={"color": palette.SEARCHED, "width": 2},
+        marker={"size": 8, "symbol": ["circle" if _proven(point) else "circle-open" for point in front.points]},
+        hovertext=[f"<b>{_certificate(point)}</b><br>{_point_lines(architecture, point)}" for point in front.points],
+        hoverinfo="text",
+    )
+    groups: dict[str, list[Homogeneous]] = {}
+    for design in architecture.homogeneous:
+        groups.setdefault(design.adc_type, []).append(design)
+    colours = palette.adc_colours(groups)
+    for name, designs in groups.items():
+        ordered = sorted(designs, key=lambda design: design.columns_per_adc)
+        figure.add_scatter(
+            x=[getattr(design, along) for design in ordered],
+            y=[getattr(design, field) for design in ordered],
+            mode="markers+text",
+            name=f"homogeneous, {_safe(adc_name(name))}",
+            marker={"size": 9, "color": colours[name]},
+            text=[str(design.columns_per_adc) for design in ordered],
+            textposition="middle right",
+            hovertext=[
+                f"<b>{_safe(adc_name(name))}, {design.columns_per_adc} columns per ADC</b><br>"
+                f"{_point_lines(architecture, design)}"
+                for design in ordered
+            ],
+            hoverinfo="text",
+        )
+    found = [architecture.found] if architecture.found else []
+    for design in found:
+        figure.add_scatter(
+            x=[getattr(design, along)],
+            y=[getattr(design, field)],
+            mode="markers",
+            name="found",
+            marker={"size": 17, "symbol": "star", "color": palette.SERIES[1], "line": {"width": 1, "color": _INK}},
+            hovertext=f"<b>found</b><br>{_point_lines(architecture, design)}",
+            hoverinfo="text",
+        )
+    shown = [*front.points, *architecture.homogeneous, *found]
+    figure.update_xaxes(_log_axis([getattr(design, along) for design in shown], title))
+    figure.update_yaxes(_log_axis([getattr(design, field) for design in shown], objective, room=1.5))
+    return figure
+
+
+def _proven(point: FrontPoint) -> bool:
+    return point.gap is not None and point.gap <= 1e-9
+
+
+def _certificate(point: FrontPoint) -> str:
+    if _proven(point):
+        return "proven optimal for the cost tables"
+    return "not proven" if point.gap is None else f"at most {percent(point.gap)} above the optimum of the cost tables"
+
+
+def _point_lines(architecture: Architecture, design: Costs) -> str:
+    lines = [
+        f"area {number(design.area_mm2)} mm², latency {number(design.latency_us)} µs",
+        f"energy {number(design.energy_uj)} µJ, EDAP {number(design.edap)}",
+        f"{_safe(architecture.quality_name)} {number(design.quality)}",
+    ]
+    if isinstance(design, FrontPoint):
+        lines += [f"channels {' '.join(map(str, design.channels))}", _safe(" ".join(design.periphery))]
+    return "<br>".join(lines)
 
 
 def search_progress(architecture: Architecture) -> go.Figure:

@@ -149,6 +149,47 @@ class Round(_Part):
     feasible: bool = True
 
 
+class Costs(_Part):
+    """A design on the axes of the Pareto fronts."""
+
+    area_mm2: Positive
+    latency_us: Positive
+    energy_uj: Positive
+    edap: Positive
+    quality: Positive
+
+
+class FrontPoint(Costs):
+    """A design that no other one beats on both axes of a front."""
+
+    tabulated: Number = None
+    """Its objective by the cost tables."""
+
+    lower_bound: Number = None
+    """No design within the point's budget has a smaller objective, by the cost tables."""
+
+    gap: Number = None
+    """`(tabulated - lower_bound) / tabulated`; 0 is proven optimal."""
+
+    channels: tuple[int, ...] = ()
+    periphery: tuple[str, ...] = ()
+
+
+class Front(_Part):
+    """A Pareto front of phase 1."""
+
+    objective: str
+    along: str
+    points: tuple[FrontPoint, ...] = ()
+
+
+class Homogeneous(Costs):
+    """The backbone with one periphery in all layers."""
+
+    adc_type: AdcType
+    columns_per_adc: int
+
+
 class Architecture(_Part):
     """Phase 1."""
 
@@ -168,6 +209,15 @@ class Architecture(_Part):
     rounds: tuple[Round, ...] = ()
     options_per_layer: int | tuple[int, ...] | None = None
     space_size: Number = None
+    budgets: dict[str, Positive] = {}
+    """Limits by name, as `latency_us`."""
+
+    quality_name: str = "quality"
+    """What the fronts call quality."""
+
+    found: Costs | None = None
+    fronts: tuple[Front, ...] = ()
+    homogeneous: tuple[Homogeneous, ...] = ()
 
 
 class Epoch(_Part):

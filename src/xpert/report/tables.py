@@ -10,8 +10,18 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from xpert.report.run_files import BASELINES, Accuracy, BaselineName, Evaluation, LayerCost, Results, Row
-from xpert.report.text import times
+from xpert.design import Design
+from xpert.report.run_files import (
+    BASELINES,
+    Accuracy,
+    Architecture,
+    BaselineName,
+    Evaluation,
+    LayerCost,
+    Results,
+    Row,
+)
+from xpert.report.text import number, times
 
 
 @dataclass(frozen=True)
@@ -144,6 +154,55 @@ def _plain_title(quantity: Quantity) -> Text:
     return Text(f"{quantity.title} {unit}".strip().replace("²", "2").replace("µ", "u"))
 
 
+def architecture_tables(architecture: Architecture, design: Design) -> list[Table]:
+    """What phase 1 found, for a terminal: its figures beside the best homogeneous design's, and layer by layer."""
+    found = architecture.found
+    summary = Table("", box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    columns = [("found", found)] if found else []
+    if architecture.homogeneous:
+        best = min(architecture.homogeneous, key=lambda entry: entry.edap)
+        columns.append((f"best homogeneous ({best.adc_type}, {best.columns_per_adc} per ADC)", best))
+    for name, _ in columns:
+        summary.add_column(Text(name), justify="right")
+    if len(columns) == 2:
+        summary.add_column("", justify="right")
+    for quantity in QUANTITIES[:4]:
+        values = [getattr(costs, quantity.field) for _, costs in columns]
+        words = [times(values[1] / values[0], True).replace("×", "x")] if len(values) == 2 else []
+        summary.add_row(_plain_title(quantity), *map(_plain_number, values), *words)
+    summary.add_row(Text(architecture.quality_name), *(f"{costs.quality:.6g}" for _, costs in columns))
+    layers = Table("layer", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("channels", "ADC", "columns per ADC", "kernel", "map"):
+        layers.add_column(name, justify="right")
+    for layer, periphery in zip(design.network.layers, design.periphery, strict=True):
+        layers.add_row(
+            Text(layer.name),
+            f"{layer.in_channels} > {layer.out_channels}",
+            Text(adc_name(periphery.adc_type)),
+            str(periphery.columns_per_adc),
+            f"{layer.kernel_height}x{layer.kernel_width}",
+            f"{layer.out_height}x{layer.out_width}",
+        )
+    return [summary, layers]
+
+
+def architecture_text(architecture: Architecture) -> str:
+    """How phase 1 searched, and what is proven, in a sentence or two."""
+    value, bound = architecture.value, architecture.lower_bound
+    words = f"{architecture.strategy or 'search'}: {objective_name(architecture.objective or 'objective')}"
+    if value is not None:
+        words += f" {value:.5g} {OBJECTIVE_UNITS.get(architecture.objective or '', '').replace('µ', 'u')}".rstrip()
+        if bound is not None:
+            gap = max(0.0, (value - bound) / abs(value))
+            words += ", proven optimal" if gap <= 1e-9 else f", at most {100 * gap:.2g} % above the optimum"
+            words += " in its context"
+    points = [point for front in architecture.fronts for point in front.points]
+    if points:
+        proven = sum(point.gap is not None and point.gap <= 1e-9 for point in points)
+        words += f"; Pareto fronts of {len(points)} points, {proven} of them proven"
+    return words.replace("²", "2").replace("·", "*")
+
+
 @dataclass(frozen=True)
 class LayerRow:
     """A layer in the table of layers."""
@@ -185,13 +244,31 @@ def component_title(name: str) -> str:
     return {"adc": "ADC"}.get(name, name.replace("_", " ").capitalize())
 
 
-OBJECTIVE_UNITS = {"latency": "µs", "energy": "µJ", "area": "mm²", "edp": "µJ·µs", "edap": "µJ·µs·mm²"}
+OBJECTIVE_UNITS = {
+    "latency": "µs",
+    "energy": "µJ",
+    "area": "mm²",
+    "edp": "µJ·µs",
+    "edap": "µJ·µs·mm²",
+    "tops_per_watt": "pJ",
+}
 """Units of the searches' objectives: those of the evaluations."""
 
 
 def objective_name(name: str) -> str:
     """An objective of a search as people write it within a sentence."""
-    return {"edap": "EDAP", "edp": "EDP"}.get(name, name)
+    names = {"edap": "EDAP", "edp": "EDP", "tops_per_watt": "energy per operation"}
+    return names.get(name, name)
+
+
+def budget_text(name: str, limit: float) -> str:
+    """A budget of the search in words, from its name with the unit at the end."""
+    quantity, _, unit = name.removeprefix("least_").rpartition("_")
+    sign = "at least" if name.startswith("least_") else "at most"
+    return f"{quantity} {sign} {number(limit)} {BUDGET_UNITS.get(unit, unit)}"
+
+
+BUDGET_UNITS = {"mm2": "mm²", "us": "µs", "uj": "µJ", "mw": "mW"}
 
 
 def component_rows(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, dict[str, float]]]:

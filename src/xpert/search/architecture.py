@@ -1,4 +1,4 @@
-"""Phase 1: channels, ADC type and column sharing of every layer, under an area budget, without training.
+"""Phase 1: channels, ADC type and column sharing of every layer, under budgets, without training.
 
 The hardware model prices every layer for every choice, given what of the whole chip reaches into a layer (the
 context: H-tree, bus, shared blocks). The chip that is found has a context of its own; tables and search are repeated
@@ -25,10 +25,25 @@ from xpert.errors import InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.parts import map_arrays
 from xpert.networks.spaces import Space
-from xpert.search.objectives import OBJECTIVES, PER_SI, UNITS, objective_value, space_tables
+from xpert.search.objectives import (
+    ENERGY_PER_OPERATION,
+    OBJECTIVES,
+    PER_SI,
+    UNITS,
+    Budgets,
+    objective_value,
+    space_tables,
+)
 from xpert.search.problem import Choices, Problem
+from xpert.search.ratio import minimize_ratio
 from xpert.search.strategies import solve
 from xpert.workload.layers import Workload
+
+QUALITY = "quality"
+"""Name of the tabulated quantity that stands for the network's quality; more is better."""
+
+QUALITY_NAME = "ReLU units"
+"""What it is, for people."""
 
 _ROUNDS = 6
 """Rounds of tables, search and full evaluation in which a design and its context come to agree, at most."""
@@ -61,6 +76,9 @@ class ArchitectureResult:
     lower_bound: float | None
     """Proven lower bound of the objective in the context of the design, where one was found."""
 
+    problem: Problem
+    """The tabulated problem in the context of the design: what Pareto fronts start from."""
+
     score: float | None
     """Training-free score of its network; None where none was asked for."""
 
@@ -91,7 +109,7 @@ def search_architecture(
     options: Sequence[Periphery],
     *,
     objective: str,
-    area_budget: float | None,
+    budgets: Budgets,
     score: Callable[[Network], float] | None,
     minimum_score: float | None,
     strategy: str,
@@ -106,8 +124,8 @@ def search_architecture(
         space: Networks to choose from.
         chip: What is common to all layers.
         options: Peripheries from which every layer chooses.
-        objective: `latency`, `energy`, `edp` or `edap`.
-        area_budget: Largest chip area; None for no limit. [mm2]
+        objective: One of `objectives.PHASE_1`.
+        budgets: What the chip may cost.
         score: Training-free score of a network, higher is better; needed with `minimum_score`.
         minimum_score: Least score relative to the backbone's own; None for no limit.
         strategy: `exact`, `gradient`, `evolution` or `random`.
@@ -133,22 +151,26 @@ def search_architecture(
     size = 0
 
     def meets(entry: _Found) -> bool:
-        within = area_budget is None or objective_value(entry.evaluation, "area") <= area_budget
+        within = bool(budgets.met(entry.evaluation))
         return within and (entry.score is None or score_minimum is None or entry.score >= score_minimum)
 
     def attempt(context: Design, allowed: Sequence[Periphery]) -> Design:
         """Solve in a context, evaluate in full, and let a missed score raise the bound of ReLU units."""
         nonlocal least_units, size
-        problem = _problem(space, chip, allowed, context, objective, area_budget, least_units)
+        problem = tabulate(space, chip, allowed, context, objective, budgets, least_units)
         size = max(size, problem.size)
 
         def told(figures: dict[str, Any]) -> None:
             tell({"round": len(rounds) + 1, **figures})
 
-        solution = solve(problem, strategy=strategy, seed=seed, seconds=seconds, evaluations=evaluations, progress=told)
+        limits: dict[str, Any] = {"strategy": strategy, "seed": seed, "seconds": seconds, "evaluations": evaluations}
+        if objective == ENERGY_PER_OPERATION:
+            solution = minimize_ratio(problem, "energy", "operations", solve, progress=told, **limits)
+        else:
+            solution = solve(problem, progress=told, **limits)
         if solution.status == "interrupted":
             raise KeyboardInterrupt
-        design = _design(space, chip, allowed, solution.design)
+        design = design_of(space, chip, allowed, solution.design)
         if design == context and design in found:
             found[design] = replace(found[design], proof=solution.lower_bound)
         if design not in found:
@@ -198,17 +220,18 @@ def search_architecture(
     best = min(found, key=rank)
     if not meets(found[best]):
         raise InfeasibleError(
-            f"architecture: none of the {len(found)} designs that the search settled on meets the area budget and the "
-            "minimum score in full evaluation: raise area_budget_mm2 or lower minimum_score"
+            f"architecture: none of the {len(found)} designs that the search settled on keeps the budgets and the "
+            "minimum score in full evaluation: raise a budget, as area_budget_mm2, or lower minimum_score"
         )
     entry = found[best]
-    design = _polished(best, options, objective, area_budget)
+    design = _polished(best, options, objective, budgets)
     evaluation = evaluate(design)
     return ArchitectureResult(
         design=design,
         evaluation=evaluation,
         value=objective_value(evaluation, objective),
         lower_bound=entry.proof if design == best else None,
+        problem=tabulate(space, chip, options, design, objective, budgets, least_units),
         score=entry.score,
         score_backbone=score_backbone,
         score_minimum=score_minimum,
@@ -244,7 +267,7 @@ def _promising(pitches: dict[Periphery, tuple[float, Design]], objective: str) -
     return [entry for index, entry in enumerate(ordered) if index == 0 or entry in best]
 
 
-def _polished(design: Design, options: Sequence[Periphery], objective: str, area_budget: float | None) -> Design:
+def _polished(design: Design, options: Sequence[Periphery], objective: str, budgets: Budgets) -> Design:
     """Change one layer's option at a time, for as long as full evaluation says that it helps; the network stays."""
     while True:
         neighbours = [
@@ -260,9 +283,10 @@ def _polished(design: Design, options: Sequence[Periphery], objective: str, area
             lambda array, batch=batch: array.reshape(batch), PeripheryArrays.of(entries, design.chip.adcs)
         )
         evaluations = evaluate_batch(design.chip, Workload.from_network(design.network), periphery)
-        values = np.prod([getattr(evaluations, name) * PER_SI for name in OBJECTIVES[objective]], axis=0)
-        if area_budget is not None:
-            values = np.where(evaluations.area * PER_SI <= area_budget, values, np.inf)
+        # Operations do not change here: there, energy per operation is the energy.
+        factors = OBJECTIVES.get(objective, ("energy",))
+        values = np.prod([getattr(evaluations, name) * PER_SI for name in factors], axis=0)
+        values = np.where(budgets.met(evaluations), values, np.inf)
         best = int(np.argmin(values))
         if not values[best] < values[0]:
             return design
@@ -292,42 +316,52 @@ def _units_for(
     return float(min(math.exp((score_minimum - offset) / slope), max(units))), float(slope)
 
 
-def _problem(
+def tabulate(
     space: Space,
     chip: Chip,
     options: Sequence[Periphery],
     context: Design,
     objective: str,
-    area_budget: float | None,
+    budgets: Budgets,
     least_units: float,
 ) -> Problem:
-    """The tabulated problem under the context of a design."""
+    """The tabulated problem in the context of a design.
+
+    Quality is one more tabulated quantity with a lower bound: whatever adds up over layers can take its place.
+    """
     tables, constants = space_tables(space, chip, options, context)
     widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
     inputs = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
-    units = [
-        np.array(
-            [[[relu_units(space.layer(index, i, o))] * len(options) for o in widths[index]] for i in inputs[index]]
-        )
-        for index in range(len(widths))
+    shapes = [(len(entering), len(leaving), len(options)) for entering, leaving in zip(inputs, widths)]
+    layers = [
+        [[space.layer(index, i, o) for o in widths[index]] for i in inputs[index]] for index in range(len(widths))
     ]
-    minimize = OBJECTIVES[objective]
+
+    def counted(count: Callable[[Layer], float]) -> tuple[NDArray[np.float64], ...]:
+        return tuple(
+            np.broadcast_to(np.array([[count(layer) for layer in row] for row in rows])[..., None], shape)
+            for rows, shape in zip(layers, shapes)
+        )
+
+    costs = {name: tables[name] for name in UNITS} | {QUALITY: counted(relu_units)}
+    if objective == ENERGY_PER_OPERATION:
+        costs["operations"] = counted(lambda layer: 2e-6 * layer.macs)  # in millions: uJ over them is pJ each
     names = [position.name for position in space.positions]
-    return Problem(
+    problem = Problem(
         layers=tuple(
             Choices(name, options_of_layer, tuple(f"{entry.adc_type}/{entry.columns_per_adc}" for entry in options))
             for name, options_of_layer in zip(names, widths, strict=True)
         ),
-        costs={name: tables[name] for name in ("area", "latency", "energy")} | {"relu_units": tuple(units)},
-        minimize=minimize,
-        at_most={} if area_budget is None else {"area": area_budget},
-        at_least={"relu_units": least_units} if least_units > 0 else {},
+        costs=costs,
+        minimize=OBJECTIVES.get(objective, ("energy",)),
+        at_least={QUALITY: least_units} if least_units > 0 else {},
         constants=constants,
         inputs=space.inputs,
         ties=_leaders(space),
         units=UNITS,
         name="architecture",
     )
+    return budgets.restrict(problem)
 
 
 def _leaders(space: Space) -> tuple[int, ...]:
@@ -335,11 +369,20 @@ def _leaders(space: Space) -> tuple[int, ...]:
     return tuple(space.decisions.index(decision) for decision in space.decisions)
 
 
-def _design(space: Space, chip: Chip, options: Sequence[Periphery], chosen: NDArray[np.int64]) -> Design:
+def design_of(space: Space, chip: Chip, options: Sequence[Periphery], chosen: NDArray[np.int64]) -> Design:
+    """The design that a problem's solution [layers, 2] stands for."""
     leaders = [space.decisions.index(decision) for decision in range(len(space.choices))]
     channels = [choices[chosen[leader, 0]] for choices, leader in zip(space.choices, leaders)]
     periphery = tuple(options[option] for option in chosen[:, 1])
     return Design(name="searched", chip=chip, network=space.network(channels), periphery=periphery)
 
 
-__all__ = ["ArchitectureResult", "relu_units", "search_architecture"]
+__all__ = [
+    "QUALITY",
+    "QUALITY_NAME",
+    "ArchitectureResult",
+    "design_of",
+    "relu_units",
+    "search_architecture",
+    "tabulate",
+]

@@ -42,6 +42,9 @@ CELL_EDGE = 0.2
 MAX_CELLS = 64
 """Cells that are kept at most; then the remaining ones stay larger."""
 
+_NEAR_ZERO = 1e-6
+"""Sums below this fraction of the largest costs count as that."""
+
 _CEILING = 1e4
 """Largest multiplier, in relative units of the budget and the objective."""
 
@@ -66,6 +69,8 @@ class Proof:
         self.tables = complete(stages, self.weights, resource)
         self.low = self.root()[None, stages.factors]
         self.high = stages.limits[None, stages.factors]
+        # An objective near zero, as of a difference, is not what its weight is relative to.
+        self._smallest = _NEAR_ZERO * sum(np.abs(step.costs).max(axis=(0, 1)) for step in stages.steps)
         self._met = np.empty((0, len(stages.limits)))  # costs of designs met, the cuts of every linear program
         self.lead(self.tangent_weights(self.root()))
 
@@ -202,13 +207,14 @@ class Proof:
         """Gradient of the objective's logarithm over the factors' number, so that it weighs `center` with 1."""
         factors = self.stages.factors
         weights = np.zeros(len(self.stages.limits))
-        size = np.abs(center[factors])
+        size = np.maximum(np.abs(center[factors]), self._smallest[factors])
         weights[factors] = self.stages.powers[factors] / np.where(size > 0, size, 1.0) / self.stages.powers.sum()
         return weights
 
     def _scale(self, center: Floats) -> Floats:
         scale = np.where(np.isfinite(self.stages.limits), np.abs(self.stages.limits), 1.0)
-        scale[self.stages.factors] = np.abs(center[self.stages.factors])
+        factors = self.stages.factors
+        scale[factors] = np.maximum(np.abs(center[factors]), self._smallest[factors])
         return np.where(scale > 0, scale, 1.0)
 
     def cover(self, value: float, record: Record) -> None:
@@ -334,6 +340,8 @@ class Proof:
             bounds=[(None, None), (None, None), *zip(lower * scale, upper * scale)],
             method="highs",
         )
+        if result.x is None:  # numbers too far apart for the solver: no better direction is known
+            return lower, -np.inf
         return np.clip(result.x[2:] / scale, lower, upper), -float(result.fun)
 
 

@@ -8,6 +8,7 @@ last population are polished as the gradient's are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from xpert.search.neighbourhood import best_of, revise
 from xpert.search.polish import polish
 from xpert.search.problem import Problem
 from xpert.search.solution import Record
+from xpert.search.stages import Floats, Ints
 
 try:
     from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -46,27 +48,31 @@ ATTEMPTS = 5
 """Matings in which a generation gathers designs that the population lacks; small problems soon have none left."""
 
 _FORBIDDEN = 1e3
-"""Violation of a design with a forbidden combination: finite, so that crowding distances stay numbers."""
+"""Violation of a design with a forbidden combination."""
+
+Objectives = Callable[[Floats], Floats]
+"""Figures to be minimised [n, objectives] of the sums of the active quantities [n, active]."""
 
 
-class _Budgeted(PymooProblem):
-    """The problem as pymoo sees it: genes [n, 2 * layers], objectives value and violation."""
+class _Designs(PymooProblem):
+    """The problem as pymoo sees it: genes [n, 2 * layers], and what a function makes of sums and violations."""
 
-    def __init__(self, problem: Problem, record: Record) -> None:
-        self._search = problem, record
+    def __init__(self, problem: Problem, record: Record, objectives: Objectives, count: int) -> None:
+        self._search = problem, record, objectives
         choices = [(len(layer.widths), len(layer.options)) for layer in problem.layers]
-        super().__init__(n_var=2 * len(choices), n_obj=2, vtype=int, xl=0, xu=np.array(choices).ravel() - 1)
+        super().__init__(n_var=2 * len(choices), n_obj=count, vtype=int, xl=0, xu=np.array(choices).ravel() - 1)
 
     def tied(self, x: Any) -> Any:
         """The same genes without differences that nothing reads."""
         return self._search[0].tied(x.reshape(len(x), -1, 2)).reshape(x.shape)
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        problem, record = self._search
+        _, record, objectives = self._search
         totals, violation = record.offer(x.reshape(len(x), -1, 2).astype(np.int64))
-        values = problem.objective(totals)
+        values = objectives(totals)
+        # A forbidden design is as bad as the worst of the others; finite, so that crowding distances stay numbers.
         forbidden = ~np.isfinite(violation)
-        values[forbidden] = values[~forbidden].max(initial=0.0)
+        values[forbidden] = values[~forbidden].max(axis=0, initial=0.0)
         out["F"] = np.column_stack([values, np.where(forbidden, _FORBIDDEN, violation)])
 
 
@@ -115,6 +121,29 @@ def evolution(problem: Problem, record: Record, seed: int) -> None:
     Raises:
         ConfigError: On import, if pymoo is not installed.
     """
+    last = _evolve(problem, record, seed, lambda totals: problem.objective(totals)[:, None], 1)
+    before = record.threshold
+    generator = np.random.default_rng(seed)
+    for design in best_of(problem, [record.best, *last], REVISED):
+        revise(problem, record, polish(problem, record, design), generator, ROUNDS)
+    record.step(unpolished=before if np.isfinite(before) else None)
+
+
+def evolve_front(problem: Problem, objectives: Objectives, count: int, seed: int) -> Ints:
+    """Designs [n, layers, 2] that trade several figures against one another: the last population's feasible ones.
+
+    Args:
+        problem: Tables and budgets; what it minimises is not read.
+        objectives: The figures to be minimised.
+        count: How many there are.
+        seed: Of the first population and of all operators.
+    """
+    last = _evolve(problem, Record(problem), seed, objectives, count)
+    return last[problem.feasible(last)]
+
+
+def _evolve(problem: Problem, record: Record, seed: int, objectives: Objectives, count: int) -> Ints:
+    """The last population [n, layers, 2] under `count` objectives and the violation of the budgets as one more."""
     first = problem.random_designs(POPULATION, np.random.default_rng(seed))
     if record.design is not None:
         first[0] = record.design
@@ -126,13 +155,10 @@ def evolution(problem: Problem, record: Record, seed: int) -> None:
     }
     algorithm = NSGA2(pop_size=POPULATION, seed=seed, eliminate_duplicates=Known(), **operators)
     algorithm.mating.n_max_iterations = ATTEMPTS
-    algorithm.setup(_Budgeted(problem, record), termination=("n_gen", GENERATIONS))
+    designs = _Designs(problem, record, objectives, count + 1)
+    algorithm.setup(designs, termination=("n_gen", GENERATIONS))
     while algorithm.has_next():
         algorithm.next()
         record.step()
-    before = record.threshold
-    last = algorithm.pop.get("X").astype(np.int64).reshape(-1, len(problem.layers), 2)
-    generator = np.random.default_rng(seed)
-    for design in best_of(problem, [record.best, *last], REVISED):
-        revise(problem, record, polish(problem, record, design), generator, ROUNDS)
-    record.step(unpolished=before if np.isfinite(before) else None)
+    population: Any = algorithm.pop
+    return population.get("X").astype(np.int64).reshape(-1, len(problem.layers), 2)

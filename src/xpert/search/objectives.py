@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xpert.design import Chip, Design, Layer, Network, Periphery
 from xpert.hardware import Evaluation, evaluate
 from xpert.hardware.tables import CostTables, SearchSpace, cost_tables
+from xpert.search.problem import Problem
 
 OBJECTIVES: Mapping[str, tuple[str, ...]] = {
     "latency": ("latency",),
@@ -32,8 +33,71 @@ Tables = dict[str, tuple[NDArray[np.float64], ...]]
 """For every quantity one array [in_widths, out_widths, options] per layer, in `UNITS`."""
 
 
+ENERGY_PER_OPERATION = "tops_per_watt"
+"""The objective that is no product: energy over operations is minimised, which maximises TOPS/W. [pJ]"""
+
+PHASE_1 = (*OBJECTIVES, ENERGY_PER_OPERATION)
+"""What phase 1 can minimise. Phase 2 leaves the operations as they are: there it would be the energy."""
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """What a chip may cost; None is no limit."""
+
+    area_mm2: float | None = None
+    """Largest area. [mm2]"""
+
+    least_area_mm2: float | None = None
+    """Least area, for comparisons with searches that want a window. [mm2]"""
+
+    latency_us: float | None = None
+    """Longest latency of an image. [us]"""
+
+    energy_uj: float | None = None
+    """Most energy of an image. [uJ]"""
+
+    power_mw: float | None = None
+    """Largest mean power while images follow one another: energy over latency. [mW]"""
+
+    def met(self, evaluation: Evaluation) -> NDArray[np.bool_]:
+        """Which of the evaluated designs [*batch] keep all budgets."""
+        area, latency, energy = (np.asarray(getattr(evaluation, name)) * PER_SI for name in UNITS)
+        kept = np.ones(area.shape, dtype=bool)
+        for figure, limit in ((area, self.area_mm2), (latency, self.latency_us), (energy, self.energy_uj)):
+            if limit is not None:
+                kept &= figure <= limit
+        if self.power_mw is not None:
+            kept &= energy <= self._watt * latency
+        if self.least_area_mm2 is not None:
+            kept &= area >= self.least_area_mm2
+        return kept
+
+    @property
+    def _watt(self) -> float:
+        return math.inf if self.power_mw is None else 1e-3 * self.power_mw  # uJ per us
+
+    def restrict(self, problem: Problem) -> Problem:
+        """A problem with these budgets; a budget on power is one on `energy - power * latency`, which is a sum."""
+        limits = {"area": self.area_mm2, "latency": self.latency_us, "energy": self.energy_uj}
+        at_most = dict(problem.at_most) | {name: limit for name, limit in limits.items() if limit is not None}
+        at_least = dict(problem.at_least)
+        costs = dict(problem.costs)
+        if self.least_area_mm2 is not None:
+            at_least["area"] = self.least_area_mm2
+        if self.power_mw is not None:
+            costs["excess energy"] = tuple(
+                np.where(np.isfinite(energy), energy - self._watt * np.where(np.isfinite(energy), latency, 0.0), np.inf)
+                for energy, latency in zip(problem.costs["energy"], problem.costs["latency"])
+            )
+            at_most["excess energy"] = 0.0
+        units = dict(problem.units) | {"excess energy": "uJ above the power budget"} if "excess energy" in costs else {}
+        return replace(problem, costs=costs, at_most=at_most, at_least=at_least, units=units or problem.units)
+
+
 def objective_value(evaluation: Evaluation, objective: str) -> float:
-    """The objective of an evaluated design, in `UNITS`."""
+    """The objective of an evaluated design, in `UNITS`; less is better."""
+    if objective == ENERGY_PER_OPERATION:
+        return 1.0 / float(evaluation.tops_per_watt)
     return math.prod(float(getattr(evaluation, name)) * PER_SI for name in OBJECTIVES[objective])
 
 
@@ -129,4 +193,15 @@ class _FixedNetwork:
         return self.fixed
 
 
-__all__ = ["OBJECTIVES", "PER_SI", "UNITS", "Tables", "network_tables", "objective_value", "space_tables"]
+__all__ = [
+    "ENERGY_PER_OPERATION",
+    "OBJECTIVES",
+    "PER_SI",
+    "PHASE_1",
+    "UNITS",
+    "Budgets",
+    "Tables",
+    "network_tables",
+    "objective_value",
+    "space_tables",
+]

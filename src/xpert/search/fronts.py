@@ -1,0 +1,94 @@
+"""The Pareto fronts of phase 1: latency against area, and EDAP against quality, each point proven and evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from xpert.design import Chip, Design, Periphery
+from xpert.errors import InfeasibleError
+from xpert.hardware import evaluate
+from xpert.networks.spaces import Space
+from xpert.search.architecture import QUALITY, design_of, relu_units
+from xpert.search.objectives import OBJECTIVES, objective_value
+from xpert.search.pareto import front
+from xpert.search.problem import Problem
+
+EVALUATIONS = 200_000
+"""Partial designs per point; where that is not enough, the point's gap says how far from proven it is."""
+
+
+def architecture_fronts(
+    problem: Problem,
+    space: Space,
+    chip: Chip,
+    options: Sequence[Periphery],
+    points: int,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Both fronts in the context of the design that phase 1 found.
+
+    A point's certificate, and its budgets, hold for the cost tables in that context. Its figures are those of its full
+    evaluation, in its own context: a point with larger tiles has a wider H-tree, which every layer pays for.
+
+    Args:
+        problem: The problem in that context, `ArchitectureResult.problem`.
+        space: Networks to choose from.
+        chip: What is common to all layers.
+        options: Peripheries, the meaning of the problem's options.
+        points: Budgets per front.
+        progress: Called with figures as work goes on.
+
+    Returns:
+        For every front its `objective`, what it runs `along`, and its `points`.
+    """
+    without_area = {
+        key: {name: bound for name, bound in getattr(problem, key).items() if name != "area"}
+        for key in ("at_most", "at_least")
+    }
+    without_quality = {name: bound for name, bound in problem.at_least.items() if name != QUALITY}
+    asked = (
+        ("latency", "area", replace(problem, minimize=OBJECTIVES["latency"], **without_area), False),
+        ("edap", QUALITY, replace(problem, minimize=OBJECTIVES["edap"], at_least=without_quality), True),
+    )
+    fronts = []
+    for objective, along, posed, at_least in asked:
+        try:
+            found = front(posed, along, at_least=at_least, points=points, evaluations=EVALUATIONS, progress=progress)
+        except InfeasibleError:  # in this context; the design itself keeps its budgets by full evaluation
+            found = ()
+        fronts.append(
+            {
+                "objective": objective,
+                "along": along,
+                "points": [
+                    {
+                        "budget": point.budget,
+                        "tabulated": point.solution.value,
+                        "lower_bound": point.solution.lower_bound,
+                        "gap": point.solution.gap,
+                        **figures(design := design_of(space, chip, options, point.solution.design)),
+                        "channels": list(design.network.channels),
+                        "periphery": [f"{entry.adc_type}/{entry.columns_per_adc}" for entry in design.periphery],
+                    }
+                    for point in found
+                ],
+            }
+        )
+    return fronts
+
+
+def figures(design: Design) -> dict[str, float]:
+    """A design on the axes of the fronts, by full evaluation."""
+    evaluation = evaluate(design)
+    return {
+        "area_mm2": objective_value(evaluation, "area"),
+        "latency_us": objective_value(evaluation, "latency"),
+        "energy_uj": objective_value(evaluation, "energy"),
+        "edap": objective_value(evaluation, "edap"),
+        QUALITY: float(sum(relu_units(layer) for layer in design.network.layers)),
+    }
+
+
+__all__ = ["architecture_fronts", "figures"]
