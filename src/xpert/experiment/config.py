@@ -174,7 +174,7 @@ class PrecisionSettings(Model):
 
     finetune: Literal["cells", "converters", "simulation"] = "converters"
     """What that training feels: `training.weight_noise`; also noise of the size of the conversions' errors; or the
-    simulation of a new chip in every step, which takes many times as long."""
+    simulation of a new chip in every step, which takes about five times as long."""
 
     finetune_learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.01
     """Peak learning rate of that training."""

@@ -1,8 +1,8 @@
 """What a training feels of the analogue hardware, besides integer weights and inputs.
 
 The figures come from the simulation (`xpert.analog`), which measures them; this module only applies them. In the order
-of cost: noise on weights, a per cent or two of the time; noise on outputs, about half as much again; the simulation
-itself in every forward pass (a model from `to_analog`, with `before_step` to program a new chip), many times as much.
+of cost: noise on weights, a few per cent of the time; noise on outputs, about 60 % more; the simulation itself in every
+forward pass (a model from `to_analog`, with `before_step` to program a new chip), about five times as long.
 """
 
 from __future__ import annotations
