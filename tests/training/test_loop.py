@@ -164,6 +164,20 @@ def test_lookahead_ends_on_the_mean_of_its_way(make_model: MakeModel, stripes: D
         torch.testing.assert_close(parameter, start[name] + 1 - decay)
 
 
+def test_weights_are_held_within_their_deviations(make_model: MakeModel, stripes: Dataset) -> None:
+    free, held = make_model(), make_model()
+    train(free, stripes, SETTINGS, seed=0)
+    train(held, stripes, SETTINGS.model_copy(update={"weight_clip": 1.5}), seed=0)
+
+    def reach(model: nn.Module) -> Tensor:
+        weights = [layer.weight.detach() for layer in quantised_layers(model).values()]
+        return torch.stack([weight.abs().max() / weight.std() for weight in weights])
+
+    assert (reach(held) < 1.8).all()  # the clamp itself lowers the deviation
+    assert (reach(free) > 1.8).sum() >= 8
+    assert accuracy(held, stripes.normalised(stripes.test_images), stripes.test_labels) > 0.7
+
+
 def test_images_are_mirrored_in_every_second_epoch(stripes: Dataset) -> None:
     """Each image is seen both ways in two epochs: half of them mirrored in the first, the other half in the second."""
     marked = torch.zeros(96, 1, 16, 16, dtype=torch.uint8)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from xpert.design import Model
 from xpert.errors import ConfigError, DataError, RunError
-from xpert.networks.quantised import calibrate
+from xpert.networks.quantised import calibrate, quantised_layers
 from xpert.training import processes
 from xpert.training.data import Dataset, augmented
 from xpert.training.hardware import Hardware, felt
@@ -138,7 +138,8 @@ def train(
 
     Source: Sutskever et al., ICML 2013 (Nesterov momentum); Smith and Topin, arXiv 1708.07120 (one rise and fall of the
     learning rate); Szegedy et al., CVPR 2016 (label smoothing); Zhang et al., NeurIPS 2019 (lookahead); Jordan, arXiv
-    2404.00498 (images mirrored in every second epoch instead of at random).
+    2404.00498 (images mirrored in every second epoch instead of at random); Joshi et al., Nature Communications 11,
+    2473 (2020) (weights held within a few standard deviations).
     """
     n_images = len(dataset.train_labels)
     if not n_images:
@@ -422,10 +423,18 @@ class _Epochs:
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
         loss.backward()
         self.optimiser.step()
+        if settings.weight_clip:
+            self._hold_weights(settings.weight_clip)
         if self.slow:
             self.slow.update(done + 1, n_steps)
         right = (logits.detach().argmax(1) == labels).sum()
         return torch.stack([loss.detach().double() * len(labels), right.double()])
+
+    @torch.no_grad()
+    def _hold_weights(self, deviations: float) -> None:
+        for layer in quantised_layers(self.model).values():
+            bound = deviations * layer.weight.std()
+            layer.weight.clamp_(-bound, bound)
 
     def _row(self, epoch: int) -> dict[str, Any]:
         """Figures of the epoch so far."""

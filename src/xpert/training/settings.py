@@ -50,6 +50,10 @@ class TrainingSettings(Model):
     """Gaussian noise on the weights in every step, so that the network learns to bear the variation of the cells:
     relative to a layer's largest weight, or `device` for that of the chip's own cells, weight by weight; 0 is none."""
 
+    weight_clip: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Weights are held within so many standard deviations of their layer's weights, so that the cells' variation, which
+    goes with the largest weight, is small beside all others; 0: they are not held."""
+
     calibration_images: Annotated[int, Field(ge=0, le=100_000)] = 256
     """Training images from which the ranges of the layers' inputs are set before the first step; 0 leaves them."""
 
