@@ -37,6 +37,7 @@ def test_json_and_table(xpert: Callable, trained: tuple[Path, Path]) -> None:
     assert all(0 <= figures[key] <= 1 for key in ("ideal", "quantised", "ni_mean"))
     assert len(figures["chips"]) == 2
     assert figures["ni_mean"] == pytest.approx(sum(figures["chips"]) / 2)
+    assert figures["implementation"].startswith(("C: ", "torch: "))
     table = xpert("accuracy", design, "--weights", weights, *ARGUMENTS).stdout
     assert f"{100 * figures['ideal']:.1f} %" in table
     assert f"{100 * figures['ni_mean']:.1f} %" in table

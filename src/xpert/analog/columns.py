@@ -277,7 +277,8 @@ def unconverted_sums(codes: Tensor, weights: Tensor, input_bits: int) -> Tensor:
 
 def code_sums(codes: Tensor, input_bits: int) -> Tensor:
     """Sum of each vector's codes: [groups, positions, rows] to [groups, positions, 1], float64, exact."""
-    if (library := native.library()) is not None and codes.device.type == "cpu":
+    library = native.library() if codes.device.type == "cpu" else None
+    if library is not None:
         return native.code_sums(library, codes)
     exact = codes.shape[2] * (2**input_bits - 1) <= 2**_MANTISSA
     return codes.to(torch.float32 if exact else torch.float64).sum(dim=2, keepdim=True).double()

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from xpert.analog import NiAccuracy, ablation, layer_snr, measure_activity, ni_accuracy
+from xpert.analog import NiAccuracy, ablation, layer_snr, measure_activity, native, ni_accuracy
 from xpert.design import Design
 from xpert.errors import DataError
 from xpert.networks import build
@@ -89,6 +89,8 @@ def accuracy_of_design(
 ) -> dict[str, Any]:
     """Accuracies of a design file and its weight file on a data set's test images; see `measure_accuracy`.
 
+    `implementation` says what computed the column sums on a CPU, see `xpert.analog.native`.
+
     Args:
         design: The design.
         weights: Its network's weights.
@@ -128,6 +130,7 @@ def accuracy_of_design(
         progress=told("accuracy"),
     )
     found["images"] = len(test)
+    found["implementation"] = native.implementation()
     if each_layer:
         layers = layer_snr(model, design, test, calibration, seed=seed, progress=told("layers"))
         found["layers"] = [
