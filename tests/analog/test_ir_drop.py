@@ -154,34 +154,6 @@ def test_against_spice(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, voltages @ effective(conductance, **ALL), rtol=1e-9)
 
 
-def test_against_crosssim() -> None:
-    """Sandia's CrossSim solves one input vector by iteration. To run it, put its repository on PYTHONPATH."""
-    array = pytest.importorskip("simulator.circuits.array.NonInterleaved_InputSource", reason="CrossSim is not here")
-    conductance = cells(9, 16, 12)
-    voltages = np.random.default_rng(9).integers(0, 2, 16).astype(float)
-    array.ComputeBackend(use_gpu=False)
-    solver = array.NoninterleavedInputSourceArray.__new__(array.NoninterleavedInputSourceArray)
-    # In units of 1/(50 uS); no terminal resistances, for which it has other conventions.
-    for name, value in {
-        "Rp_row_norm": 2.0 * 50e-6,
-        "Rp_col_norm": 0.7 * 50e-6,
-        "Rp_row_terminal_norm": 0.0,
-        "Rp_col_terminal_norm": 0.0,
-        "Rp_in_mat": None,
-        "Rp_out_mat": None,
-        "gamma": 0.9,
-        "Verr_th": 1e-10,
-        "Niters_max": 1000,
-        "useMask": False,
-        "nonlinear_IV": False,
-        "fast_matmul": False,
-        "interleaved": False,
-    }.items():
-        setattr(solver, name, value)
-    theirs = solver.iterative_solve(conductance.T / 50e-6, voltages) * 50e-6
-    np.testing.assert_allclose(theirs, voltages @ effective(conductance, row=2.0, column=0.7), rtol=1e-8)
-
-
 def test_wires_are_as_long_as_cells() -> None:
     # 32 nm: 56 nm wide, 1.8 times as thick, 37 nohm m: 6.55 ohm/um; cells of 12 x 4 F.
     per_micron = 3.70e-8 / (56e-9**2 * 1.8) * 1e-6
