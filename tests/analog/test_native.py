@@ -103,6 +103,11 @@ def test_a_position_does_not_depend_on_its_neighbours() -> None:
     assert not torch.equal(summed_readings(codes, columns, 8, key=3, first=101), together)
 
 
+def test_no_positions_give_no_sums() -> None:
+    codes, columns = noisy_problem()
+    assert summed_readings(codes[:, :0], columns, 8).shape == (1, 0, 20)
+
+
 def test_noise_has_the_variance_that_was_asked_for() -> None:
     # One block, one bit, all rows on: readings are the column sum plus noise, and the rounding's 1/12.
     positions, rows = 40000, 10

@@ -299,6 +299,7 @@ def test_unbatched_image(model: nn.Module, design_of: Designs, images: Tensor) -
     layer = next(iter(analog_layers(analog).values()))
     with torch.no_grad():
         assert torch.equal(layer(images[0]), layer(images)[0])
+        assert layer(images[:0]).shape == layer(images)[:0].shape
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")

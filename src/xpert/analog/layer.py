@@ -283,7 +283,7 @@ class AnalogLayer(nn.Module):
             if zero and not self.twos_complement:
                 sums -= zero * self.weights.sum(dim=1, keepdim=True)
             sums *= code.scale.double() * self.weight_scale.double()
-            result.copy_(sums.transpose(1, 2).unflatten(2, (len(some), -1)).permute(2, 0, 1, 3))
+            result.copy_(sums.transpose(1, 2).unflatten(2, (len(some), height * width)).permute(2, 0, 1, 3))
         output = output.reshape(len(maps), groups * outputs, height, width)
         if self.layer.bias is not None:
             output += self.layer.bias.reshape(-1, 1, 1)
@@ -295,7 +295,8 @@ class AnalogLayer(nn.Module):
         columns = outputs * len(self.code.significance)
         # Codes of one or four bytes, readings of four, sums of eight.
         per_position = self.geometry.groups * (rows * (1 if self.input_bits <= 8 else 4) + 4 * columns + 8 * outputs)
-        return max(1, _HELD_BYTES // (per_position * math.prod(self.geometry.positions(*maps.shape[2:]))))
+        most = max(1, _HELD_BYTES // (per_position * math.prod(self.geometry.positions(*maps.shape[2:]))))
+        return math.ceil(len(maps) / math.ceil(len(maps) / most)) if len(maps) else 1
 
     def windows(self, codes: Tensor, zero: int) -> Tensor:
         """All kernel windows of input codes, see `Geometry.windows`; padding is the code `zero`."""

@@ -617,6 +617,7 @@ static void *member(void *argument) {
 
 // Returns 0, or 1 if there was no memory.
 int summed_readings(const struct problem *p) {
+    if (p->positions == 0) return 0;
     struct team team = {.p = p};
     for (int64_t i = 0; i < p->n_blocks; i++) {
         int64_t words = up(p->blocks[2 * i + 1] - p->blocks[2 * i], rows_per_word(p));
