@@ -119,8 +119,9 @@ def _figures(results: Results, rows: dict[str, Row]) -> dict[str, go.Figure]:
                 found[f"change_{field}"] = figures.layer_change(searched, typical, field)
     if results.architecture and results.architecture.trace:
         found["progress"] = figures.search_progress(results.architecture)
-    for front in results.architecture.fronts if results.architecture else ():
-        found[f"front_{front.objective}"] = figures.pareto_front(results.architecture, front)
+    if results.architecture:
+        for front in results.architecture.fronts:
+            found[f"front_{front.objective}"] = figures.pareto_front(results.architecture, front)
     if any(results.training.values()):
         found["loss"] = figures.training_loss(results.training)
         found["training_accuracy"] = figures.training_accuracy(results.training)

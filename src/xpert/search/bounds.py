@@ -70,7 +70,7 @@ class Proof:
         self.low = self.root()[None, stages.factors]
         self.high = stages.limits[None, stages.factors]
         # An objective near zero, as of a difference, is not what its weight is relative to.
-        self._smallest = _NEAR_ZERO * sum(np.abs(step.costs).max(axis=(0, 1)) for step in stages.steps)
+        self._smallest = _NEAR_ZERO * np.sum([np.abs(step.costs).max(axis=(0, 1)) for step in stages.steps], axis=0)
         self._met = np.empty((0, len(stages.limits)))  # costs of designs met, the cuts of every linear program
         self.lead(self.tangent_weights(self.root()))
 

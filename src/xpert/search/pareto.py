@@ -118,7 +118,7 @@ def _undominated(points: list[FrontPoint], sign: float) -> list[FrontPoint]:
     return kept[::-1]
 
 
-def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
+def hypervolume(points: Sequence[tuple[float, float]], reference: Sequence[float]) -> float:
     """The area that points with two figures, less is better, dominate below a reference point."""
     area, height = 0.0, float(reference[1])
     for x, y in sorted(points):
@@ -128,9 +128,9 @@ def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -
     return area
 
 
-def log_hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
+def log_hypervolume(points: Sequence[tuple[float, float]], reference: Sequence[float]) -> float:
     """`hypervolume` on logarithmic axes, where a factor counts the same everywhere; figures are positive."""
-    return hypervolume([[math.log(x) for x in point] for point in points], [math.log(x) for x in reference])
+    return hypervolume([(math.log(x), math.log(y)) for x, y in points], [math.log(x) for x in reference])
 
 
 __all__ = ["FrontPoint", "front", "hypervolume", "log_hypervolume"]

@@ -1,0 +1,239 @@
+"""The search strategies: `python -m benchmarks.search [--json] [--seeds N] [--part NAME] [--problems FOLDER]`.
+
+Three parts. `tabulated`: problems in files (given a folder, such as the published ones) and generated ones like them:
+worst gap and CPU time of every strategy over the seeds. `real`: VGG16, ResNet-18 and ResNet-20 on 32x32 images under
+area budgets of 10 to 100 mm2, the hardware model's tables in the context of the best homogeneous design that fits.
+`ablation`: least EDAP where the quality is at least that of VGG16, with channels, ADC type and column sharing searched
+alone and jointly, against the best homogeneous VGG16; every design in full evaluation.
+
+Times are CPU seconds of one thread. Baselines: a million random designs in the same run, and what the original search
+reached on its own cost formulas (median of the six of seven seeds that return anything, 56 CPU s each).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from xpert.design import Chip, Design, Periphery
+from xpert.errors import InfeasibleError
+from xpert.hardware import evaluate
+from xpert.networks.spaces import Space, space
+from xpert.search.architecture import design_of, relu_units, tabulate
+from xpert.search.objectives import Budgets, objective_value
+from xpert.search.problem import Choices, Problem, load_problem
+from xpert.search.solution import Solution
+from xpert.search.strategies import STRATEGIES, solve
+
+FOLDER = Path(os.environ.get("XPERT_SHARED", Path(__file__).parents[2] / "shared")) / "reference" / "problems"
+ORIGINAL = {"xpert-window": (249.1, 56.3)}
+"""Value and CPU seconds of the original search, by problem; measured apart, on a comparable core."""
+
+Rows = Iterator[tuple[str, dict[str, float]]]
+
+HEURISTICS = [strategy for strategy in STRATEGIES if strategy != "exact"]
+SHARING = (2, 4, 8, 16, 32)
+OPTIONS = [Periphery(adc_type=kind, columns_per_adc=columns) for kind in ("sar", "flash") for columns in SHARING]
+BUDGETS_MM2 = (10, 20, 50, 100)
+SPACES = {"vgg16": (64, 128, 256, 512), "resnet18": (64, 128, 256, 512), "resnet20": (16, 32, 64, 128)}
+
+
+def timed(task: Callable[[], Solution]) -> tuple[Solution, float]:
+    """A solution, and the CPU seconds that it took."""
+    start = time.process_time()
+    return task(), time.process_time() - start
+
+
+def compare(problem: Problem, seeds: int, optimum: float | None = None) -> dict[str, float]:
+    """The optimum and its proof; worst gap and longest time of every heuristic over the seeds."""
+    exact, seconds = timed(lambda: solve(problem, "exact"))
+    best = exact.value if optimum is None else optimum
+    row = {
+        "optimum": best,
+        "exact_error": exact.value / best - 1,
+        "exact_gap": -1.0 if exact.gap is None else exact.gap,
+        "exact_seconds": seconds,
+    }
+    for strategy in HEURISTICS:
+        runs = [timed(lambda s=strategy, seed=seed: solve(problem, s, seed=seed)) for seed in range(seeds)]
+        gaps = [run.value / best - 1 if run.feasible else np.inf for run, _ in runs]
+        row[f"{strategy}_worst_gap"] = max(gaps)
+        row[f"{strategy}_median_gap"] = float(np.median(gaps))
+        row[f"{strategy}_seconds"] = max(spent for _, spent in runs)
+    return row
+
+
+def generated(count: int = 4) -> Iterator[Problem]:
+    """Random chains of up to 16 layers: fast options are large, wide layers cost more; budgets that bite."""
+    for seed in range(count):
+        generator = np.random.default_rng(seed)
+        layers, n_widths, n_options = (int(generator.integers(*bounds)) for bounds in ((8, 17), (3, 6), (10, 41)))
+        widths = tuple(2**k for k in range(4, 4 + n_widths))
+        shapes = [(1 if layer == 0 else n_widths, n_widths, n_options) for layer in range(layers)]
+        speed = [generator.lognormal(0.0, 0.8, n_options) for _ in shapes]
+        wide = np.array(widths)[None, :, None] / widths[0]
+        costs = {
+            name: tuple(
+                generator.lognormal(0.0, 0.3, shape) * fast**power * wide ** generator.uniform(0.3, 1.0)
+                for shape, fast in zip(shapes, speed)
+            )
+            for name, power in (("energy", 0.3), ("latency", -1.0), ("area", 1.0))
+        }
+        costs["weights"] = tuple(
+            np.broadcast_to((np.array([3.0] if layer == 0 else widths)[:, None] * widths)[..., None], shape).copy()
+            for layer, shape in enumerate(shapes)
+        )
+        problem = Problem(
+            tuple(Choices(f"layer{n + 1}", widths, tuple(range(n_options))) for n in range(layers)),
+            costs,
+            [("latency",), ("energy", "latency"), ("energy", "latency", "area")][seed % 3],
+            name=f"generated-{seed}",
+        )
+        totals = problem.totals(problem.random_designs(4000, generator))
+        area = float(np.quantile(totals["area"], generator.uniform(0.05, 0.4)))
+        yield dataclasses.replace(
+            problem,
+            at_most={"area": area},
+            at_least={"weights": float(np.quantile(totals["weights"], generator.uniform(0.3, 0.8)))}
+            | ({"area": 0.95 * area} if seed % 2 else {}),
+        )
+
+
+def tabulated(folder: Path, seeds: int) -> Rows:
+    """All strategies on tabulated problems."""
+    for path in sorted(folder.glob("*.json")):
+        optimum = json.loads(path.read_text()).get("optimum", {}).get("value")
+        row = compare(load_problem(path), seeds, optimum)
+        if path.stem in ORIGINAL:
+            value, seconds = ORIGINAL[path.stem]
+            row |= {"baseline_gap": value / row["optimum"] - 1, "baseline_seconds": seconds}
+        yield path.stem, row
+    for problem in generated():
+        yield problem.name, compare(problem, seeds)
+
+
+def backbone(name: str) -> Space:
+    """A backbone with its usual widths to choose from."""
+    return space(name, SPACES[name])
+
+
+def quality(networks: Space, design: Design) -> float:
+    """What holds the network up: here the logarithm's argument of the training-free score, its ReLU units."""
+    del networks
+    return float(sum(relu_units(layer) for layer in design.network.layers))
+
+
+def homogeneous(networks: Space, budget: float | None = None) -> Design:
+    """The backbone's homogeneous design with the least EDAP; within an area, or the smallest where none fits."""
+    network = networks.network(networks.default_channels)
+    designs = [Design.homogeneous(network, Chip(), option) for option in OPTIONS]
+    areas = [objective_value(evaluate(design), "area") for design in designs]
+    fitting = [design for design, area in zip(designs, areas) if budget is None or area <= budget]
+    return min(
+        fitting or [designs[int(np.argmin(areas))]], key=lambda design: objective_value(evaluate(design), "edap")
+    )
+
+
+def real(seeds: int) -> Rows:
+    """All strategies on the hardware model's tables, half of the backbone's quality asked."""
+    for name in SPACES:
+        networks = backbone(name)
+        for budget in BUDGETS_MM2:
+            context = homogeneous(networks, budget)
+            floor = 0.5 * quality(networks, context)
+            problem = tabulate(networks, Chip(), OPTIONS, context, "edap", Budgets(area_mm2=budget), floor)
+            try:
+                yield f"{name}_{budget}mm2", compare(problem, seeds)
+            except InfeasibleError:
+                yield f"{name}_{budget}mm2", {"optimum": np.inf}
+
+
+def ablation() -> Rows:
+    """Least EDAP of VGG16-like networks at the quality of VGG16, by what may be searched."""
+    networks = backbone("vgg16")
+    base = homogeneous(networks)
+    kind, columns = base.periphery[0].adc_type, base.periphery[0].columns_per_adc
+    floor = quality(networks, base)
+    fixed = space("vgg16", [(width,) for width in networks.default_channels])
+    searched: dict[str, tuple[Space, list[Periphery]]] = {
+        "channels": (networks, [base.periphery[0]]),
+        "adc_type": (fixed, [option for option in OPTIONS if option.columns_per_adc == columns]),
+        "sharing": (fixed, [option for option in OPTIONS if option.adc_type == kind]),
+        "adc_type_and_sharing": (fixed, OPTIONS),
+        "jointly": (networks, OPTIONS),
+    }
+    least = objective_value(evaluate(base), "edap")
+    yield "homogeneous_vgg16", {"edap": least, "quality": floor, "ratio": 1.0}
+    for name, (part, options) in searched.items():
+        row = _settled(part, options, base, floor)
+        yield name, row | {"ratio": least / row["edap"]}
+
+
+def _settled(networks: Space, options: list[Periphery], start: Design, floor: float) -> dict[str, float]:
+    """The best design of exact searches, each in the context of the last one's design, until that stays.
+
+    The largest tile sets the pitch of the H-tree for all layers, so every set of options that fit into one tile is
+    searched on its own.
+    """
+    chip, found = Chip(), {}
+    pitches = {o: float(evaluate(Design.homogeneous(start.network, chip, o)).context.pitch[..., 0]) for o in options}
+    for pitch in sorted(set(pitches.values())):
+        allowed = [option for option in options if pitches[option] <= pitch]
+        context = Design.homogeneous(start.network, chip, allowed[-1])
+        for _ in range(6):
+            problem = tabulate(networks, chip, allowed, context, "edap", Budgets(), floor)
+            solution = solve(problem, "exact")
+            design = design_of(networks, chip, allowed, solution.design)
+            seen = design in found
+            found[design] = solution.gap
+            if seen:
+                break
+            context = design
+    best = min(found, key=lambda design: objective_value(evaluate(design), "edap"))
+    evaluation = evaluate(best)
+    return {
+        "edap": objective_value(evaluation, "edap"),
+        "quality": quality(networks, best),
+        "area_mm2": objective_value(evaluation, "area"),
+        "latency_us": objective_value(evaluation, "latency"),
+        "energy_uj": objective_value(evaluation, "energy"),
+        "gap_in_context": -1.0 if found[best] is None else found[best],
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--seeds", type=int, default=10, help="seeds of every heuristic (default 10)")
+    parser.add_argument("--part", choices=["tabulated", "real", "ablation"], help="one part only")
+    parser.add_argument("--problems", type=Path, default=FOLDER, help="folder of tabulated problems")
+    arguments = parser.parse_args()
+    parts: dict[str, Callable[[], Rows]] = {
+        "tabulated": lambda: tabulated(arguments.problems, arguments.seeds),
+        "real": lambda: real(arguments.seeds),
+        "ablation": ablation,
+    }
+    chosen = {name: part for name, part in parts.items() if arguments.part in {None, name}}
+    if arguments.json:
+        figures = {
+            part: {name: {key: v if np.isfinite(v) else None for key, v in row.items()} for name, row in rows()}
+            for part, rows in chosen.items()
+        }
+        print(json.dumps({"numpy": np.__version__, "seeds": arguments.seeds, "figures": figures}))
+        return
+    for part, rows in chosen.items():
+        print(part)
+        for name, row in rows():
+            print(f"  {name:28} " + "  ".join(f"{key} {value:.6g}" for key, value in row.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
