@@ -67,6 +67,17 @@ def test_c_equals_torch(library: native.ctypes.CDLL, problem: tuple, key: int, f
     assert torch.equal(native.code_sums(library, codes), codes.double().sum(dim=2, keepdim=True))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@settings(max_examples=20)
+@given(problem=problems(), key=st.integers(0, 2**64 - 1))
+def test_cuda_equals_cpu(problem: tuple, key: int) -> None:
+    codes, conductance, conversion, blocks, input_bits = problem
+    expected = torch_readings(codes, on_grid(conductance, conversion, blocks), input_bits, key, 0)
+    moved = {name: value.cuda() if isinstance(value, Tensor) else value for name, value in vars(conversion).items()}
+    result = converted_sums(codes.cuda(), conductance.cuda(), Conversion(**moved), blocks, input_bits, key=key)
+    assert torch.equal(result.cpu(), expected)
+
+
 def noisy_problem(positions: int = 3000, columns: int = 20) -> tuple[Tensor, Columns]:
     generator = torch.Generator().manual_seed(0)
     codes = torch.randint(0, 256, (1, positions, 150), generator=generator).to(torch.uint8)
@@ -177,11 +188,16 @@ def test_without_a_compiler_torch_computes(tmp_path: Path, monkeypatch: pytest.M
         assert native.implementation().startswith("torch: ")
         assert reason in native.implementation()
         assert torch.equal(summed_readings(codes, columns, 8, key=5), expected)
-    # A folder that cannot be written to.
+
+
+@needs_compiler
+def test_without_a_cache_the_library_is_built_for_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "FLAGS", QUICK)
     (tmp_path / "file").touch()
-    library, text = native.compiled("cc", tmp_path / "file" / "folder")
-    assert library is None
-    assert text.startswith("torch: ")
+    for folder in (tmp_path / "file" / "folder", None):
+        library, text = native.compiled("cc", folder)
+        assert library is not None
+        assert text.startswith("C: ")
 
 
 def test_the_c_code_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

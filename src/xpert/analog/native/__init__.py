@@ -49,10 +49,12 @@ class _Problem(ctypes.Structure):
     )
 
 
-def cache_folder() -> Path:
-    """Where compiled code is kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "xpert"
+def cache_folder() -> Path | None:
+    """Where compiled code is kept; None where the user has no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xpert"
+    except RuntimeError:
+        return None
 
 
 def _processor() -> str:
@@ -66,7 +68,7 @@ def _processor() -> str:
     )
 
 
-def build(compiler: str, folder: Path, flags: tuple[str, ...] = FLAGS) -> Path:
+def build(compiler: str, folder: Path, flags: tuple[str, ...] | None = None) -> Path:
     """Compile, unless the folder has the result already.
 
     Processes that do so at the same time do not meet: each writes a file of its own and renames it when whole.
@@ -74,6 +76,7 @@ def build(compiler: str, folder: Path, flags: tuple[str, ...] = FLAGS) -> Path:
     Raises:
         OSError, subprocess.SubprocessError: If that fails.
     """
+    flags = FLAGS if flags is None else flags
     parts = (SOURCE.read_text(encoding="utf-8"), compiler, *flags, platform.machine(), _processor())
     path = folder / f"columns-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}.so"
     if _whole(path):
@@ -112,23 +115,35 @@ def load(path: Path) -> ctypes.CDLL:
 
 
 @functools.cache
-def compiled(compiler: str | None, folder: Path) -> tuple[ctypes.CDLL | None, str]:
+def compiled(compiler: str | None, folder: Path | None) -> tuple[ctypes.CDLL | None, str]:
     """The library, or None, and what there is to say about it; once per process.
 
     Args:
         compiler: Command; None for the system's `cc`.
-        folder: Where compiled code is kept.
+        folder: Where compiled code is kept; None, or a folder that cannot be written to, keeps nothing.
     """
     compiler = compiler or shutil.which("cc")
     if compiler is None:
         return None, "torch: no C compiler found"
     try:
-        library = load(build(compiler, folder))
+        library = _kept(compiler, folder) or _fresh(compiler)
     except (OSError, subprocess.SubprocessError) as error:
         output = getattr(error, "stderr", None)
         lines = output.decode(errors="replace").strip().splitlines() if output else []
         return None, f"torch: {lines[0] if lines else error}"
     return library, f"C: {library.instruction_set().decode()}"
+
+
+def _kept(compiler: str, folder: Path | None) -> ctypes.CDLL | None:
+    try:
+        return None if folder is None else load(build(compiler, folder))
+    except OSError:
+        return None
+
+
+def _fresh(compiler: str) -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory() as folder:
+        return load(build(compiler, Path(folder)))
 
 
 def library() -> ctypes.CDLL | None:
