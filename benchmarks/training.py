@@ -124,7 +124,7 @@ def products_alone(clock: Callable[[], float]) -> float:
     seconds = []
     for _ in range(5):
         start = clock()
-        a @ a
+        torch.mm(a, a)
         seconds.append(clock() - start)
     return 2 * 2048**3 / min(seconds)
 
