@@ -299,8 +299,8 @@ def test_columns_that_share_an_adc_share_its_error() -> None:
 @settings(deadline=None, max_examples=5)
 @given(st.integers(0, 1000), st.sampled_from(["adc_offset_sigma", "adc_gain_sigma", "adc_noise"]))
 def test_better_adcs_err_less(seed: int, name: str) -> None:
-    errors = [squared_error(seed, {}, {name: size}) for size in (0.0, 0.1, 1.0)]
-    assert errors[0] < errors[1] < errors[2]
+    errors = [squared_error(seed, {"programming_sigma": 0}, {name: size}) for size in (0.0, 0.1, 1.0)]
+    assert errors[0] <= 1.05 * errors[1] < errors[2]
 
 
 @settings(deadline=None, max_examples=5)
@@ -319,7 +319,7 @@ def test_less_resistance_errs_less(seed: int, name: str) -> None:
 def test_better_devices_err_less(seed: int, name: str) -> None:
     later = {"seconds_since_programming": 1e3}
     errors = [squared_error(seed, {"programming_sigma": 0, name: size}, later, 10) for size in (0.0, 0.02, 0.3)]
-    assert errors[0] < errors[1] < errors[2]
+    assert errors[0] <= 1.05 * errors[1] < errors[2]
 
 
 def squared_error(seed: int, device: dict, chosen: dict, adc_bits: int = 8) -> float:
