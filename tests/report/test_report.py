@@ -136,6 +136,16 @@ def test_measured_activity_is_told(results: dict[str, Any], write_run: Write):
     assert "an image takes" not in write_report(write_run(without)).read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("without_plotly")
+def test_how_sure_the_precision_search_is(results: dict[str, Any], write_run: Write):
+    run = write_run(results)
+    write_report(run)
+    text = " ".join(Page((run / "report.html").read_text(encoding="utf-8")).text["precision"].split())
+    assert "NI-accuracy of 96.1 % (95.2 % to 97.0 % with 95 % confidence), -0.9 points (-1.4 to -0.4)" in text
+    assert "measured again on other chips and images after 1 cheaper ones failed there" in text
+    assert "Fine-tuning took it from 96.1 % to 95.8 % and was not kept" in text
+
+
 def test_a_worse_design_is_not_called_better(results: dict[str, Any]):
     results["ratios"]["typical"] = dict.fromkeys(results["ratios"]["typical"], 0.5)
     results["ratios"]["best"] = dict.fromkeys(results["ratios"]["best"], 0.25)

@@ -255,6 +255,22 @@ class Sensitivity(_Part):
     """What that error costs the network, by phase 2's additive model. [nat]"""
 
 
+class Measured(_Part):
+    """A mean and its 95 % confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Finetuning(_Part):
+    """NI-accuracy before and after the training at the chosen precisions."""
+
+    before: float
+    after: float
+    kept: bool
+
+
 class Precision(_Part):
     """Phase 2."""
 
@@ -265,6 +281,16 @@ class Precision(_Part):
     floor: Number = None
     met: bool | None = None
     tried: tuple[Tried, ...] = ()
+    confirmed: tuple[Tried, ...] = ()
+    """Designs that were measured again on other chips and images; the last one is the result."""
+
+    ni_accuracy: Measured | None = None
+    """Of the result."""
+
+    difference: Measured | None = None
+    """The result's less the nominal design's, on the same chips and images."""
+
+    finetuning: Finetuning | None = None
     sensitivity: tuple[Sensitivity, ...] = ()
 
 
