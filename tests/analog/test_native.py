@@ -17,11 +17,10 @@ from xpert.analog.columns import Blocks, Columns, Conversion, converted_sums, on
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 
-BUILDS = {"as installed": native.FLAGS}
+BUILDS = {"any processor": (*native.FLAGS, "-O1")}
 if native.platform.machine() == "x86_64":
-    BUILDS["AVX2"] = (*native.FLAGS, "-O1", "-mno-avx512f")
-    BUILDS["any processor"] = (*native.FLAGS, "-O1", "-march=x86-64")
-"""The last takes the path that needs no intrinsics."""
+    BUILDS["this processor"] = (*native.FLAGS, "-march=native")
+    BUILDS["AVX2"] = (*native.FLAGS, "-O1", "-march=native", "-mno-avx512f")
 
 
 @pytest.fixture(scope="module", params=BUILDS.values(), ids=BUILDS)
@@ -65,6 +64,15 @@ def test_c_equals_torch(library: native.ctypes.CDLL, problem: tuple, key: int, f
     assert result.dtype == expected.dtype
     assert torch.equal(result, expected)
     assert torch.equal(native.code_sums(library, codes), codes.double().sum(dim=2, keepdim=True))
+
+
+@needs_compiler
+def test_one_conductance_beyond_a_window_far_from_zero(library: native.ctypes.CDLL) -> None:
+    # Less the window's middle it would fit 16 bits on a grid on which it does not fit itself.
+    columns = on_grid(torch.tensor([[[8.1576]]]), Conversion(torch.tensor([1.0]), 1), ((0, 1),))
+    code = torch.ones((1, 1, 1), dtype=torch.uint8)
+    assert torch_readings(code, columns, 1, 0, 0).item() == 2
+    assert native.summed_readings(library, code, columns, 1, 0, 0).item() == 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -188,6 +196,17 @@ def test_without_a_compiler_torch_computes(tmp_path: Path, monkeypatch: pytest.M
         assert native.implementation().startswith("torch: ")
         assert reason in native.implementation()
         assert torch.equal(summed_readings(codes, columns, 8, key=5), expected)
+
+
+@needs_compiler
+def test_a_compiler_that_does_not_know_this_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "FLAGS", QUICK)
+    compiler = tmp_path / "compiler"
+    compiler.write_text('#!/bin/sh\ncase "$*" in *march*) exit 1;; esac\nexec cc "$@"\n', encoding="utf-8")
+    compiler.chmod(0o755)
+    library, text = native.compiled(str(compiler), tmp_path)
+    assert library is not None
+    assert text == "C: any processor" or "x86" not in native.platform.machine()
 
 
 @needs_compiler

@@ -241,10 +241,13 @@ def on_grid(setup: Setup, conductance: np.ndarray, adc: Adc) -> tuple[np.ndarray
     scaled = scaled.astype(np.float64)
     base = (np.array(adc.lowest).reshape(1, -1, 1) + 2 ** (adc.bits - 1)) // 2 * 2
     rows = max(map(len, blocks))
-    bound = 2.0 ** (adc.bits - 1) + 1
+    half_unit = math.sqrt(12 / rows) / 64
+    bound = max(2.0 ** (adc.bits - 1) + 1, float(np.abs(scaled).max()) + half_unit)
     for k, block in enumerate(blocks):
         for ends in (scaled[:, block].clip(min=0), scaled[:, block].clip(max=0)):
-            bound = max(bound, float(np.abs(ends.sum(axis=1) - base + adc.offset[k]).max()) + 0.5 + rows / 256)
+            sums = ends.sum(axis=1)
+            seen = float(np.abs(sums - base + adc.offset[k]).max())
+            bound = max(bound, seen + 0.5 + (rows + 1) * half_unit, float(np.abs(sums).max()) / 2)
     digits = max(f for f in range(-16, 15) if 2.0**f * bound < 2**15)
     if math.sqrt(rows / 12) / 2.0**digits > 1 / 32:
         digits += 8

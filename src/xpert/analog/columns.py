@@ -114,10 +114,10 @@ def block_sums(conductance: Tensor, blocks: Blocks) -> Tensor:
 def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Columns:
     """Conductances, offsets and noise rounded to a common binary grid, on which all arithmetic is exact.
 
-    With B the largest magnitude of a column sum, taken from the middle of its ADC's window, or of eight standard
-    deviations of its noise, the coarse grid is `2**-f` ADC steps with the largest f for which `2**f * B < 2**15`. Where
-    that would blur column sums by more than 1/32 step (standard deviation, all rows active), it is the fine one, with
-    `2**f * B < 2**23`: for ADCs of more than about 8 bits. Integers stay as they are.
+    With B the largest magnitude of a column sum, taken from the middle of its ADC's window, of a conductance, or of
+    eight standard deviations of the noise, the coarse grid is `2**-f` ADC steps with the largest f for which
+    `2**f * B < 2**15`. Where that would blur column sums by more than 1/32 step (standard deviation, all rows active),
+    it is the fine one, with `2**f * B < 2**23`: for ADCs of more than about 8 bits. Integers stay as they are.
 
     Args:
         conductance: [groups, rows, columns], in ADC steps.
@@ -128,10 +128,16 @@ def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Colu
     half_window = 2 ** (conversion.bits - 1)
     # Even, so that halves round to even whether a sum is taken from here or from 0.
     base = ((conversion.lowest + half_window) / 2).floor_() * 2
-    ends = torch.stack([block_sums(part, blocks) for part in (conductance.clamp_min(0), conductance.clamp_max(0))])
-    ends = ends - base if conversion.offset is None else ends - base + conversion.offset
-    # Half a step for rounding; then what rounding to the grid can add, at f >= 7.
-    bound = max(float(ends.abs().max()) + 0.5 + rows / 2**8, half_window + 1)
+    sums = torch.stack([block_sums(part, blocks) for part in (conductance.clamp_min(0), conductance.clamp_max(0))])
+    ends = sums - base if conversion.offset is None else sums - base + conversion.offset
+    # Half a unit of the grid, where the coarse one is fine enough; every row and the offset may be rounded by it.
+    half_unit = _COARSEST_ERROR * math.sqrt(12 / rows) / 2
+    bound = max(
+        float(ends.abs().max()) + 0.5 + (rows + 1) * half_unit,
+        float(conductance.abs().max()) + half_unit,
+        float(sums.abs().max()) / 2,  # exact in float32 before base is subtracted
+        half_window + 1,
+    )
     variance, variance_digits, most = None, 0, 0.0
     if conversion.variance is not None and conversion.variance.any():
         most = float(block_sums(conversion.variance, blocks).max())

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).with_name("columns.c")
 
-FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fno-math-errno", "-shared", "-fPIC", "-pthread")
+FLAGS = ("-O3", "-std=gnu11", "-fno-math-errno", "-shared", "-fPIC", "-pthread")
+
+_THIS_PROCESSOR = "-march=native"
+"""Tried first; not every compiler knows it."""
 
 _TIMEOUT = 120
 """A compiler that takes longer has failed. [s]"""
@@ -68,7 +71,7 @@ def _processor() -> str:
     )
 
 
-def build(compiler: str, folder: Path, flags: tuple[str, ...] | None = None) -> Path:
+def build(compiler: str, folder: Path, flags: tuple[str, ...]) -> Path:
     """Compile, unless the folder has the result already.
 
     Processes that do so at the same time do not meet: each writes a file of its own and renames it when whole.
@@ -76,7 +79,6 @@ def build(compiler: str, folder: Path, flags: tuple[str, ...] | None = None) -> 
     Raises:
         OSError, subprocess.SubprocessError: If that fails.
     """
-    flags = FLAGS if flags is None else flags
     parts = (SOURCE.read_text(encoding="utf-8"), compiler, *flags, platform.machine(), _processor())
     path = folder / f"columns-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}.so"
     if _whole(path):
@@ -136,14 +138,21 @@ def compiled(compiler: str | None, folder: Path | None) -> tuple[ctypes.CDLL | N
 
 def _kept(compiler: str, folder: Path | None) -> ctypes.CDLL | None:
     try:
-        return None if folder is None else load(build(compiler, folder))
+        return None if folder is None else _loaded(compiler, folder)
     except OSError:
         return None
 
 
 def _fresh(compiler: str) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
-        return load(build(compiler, Path(folder)))
+        return _loaded(compiler, Path(folder))
+
+
+def _loaded(compiler: str, folder: Path) -> ctypes.CDLL:
+    try:
+        return load(build(compiler, folder, (*FLAGS, _THIS_PROCESSOR)))
+    except subprocess.CalledProcessError:
+        return load(build(compiler, folder, FLAGS))
 
 
 def library() -> ctypes.CDLL | None:

@@ -181,7 +181,7 @@ static inline __attribute__((always_inline)) void pack_indices(
                     int upper = per_word == 2 ? codes[rows + r][lane] : 0;
                     ((int16_t *)&pairs[r])[lane] = (int16_t)(codes[r][lane] | upper << 8);
                 }
-            for (int b = 0; b < smaller(8, bits - 8 * plane); b++) {
+            for (int16_t b = 0; b < smaller(8, bits - 8 * plane); b++) {
                 Lanes pattern = (pairs[rows - 1] >> b) & 0x0101;
                 for (int r = rows - 2; r >= 0; r--) pattern = (pattern + pattern) | ((pairs[r] >> b) & 0x0101);
                 index[b] = pattern;
