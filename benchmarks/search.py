@@ -26,9 +26,10 @@ from xpert.design import Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import Space, space
-from xpert.search.architecture import design_of, relu_units, tabulate
+from xpert.search.architecture import design_of, tabulate
 from xpert.search.objectives import Budgets, objective_value
 from xpert.search.problem import Choices, Problem, load_problem
+from xpert.search.quality import total_quality
 from xpert.search.solution import Solution
 from xpert.search.strategies import STRATEGIES, solve
 
@@ -127,7 +128,7 @@ def backbone(name: str) -> Space:
 def quality(networks: Space, design: Design) -> float:
     """What holds the network up: here the logarithm's argument of the training-free score, its ReLU units."""
     del networks
-    return float(sum(relu_units(layer) for layer in design.network.layers))
+    return total_quality("relu_units", design.network)
 
 
 def homogeneous(networks: Space, budget: float | None = None) -> Design:
@@ -148,7 +149,9 @@ def real(seeds: int) -> Rows:
         for budget in BUDGETS_MM2:
             context = homogeneous(networks, budget)
             floor = 0.5 * quality(networks, context)
-            problem = tabulate(networks, Chip(), OPTIONS, context, "edap", Budgets(area_mm2=budget), floor)
+            problem = tabulate(
+                networks, Chip(), OPTIONS, context, "edap", Budgets(area_mm2=budget), "relu_units", floor
+            )
             try:
                 yield f"{name}_{budget}mm2", compare(problem, seeds)
             except InfeasibleError:
@@ -188,7 +191,7 @@ def _settled(networks: Space, options: list[Periphery], start: Design, floor: fl
         allowed = [option for option in options if pitches[option] <= pitch]
         context = Design.homogeneous(start.network, chip, allowed[-1])
         for _ in range(6):
-            problem = tabulate(networks, chip, allowed, context, "edap", Budgets(), floor)
+            problem = tabulate(networks, chip, allowed, context, "edap", Budgets(), "relu_units", floor)
             solution = solve(problem, "exact")
             design = design_of(networks, chip, allowed, solution.design)
             seen = design in found

@@ -139,6 +139,17 @@ def test_chunks_and_threads_change_nothing(
             assert torch.equal(analog(images), expected)
 
 
+def test_column_sharing_changes_no_result(model: nn.Module, design_of: Designs, images: Tensor) -> None:
+    """Sharing an ADC takes time, not accuracy: phase 1 may choose it without looking at accuracy."""
+    design = design_of(sigma=0.1)
+    outputs = []
+    for columns in (2, 16):
+        periphery = tuple(entry.model_copy(update={"columns_per_adc": columns}) for entry in design.periphery)
+        shared = design.model_copy(update={"periphery": periphery})
+        outputs.append(to_analog(model, shared, generator=seeded(0), calibration=images)(images))
+    assert torch.equal(*outputs)
+
+
 def test_same_seed_same_chip(model: nn.Module, design_of: Designs, images: Tensor) -> None:
     def output(seed: int) -> Tensor:
         analog = to_analog(model, design_of(sigma=0.1), generator=seeded(seed), calibration=images)

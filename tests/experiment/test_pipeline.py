@@ -34,7 +34,7 @@ TINY: dict[str, Any] = {
     "seed": 3,
     "network": {"backbone": "vgg11", "choices": [8, 16]},
     "dataset": {"name": "digits"},
-    "architecture": {"area_budget_mm2": 20, "minimum_score": 0.9, "evaluations": 20_000, "front_points": 2},
+    "architecture": {"area_budget_mm2": 20, "minimum_quality": 0.9, "evaluations": 20_000, "front_points": 2},
     "training": {"epochs": 2, "learning_rate": 0.1, "batch_size": 256, "precision": "float32"},
     "precision": {
         "adc_bits": [4, 6],
@@ -243,7 +243,7 @@ def test_a_residual_network_is_searched(tmp_path: Path) -> None:
     changes = {
         "network": {"backbone": "resnet20", "choices": [2, 4]},
         "periphery": {"adc_types": ["sar", "flash"], "columns_per_adc": [8]},
-        "architecture": {"strategy": "exact", "minimum_score": None, "area_budget_mm2": 25, "front_points": 0},
+        "architecture": {"strategy": "exact", "minimum_quality": None, "area_budget_mm2": 25, "front_points": 0},
     }
     out = tmp_path / "run"
     run_search(SearchConfig.parse(TINY | changes), out, stop_after="architecture")

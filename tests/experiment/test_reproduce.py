@@ -39,10 +39,10 @@ TINY: dict[str, Any] = {
         "evaluation": {"chips": 1},
     },
     "paper": {
-        "architecture": {"strategy": "random", "objective": "latency", "minimum_score": None, "evaluations": 50},
+        "architecture": {"strategy": "random", "objective": "latency", "minimum_quality": None, "evaluations": 50},
         "precision": {"strategy": "evolution"},
     },
-    "ours": [{"name": "ours", "architecture": {"strategy": "random", "minimum_score": None, "evaluations": 50}}],
+    "ours": [{"name": "ours", "architecture": {"strategy": "random", "minimum_quality": None, "evaluations": 50}}],
 }
 
 

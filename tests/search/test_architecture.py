@@ -9,26 +9,23 @@ import numpy as np
 import pytest
 
 from xpert.design import Chip, Design, Network, Periphery
-from xpert.errors import InfeasibleError
+from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.parts import map_arrays
 from xpert.networks.spaces import space
-from xpert.search.architecture import relu_units, search_architecture
+from xpert.search.architecture import search_architecture
 from xpert.search.fronts import architecture_fronts
 from xpert.search.objectives import Budgets, objective_value
+from xpert.search.quality import Quality, additive_quality, total_quality
 from xpert.workload.layers import Workload
 
 SPACE = space("vgg11", [[16, 64], *[[16]] * 6, [16, 64]], (1, 32, 32), 10)
 OPTIONS = [Periphery(adc_type="sar", columns_per_adc=8), Periphery(adc_type="flash", columns_per_adc=8)]
 
 
-def units(network: Network) -> int:
-    return sum(relu_units(layer) for layer in network.layers)
-
-
 def score(network: Network) -> float:
     """A stand-in that behaves as the real one: a line in the logarithm of ReLU units."""
-    return 100 * math.log(units(network))
+    return 100 * math.log(total_quality("relu_units", network))
 
 
 Figures = dict[str, np.ndarray]
@@ -80,8 +77,8 @@ def search(**changes):
     arguments = {
         "objective": "edap",
         "budgets": Budgets(),
-        "score": score,
-        "minimum_score": None,
+        "quality": Quality("stand-in", score),
+        "minimum_quality": None,
         "strategy": "exact",
         "seed": 0,
     } | changes
@@ -109,7 +106,7 @@ def test_it_keeps_to_the_least_score(all_edaps: list[tuple[float, float, Network
     narrow, wide = SPACE.network([16] * 8), SPACE.network([64, *[16] * 6, 16])
     backbone = score(SPACE.network(SPACE.default_channels))
     assert score(narrow) < score(wide) - 1
-    found = search(minimum_score=(score(wide) - 1) / backbone)
+    found = search(minimum_quality=(score(wide) - 1) / backbone)
     assert found.score is not None
     assert found.score_minimum is not None
     assert found.score >= found.score_minimum
@@ -139,7 +136,7 @@ def test_a_window_only_where_it_is_asked_for(figures: Figures) -> None:
 
 def test_fronts_are_evaluated_and_proven() -> None:
     found = search()
-    latency, edap = architecture_fronts(found.problem, SPACE, Chip(), OPTIONS, points=4)
+    latency, edap = architecture_fronts(found.problem, SPACE, Chip(), OPTIONS, "relu_units", points=4)
     assert (latency["along"], edap["along"]) == ("area", "quality")
     for front in (latency, edap):
         assert len(front["points"]) >= 2
@@ -148,9 +145,29 @@ def test_fronts_are_evaluated_and_proven() -> None:
             kinds = [next(o for o in OPTIONS if o.adc_type == label.split("/")[0]) for label in point["periphery"]]
             design = Design(chip=Chip(), network=SPACE.network(point["channels"]), periphery=tuple(kinds))
             assert point["edap"] == pytest.approx(objective_value(evaluate(design), "edap"))
-            assert point["quality"] == units(design.network)
+            assert point["quality"] == total_quality("relu_units", design.network)
     areas = [point["area_mm2"] for point in latency["points"]]
     assert areas == sorted(areas, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["width_law", "macs"])
+def test_it_keeps_to_a_quality_that_adds_up(name: str, all_edaps: list[tuple[float, float, Network]]) -> None:
+    quality = additive_quality(name)
+    wide = SPACE.network([16] * 7 + [64])
+    backbone = quality.measure(SPACE.network(SPACE.default_channels))
+    assert quality.measure(SPACE.network([16] * 8)) < quality.measure(wide)
+    found = search(quality=quality, minimum_quality=quality.measure(wide) / backbone)
+    assert found.score is not None
+    assert found.score_minimum is not None
+    assert found.score >= found.score_minimum * (1 - 1e-9)
+    allowed = [edap for edap, _, network in all_edaps if quality.measure(network) >= found.score_minimum * (1 - 1e-9)]
+    assert found.value == pytest.approx(min(allowed), rel=1e-9)
+    assert found.lower_bound == pytest.approx(found.value, rel=1e-9)
+
+
+def test_a_quality_below_zero_has_no_minimum() -> None:
+    with pytest.raises(ConfigError, match="stand-in: the backbone's is -1"):
+        search(quality=Quality("stand-in", lambda _network: -1.0), minimum_quality=0.9)
 
 
 def test_impossible_budget() -> None:
@@ -160,4 +177,4 @@ def test_impossible_budget() -> None:
 
 def test_impossible_score() -> None:
     with pytest.raises(InfeasibleError, match="minimum"):
-        search(minimum_score=2.0)
+        search(minimum_quality=2.0)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from xpert.design import Layer
 from xpert.errors import ConfigError
 from xpert.networks import build, space
 from xpert.search import proxies
@@ -111,19 +110,6 @@ def test_jacobian_covariance() -> None:
     assert proxies.jacobian_covariance(module, pixels([1.0, 1.0], [2.0, 1.0])) == pytest.approx(expected)
 
 
-def test_counts() -> None:
-    layers = [
-        Layer(
-            name="a", in_channels=3, out_channels=4, in_height=8, in_width=8, kernel_height=3, kernel_width=3, padding=1
-        ),
-        Layer(name="b", kind="linear", in_channels=4, out_channels=2, relu=False),
-    ]
-    assert proxies.total_parameters(layers) == 3 * 4 * 9 + 4 * 2
-    assert proxies.total_macs(layers) == 3 * 4 * 9 * 64 + 4 * 2
-    assert proxies.total_relu_units(layers) == 4 * 64
-    assert proxies.log_widths(layers) == 2 + 1
-
-
 @pytest.fixture(scope="module")
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
@@ -159,7 +145,7 @@ def test_scores_are_kept(batch: tuple[torch.Tensor, torch.Tensor], monkeypatch: 
 def test_bad_input(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     images, labels = batch
     described = SPACE.network([4] * SPACE.depth)
-    with pytest.raises(ConfigError, match=r"score: must be one of parameters, .*got 'naswut'"):
+    with pytest.raises(ConfigError, match=r"score: must be one of naswot, .*got 'naswut'"):
         score("naswut", described, images, labels)
     with pytest.raises(ConfigError, match="a class for every image, got 8 images, 7 classes"):
         score("snip", described, images, labels[:7])

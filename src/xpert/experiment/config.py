@@ -99,8 +99,22 @@ class ArchitectureSettings(Model):
     least_area_mm2: Limit | None = None
     """Least chip area; together with `area_budget_mm2` the window that XPert's own search aims at. [mm2]"""
 
-    minimum_score: Annotated[float, Field(gt=0, le=10)] | None = 0.97
-    """Least training-free score, relative to the backbone's own; unset: no limit."""
+    quality: Literal[
+        "width_law",
+        "parameters",
+        "macs",
+        "relu_units",
+        "log_widths",
+        "naswot",
+        "swap",
+        "expressivity",
+        "synflow",
+        "zico",
+    ] = "width_law"
+    """What stands in for the accuracy of a network before it is trained; see docs/quality.md."""
+
+    minimum_quality: Annotated[float, Field(gt=0, le=10)] | None = 0.98
+    """Least quality, relative to the backbone's own; unset: no limit."""
 
     seconds: Seconds | None = None
     """Time limit; unset: the strategy's own stopping rule, which alone gives the same result every time. [s]"""

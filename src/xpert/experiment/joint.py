@@ -11,10 +11,10 @@ from xpert.design import Design
 from xpert.errors import InfeasibleError
 from xpert.experiment.precision import FINAL, Floors, choose_precisions
 from xpert.hardware import evaluate
-from xpert.search.architecture import relu_units
 from xpert.search.joint import search_joint
 from xpert.search.objectives import objective_value
 from xpert.search.precision import with_precisions
+from xpert.search.quality import ADDITIVE, quality_tables, total_quality
 
 if TYPE_CHECKING:
     from xpert.experiment.pipeline import Pipeline
@@ -88,14 +88,10 @@ def _search(pipeline: Pipeline, latest: dict[str, Any], best: dict[str, Any]) ->
     start = Design.parse(best["design"], "precision")
     precisions = [(adc, bits) for adc in config.precision.adc_bits for bits in config.precision.input_bits]
     losses = np.array([row["loss"] for row in latest["sensitivity"]]).reshape(-1, len(precisions))
-    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
-    entering = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
-    # Phase 1 found these widths good enough.
-    quality = [
-        np.array([[float(relu_units(space.layer(index, i, o))) for o in widths[index]] for i in entering[index]])
-        for index in range(len(widths))
-    ]
-    layers = pipeline.design("architecture").network.layers
+    # Phase 1 found these widths good enough. Scores that are no sums over layers follow the number of ReLU units.
+    measure = config.architecture.quality if config.architecture.quality in ADDITIVE else "relu_units"
+    quality = quality_tables(measure, space)
+    found = pipeline.design("architecture").network
     return search_joint(
         space,
         start,
@@ -104,8 +100,8 @@ def _search(pipeline: Pipeline, latest: dict[str, Any], best: dict[str, Any]) ->
         precisions=precisions,
         losses=losses,
         most_loss=latest["predicted_loss"],
-        quality=quality,
-        least_quality=sum(relu_units(layer) for layer in layers),
+        quality=quality.tables,
+        least_quality=total_quality(measure, found) - quality.constant,
         objective=config.precision.objective,
         area_budget=config.architecture.area_budget_mm2,
         strategy="exact",

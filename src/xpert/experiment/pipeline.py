@@ -27,10 +27,11 @@ from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
 from xpert.networks import build
 from xpert.report import write_report
-from xpert.search.architecture import QUALITY_NAME, search_architecture
+from xpert.search.architecture import search_architecture
 from xpert.search.fronts import architecture_fronts, figures
 from xpert.search.objectives import Budgets
-from xpert.search.proxies import naswot
+from xpert.search.proxies import score
+from xpert.search.quality import ADDITIVE, LABELS, Quality, additive_quality
 from xpert.training import Dataset, Hardware, load_dataset, load_weights, save_weights, train
 
 STAGES = ("architecture", "training", "baseline", "precision", "evaluation")
@@ -159,22 +160,19 @@ class Pipeline:
             for adc_type in self.config.periphery.adc_types
             for columns in self.config.periphery.columns_per_adc
         ]
-        images = self.dataset.normalised(self.dataset.train_images[:_SCORE_IMAGES])
-
-        def score(network: Network) -> float:
-            return naswot(self.model(network, self.config.seed), images)
 
         def told(figures: dict[str, Any]) -> None:
             self.tell("architecture", **figures)
 
+        quality = self._quality(settings.quality)
         found = search_architecture(
             self.space,
             self.config.chip,
             options,
             objective=settings.objective,
             budgets=Budgets(**settings.budgets),
-            score=score,
-            minimum_score=settings.minimum_score,
+            quality=quality,
+            minimum_quality=settings.minimum_quality,
             strategy=settings.strategy,
             seed=self.config.seed,
             seconds=settings.seconds,
@@ -186,7 +184,13 @@ class Pipeline:
         fronts = []
         if settings.front_points:
             fronts = architecture_fronts(
-                found.problem, self.space, self.config.chip, options, settings.front_points, progress=told
+                found.problem,
+                self.space,
+                self.config.chip,
+                options,
+                quality.tabulated,
+                settings.front_points,
+                progress=told,
             )
         typical = self.typical()
         return {
@@ -195,6 +199,7 @@ class Pipeline:
             "objective": settings.objective,
             "area_budget_mm2": settings.area_budget_mm2,
             "budgets": {name: limit for name, limit in settings.budgets.items() if limit is not None},
+            "quality": settings.quality,
             "score": found.score,
             "score_backbone": found.score_backbone,
             "score_minimum": found.score_minimum,
@@ -204,15 +209,22 @@ class Pipeline:
             "rounds": found.rounds,
             "options_per_layer": len(options),
             "space_size": float(found.space_size),
-            "found": figures(found.design),
-            "quality_name": QUALITY_NAME,
+            "found": figures(found.design, quality.tabulated),
+            "quality_name": LABELS[quality.tabulated],
             "fronts": fronts,
             "homogeneous": [
                 {"adc_type": option.adc_type, "columns_per_adc": option.columns_per_adc}
-                | figures(_with(typical, option.adc_type, option.columns_per_adc))
+                | figures(_with(typical, option.adc_type, option.columns_per_adc), quality.tabulated)
                 for option in options
             ],
         }
+
+    def _quality(self, name: str) -> Quality:
+        if name in ADDITIVE:
+            return additive_quality(name)
+        images = self.dataset.normalised(self.dataset.train_images[:_SCORE_IMAGES])
+        labels = self.dataset.train_labels[:_SCORE_IMAGES]
+        return Quality(name, lambda network: score(name, network, images, labels, seed=self.config.seed))
 
     def _training(self) -> dict[str, Any]:
         return self.train(self.design("architecture").network, "searched", "training")

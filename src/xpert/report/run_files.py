@@ -196,6 +196,7 @@ class Architecture(_Part):
     strategy: str | None = None
     objective: str | None = None
     area_budget_mm2: Positive | None = None
+    quality: str | None = None
     score: Number = None
     score_backbone: Number = None
     score_minimum: Number = None

@@ -4,10 +4,10 @@ The hardware model prices every layer for every choice, given what of the whole 
 context: H-tree, bus, shared blocks). The chip that is found has a context of its own; tables and search are repeated
 under it until they agree. Every design that is kept was evaluated in full, never taken from a table.
 
-Quality is held by a training-free score, at least `minimum_score` times the backbone's own. The score of a network is,
-to within noise, a line in the logarithm of its number of ReLU units (see `proxies`), which are a sum over layers: so
-the strategies work with a lower bound on ReLU units, and the score itself, computed on every network that is found,
-corrects the bound until it is met.
+Quality is held up, at least `minimum_quality` times the backbone's own. A quality that is a sum over layers (see
+`quality`) is one more table, and every design that a strategy returns meets it. Any other training-free score (see
+`proxies`) grows with the number of ReLU units, which are such a sum: the strategies work with a lower bound on them,
+and the score itself, computed on every network that is found, corrects the bound until it is met.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.design import Chip, Design, Layer, Network, Periphery
-from xpert.errors import InfeasibleError
+from xpert.design import Chip, Design, Network, Periphery
+from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.parts import map_arrays
 from xpert.networks.spaces import Space
@@ -35,15 +35,13 @@ from xpert.search.objectives import (
     space_tables,
 )
 from xpert.search.problem import Choices, Problem
+from xpert.search.quality import Quality, quality_tables, total_quality
 from xpert.search.ratio import minimize_ratio
 from xpert.search.strategies import solve
 from xpert.workload.layers import Workload
 
 QUALITY = "quality"
 """Name of the tabulated quantity that stands for the network's quality; more is better."""
-
-QUALITY_NAME = "ReLU units"
-"""What it is, for people."""
 
 _ROUNDS = 6
 """Rounds of tables, search and full evaluation in which a design and its context come to agree, at most."""
@@ -57,6 +55,9 @@ _REFINED = 2
 _STEP = 1.01
 """Least factor on the bound of ReLU units where a score missed its minimum, so that every round moves."""
 
+_ROUNDING = 1e-9
+"""Relative slack of the least quality, for the rounding of sums over layers."""
+
 Progress = Callable[[dict[str, Any]], None]
 
 
@@ -65,7 +66,7 @@ class ArchitectureResult:
     """The outcome of phase 1."""
 
     design: Design
-    """The best design that meets budget and score."""
+    """The best design that meets budgets and quality."""
 
     evaluation: Evaluation
     """Its full evaluation."""
@@ -80,13 +81,13 @@ class ArchitectureResult:
     """The tabulated problem in the context of the design: what Pareto fronts start from."""
 
     score: float | None
-    """Training-free score of its network; None where none was asked for."""
+    """Quality of its network; None where none was asked for."""
 
     score_backbone: float | None
-    """Score of the unsearched backbone."""
+    """Quality of the unsearched backbone."""
 
     score_minimum: float | None
-    """Least score that was allowed."""
+    """Least quality that was allowed."""
 
     trace: list[dict[str, Any]]
     """Progress of the search that found the design, for figures."""
@@ -98,11 +99,6 @@ class ArchitectureResult:
     """Number of designs in the space."""
 
 
-def relu_units(layer: Layer) -> int:
-    """Outputs of a layer that pass a ReLU, per image."""
-    return layer.out_channels * layer.out_height * layer.out_width if layer.relu else 0
-
-
 def search_architecture(
     space: Space,
     chip: Chip,
@@ -110,8 +106,8 @@ def search_architecture(
     *,
     objective: str,
     budgets: Budgets,
-    score: Callable[[Network], float] | None,
-    minimum_score: float | None,
+    quality: Quality,
+    minimum_quality: float | None,
     strategy: str,
     seed: int,
     seconds: float | None = None,
@@ -126,8 +122,8 @@ def search_architecture(
         options: Peripheries from which every layer chooses.
         objective: One of `objectives.PHASE_1`.
         budgets: What the chip may cost.
-        score: Training-free score of a network, higher is better; needed with `minimum_score`.
-        minimum_score: Least score relative to the backbone's own; None for no limit.
+        quality: What is held up.
+        minimum_quality: Least quality relative to the backbone's own; None for no limit.
         strategy: `exact`, `gradient`, `evolution` or `random`.
         seed: Of the strategy.
         seconds: Time limit of one search. [s]
@@ -135,16 +131,23 @@ def search_architecture(
         progress: Called with figures as work goes on.
 
     Raises:
-        InfeasibleError: If no design meets budget and score.
+        InfeasibleError: If no design meets budgets and quality.
         ConfigError: If the objective or the strategy is unknown.
     """
     tell = progress or (lambda _: None)
     backbone = space.network(space.default_channels)
-    least_units, slope, score_backbone, score_minimum = 0.0, 0.0, None, None
-    if score is not None and minimum_score is not None:
-        score_backbone = score(backbone)
-        score_minimum = minimum_score * score_backbone
-        least_units, slope = _units_for(space, score, score_backbone, score_minimum)
+    least, slope, score_backbone, score_minimum = 0.0, 0.0, None, None
+    if minimum_quality is not None:
+        score_backbone = quality.measure(backbone)
+        if not score_backbone > 0:
+            raise ConfigError(
+                f"{quality.name}: the backbone's is {score_backbone:g}; a minimum relative to it needs one above 0"
+            )
+        score_minimum = minimum_quality * score_backbone
+        if quality.tabulated == quality.name:
+            least = score_minimum * (1 - _ROUNDING)
+        else:
+            least, slope = _units_for(space, quality.measure, score_backbone, score_minimum)
 
     found: dict[Design, _Found] = {}
     rounds: list[dict[str, Any]] = []
@@ -152,12 +155,14 @@ def search_architecture(
 
     def meets(entry: _Found) -> bool:
         within = bool(budgets.met(entry.evaluation))
-        return within and (entry.score is None or score_minimum is None or entry.score >= score_minimum)
+        return within and (
+            entry.score is None or score_minimum is None or entry.score >= score_minimum * (1 - _ROUNDING)
+        )
 
     def attempt(context: Design, allowed: Sequence[Periphery]) -> Design:
         """Solve in a context, evaluate in full, and let a missed score raise the bound of ReLU units."""
-        nonlocal least_units, size
-        problem = tabulate(space, chip, allowed, context, objective, budgets, least_units)
+        nonlocal least, size
+        problem = tabulate(space, chip, allowed, context, objective, budgets, quality.tabulated, least)
         size = max(size, problem.size)
 
         def told(figures: dict[str, Any]) -> None:
@@ -174,12 +179,13 @@ def search_architecture(
         if design == context and design in found:
             found[design] = replace(found[design], proof=solution.lower_bound)
         if design not in found:
-            design_score = score(design.network) if score is not None and minimum_score is not None else None
+            design_score = quality.measure(design.network) if minimum_quality is not None else None
             found[design] = entry = _Found(evaluate(design), design_score, list(solution.trace))
-            if design_score is not None and score_minimum is not None and design_score < score_minimum:
-                units = sum(relu_units(layer) for layer in design.network.layers)
-                missing = math.exp((score_minimum - design_score) / slope) if slope > 0 else 1.0
-                least_units = max(least_units, units) * max(missing, _STEP)
+            missing_by = score_minimum - design_score if score_minimum and design_score is not None else 0.0
+            if missing_by > 0 and quality.tabulated != quality.name:
+                units = total_quality(quality.tabulated, design.network)
+                missing = math.exp(missing_by / slope) if slope > 0 else 1.0
+                least = max(least, units) * max(missing, _STEP)
             rounds.append(
                 {
                     "round": len(rounds) + 1,
@@ -221,7 +227,7 @@ def search_architecture(
     if not meets(found[best]):
         raise InfeasibleError(
             f"architecture: none of the {len(found)} designs that the search settled on keeps the budgets and the "
-            "minimum score in full evaluation: raise a budget, as area_budget_mm2, or lower minimum_score"
+            "least quality in full evaluation: raise a budget, as area_budget_mm2, or lower minimum_quality"
         )
     entry = found[best]
     design = _polished(best, options, objective, budgets)
@@ -231,7 +237,7 @@ def search_architecture(
         evaluation=evaluation,
         value=objective_value(evaluation, objective),
         lower_bound=entry.proof if design == best else None,
-        problem=tabulate(space, chip, options, design, objective, budgets, least_units),
+        problem=tabulate(space, chip, options, design, objective, budgets, quality.tabulated, least),
         score=entry.score,
         score_backbone=score_backbone,
         score_minimum=score_minimum,
@@ -306,7 +312,7 @@ def _units_for(
         space.network([min(options) for options in space.choices]),
         space.network([max(options) for options in space.choices]),
     ]
-    units = [sum(relu_units(layer) for layer in network.layers) for network in networks]
+    units = [total_quality("relu_units", network) for network in networks]
     if max(units) == min(units):
         return 0.0, 0.0
     scores = [score_backbone, *(score(network) for network in networks[1:])]
@@ -323,29 +329,27 @@ def tabulate(
     context: Design,
     objective: str,
     budgets: Budgets,
-    least_units: float,
+    quality: str,
+    least_quality: float,
 ) -> Problem:
     """The tabulated problem in the context of a design.
 
-    Quality is one more tabulated quantity with a lower bound: whatever adds up over layers can take its place.
+    Quality is one more tabulated quantity with a lower bound, one of `quality.ADDITIVE`.
     """
     tables, constants = space_tables(space, chip, options, context)
     widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
     inputs = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
     shapes = [(len(entering), len(leaving), len(options)) for entering, leaving in zip(inputs, widths)]
-    layers = [
-        [[space.layer(index, i, o) for o in widths[index]] for i in inputs[index]] for index in range(len(widths))
-    ]
+    worth = quality_tables(quality, space)
 
-    def counted(count: Callable[[Layer], float]) -> tuple[NDArray[np.float64], ...]:
-        return tuple(
-            np.broadcast_to(np.array([[count(layer) for layer in row] for row in rows])[..., None], shape)
-            for rows, shape in zip(layers, shapes)
-        )
+    def for_all_options(parts: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], ...]:
+        return tuple(np.broadcast_to(part[..., None], shape) for part, shape in zip(parts, shapes, strict=True))
 
-    costs = {name: tables[name] for name in UNITS} | {QUALITY: counted(relu_units)}
+    costs = {name: tables[name] for name in UNITS} | {QUALITY: for_all_options(worth.tables)}
+    constants = constants | {QUALITY: worth.constant}
     if objective == ENERGY_PER_OPERATION:
-        costs["operations"] = counted(lambda layer: 2e-6 * layer.macs)  # in millions: uJ over them is pJ each
+        macs = quality_tables("macs", space).tables
+        costs["operations"] = for_all_options([2e-6 * part for part in macs])  # in millions: uJ over them is pJ each
     names = [position.name for position in space.positions]
     problem = Problem(
         layers=tuple(
@@ -354,7 +358,7 @@ def tabulate(
         ),
         costs=costs,
         minimize=OBJECTIVES.get(objective, ("energy",)),
-        at_least={QUALITY: least_units} if least_units > 0 else {},
+        at_least={QUALITY: least_quality} if least_quality > 0 else {},
         constants=constants,
         inputs=space.inputs,
         ties=_leaders(space),
@@ -379,10 +383,8 @@ def design_of(space: Space, chip: Chip, options: Sequence[Periphery], chosen: ND
 
 __all__ = [
     "QUALITY",
-    "QUALITY_NAME",
     "ArchitectureResult",
     "design_of",
-    "relu_units",
     "search_architecture",
     "tabulate",
 ]

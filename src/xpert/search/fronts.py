@@ -10,10 +10,11 @@ from xpert.design import Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import Space
-from xpert.search.architecture import QUALITY, design_of, relu_units
+from xpert.search.architecture import QUALITY, design_of
 from xpert.search.objectives import OBJECTIVES, objective_value
 from xpert.search.pareto import front
 from xpert.search.problem import Problem
+from xpert.search.quality import total_quality
 
 EVALUATIONS = 200_000
 """Partial designs per point; where that is not enough, the point's gap says how far from proven it is."""
@@ -24,6 +25,7 @@ def architecture_fronts(
     space: Space,
     chip: Chip,
     options: Sequence[Periphery],
+    quality: str,
     points: int,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -37,6 +39,7 @@ def architecture_fronts(
         space: Networks to choose from.
         chip: What is common to all layers.
         options: Peripheries, the meaning of the problem's options.
+        quality: What the problem tabulates as quality, one of `quality.ADDITIVE`.
         points: Budgets per front.
         progress: Called with figures as work goes on.
 
@@ -68,7 +71,7 @@ def architecture_fronts(
                         "tabulated": point.solution.value,
                         "lower_bound": point.solution.lower_bound,
                         "gap": point.solution.gap,
-                        **figures(design := design_of(space, chip, options, point.solution.design)),
+                        **figures(design := design_of(space, chip, options, point.solution.design), quality),
                         "channels": list(design.network.channels),
                         "periphery": [f"{entry.adc_type}/{entry.columns_per_adc}" for entry in design.periphery],
                     }
@@ -79,15 +82,15 @@ def architecture_fronts(
     return fronts
 
 
-def figures(design: Design) -> dict[str, float]:
-    """A design on the axes of the fronts, by full evaluation."""
+def figures(design: Design, quality: str) -> dict[str, float]:
+    """A design on the axes of the fronts, by full evaluation; its quality is one of `quality.ADDITIVE`."""
     evaluation = evaluate(design)
     return {
         "area_mm2": objective_value(evaluation, "area"),
         "latency_us": objective_value(evaluation, "latency"),
         "energy_uj": objective_value(evaluation, "energy"),
         "edap": objective_value(evaluation, "edap"),
-        QUALITY: float(sum(relu_units(layer) for layer in design.network.layers)),
+        QUALITY: total_quality(quality, design.network),
     }
 
 

@@ -1,34 +1,25 @@
 """Training-free scores: what stands in for accuracy before anything is trained.
 
-One door: `score(name, network, images, labels)`. The scores themselves are functions of their own, for a module or for
-layers: `counts.py` (sizes), `activations.py` (what ReLUs put out), `gradients.py`. What each is worth was measured:
-docs/quality.md.
+One door: `score(name, network, images, labels)`. The scores themselves are functions of a module: `activations.py`
+(what ReLUs put out) and `gradients.py`. What each is worth was measured: docs/quality.md. Qualities that need no module
+are in `quality.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from xpert.design import Layer, Network
+from xpert.design import Network
 from xpert.errors import ConfigError
 from xpert.networks import build
 from xpert.networks.quantised import unquantised
 from xpert.search.proxies.activations import channel_entropies, expressivity, naswot, progressivity, swap
-from xpert.search.proxies.counts import log_widths, total_macs, total_parameters, total_relu_units
 from xpert.search.proxies.gradients import fisher, gradient_norm, jacobian_covariance, snip, synflow, zico
-from xpert.workload.trace import trace
-
-_COUNTS: dict[str, Callable[[Sequence[Layer]], float]] = {
-    "parameters": total_parameters,
-    "macs": total_macs,
-    "relu_units": total_relu_units,
-    "log_widths": log_widths,
-}
 
 _OF_MODULES: dict[str, Callable[[nn.Module, Tensor, Tensor], float]] = {
     "naswot": lambda module, images, _labels: naswot(module, images),
@@ -43,7 +34,7 @@ _OF_MODULES: dict[str, Callable[[nn.Module, Tensor, Tensor], float]] = {
     "jacobian_covariance": lambda module, images, _labels: jacobian_covariance(module, images),
 }
 
-SCORES = (*_COUNTS, *_OF_MODULES)
+SCORES = tuple(_OF_MODULES)
 """Names of the scores."""
 
 
@@ -85,8 +76,6 @@ def score(name: str, network: Network | nn.Module, images: Tensor, labels: Tenso
         return _score(name, network, images, labels)
     if tuple(images.shape[1:]) != network.input_shape:
         raise ConfigError(f"{name}: images must be {network.input_shape}, got {tuple(images.shape[1:])}")
-    if name in _COUNTS:
-        return _COUNTS[name](network.layers)
     key = _Key(name, network, seed, _digest(images, labels))
     if key not in _KNOWN:
         while len(_KNOWN) >= _REMEMBERED:
@@ -98,9 +87,6 @@ def score(name: str, network: Network | nn.Module, images: Tensor, labels: Tenso
 
 def _score(name: str, module: nn.Module, images: Tensor, labels: Tensor) -> float:
     with unquantised(module):
-        if name in _COUNTS:
-            channels, height, width = images.shape[1:]
-            return _COUNTS[name](trace(module, (channels, height, width)))
         return _OF_MODULES[name](module, images, labels)
 
 
@@ -119,15 +105,11 @@ __all__ = [
     "fisher",
     "gradient_norm",
     "jacobian_covariance",
-    "log_widths",
     "naswot",
     "progressivity",
     "score",
     "snip",
     "swap",
     "synflow",
-    "total_macs",
-    "total_parameters",
-    "total_relu_units",
     "zico",
 ]

@@ -67,7 +67,7 @@ def swap(network: nn.Module, images: Tensor) -> float:
     Raises:
         ConfigError: If the network has no ReLU module.
 
-    Source: Peng et al., "SWAP-NAS: Sample-Wise Activation Patterns for Ultra-Fast NAS", ICLR 2024, definition 3.2
+    Source: Peng et al., "SWAP-NAS: Sample-Wise Activation Patterns for Ultra-Fast NAS", ICLR 2024
     (arXiv 2403.04161), without its regularisation to a wanted size.
     """
     network = working_copy(network)
@@ -101,7 +101,7 @@ def channel_entropies(network: nn.Module, images: Tensor) -> list[float]:
     Raises:
         ConfigError: If the network has no ReLU module.
 
-    Source: Lee and Ham, "AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture Search", CVPR 2024, section 3.2
+    Source: Lee and Ham, "AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture Search", CVPR 2024
     (arXiv 2403.19232).
     """
     network = working_copy(network)

@@ -63,7 +63,7 @@ def gradient_norm(network: nn.Module, images: Tensor, labels: Tensor) -> float:
         images: A batch, [n, channels, height, width].
         labels: Classes, [n].
 
-    Source: Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS", ICLR 2021, section 3.2 (arXiv 2101.08134).
+    Source: Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS", ICLR 2021 (arXiv 2101.08134).
     """
     return sum(float(gradient.norm()) for _, gradient in _gradients(working_copy(network), images, labels))
 
@@ -89,8 +89,8 @@ def fisher(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     Raises:
         ConfigError: If the network has no ReLU module.
 
-    Source: Turner et al., "BlockSwap: Fisher-guided Block Substitution for Network Compression on a Budget", ICLR 2020,
-    eq. (2) (arXiv 1906.04113).
+    Source: Turner et al., "BlockSwap: Fisher-guided Block Substitution for Network Compression on a Budget", ICLR 2020
+    (arXiv 1906.04113).
     """
     network = working_copy(network)
     outputs: list[Tensor] = []
@@ -111,7 +111,7 @@ def zico(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     Raises:
         ConfigError: If there are fewer than two images.
 
-    Source: Li et al., "ZiCo: Zero-shot NAS via Inverse Coefficient of Variation on Gradients", ICLR 2023, eq. (15)
+    Source: Li et al., "ZiCo: Zero-shot NAS via Inverse Coefficient of Variation on Gradients", ICLR 2023
     (arXiv 2301.11300).
     """
     if len(images) < 2:

@@ -1,18 +1,14 @@
-"""What stands in for accuracy, held against accuracy: `python -m benchmarks.quality train`.
-
-`train` trains sampled networks of the VGG16 space (64 ... 512 channels per layer) on CIFAR-10, all with the same small
-budget, and notes their accuracy on images held back from training. Networks that are in the file already are skipped,
-so a stopped run goes on. It takes about one and a half CPU hours; one thread.
-"""
+"""Sampled networks of the VGG16 space, trained with one small budget, and their training-free scores."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xpert.networks import build, space
+from xpert.networks import Space, build, space
 from xpert.networks.quantised import unquantised
+from xpert.search.proxies import SCORES, score
+from xpert.search.quality import total_quality
 from xpert.training import Dataset, TrainingSettings, load_dataset, train
 
-RESULTS = Path(__file__).parents[1] / "results" / "quality"
 SIDE = 16
 """Images are CIFAR-10's, reduced to a quarter of their pixels by averaging: a quarter of the work. [pixel]"""
 
 SPACE = space("vgg16", (64, 128, 256, 512), (3, SIDE, SIDE), 10)
+STAGES = np.repeat(np.arange(5), (2, 2, 3, 3, 3))
+"""Stage of each convolution: layers between two poolings."""
+
 VALIDATION = 0.2
 """Share of the training images that accuracy is measured on; the test images are not touched."""
 
@@ -37,9 +37,15 @@ SETTINGS = TrainingSettings(
 )
 """One pass over the other 40 000 images; none is seen twice, so none need be altered."""
 
-STRATA = 40
-LARGEST_MACS = 1.3
-"""Of a sampled network, relative to VGG16's own. [1]"""
+NARROW = space("vgg16", (16, 32, 64, 128), (3, SIDE, SIDE), 10)
+"""The same backbone with a quarter of the channels: where small chips are, and the quickstart's space."""
+
+
+SIZES = ("parameters", "macs", "relu_units", "log_widths")
+"""Qualities that need no images."""
+
+SCORE_IMAGES = 64
+"""Training images that a score sees, and the seed of its weights is 0: as in a search."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,9 @@ class Task:
     """One network to train."""
 
     group: str
-    """`sample` (stratified in MACs), `reference` (homogeneous widths and VGG16's own), `replicate` (of either, with
-    another seed: how far chance alone moves accuracy), or `longer` (with four times the budget)."""
+    """`reference` (VGG16's own and homogeneous widths), `sample` and `narrow` (of `SPACE` and `NARROW`, stratified in
+    MACs), `replicate` (of one of these, with another seed: how far chance alone moves accuracy), or `longer` (one of
+    these with four times the budget)."""
 
     widths: tuple[int, ...]
     seed: int
@@ -60,24 +67,27 @@ class Task:
         return self.widths, self.seed, self.epochs
 
 
-def sampled(strata: int, seed: int) -> list[tuple[int, ...]]:
+def sampled(space: Space, largest_macs: float, strata: int, seed: int) -> list[tuple[int, ...]]:
     """One network out of each of equal steps in the logarithm of MACs, in random order.
 
-    Uniform draws of widths would bunch at the top of the range. Here each network has its own chances of the four
-    widths in each of the five stages, drawn from a Dirichlet distribution of concentration 1/2: wide at the front and
-    narrow at the back, the reverse, all alike.
+    Uniform draws of widths would bunch at the top of the range. Here each network has its own chances of the widths in
+    each of the five stages, drawn from a Dirichlet distribution of concentration 1/2: wide at the front and narrow at
+    the back, the reverse, all alike.
+
+    Args:
+        space: Its smallest network is the low end.
+        largest_macs: The high end, per image.
+        strata: Steps.
+        seed: Of the choice.
     """
     random = np.random.default_rng(seed)
-    options = np.array(SPACE.choices[0])
-    smallest = SPACE.network([options[0]] * SPACE.depth).macs
-    largest = LARGEST_MACS * SPACE.network(SPACE.default_channels).macs
-    edges = np.geomspace(smallest, largest, strata + 1)
+    options = np.array(space.choices[0])
+    edges = np.geomspace(space.network([options[0]] * space.depth).macs, largest_macs, strata + 1)
     found: dict[int, tuple[int, ...]] = {}
     while len(found) < strata:
         chances = random.dirichlet([0.5] * len(options), size=5)
-        stages = np.repeat(np.arange(5), (2, 2, 3, 3, 3))
-        widths = tuple(int(random.choice(options, p=chances[stage])) for stage in stages)
-        stratum = int(np.searchsorted(edges, SPACE.network(widths).macs, side="right")) - 1
+        widths = tuple(int(random.choice(options, p=chances[stage])) for stage in STAGES)
+        stratum = int(np.searchsorted(edges, space.network(widths).macs, side="right")) - 1
         if 0 <= stratum < strata and widths not in found.values():
             found.setdefault(stratum, widths)
     return [found[int(stratum)] for stratum in random.permutation(strata)]
@@ -85,14 +95,20 @@ def sampled(strata: int, seed: int) -> list[tuple[int, ...]]:
 
 def plan() -> list[Task]:
     """All trainings, in an order of which every beginning is useful."""
-    samples = sampled(STRATA, seed=4)
     vgg16 = SPACE.default_channels
-    order = [Task("sample", widths, 0) for widths in samples]
-    reference = [Task("reference", widths, 0) for widths in (vgg16, *((width,) * 13 for width in (64, 128)))]
-    replicated = [vgg16, (64,) * 13, *sorted(samples[:12], key=lambda widths: SPACE.network(widths).macs)[:4]]
-    replicates = [Task("replicate", widths, 1) for widths in replicated]
-    longer = [Task("longer", widths, 0, 4) for widths in replicated[1:]]
-    return reference + order[:12] + replicates + order[12:] + longer
+    alike = {width: (width,) * SPACE.depth for width in (16, 32, 64, 128)}
+    samples = sampled(SPACE, 1.3 * SPACE.network(vgg16).macs, strata=40, seed=4)
+    narrow = sampled(NARROW, 1.3 * SPACE.network(alike[64]).macs, strata=14, seed=5)
+    cheap = sorted(samples[:12], key=lambda widths: SPACE.network(widths).macs)[:4]
+    again = [Task("replicate", widths, 1) for widths in (alike[64], alike[32], *cheap, alike[128], vgg16)]
+    longer = [Task("longer", widths, 0, 4) for widths in (alike[64], cheap[0], alike[32], *narrow[1:4], *cheap[1:])]
+    reference = [Task("reference", widths, 0) for widths in (vgg16, *(alike[width] for width in (64, 128, 32, 16)))]
+    sample = [Task("sample", widths, 0) for widths in samples]
+    small = [Task("narrow", widths, 0) for widths in narrow]
+    # A third of the way through, chance and the narrow end are known; what costs most comes last.
+    order = reference + sample[:8] + again[:6] + small + sample[8:] + longer + again[6:]
+    dear = [task for task in order[5:] if SPACE.network(task.widths).macs > 6e7]
+    return [task for task in order if task not in dear] + dear
 
 
 def reduced(dataset: Dataset) -> Dataset:
@@ -135,13 +151,14 @@ def append_line(path: Path, row: dict) -> None:
 
 
 def train_all(path: Path, data_dir: str, tasks: list[Task]) -> None:
-    """Train what is not in the file yet."""
-    done = {(tuple(row["widths"]), row["seed"], row["epochs"]) for row in read_lines(path)} if path.exists() else set()
+    """Train what is not in the file yet, and add its accuracy to it."""
     whole = reduced(load_dataset("cifar10", data_dir).split(VALIDATION, seed=0))
     # `train` would measure accuracy without bfloat16, after every epoch.
     alone = replace(whole, validation_images=whole.validation_images[:0], validation_labels=whole.validation_labels[:0])
     for number, task in enumerate(tasks, 1):
-        if task.key in done:
+        # Read anew every time: another process may be at work on the same plan.
+        rows = read_lines(path) if path.exists() else ()
+        if task.key in {(tuple(row["widths"]), row["seed"], row["epochs"]) for row in rows}:
             continue
         network = SPACE.network(task.widths)
         model = build(network, generator=torch.Generator().manual_seed(task.seed))
@@ -171,19 +188,25 @@ def train_all(path: Path, data_dir: str, tasks: list[Task]) -> None:
         )
 
 
-def main() -> None:
-    """Run a step."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("train",))
-    parser.add_argument("--data-dir", default="data", help="folder of CIFAR-10 (default: data)")
-    parser.add_argument("--out", type=Path, default=RESULTS / "accuracies.jsonl", help="file of the trained networks")
-    parser.add_argument("--first", type=int, help="only so many trainings")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads (default 1)")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    train_all(arguments.out, arguments.data_dir, plan()[: arguments.first])
+def about() -> dict[str, str]:
+    """Where and when: for the page of results."""
+    machine = f"{os.cpu_count()}-core {platform.machine()}"
+    return {"date": date.today().isoformat(), "machine": machine, "torch": torch.__version__}
 
 
-if __name__ == "__main__":
-    main()
+def score_all(path: Path, data_dir: str, tasks: list[Task]) -> None:
+    """Compute the training-free scores of networks that are not in the file yet."""
+    done = {tuple(row["widths"]) for row in read_lines(path)} if path.exists() else set()
+    dataset = reduced(load_dataset("cifar10", data_dir).split(VALIDATION, seed=0))
+    images = dataset.normalised(dataset.train_images[:SCORE_IMAGES])
+    labels = dataset.train_labels[:SCORE_IMAGES]
+    for widths in dict.fromkeys(task.widths for task in tasks):
+        if widths in done:
+            continue
+        network, scores, seconds = SPACE.network(widths), {}, {}
+        for name in (*SIZES, *SCORES):
+            started = time.process_time()
+            scores[name] = total_quality(name, network) if name in SIZES else score(name, network, images, labels)
+            seconds[name] = round(time.process_time() - started, 4)
+        append_line(path, {"widths": widths, "scores": scores, "cpu_seconds": seconds})
+        print(f"{time.strftime('%H:%M:%S')} {' '.join(map(str, widths))}", flush=True)

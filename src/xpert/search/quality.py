@@ -1,0 +1,191 @@
+"""What a network will be worth, known before it is trained, as a sum over layers.
+
+A hardware-only search shrinks every network to its narrowest; quality holds it up. A quality that is a sum over layers,
+each term a function of the layer's own channels and those that enter it, is one more table of a `Problem`, and exact
+search stays exact. There are five: the *width law*, and four sizes. Scores that are not sums are in `proxies`.
+
+The width law says what accuracy a network reaches in a short training, from its widths alone:
+
+    accuracy = ceiling - sum over layers of loss * (width / 64) ** -exponent
+
+Ceiling, losses and exponent are fitted to trained networks of the VGG16 space (docs/quality.md). No loss is negative,
+so that no layer gains from being narrower. VGG networks of another depth take the losses at the same relative depth;
+for other backbones one loss serves all layers alike.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import resources
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from xpert.design import Layer, Model, Network
+from xpert.errors import ConfigError
+from xpert.networks.spaces import Space
+
+UNIT_WIDTH = 64
+"""Widths are counted in units of this."""
+
+_FILE = "width_law.json"
+
+
+class WidthLaw(Model):
+    """Fitted coefficients of the width law, and how good they are."""
+
+    losses: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+    """Accuracy that each layer costs if it has 64 channels, from the first to the last; one number: all together."""
+
+    exponent: Annotated[float, Field(gt=0)]
+    """How fast the loss falls with width."""
+
+    ceiling: float
+    """Accuracy of a network of unlimited width."""
+
+    networks: int
+    """Trained networks that it was fitted to."""
+
+    least_width: int
+    """Narrowest layer among them."""
+
+    largest_width: int
+    """Widest layer among them."""
+
+    error: float
+    """Root mean square error on networks that were left out of the fit."""
+
+    spearman: float
+    """Rank correlation of predicted and measured accuracy on networks that were left out of the fit."""
+
+    def losses_along(self, n_layers: int) -> NDArray[np.float64]:
+        """The losses of a network of so many layers: interpolated along the depth, their sum about the same."""
+        fitted = len(self.losses)
+        depths = (np.arange(n_layers) + 0.5) / n_layers
+        return np.interp(depths, (np.arange(fitted) + 0.5) / fitted, self.losses) * fitted / n_layers
+
+    def covers(self, widths: Sequence[int]) -> bool:
+        """Whether the widths are within those that it was fitted to."""
+        return self.least_width <= min(widths) and max(widths) <= self.largest_width
+
+
+class QualityTables(NamedTuple):
+    """A quality as a sum over the layers of a space."""
+
+    tables: tuple[NDArray[np.float64], ...]
+    """Per layer [in_widths, out_widths]."""
+
+    constant: float
+    """What the sum starts from."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a search holds up; higher is better."""
+
+    name: str
+
+    measure: Callable[[Network], float]
+    """The quality of a network."""
+
+    tabulated: str = "relu_units"
+    """Which of `ADDITIVE` stands for it in cost tables: itself, or, for a score that is no sum, what it grows with."""
+
+
+Term = Callable[[int, Layer], float]
+"""What a layer adds to a quality, from its position and shape."""
+
+_SIZES: dict[str, Callable[[Layer], float]] = {
+    "parameters": lambda layer: layer.weights,
+    "macs": lambda layer: layer.macs,
+    "relu_units": lambda layer: layer.out_channels * layer.out_height * layer.out_width if layer.relu else 0,
+    "log_widths": lambda layer: math.log2(layer.out_channels),
+}
+"""Weights; multiply-accumulates per image; outputs that pass a ReLU, per image; log2 of output channels."""
+
+ADDITIVE = ("width_law", *_SIZES)
+"""Names of the qualities that are sums over layers."""
+
+LABELS = {
+    "width_law": "predicted accuracy",
+    "parameters": "weights",
+    "macs": "MACs",
+    "relu_units": "ReLU units",
+    "log_widths": "sum of log2 of widths",
+}
+"""What they are, for people."""
+
+
+def additive_quality(name: str) -> Quality:
+    """A quality that is a sum over layers.
+
+    Raises:
+        ConfigError: If the name is not one of `ADDITIVE`.
+    """
+    if name not in ADDITIVE:
+        raise ConfigError(f"quality: must be one of {', '.join(ADDITIVE)}, got {name!r}")
+    return Quality(name, partial(total_quality, name), name)
+
+
+def total_quality(name: str, network: Network) -> float:
+    """One of the `ADDITIVE` qualities of a network."""
+    constant, term = _terms(name, network.backbone, network.layers)
+    return constant + sum(term(index, layer) for index, layer in enumerate(network.layers))
+
+
+def quality_tables(name: str, space: Space) -> QualityTables:
+    """One of the `ADDITIVE` qualities for every layer of a space."""
+    constant, term = _terms(name, space.name, space.network(space.default_channels).layers)
+    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
+    inputs = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
+    tables = [
+        np.array([[term(index, space.layer(index, i, o)) for o in outs] for i in ins], dtype=np.float64)
+        for index, (ins, outs) in enumerate(zip(inputs, widths, strict=True))
+    ]
+    return QualityTables(tuple(tables), constant)
+
+
+def width_law(backbone: str) -> WidthLaw:
+    """The law of a backbone: that of VGG networks, or the one for any backbone, which takes all layers alike."""
+    return _laws()["vgg" if backbone.startswith("vgg") else "any"]
+
+
+def _terms(name: str, backbone: str, layers: Sequence[Layer]) -> tuple[float, Term]:
+    """What a quality starts from, and what every layer adds to it; `layers` are any network's of the backbone."""
+    if name in _SIZES:
+        size = _SIZES[name]
+        return 0.0, lambda _index, layer: float(size(layer))
+    law = width_law(backbone)
+    # Classifiers and 1x1 projections are not counted.
+    counted = [index for index, layer in enumerate(layers) if layer.kernel_height > 1]
+    losses = dict(zip(counted, law.losses_along(len(counted)).tolist()))
+    return (
+        law.ceiling,
+        lambda index, layer: -losses.get(index, 0.0) * (layer.out_channels / UNIT_WIDTH) ** -law.exponent,
+    )
+
+
+@cache
+def _laws() -> dict[str, WidthLaw]:
+    text = resources.files("xpert.search").joinpath(_FILE).read_text(encoding="utf-8")
+    return {name: WidthLaw.parse(law, _FILE) for name, law in json.loads(text).items()}
+
+
+__all__ = [
+    "ADDITIVE",
+    "LABELS",
+    "UNIT_WIDTH",
+    "Quality",
+    "QualityTables",
+    "WidthLaw",
+    "additive_quality",
+    "quality_tables",
+    "total_quality",
+    "width_law",
+]

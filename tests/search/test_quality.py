@@ -1,0 +1,146 @@
+"""The width law: by hand, as tables, and as fitted to the measurements in results/quality."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from xpert.errors import ConfigError
+from xpert.networks.spaces import Space, space
+from xpert.search.quality import ADDITIVE, WidthLaw, additive_quality, quality_tables, total_quality, width_law
+
+ROOT = Path(__file__).parents[2]
+BACKBONES = ("vgg11", "vgg16", "resnet20", "resnet18")
+
+
+def small(name: str) -> Space:
+    return space(name, (16, 64, 256))
+
+
+def test_by_hand() -> None:
+    law = WidthLaw.parse(
+        {"losses": [0.1, 0.05], "exponent": 0.5, "ceiling": 0.9, "networks": 9, "least_width": 16, "largest_width": 64}
+        | {"error": 0.01, "spearman": 0.9}
+    )
+    assert law.losses_along(2) == pytest.approx([0.1, 0.05])
+    # Depths 1/8, 3/8, 5/8, 7/8 among 1/4 and 3/4, and half of each loss.
+    assert law.losses_along(4) == pytest.approx([0.05, 0.04375, 0.03125, 0.025])
+    assert law.covers([16, 64])
+    assert not law.covers([15, 64])
+    assert not law.covers([16, 65])
+
+
+def test_a_network_by_hand() -> None:
+    law = width_law("vgg16")
+    channels = [16, 64, 256] * 4 + [32]
+    lost = sum(loss * (width / 64) ** -law.exponent for loss, width in zip(law.losses, channels, strict=True))
+    assert total_quality("width_law", space("vgg16").network(channels)) == pytest.approx(law.ceiling - lost, rel=1e-12)
+
+
+def test_a_backbone_that_was_not_measured() -> None:
+    # All 3x3 layers alike: 64 channels everywhere lose the one loss, whatever the projections.
+    law = width_law("resnet20")
+    assert len(law.losses) == 1
+    networks = small("resnet20")
+    network = networks.network([64] * networks.depth)
+    assert total_quality("width_law", network) == pytest.approx(law.ceiling - law.losses[0])
+
+
+def test_sizes() -> None:
+    network = small("vgg11").network([16] * 8)
+    weights = 9 * 16 * (3 + 7 * 16) + 16 * 10
+    macs = 9 * 16 * (3 * 32**2 + 16 * (16**2 + 2 * 8**2 + 2 * 4**2 + 2 * 2**2)) + 16 * 10
+    units = 16 * (32**2 + 16**2 + 2 * 8**2 + 2 * 4**2 + 2 * 2**2)
+    expected = {"parameters": weights, "macs": macs, "relu_units": units, "log_widths": 8 * 4 + math.log2(10)}
+    assert {name: total_quality(name, network) for name in expected} == pytest.approx(expected)
+    assert macs == network.macs
+
+
+@pytest.mark.parametrize("quality", ADDITIVE)
+@pytest.mark.parametrize("name", ["vgg11", "resnet20"])
+@given(data=st.data())
+@settings(max_examples=4)
+def test_tables_add_up(quality: str, name: str, data: st.DataObject) -> None:
+    networks = small(name)
+    chosen = [data.draw(st.integers(0, 2)) for _ in range(networks.depth)]
+    tables, total = quality_tables(quality, networks)
+    for table, source, decision in zip(tables, networks.inputs, networks.decisions, strict=True):
+        into = 0 if source < 0 else chosen[networks.decisions[source]]
+        total += table[into, chosen[decision] if decision >= 0 else 0]
+    channels = [options[index] for options, index in zip(networks.choices, chosen, strict=True)]
+    assert total == pytest.approx(total_quality(quality, networks.network(channels)), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_no_layer_gains_from_being_narrower(name: str) -> None:
+    for table in quality_tables("width_law", space(name, (8, 16, 100, 1000))).tables:
+        assert (np.diff(table, axis=1) >= 0).all()
+
+
+def test_unknown_quality() -> None:
+    with pytest.raises(ConfigError, match=r"quality: must be one of width_law, .*got 'naswot'"):
+        additive_quality("naswot")
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.quality import page, predictors, statistics
+
+    return page, predictors, statistics
+
+
+def test_the_shipped_law_is_the_fit_to_the_measurements(benchmark) -> None:
+    page, predictors, _ = benchmark
+    measured = page.read(ROOT / "results" / "quality")
+    shipped = json.loads(page.WIDTH_LAW.read_text(encoding="utf-8"))
+    assert set(shipped) == set(page.SHIPPED)
+    for name, predictor_name in page.SHIPPED.items():
+        predictor = next(entry for entry in predictors.PREDICTORS if entry.name == predictor_name)
+        left_out = predictor.left_out(measured.networks, measured.accuracy)
+        fitted = page.width_law(measured, predictor, left_out)
+        assert WidthLaw.parse(fitted) == WidthLaw.parse(shipped[name])
+        # And the library's formula is the benchmark's.
+        widths = measured.networks.widths.astype(int).tolist()
+        backbone = "vgg16" if name == "vgg" else "resnet18"
+        networks = space("vgg16", (16, 512), (3, 16, 16))
+        predicted = [
+            total_quality("width_law", networks.network(row).model_copy(update={"backbone": backbone}))
+            for row in widths
+        ]
+        fit = predictor.fit(measured.networks, measured.accuracy)
+        assert predicted == pytest.approx(predictor.predict(fit, measured.networks), abs=1e-3)
+
+
+def test_correlations(benchmark) -> None:
+    _, _, statistics = benchmark
+    random = np.random.default_rng(0)
+    for _ in range(5):
+        x, y = random.integers(0, 6, (2, 15)).astype(float)
+        assert statistics.spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
+        assert statistics.kendall(x, y) == pytest.approx(stats.kendalltau(x, y).statistic)
+
+
+def test_correlation_among_pairs(benchmark) -> None:
+    _, _, statistics = benchmark
+    sizes = np.array([100.0, 110.0, 1000.0, 1100.0])
+    truth = np.array([1.0, 2.0, 3.0, 4.0])
+    score = np.array([2.0, 1.0, 3.0, 4.0])  # wrong within the first pair of equals, right within the second
+    assert statistics.kendall(score, truth, statistics.alike(sizes)) == 0.0
+
+
+def test_the_ceiling_falls_with_chance(benchmark) -> None:
+    _, _, statistics = benchmark
+    truth = np.linspace(0.5, 0.6, 20)
+    values = [statistics.ceiling(truth, deviation)[0].value for deviation in (0.0, 0.01, 0.02)]
+    assert values[0] == pytest.approx(1.0)
+    assert all(high > low for high, low in pairwise(values))
+    assert statistics.chance(np.array([0.5, 0.6]), np.array([0.52, 0.6])) == pytest.approx(0.01)
