@@ -176,7 +176,8 @@ def test_joint_rounds_adopt_what_is_better(config: SearchConfig, unbroken: Path,
         "confirmation_floor": 0.0,
     }  # fmt: skip
     with open_run(tmp_path, joint, resume=True) as run:
-        shutil.copyfile(unbroken / "state" / "architecture.json", run.working_file("architecture.json"))
+        for name in ("architecture.json", "searched.safetensors"):
+            shutil.copyfile(unbroken / "state" / name, run.working_file(name))
         pipeline = Pipeline(run, None)
         pipeline.run_stage("architecture")
         result = joint_rounds(pipeline, first)

@@ -41,6 +41,7 @@ def joint_rounds(pipeline: Pipeline, first: dict[str, Any]) -> dict[str, Any]:
     objective = config.precision.objective
     floors = Floors(first["floor"], first["confirmation_floor"])
     best, latest, rounds = first, first, []
+    trained = {pipeline.design("architecture").network.channels: "searched"}
 
     def value(result: dict[str, Any]) -> float:
         return objective_value(evaluate(Design.parse(result["design"], "precision")), objective)
@@ -60,10 +61,12 @@ def joint_rounds(pipeline: Pipeline, first: dict[str, Any]) -> dict[str, Any]:
         if not best["met"] or row["promised"] >= row["present"]:
             rounds.append(row | {"adopted": False})
             break
-        pipeline.train(found.network, name, "precision")
+        if found.network.channels not in trained:
+            pipeline.train(found.network, name, "precision")
+            trained[found.network.channels] = name
         pair = config.baselines.typical.adc_bits, config.baselines.typical.input_bits
         nominal = with_precisions(found, [pair] * len(found.periphery))
-        model = pipeline.trained(found.network, name)
+        model = pipeline.trained(found.network, trained[found.network.channels])
         latest = choose_precisions(
             run,
             nominal,
