@@ -1,10 +1,12 @@
 """The search strategies: `python -m benchmarks.search [--json] [--seeds N] [--part NAME] [--problems FOLDER]`.
 
-Three parts. `tabulated`: problems in files (given a folder, such as the published ones) and generated ones like them:
+Four parts. `tabulated`: problems in files (given a folder, such as the published ones) and generated ones like them:
 worst gap and CPU time of every strategy over the seeds. `real`: VGG16, ResNet-18 and ResNet-20 on 32x32 images under
 area budgets of 10 to 100 mm2, the hardware model's tables in the context of the best homogeneous design that fits.
 `ablation`: least EDAP where the quality is at least that of VGG16, with channels, ADC type and column sharing searched
-alone and jointly, against the best homogeneous VGG16; every design in full evaluation.
+alone and jointly, against the best homogeneous VGG16; every design in full evaluation. `fronts`: latency against area,
+proven point by point, and NSGA-II's last population; how much hypervolume (on logarithmic axes) each dominates of what
+the proofs leave possible, which is the staircase of each budget's optimum carried on to the next smaller budget.
 
 Times are CPU seconds of one thread. Baselines: a million random designs in the same run, and what the original search
 reached on its own cost formulas (median of the six of seven seeds that return anything, 56 CPU s each).
@@ -27,7 +29,9 @@ from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import Space, space
 from xpert.search.architecture import design_of, tabulate
+from xpert.search.evolution import evolve_front
 from xpert.search.objectives import Budgets, objective_value
+from xpert.search.pareto import front, log_hypervolume
 from xpert.search.problem import Choices, Problem, load_problem
 from xpert.search.quality import total_quality
 from xpert.search.solution import Solution
@@ -125,10 +129,9 @@ def backbone(name: str) -> Space:
     return space(name, SPACES[name])
 
 
-def quality(networks: Space, design: Design) -> float:
-    """What holds the network up: here the logarithm's argument of the training-free score, its ReLU units."""
-    del networks
-    return total_quality("relu_units", design.network)
+def quality(design: Design, measure: str = "relu_units") -> float:
+    """What holds a network up: its ReLU units, which the published score counts, or the calibrated width law."""
+    return total_quality(measure, design.network)
 
 
 def homogeneous(networks: Space, budget: float | None = None) -> Design:
@@ -148,7 +151,7 @@ def real(seeds: int) -> Rows:
         networks = backbone(name)
         for budget in BUDGETS_MM2:
             context = homogeneous(networks, budget)
-            floor = 0.5 * quality(networks, context)
+            floor = 0.5 * quality(context)
             problem = tabulate(
                 networks, Chip(), OPTIONS, context, "edap", Budgets(area_mm2=budget), "relu_units", floor
             )
@@ -159,11 +162,17 @@ def real(seeds: int) -> Rows:
 
 
 def ablation() -> Rows:
-    """Least EDAP of VGG16-like networks at the quality of VGG16, by what may be searched."""
+    """Least EDAP of VGG16-like networks at the quality of VGG16, by what may be searched, for two measures of it."""
+    for measure in ("relu_units", "width_law"):
+        for name, row in _ablation(measure):
+            yield f"{measure}_{name}", row
+
+
+def _ablation(measure: str) -> Rows:
     networks = backbone("vgg16")
     base = homogeneous(networks)
     kind, columns = base.periphery[0].adc_type, base.periphery[0].columns_per_adc
-    floor = quality(networks, base)
+    floor = quality(base, measure)
     fixed = space("vgg16", [(width,) for width in networks.default_channels])
     searched: dict[str, tuple[Space, list[Periphery]]] = {
         "channels": (networks, [base.periphery[0]]),
@@ -175,11 +184,48 @@ def ablation() -> Rows:
     least = objective_value(evaluate(base), "edap")
     yield "homogeneous_vgg16", {"edap": least, "quality": floor, "ratio": 1.0}
     for name, (part, options) in searched.items():
-        row = _settled(part, options, base, floor)
+        row = _settled(part, options, base, measure, floor)
         yield name, row | {"ratio": least / row["edap"]}
 
 
-def _settled(networks: Space, options: list[Periphery], start: Design, floor: float) -> dict[str, float]:
+def fronts(seeds: int) -> Rows:
+    """Latency against area at half of the backbone's quality, exact and by NSGA-II."""
+    for name in SPACES:
+        networks = backbone(name)
+        context = homogeneous(networks)
+        problem = tabulate(
+            networks, Chip(), OPTIONS, context, "latency", Budgets(area_mm2=1e6), "relu_units", 0.5 * quality(context)
+        )
+        start = time.process_time()
+        exact = front(problem, "area", points=24)
+        seconds = time.process_time() - start
+        axes = [problem.active.index("latency"), problem.active.index("area")]
+        shares, spent = [], []
+        proven = [(point.solution.value, point.along) for point in exact]
+        possible = [(value, along) for (value, _), (_, along) in zip(proven, [*proven[1:], proven[-1]])]
+        corner = (max(x for x, _ in proven), max(y for _, y in proven))
+        most = log_hypervolume(possible, corner)
+        for seed in range(seeds):
+            start = time.process_time()
+            evolved = evolve_front(problem, lambda totals, axes=axes: totals[:, axes], 2, seed)
+            spent.append(time.process_time() - start)
+            found = [(x, y) for x, y in problem.active_totals(evolved)[:, axes].tolist()]
+            shares.append(log_hypervolume(found, corner) / most)
+        yield (
+            name,
+            {
+                "points": float(len(exact)),
+                "proven_points": float(sum(point.solution.gap == 0 for point in exact)),
+                "exact_seconds": seconds,
+                "exact_share": log_hypervolume(proven, corner) / most,
+                "evolution_least_share": min(shares),
+                "evolution_median_share": float(np.median(shares)),
+                "evolution_seconds": max(spent),
+            },
+        )
+
+
+def _settled(networks: Space, options: list[Periphery], start: Design, measure: str, floor: float) -> dict[str, float]:
     """The best design of exact searches, each in the context of the last one's design, until that stays.
 
     The largest tile sets the pitch of the H-tree for all layers, so every set of options that fit into one tile is
@@ -191,7 +237,7 @@ def _settled(networks: Space, options: list[Periphery], start: Design, floor: fl
         allowed = [option for option in options if pitches[option] <= pitch]
         context = Design.homogeneous(start.network, chip, allowed[-1])
         for _ in range(6):
-            problem = tabulate(networks, chip, allowed, context, "edap", Budgets(), "relu_units", floor)
+            problem = tabulate(networks, chip, allowed, context, "edap", Budgets(), measure, floor)
             solution = solve(problem, "exact")
             design = design_of(networks, chip, allowed, solution.design)
             seen = design in found
@@ -203,7 +249,7 @@ def _settled(networks: Space, options: list[Periphery], start: Design, floor: fl
     evaluation = evaluate(best)
     return {
         "edap": objective_value(evaluation, "edap"),
-        "quality": quality(networks, best),
+        "quality": quality(best, measure),
         "area_mm2": objective_value(evaluation, "area"),
         "latency_us": objective_value(evaluation, "latency"),
         "energy_uj": objective_value(evaluation, "energy"),
@@ -216,13 +262,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--seeds", type=int, default=10, help="seeds of every heuristic (default 10)")
-    parser.add_argument("--part", choices=["tabulated", "real", "ablation"], help="one part only")
+    parser.add_argument("--part", choices=["tabulated", "real", "ablation", "fronts"], help="one part only")
     parser.add_argument("--problems", type=Path, default=FOLDER, help="folder of tabulated problems")
     arguments = parser.parse_args()
     parts: dict[str, Callable[[], Rows]] = {
         "tabulated": lambda: tabulated(arguments.problems, arguments.seeds),
         "real": lambda: real(arguments.seeds),
         "ablation": ablation,
+        "fronts": lambda: fronts(arguments.seeds),
     }
     chosen = {name: part for name, part in parts.items() if arguments.part in {None, name}}
     if arguments.json:

@@ -105,7 +105,7 @@ def test_the_image_shapes_are_those_of_the_data_sets() -> None:
         (("periphery", "columns_per_adc"), [8, 8], "periphery.columns_per_adc: options must differ, got [8, 8]"),
         (("periphery", "columns_per_adc"), [128], "columns_per_adc must not exceed the crossbar's 64 columns, got 128"),
         (("baselines", "typical"), {"columns_per_adc": 99}, "columns_per_adc must not exceed the crossbar's 64"),
-        (("architecture", "strategy"), "luck", "architecture.strategy: Input should be 'gradient', 'exact'"),
+        (("architecture", "strategy"), "luck", "architecture.strategy: Input should be 'exact', 'gradient'"),
         (("architecture", "area_budget_mm2"), 0, "architecture.area_budget_mm2: Input should be greater than 0"),
         (("architecture", "area_budget_mm2"), float("nan"), "architecture.area_budget_mm2: Input should be a finite"),
         (

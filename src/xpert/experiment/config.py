@@ -78,8 +78,8 @@ class PeripheryOptions(Model):
 class ArchitectureSettings(Model):
     """Phase 1: channels, ADC type and column sharing of every layer."""
 
-    strategy: Literal["gradient", "exact", "evolution", "random"] = "gradient"
-    """How the space is searched."""
+    strategy: Literal["exact", "gradient", "evolution", "random"] = "exact"
+    """How the space is searched; `exact` proves what it finds."""
 
     objective: Literal["latency", "energy", "area", "edp", "edap", "tops_per_watt"] = "edap"
     """What is minimised; of TOPS/W, its inverse, the energy per operation."""
