@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from benchmarks.quality.predictors import PREDICTORS, Floats, Networks, Predictor
+from benchmarks.quality.predictors import PREDICTORS, STAGES, Floats, Networks, Predictor
 from benchmarks.quality.statistics import Agreement, agreement, ceiling, chance, kendall, lead, spearman
 from xpert.files import write_atomically
 
@@ -81,8 +81,11 @@ def width_law(measured: Measurements, predictor: Predictor, left_out: Floats) ->
     """The shipped form of a predictor that is fitted to all networks."""
     fit = predictor.fit(measured.networks, measured.accuracy)
     widths = measured.networks.widths
+    losses = fit.coefficients
+    if len(losses) > 1:
+        losses = (losses / np.bincount(STAGES))[STAGES]
     return {
-        "losses": [float(f"{value:.4g}") for value in fit.coefficients],
+        "losses": [float(f"{loss:.4g}") for loss in losses],
         "exponent": fit.exponent,
         "ceiling": float(f"{fit.constant:.4g}"),
         "networks": len(widths),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,9 +22,6 @@ RIDGE = 1e-3
 
 EXPONENTS = (0.25, 0.5, 0.75, 1.0, 1.5)
 """Exponents of power laws from which every fit chooses."""
-
-SMOOTHNESS = (1e-2, 1e-1, 1.0)
-"""Penalties on the squared differences of neighbouring layers' coefficients, per network, from which a fit chooses."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,6 @@ class Predictor:
     """Of networks and an exponent: [networks, features]."""
 
     exponents: Sequence[float] = (1.0,)
-    smoothness: Sequence[float] = (0.0,)
     rising: bool = True
     """Whether no coefficient may be negative."""
 
@@ -73,23 +68,21 @@ class Predictor:
     """Whether it is a sum over layers, of each layer's width and its predecessor's."""
 
     def fit(self, networks: Networks, accuracy: Floats) -> Fit:
-        """The fit whose exponent and smoothness predict left-out networks best."""
-        options = list(itertools.product(self.exponents, self.smoothness))
-        best = options[0]
-        if len(options) > 1:
-            best = min(options, key=lambda option: self._squared_errors(networks, accuracy, *option).mean())
-        exponent, smoothness = best
-        return Fit(*self._solve(self.features(networks, exponent), accuracy, smoothness), exponent)
+        """The fit whose exponent predicts left-out networks best."""
+        best = self.exponents[0]
+        if len(self.exponents) > 1:
+            best = min(self.exponents, key=lambda exponent: self._error(networks, accuracy, exponent))
+        return Fit(*self._solve(self.features(networks, best), accuracy), best)
 
-    def _squared_errors(self, networks: Networks, accuracy: Floats, exponent: float, smoothness: float) -> Floats:
-        """Squared errors on networks left out one at a time, [networks]."""
+    def _error(self, networks: Networks, accuracy: Floats, exponent: float) -> float:
+        """Mean squared error on networks left out one at a time."""
         features = self.features(networks, exponent)
         predictions = np.empty(len(networks))
         for index in range(len(networks)):
             others = np.arange(len(networks)) != index
-            coefficients, constant = self._solve(features[others], accuracy[others], smoothness)
+            coefficients, constant = self._solve(features[others], accuracy[others])
             predictions[index] = features[index] @ coefficients + constant
-        return (predictions - accuracy) ** 2
+        return float(((predictions - accuracy) ** 2).mean())
 
     def predict(self, fit: Fit, networks: Networks) -> Floats:
         """Accuracies, [networks]."""
@@ -104,14 +97,12 @@ class Predictor:
             predictions[index] = self.predict(fit, networks.take(~others))[0]
         return predictions
 
-    def _solve(self, features: Floats, accuracy: Floats, smoothness: float) -> tuple[Floats, float]:
-        """Least squares with a small ridge, and with neighbouring coefficients alike where they are layers'."""
+    def _solve(self, features: Floats, accuracy: Floats) -> tuple[Floats, float]:
+        """Least squares with a small ridge."""
         mean, spread = features.mean(axis=0), features.std(axis=0)
         spread = np.where(spread > 0, spread, 1.0)
         unit = np.eye(features.shape[1])
         rows = [(features - mean) / spread, np.sqrt(RIDGE * len(accuracy)) * unit]
-        if smoothness:
-            rows.append(np.sqrt(smoothness * len(accuracy)) * np.diff(unit, axis=0) / spread)
         matrix = np.vstack(rows)
         target = np.zeros(len(matrix))
         target[: len(accuracy)] = accuracy - accuracy.mean()
@@ -156,15 +147,14 @@ def _scores(networks: Networks) -> Floats:
 PREDICTORS = (
     Predictor(
         "width law",
-        "power of the width, a coefficient per layer",
-        lambda networks, exponent: power(networks.widths, exponent),
+        "power of the width, a coefficient per stage",
+        lambda networks, exponent: stage_means(power(networks.widths, exponent)),
         EXPONENTS,
-        SMOOTHNESS,
     ),
     Predictor(
-        "width law, stages",
-        "the same, a coefficient per stage",
-        lambda networks, exponent: stage_means(power(networks.widths, exponent)),
+        "width law, layers apart",
+        "the same, a coefficient per layer",
+        lambda networks, exponent: power(networks.widths, exponent),
         EXPONENTS,
     ),
     Predictor(
@@ -175,7 +165,7 @@ PREDICTORS = (
     ),
     Predictor(
         "width law with neighbours",
-        "the width law, and per stage the same of the lesser of two neighbours' widths",
+        "a coefficient per layer, and per stage the same of the lesser of two neighbours' widths",
         lambda networks, exponent: np.concatenate(
             [power(networks.widths, exponent), stage_means(power(neighbours(networks.widths), exponent))], axis=1
         ),
@@ -185,7 +175,6 @@ PREDICTORS = (
         "doublings",
         "logarithm of the width, a coefficient per layer",
         lambda networks, _: _logs(networks),
-        smoothness=SMOOTHNESS,
     ),
     Predictor("broken lines", "a rising, concave, broken line of the logarithm per stage", lambda n, _: _steps(n)),
     Predictor(

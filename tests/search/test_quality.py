@@ -33,6 +33,8 @@ def test_by_hand() -> None:
     assert law.losses_along(2) == pytest.approx([0.1, 0.05])
     # Depths 1/8, 3/8, 5/8, 7/8 among 1/4 and 3/4, and half of each loss.
     assert law.losses_along(4) == pytest.approx([0.05, 0.04375, 0.03125, 0.025])
+    # Widths below the fitted ones follow the tangent in their logarithm: 2 + 1/2 * 2 * ln 4 at a quarter of 16.
+    assert [law.shortfall(width) for width in (64, 16, 4)] == pytest.approx([1, 2, 2 + math.log(4)])
     assert law.covers([16, 64])
     assert not law.covers([15, 64])
     assert not law.covers([16, 65])

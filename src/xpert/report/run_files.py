@@ -156,7 +156,7 @@ class Costs(_Part):
     latency_us: Positive
     energy_uj: Positive
     edap: Positive
-    quality: Positive
+    quality: Annotated[float, Field(allow_inf_nan=False)]
 
 
 class FrontPoint(Costs):

@@ -64,6 +64,14 @@ class WidthLaw(Model):
     spearman: float
     """Rank correlation of predicted and measured accuracy on networks that were left out of the fit."""
 
+    def shortfall(self, width: int) -> float:
+        """(width / 64) ** -exponent; below the narrowest fitted width its tangent in the logarithm of the width.
+
+        The tangent keeps predictions above 0 where the power, which is not backed by measurements there, does not.
+        """
+        known = max(width, self.least_width)
+        return (known / UNIT_WIDTH) ** -self.exponent * (1 + self.exponent * math.log(known / width))
+
     def losses_along(self, n_layers: int) -> NDArray[np.float64]:
         """The losses of a network of so many layers: interpolated along the depth, their sum about the same."""
         fitted = len(self.losses)
@@ -165,10 +173,11 @@ def _terms(name: str, backbone: str, layers: Sequence[Layer]) -> tuple[float, Te
     # Classifiers and 1x1 projections are not counted.
     counted = [index for index, layer in enumerate(layers) if layer.kernel_height > 1]
     losses = dict(zip(counted, law.losses_along(len(counted)).tolist()))
-    return (
-        law.ceiling,
-        lambda index, layer: -losses.get(index, 0.0) * (layer.out_channels / UNIT_WIDTH) ** -law.exponent,
-    )
+
+    def term(index: int, layer: Layer) -> float:
+        return -losses[index] * law.shortfall(layer.out_channels) if index in losses else 0.0
+
+    return law.ceiling, term
 
 
 @cache
