@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from xpert.report import figures
-from xpert.report.run_files import PrecisionPoint, Results
+from xpert.report.run_files import Architecture, PrecisionPoint, Results
 
 
 @pytest.fixture
@@ -158,3 +158,20 @@ def test_training_curves_of_both_networks(parsed: Results, make: Callable[..., A
     figure = make(parsed.training)
     assert {name.split(",")[0] for name in named(figure)} == {"searched", "typical"}
     assert all(len(trace.x) == 24 for trace in figure.data)
+
+
+def test_a_front_shows_qualities_of_any_sign() -> None:
+    costs = {"area_mm2": 2.0, "latency_us": 3.0, "energy_uj": 4.0, "edap": 24.0}
+    points = [costs | {"quality": value, "gap": gap} for value, gap in ((-0.5, 0.0), (0.5, 0.1))]
+    architecture = Architecture.model_validate(
+        {
+            "fronts": [{"objective": "edap", "along": "quality", "points": points}],
+            "found": costs | {"quality": 0.1},
+            "homogeneous": [costs | {"quality": 0.2, "adc_type": "sar", "columns_per_adc": 8}],
+        }
+    )
+    figure = figures.pareto_front(architecture, architecture.fronts[0])
+    assert figure is not None
+    assert [list(trace.x) for trace in figure.data] == [[-0.5, 0.5], [0.2], [0.1]]
+    assert figure.layout.xaxis.type != "log"
+    assert list(figure.data[0].marker.symbol) == ["circle", "circle-open"]

@@ -352,7 +352,10 @@ def pareto_front(architecture: Architecture, front: Front) -> go.Figure | None:
             hoverinfo="text",
         )
     shown = [*front.points, *architecture.homogeneous, *found]
-    figure.update_xaxes(_log_axis([getattr(design, along) for design in shown], title))
+    values = [getattr(design, along) for design in shown]
+    # Sizes span decades; a predicted accuracy does not, and of a tiny network it can be below zero.
+    wide = min(values) > 0 and max(values) > 3 * min(values)
+    figure.update_xaxes(_log_axis(values, title) if wide else {"title": {"text": title}})
     figure.update_yaxes(_log_axis([getattr(design, field) for design in shown], objective, room=1.5))
     return figure
 
