@@ -237,12 +237,14 @@ def _longer(measured: Measurements, predicted: Floats) -> str:
         [" ".join(map(str, row["widths"])), f"{a:.4f}", f"{p:.4f}", f"{b:.4f}"]
         for row, a, p, b in zip(rows, short, law, long, strict=True)
     ]
-    return (
-        f"{len(rows)} of the networks saw the images four times. Rank correlation with the accuracy after one pass: "
-        f"Spearman {spearman(short, long):.2f}, Kendall {kendall(short, long):.2f}; with the shipped predictor (left "
-        f"out): {spearman(law, long):.2f}, {kendall(law, long):.2f}.\n\n"
-        + _markdown(["widths", "one pass", "predicted", "four passes"], lines)
-    )
+    text = f"{len(rows)} of the networks saw the images four times."
+    if len(rows) > 2:
+        text += (
+            f" Rank correlation with the accuracy after one pass: Spearman {spearman(short, long):.2f}, Kendall "
+            f"{kendall(short, long):.2f}; with the shipped predictor (left out): {spearman(law, long):.2f}, "
+            f"{kendall(law, long):.2f}."
+        )
+    return text + "\n\n" + _markdown(["widths", "one pass", "predicted", "four passes"], lines)
 
 
 def _figure(measured: Measurements, predicted: Floats, path: Path) -> None:
