@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,16 @@ class Outcome:
 
 
 Xpert = Callable[..., Outcome]
+
+
+@pytest.fixture
+def interruptible() -> Callable[[], None]:
+    """For a process before it starts: Ctrl-C reaches it even where the tests run in a shell's background."""
+
+    def restore() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return restore
 
 
 @pytest.fixture

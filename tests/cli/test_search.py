@@ -88,11 +88,13 @@ def test_an_unknown_stage(refusal: Callable, config: Path, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
-def test_ctrl_c_says_how_to_go_on(config: Path, tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_go_on(config: Path, tmp_path: Path, interruptible: Callable) -> None:
     config.write_text(yaml.safe_dump(TINY | {"training": {"epochs": 1000, "precision": "float32"}}))
     out = tmp_path / "my run"
     command = [sys.executable, "-m", "xpert", "search", str(config), "--out", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         deadline = time.monotonic() + 240

@@ -12,7 +12,19 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("accuracy", "compare", "evaluate", "init", "parts", "presets", "report", "search", "solve", "validate")
+COMMANDS = (
+    "accuracy",
+    "compare",
+    "evaluate",
+    "init",
+    "parts",
+    "presets",
+    "report",
+    "reproduce",
+    "search",
+    "solve",
+    "validate",
+)
 
 
 def test_help_lists_every_command(xpert: Callable) -> None:
@@ -136,11 +148,16 @@ def test_names_that_a_terminal_cannot_show(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delay", [0.1, 0.2, 0.4])
-def test_ctrl_c_while_importing_is_one_line(delay: float) -> None:
+def test_ctrl_c_while_importing_is_one_line(delay: float, interruptible: Callable) -> None:
     # From its first own statement on; before that the interpreter itself is still starting.
     code = "import sys, xpert.cli; print(flush=True); sys.exit(xpert.cli.main(['solve', '/dev/stdin']))"
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=interruptible,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
