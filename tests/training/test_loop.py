@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from xpert.errors import ConfigError, RunError
 from xpert.networks.quantised import QuantConv2d, QuantLinear, quantised_layers
 from xpert.training import Dataset, Hardware, TrainingSettings, accuracy, train
-from xpert.training.loop import _Slow, bfloat16_is_faster, learning_rate, training_operations
+from xpert.training.loop import _Slow, bfloat16_is_native, learning_rate, training_operations
 from xpert.training.weights import read_tensors, write_tensors
 
 MakeModel = Callable[[], nn.Module]
@@ -286,12 +286,12 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         torch.testing.assert_close(first[name], tensor, rtol=1e-3, atol=1e-4)
 
 
-def test_the_number_format_of_a_resumed_training_is_not_measured_again(
+def test_the_number_format_of_a_resumed_training_stays(
     make_model: MakeModel, stripes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 1, "precision": "auto"})
     for answer in (False, True):
-        monkeypatch.setattr("xpert.training.loop.bfloat16_is_faster", lambda device, answer=answer: answer)
+        monkeypatch.setattr("xpert.training.loop.bfloat16_is_native", lambda device, answer=answer: answer)
         result = train(make_model(), stripes, settings, seed=0, checkpoint=tmp_path / "checkpoint")
         assert result.precision == "float32"
 
@@ -468,8 +468,11 @@ def test_accuracy_counts_and_restores_the_mode() -> None:
         assert model.training is training
 
 
-def test_the_faster_number_format_is_measured() -> None:
-    assert bfloat16_is_faster("cpu") in {True, False}
+@pytest.mark.parametrize("native", [True, False])
+def test_the_number_format_is_that_of_the_processor(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert bfloat16_is_native("cpu") is native
 
 
 @pytest.mark.parametrize(

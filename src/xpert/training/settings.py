@@ -58,7 +58,7 @@ class TrainingSettings(Model):
     """Training images from which the ranges of the layers' inputs are set before the first step; 0 leaves them."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the products; `auto` measures once which is faster on this machine."""
+    """Number format of the products; `auto` is bfloat16 where the processor has units for it."""
 
 
 __all__ = ["TrainingSettings"]
