@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from xpert.design import Chip, Design, Periphery
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
+from xpert.search.converters import peripheries
 from xpert.search.objectives import OBJECTIVES, UNITS, network_tables, objective_value, space_tables
 
 SPACE = space("vgg11", (16, 64), (1, 32, 32), 10)
@@ -40,10 +40,12 @@ def test_precisions_of_a_design_add_up_in_its_own_context(chosen: list[int], pre
         for k, p in zip(chosen, precisions)
     )
     design = Design(network=SPACE.network([16, 64] * 4), periphery=periphery)
-    tables, constants = network_tables(design, PRECISIONS)
+    kinds = [(entry.adc_type, entry.columns_per_adc) for entry in OPTIONS]
+    tables, constants = network_tables(design, [peripheries(kinds, entry, PRECISIONS) for entry in periphery])
     evaluation = evaluate(design)
     for name in UNITS:
-        total = tables[name][np.arange(9), precisions].sum() + constants.get(name, 0.0)
+        entries = [row[k * len(PRECISIONS) + p] for row, k, p in zip(tables[name], chosen, precisions)]
+        total = sum(entries) + constants.get(name, 0.0)
         assert total == pytest.approx(objective_value(evaluation, name), rel=1e-12)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from xpert.design import Design, Network, Periphery
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
-from xpert.search.objectives import objective_value
+from xpert.search.objectives import Budgets, objective_value
 from xpert.search.precision import Bench, PrecisionResult, Strategy, search_precision, sensitivity
 from xpert.search.precision_evolution import evolution
 from xpert.search.statistics import Bools
@@ -165,3 +165,24 @@ def test_a_winner_that_was_lucky_is_passed_over() -> None:
     assert asked == [None] * len(result.confirmed)
     if result.best.feasible:
         assert accuracy_of(result.best.design, weights) >= accuracy_of(DESIGN, weights) - 0.0045
+
+
+def test_converters_follow_the_precisions() -> None:
+    """The same accuracies, since they change no sum, at less cost."""
+    weights = np.linspace(0.05, 0.9, 4)
+    kinds = [(kind, columns) for kind in ("sar", "flash") for columns in (8, 16)]
+    kept, chosen = (
+        searched(weights, floor=0.98, evaluations=4, **options)
+        for options in ({}, {"kinds": kinds})
+    )
+    assert objective_value(chosen.best.evaluation, "edap") < 0.95 * objective_value(kept.best.evaluation, "edap")
+    assert chosen.best.accuracy.mean >= 0.98
+    assert chosen.best.evaluation.to_dict() == evaluate(chosen.best.design).to_dict()
+
+
+def test_a_design_beyond_the_budget_is_not_feasible() -> None:
+    weights = np.full(4, 1e-9)
+    free = searched(weights, floor=0.9)
+    area = min(float(entry.evaluation.area) * 1e6 for entry in free.tried)
+    assert not searched(weights, floor=0.9, budgets=Budgets(area_mm2=0.99 * area)).best.feasible
+    assert searched(weights, floor=0.9, budgets=Budgets(area_mm2=1.01 * area)).best.feasible

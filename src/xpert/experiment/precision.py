@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ from xpert.experiment.config import SearchConfig
 from xpert.experiment.run import Run
 from xpert.files import write_atomically
 from xpert.search.chip_bench import ChipBench
+from xpert.search.converters import Kind
+from xpert.search.objectives import Budgets
 from xpert.search.precision import Bench, PrecisionResult, Strategy, Tried, search_precision, sensitivity
 from xpert.search.sensitivity import noise_sensitivity
 from xpert.search.statistics import Bools, Interval
@@ -75,6 +78,8 @@ def choose_precisions(
         options=stage.options,
         objective=settings.objective,
         bench=stage.bench,
+        kinds=stage.kinds,
+        budgets=Budgets(**run.config.architecture.budgets),
         confirmation=stage.confirmation if settings.confirmation_images else None,
         seed=run.config.seed,
         evaluations=settings.evaluations,
@@ -122,6 +127,11 @@ class _Stage:
         )  # fmt: skip
         self.settings = run.config.precision
         self.options = [(adc, bits) for adc in self.settings.adc_bits for bits in self.settings.input_bits]
+        analog, periphery = found.chip.analog, run.config.periphery
+        shared_errors = analog.adc_offset_sigma > 0 or analog.adc_gain_sigma > 0
+        self.kinds: list[Kind] = []
+        if self.settings.choose_adcs_again and not shared_errors:
+            self.kinds = list(itertools.product(periphery.adc_types, periphery.columns_per_adc))
         self.calibration = dataset.normalised(dataset.train_images[: self.settings.calibration_images])
         self.name, self.floors = name, floors
         kept = Kept(run.working_file(f"{name}-measured.json"), self._bench(model))

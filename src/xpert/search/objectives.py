@@ -120,31 +120,23 @@ def space_tables(
 
 
 def network_tables(
-    design: Design, options: Sequence[tuple[int, int]]
-) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
-    """Costs of every layer of a design for other precisions, in the design's own context.
+    design: Design, peripheries: Sequence[Sequence[Periphery]]
+) -> tuple[dict[str, tuple[NDArray[np.float64], ...]], dict[str, float]]:
+    """Costs of every layer of a design for other peripheries, in the design's own context.
 
     Args:
-        design: Network, chip, and every layer's ADC type and column sharing.
-        options: Pairs (ADC bits, input bits).
+        design: Network and chip, and the context of the tables.
+        peripheries: Those that each layer could have.
 
     Returns:
-        For every quantity an array [layers, options], and what shared blocks add to a sum, in `UNITS`.
+        For every quantity an array [peripheries] per layer, and what shared blocks add to a sum, in `UNITS`.
     """
-    kinds = list(dict.fromkeys((entry.adc_type, entry.columns_per_adc) for entry in design.periphery))
-    peripheries = [
-        Periphery(adc_type=adc_type, columns_per_adc=columns, adc_bits=adc_bits, input_bits=input_bits)
-        for adc_type, columns in kinds
-        for adc_bits, input_bits in options
-    ]
-    tables = cost_tables(design.chip, _FixedNetwork(design.network), peripheries, evaluate(design).context)
-    rows = [kinds.index((entry.adc_type, entry.columns_per_adc)) for entry in design.periphery]
+    index = {entry: place for place, entry in enumerate(dict.fromkeys(entry for row in peripheries for entry in row))}
+    tables = cost_tables(design.chip, _FixedNetwork(design.network), list(index), evaluate(design).context)
     return {
-        name: np.stack(
-            [
-                getattr(layer, name)[0, 0].reshape(len(kinds), len(options))[row] * PER_SI
-                for layer, row in zip(tables.layers, rows, strict=True)
-            ]
+        name: tuple(
+            getattr(layer, name)[0, 0][[index[entry] for entry in row]] * PER_SI
+            for layer, row in zip(tables.layers, peripheries, strict=True)
         )
         for name in UNITS
     }, _constants(tables)

@@ -10,6 +10,9 @@ Three strategies look for the cheapest precisions whose accuracy on simulated ch
 - `gradient` (`precision_gradient.py`): the choices' logits are learned on the simulation, the weights along with them.
 - `evolution` (`precision_evolution.py`): NSGA-II on cost and measured accuracy.
 
+ADC type and column sharing change no column sum, so they may follow the precisions: every joint design gets the
+cheapest ones, proven optimal at its precisions (`converters.py`).
+
 Predictions only rank: only measured designs are returned. All designs are measured on the same images and chips, so
 that differences between them are told with few images. The cheapest of many noisy measurements flatters itself; so the
 winner is measured again, on other chips and more images, and the next one takes its place where it fails.
@@ -27,10 +30,9 @@ from numpy.typing import NDArray
 
 from xpert.design import Design
 from xpert.hardware import Evaluation, evaluate
-from xpert.search.objectives import OBJECTIVES, network_tables, objective_value
-from xpert.search.problem import Choices, Problem
+from xpert.search.converters import Kind, cheapest, cheapest_converters, peripheries
+from xpert.search.objectives import OBJECTIVES, Budgets, network_tables, objective_value
 from xpert.search.statistics import Bools, Interval, accuracy_interval, difference_interval
-from xpert.search.strategies import solve
 
 BISECTIONS = 7
 """Steps on the bound of the predicted loss."""
@@ -86,8 +88,11 @@ class Tried:
     difference: Interval
     """Measured NI-accuracy less the nominal design's, on the same images and chips."""
 
-    feasible: bool
+    accurate: bool
     """Whether the mean reaches the floor."""
+
+    feasible: bool
+    """Whether it also keeps the budgets."""
 
     weights: dict[str, Any] | None = None
     """The network's weights, where the strategy trained them along."""
@@ -128,8 +133,10 @@ class Session:
     """One search under way: what strategies ask questions of.
 
     Attributes:
-        design: From phase 1; its network, ADC types and column sharing stay.
+        design: From phase 1; its network stays.
         options: Pairs (ADC bits, input bits) from which every layer chooses.
+        kinds: ADC types and column sharings from which every layer chooses; none: those of the design stay.
+        budgets: What a design may cost.
         objective: What is minimised.
         bench: Where designs are measured.
         seed: Of everything random in a strategy.
@@ -141,6 +148,8 @@ class Session:
         self,
         design: Design,
         options: Sequence[tuple[int, int]],
+        kinds: Sequence[Kind],
+        budgets: Budgets,
         objective: str,
         bench: Bench,
         seed: int,
@@ -149,6 +158,8 @@ class Session:
     ) -> None:
         self.design = design
         self.options = list(options)
+        self.kinds = list(kinds)
+        self.budgets = budgets
         self.objective = objective
         self.minimize = OBJECTIVES[objective]
         self.bench = bench
@@ -156,6 +167,7 @@ class Session:
         self.tried: dict[Choice, Tried] = {}
         self.tell = progress or (lambda _: None)
         self._evaluations = evaluations
+        self._joint: dict[Choice, Design] = {}
 
     @property
     def n_layers(self) -> int:
@@ -163,17 +175,25 @@ class Session:
         return len(self.design.periphery)
 
     def joint(self, choice: Sequence[int] | NDArray[np.int64]) -> Design:
-        """The design with these precisions."""
-        return with_precisions(self.design, [self.options[k] for k in choice])
+        """The design with these precisions, and the ADC types and sharings that are cheapest for them."""
+        key: Choice = tuple(int(k) for k in choice)
+        if key not in self._joint:
+            fixed = with_precisions(self.design, [self.options[k] for k in key])
+            self._joint[key] = (
+                cheapest_converters(fixed, self.kinds, self.objective, self.budgets) if self.kinds else fixed
+            )
+        return self._joint[key]
 
     def tables(self, context: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Costs in the context of a design, for every factor of the objective.
+        """Costs in the context of a design, with its ADC types and sharings, for every factor of the objective.
 
         Returns:
             [factors, layers, options], and what is added to the sum over layers, [factors].
         """
-        tables, constants = network_tables(context, self.options)
-        factors = np.stack([tables[name] for name in self.minimize])
+        tables, constants = network_tables(
+            context, [peripheries((), entry, self.options) for entry in context.periphery]
+        )
+        factors = np.stack([np.stack(tables[name]) for name in self.minimize])
         return factors, np.array([constants.get(name, 0.0) for name in self.minimize])
 
     def costs(self, choices: NDArray[np.int64], context: Design) -> NDArray[np.float64]:
@@ -208,7 +228,7 @@ class Session:
             raise _Spent
         design = self.joint(key)
         right = (correct or self.bench.correct)(design)
-        entry = _entry(design, right, self.bench, predicted, weights)
+        entry = _entry(design, right, self.bench, self.budgets, predicted, weights)
         before = self.tried.get(key)
         if before is None or entry.accuracy.mean > before.accuracy.mean:
             self.tried[key] = entry
@@ -230,23 +250,10 @@ class Session:
             bound: On their sum.
             context: The design whose chip the layers are assumed to be part of.
         """
-        tables, constants = network_tables(context, self.options)
-        costs = {name: tables[name] for name in self.minimize} | {"loss": losses}
-        problem = Problem(
-            layers=tuple(
-                Choices(layer.name, (layer.out_channels,), tuple(f"{adc}/{bits}" for adc, bits in self.options))
-                for layer in context.network.layers
-            ),
-            costs={name: tuple(table[:, None, None, :]) for name, table in costs.items()},
-            minimize=self.minimize,
-            at_most={} if math.isinf(bound) else {"loss": bound},
-            constants={name: value for name, value in constants.items() if name in costs},
-            name="precision",
-        )
-        solution = solve(problem, strategy="exact")
-        if solution.status == "interrupted":
-            raise KeyboardInterrupt
-        return solution.design[:, 1]
+        rows = [peripheries(self.kinds, entry, self.options) for entry in context.periphery]
+        repeated = np.tile(losses, max(1, len(self.kinds)))
+        chosen = cheapest(context, rows, self.objective, self.budgets, None if math.isinf(bound) else (repeated, bound))
+        return chosen % len(self.options)
 
 
 class Strategy(Protocol):
@@ -263,6 +270,8 @@ def search_precision(
     options: Sequence[tuple[int, int]],
     objective: str,
     bench: Bench,
+    kinds: Sequence[Kind] = (),
+    budgets: Budgets | None = None,
     confirmation: Callable[[dict[str, Any] | None], Bench] | None = None,
     seed: int = 0,
     evaluations: int | None = None,
@@ -271,11 +280,13 @@ def search_precision(
     """Choose the precisions of every layer.
 
     Args:
-        design: From phase 1; its network, ADC types and column sharing stay.
+        design: From phase 1; its network stays.
         strategy: `sensitivity(...)`, or one of the other modules'.
         options: Pairs (ADC bits, input bits) from which every layer chooses.
         objective: `latency`, `energy`, `edp` or `edap`.
         bench: Where designs are measured during the search.
+        kinds: Pairs (ADC type, columns per ADC) from which every layer chooses; none: those of the design stay.
+        budgets: What a design may cost; None for no limit.
         confirmation: Gives the bench on which the winner is measured again, for weights of its own or (None) those of
             the network; None takes the first measurement for good.
         seed: Of everything random in the strategy.
@@ -285,7 +296,7 @@ def search_precision(
     Raises:
         KeyError: If the objective is unknown.
     """
-    session = Session(design, options, objective, bench, seed, evaluations, progress)
+    session = Session(design, options, kinds, budgets or Budgets(), objective, bench, seed, evaluations, progress)
     status = "finished"
     present = [(entry.adc_bits, entry.input_bits) for entry in design.periphery]
     if all(pair in session.options for pair in present):  # measured already, as the reference
@@ -305,7 +316,9 @@ def search_precision(
     confirmed: list[Tried] = []
     for entry in feasible[:CONFIRMED]:
         other = confirmation(entry.weights)
-        again = _entry(entry.design, other.correct(entry.design), other, entry.predicted_loss, entry.weights)
+        again = _entry(
+            entry.design, other.correct(entry.design), other, session.budgets, entry.predicted_loss, entry.weights
+        )
         confirmed.append(again)
         session.tell({"confirmed": len(confirmed), "ni_accuracy": again.accuracy.mean, "feasible": again.feasible})
         if again.feasible:
@@ -332,17 +345,17 @@ def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisec
         finest = measured(losses.argmin(axis=1))
         choice = session.knapsack(losses, math.inf, finest.design)
         coarsest = measured(choice)
-        best = choice if coarsest.feasible else losses.argmin(axis=1)
-        if finest.feasible and not coarsest.feasible:
+        best = choice if coarsest.accurate else losses.argmin(axis=1)
+        if finest.accurate and not coarsest.accurate:
             low, high = float(losses.min(axis=1).sum()), float(losses[rows, choice].sum())
             for _ in range(bisections):
                 bound = math.sqrt(low * high)
                 choice = session.knapsack(losses, bound, session.joint(choice))
-                if measured(choice).feasible:
+                if measured(choice).accurate:
                     low, best = bound, choice
                 else:
                     high = bound
-        if finest.feasible:
+        if finest.accurate:
             _coarsen(session, best, losses, measured)
 
     return run
@@ -379,22 +392,29 @@ def _coarsen(
                 continue
             other = choice.copy()
             other[layer] = option
-            if measured(other).feasible:
+            if measured(other).accurate:
                 choice = other
                 break
 
 
 def _entry(
-    design: Design, correct: Bools, bench: Bench, predicted: float | None, weights: dict[str, Any] | None
+    design: Design,
+    correct: Bools,
+    bench: Bench,
+    budgets: Budgets,
+    predicted: float | None,
+    weights: dict[str, Any] | None,
 ) -> Tried:
-    accuracy = accuracy_interval(correct)
+    accuracy, evaluation = accuracy_interval(correct), evaluate(design)
+    accurate = accuracy.mean >= bench.floor
     return Tried(
         design=design,
-        evaluation=evaluate(design),
+        evaluation=evaluation,
         predicted_loss=predicted,
         accuracy=accuracy,
         difference=difference_interval(correct, bench.reference),
-        feasible=accuracy.mean >= bench.floor,
+        accurate=accurate,
+        feasible=accurate and bool(budgets.met(evaluation)),
         weights=weights,
     )
 

@@ -128,7 +128,7 @@ def gradient(
             tuned = search.tuned()
             weights = {name: tensor.clone() for name, tensor in tuned.state_dict().items()}
             choice = search.logits.argmax(1).cpu().numpy()
-            return session.measure(choice, correct=bench_of(tuned), weights=weights).feasible
+            return session.measure(choice, correct=bench_of(tuned), weights=weights).accurate
 
         before, low, high = search.state(), 0.0, 0.0
         for price in PRICES:

@@ -44,8 +44,8 @@ class Experiment(Model):
     common: dict[str, Any]
     """Config of all searches, without a name; as in a config file."""
 
-    paper: dict[str, Any]
-    """What the published search has of its own."""
+    paper: dict[str, Any] | None = None
+    """What the published search has of its own; None leaves it out."""
 
     ours: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
     """What each of our searches has of its own, `name` included."""
@@ -57,7 +57,7 @@ class Experiment(Model):
             raise ValueError(f"ours: names must differ, got {', '.join(names)}")
         baseline = self.baseline()
         for config in self.searches():
-            for part in ("seed", "dataset", "chip", "training", "baselines", "evaluation"):
+            for part in ("seed", "dataset", "chip", "baselines", "evaluation"):
                 if getattr(config, part) != getattr(baseline, part):
                     raise ValueError(
                         f"{config.name}: {part}: all searches share the baseline's, so it belongs in common"
@@ -75,7 +75,7 @@ class Experiment(Model):
 
     def searches(self) -> tuple[SearchConfig, ...]:
         """The published search and ours, in this order."""
-        parts = [{"name": "paper"} | self.paper, *self.ours]
+        parts = [*([{"name": "paper"} | self.paper] if self.paper is not None else []), *self.ours]
         return tuple(
             SearchConfig.parse(_merged(self.common, part), f"{self.name}: {part.get('name', 'ours')}") for part in parts
         )
