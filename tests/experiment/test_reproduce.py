@@ -19,7 +19,7 @@ TINY: dict[str, Any] = {
     "name": "tiny",
     "target": 0.05,
     "within": 0.3,
-    "homogeneous": {"adc_bits": [4, 6], "input_bits": [2, 8]},
+    "homogeneous": {"adc_bits": [4, 6], "input_bits": [2, 8], "pes_per_tile": [4]},
     "common": {
         "seed": 3,
         "network": {"backbone": "vgg11", "choices": [4, 8]},
@@ -97,7 +97,7 @@ def test_the_best_homogeneous_design_is_the_cheapest_that_is_accurate_enough(don
     results = json.loads((done / "results.json").read_text())
     least = results["rows"]["ours"]["validation"]["mean"] - 0.3
     designs = results["homogeneous"]
-    assert len(designs) == 2 * 1 * 4  # ADC types, degrees of sharing, precisions
+    assert len(designs) == 2 * 2 * 1 * 4  # tile sizes, ADC types, degrees of sharing, precisions
     best = results["rows"]["best homogeneous"]
     assert best["validation"]["mean"] >= least
     assert best["evaluation"]["edap"] == min(row["edap"] for row in designs if row["validation"]["mean"] >= least)
@@ -153,5 +153,5 @@ def test_experiments_that_do_not_hold_together_are_refused(tmp_path: Path) -> No
         with pytest.raises(ConfigError, match=message) as error:
             load_experiment(str(file))
         assert "\n" not in str(error.value)
-    with pytest.raises(ConfigError, match="must be one of cifar10, digits, or a YAML file, got 'imagenet'"):
+    with pytest.raises(ConfigError, match="must be one of cifar10, cifar10-short, digits, or a YAML file, got 'imagenet'"):
         load_experiment("imagenet")

@@ -171,10 +171,7 @@ def test_converters_follow_the_precisions() -> None:
     """The same accuracies, since they change no sum, at less cost."""
     weights = np.linspace(0.05, 0.9, 4)
     kinds = [(kind, columns) for kind in ("sar", "flash") for columns in (8, 16)]
-    kept, chosen = (
-        searched(weights, floor=0.98, evaluations=4, **options)
-        for options in ({}, {"kinds": kinds})
-    )
+    kept, chosen = (searched(weights, floor=0.98, evaluations=4, **options) for options in ({}, {"kinds": kinds}))
     assert objective_value(chosen.best.evaluation, "edap") < 0.95 * objective_value(kept.best.evaluation, "edap")
     assert chosen.best.accuracy.mean >= 0.98
     assert chosen.best.evaluation.to_dict() == evaluate(chosen.best.design).to_dict()

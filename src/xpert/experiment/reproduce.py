@@ -28,7 +28,7 @@ from xpert.design import ADC_TYPES, Design, read_mapping
 from xpert.errors import RunError
 from xpert.experiment.accuracy import measure_accuracy, set_input_bits
 from xpert.experiment.config import SearchConfig
-from xpert.experiment.experiments import Experiment
+from xpert.experiment.experiments import Experiment, tiled
 from xpert.experiment.pipeline import Pipeline, machine, run_search
 from xpert.experiment.precision import Kept
 from xpert.experiment.run import Run, open_run, versions
@@ -42,6 +42,9 @@ _SHARED = ("typical.safetensors", "typical_accuracy.json", "baseline.json")
 """What searches take over from the baseline's run folder; the last one says that it is there."""
 
 _FIGURES = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
+
+_PERIPHERY = ("adc_type", "columns_per_adc", "adc_bits", "input_bits")
+_HOMOGENEOUS = (*_PERIPHERY, "pes_per_tile")
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -93,7 +96,7 @@ def reproduce(
     least = searched[chosen]["precision"]["ni_accuracy"]["mean"] - experiment.within
     with open_run(out / "baseline", None, resume=True) as run:
         pipeline = Pipeline(run, told("baseline"))
-        homogeneous = _homogeneous(pipeline, grid)
+        homogeneous = _homogeneous(pipeline, grid, experiment.homogeneous.pes_per_tile)
         best = min(
             (row for row in homogeneous if row["validation"]["mean"] >= least),
             key=lambda row: row["evaluation"]["edap"],
@@ -125,8 +128,7 @@ def reproduce(
             if base in rows
         },
         "homogeneous": [
-            {key: row[key] for key in ("adc_type", "columns_per_adc", "adc_bits", "input_bits", "validation")}
-            | {"edap": row["evaluation"]["edap"]}
+            {key: row[key] for key in (*_HOMOGENEOUS, "validation")} | {"edap": row["evaluation"]["edap"]}
             for row in homogeneous
         ],
         "fronts": {
@@ -167,8 +169,8 @@ def _baseline(config: SearchConfig, experiment: Experiment, folder: Path, tell: 
         precisions = list(dict.fromkeys((present, *pairs)))
         rows = []
         for adc_bits, input_bits in precisions:
-            correct = kept(_homogeneous_design(typical, adc_bits=adc_bits, input_bits=input_bits))
             row = {"adc_bits": adc_bits, "input_bits": input_bits}
+            correct = kept(_homogeneous_design(typical, row))
             rows.append(row | {"validation": accuracy_interval(correct)._asdict()})
             figures = {"design": len(rows), "designs": len(precisions), "ni_accuracy": float(correct.mean())}
             tell({"stage": "homogeneous"} | row | figures)
@@ -199,29 +201,33 @@ def _chosen(ours: dict[str, Any], target: float) -> str:
     return min(reached, key=lambda name: ours[name]["searched"]["evaluation"]["edap"])
 
 
-def _homogeneous(pipeline: Pipeline, grid: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All homogeneous designs: ADC type and sharing change costs only, precisions both."""
+def _homogeneous(
+    pipeline: Pipeline, grid: Sequence[dict[str, Any]], pes_per_tile: Sequence[int]
+) -> list[dict[str, Any]]:
+    """All homogeneous designs: ADC type, sharing and tile size change costs only, precisions accuracy too."""
     typical, options = pipeline.typical(), pipeline.config.periphery
     rows = []
-    for adc_type in dict.fromkeys((*ADC_TYPES, *options.adc_types)):
-        for columns in sorted({*options.columns_per_adc, typical.periphery[0].columns_per_adc}):
-            for cell in grid:
-                periphery = {"adc_type": adc_type, "columns_per_adc": columns} | {
-                    key: cell[key] for key in ("adc_bits", "input_bits")
-                }
-                evaluation = evaluate(_homogeneous_design(typical, **periphery)).to_dict()
-                rows.append(periphery | {"validation": cell["validation"], "evaluation": evaluation})
+    for pes in dict.fromkeys((typical.chip.pes_per_tile, *pes_per_tile)):
+        for adc_type in dict.fromkeys((*ADC_TYPES, *options.adc_types)):
+            for columns in sorted({*options.columns_per_adc, typical.periphery[0].columns_per_adc}):
+                for cell in grid:
+                    row = {"adc_type": adc_type, "columns_per_adc": columns, "pes_per_tile": pes}
+                    row |= {key: cell[key] for key in ("adc_bits", "input_bits")}
+                    evaluation = evaluate(_homogeneous_design(typical, row)).to_dict()
+                    rows.append(row | {"validation": cell["validation"], "evaluation": evaluation})
     return rows
 
 
-def _homogeneous_design(typical: Design, **periphery: Any) -> Design:
-    entry = typical.periphery[0].model_copy(update=periphery)
-    return Design.homogeneous(typical.network, typical.chip, entry, name="homogeneous")
+def _homogeneous_design(typical: Design, changes: dict[str, Any]) -> Design:
+    """The typical design with another periphery, in tiles of another size."""
+    pes = changes.get("pes_per_tile", typical.chip.pes_per_tile)
+    entry = typical.periphery[0].model_copy(update={key: changes[key] for key in _PERIPHERY if key in changes})
+    return Design.homogeneous(typical.network, tiled(typical.chip, pes), entry, name="homogeneous")
 
 
 def _typical_row(pipeline: Pipeline, grid: Sequence[dict[str, Any]]) -> dict[str, Any]:
     typical = pipeline.typical()
-    return {
+    return typical.periphery[0].model_dump() | {
         "evaluation": evaluate(typical).to_dict(),
         "accuracy": pipeline.typical_accuracy(),
         "validation": grid[0]["validation"],
@@ -230,8 +236,8 @@ def _typical_row(pipeline: Pipeline, grid: Sequence[dict[str, Any]]) -> dict[str
 
 def _measured_row(run: Run, pipeline: Pipeline, row: dict[str, Any]) -> dict[str, Any]:
     """The row of a homogeneous design, with its accuracy on test images."""
-    periphery = {key: row[key] for key in ("adc_type", "columns_per_adc", "adc_bits", "input_bits")}
-    design = _homogeneous_design(pipeline.typical(), **periphery)
+    chosen = {key: row[key] for key in _HOMOGENEOUS}
+    design = _homogeneous_design(pipeline.typical(), chosen)
 
     def measure() -> dict[str, Any]:
         model = pipeline.trained(design.network, "typical")
@@ -244,7 +250,7 @@ def _measured_row(run: Run, pipeline: Pipeline, row: dict[str, Any]) -> dict[str
         )  # fmt: skip
 
     accuracy = run.stage(f"homogeneous_accuracy_{row['adc_bits']}_{row['input_bits']}", measure)
-    return periphery | {"evaluation": row["evaluation"], "accuracy": accuracy, "validation": row["validation"]}
+    return chosen | {"evaluation": row["evaluation"], "accuracy": accuracy, "validation": row["validation"]}
 
 
 def _ratios(found: dict[str, Any], base: dict[str, Any]) -> dict[str, float]:
@@ -282,8 +288,16 @@ def table(results: dict[str, Any]) -> str:
     else:
         notes.append(
             f"It has {best['adc_type']} ADCs of {best['adc_bits']} bits, {best['columns_per_adc']} columns each, and "
-            f"inputs of {best['input_bits']} bits."
+            f"inputs of {best['input_bits']} bits, in tiles of {best['pes_per_tile']} PEs."
         )
+    typical = results["rows"]["typical"]
+    tiles = min(
+        (row for row in results["homogeneous"] if all(row[key] == typical[key] for key in _PERIPHERY)),
+        key=lambda row: row["edap"],
+    )
+    gain = typical["evaluation"]["edap"] / tiles["edap"]
+    if gain > 1:
+        notes.append(f"In tiles of {tiles['pes_per_tile']} PEs the typical design's EDAP is {gain:.3g} times lower.")
     for base, rows in ratios.items():
         found = rows[chosen]
         notes.append(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from xpert.design import Model, parse_mapping, read_mapping, shown
+from xpert.design import Chip, Model, parse_mapping, read_mapping, shown
 from xpert.design.periphery import AdcBits, InputBits
 from xpert.errors import ConfigError
 from xpert.experiment.config import SearchConfig
@@ -17,13 +17,17 @@ _FOLDER = resources.files("xpert.experiment.experiments")
 
 
 class HomogeneousGrid(Model):
-    """Precisions of the homogeneous designs."""
+    """Precisions and tile sizes of the homogeneous designs."""
 
     adc_bits: Annotated[tuple[AdcBits, ...], Field(min_length=1)]
     """ADC precisions. [bit]"""
 
     input_bits: Annotated[tuple[InputBits, ...], Field(min_length=1)]
     """Input precisions. [bit]"""
+
+    pes_per_tile: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = ()
+    """Tile sizes beside the chip's own. They change costs alone, and what suits a narrow network need not suit the
+    backbone."""
 
 
 class Experiment(Model):
@@ -56,6 +60,8 @@ class Experiment(Model):
         if len(set(names)) < len(names):
             raise ValueError(f"ours: names must differ, got {', '.join(names)}")
         baseline = self.baseline()
+        for pes in self.homogeneous.pes_per_tile:
+            tiled(baseline.chip, pes)
         for config in self.searches():
             for part in ("seed", "dataset", "chip", "baselines", "evaluation"):
                 if getattr(config, part) != getattr(baseline, part):
@@ -79,6 +85,15 @@ class Experiment(Model):
         return tuple(
             SearchConfig.parse(_merged(self.common, part), f"{self.name}: {part.get('name', 'ours')}") for part in parts
         )
+
+
+def tiled(chip: Chip, pes_per_tile: int) -> Chip:
+    """The same chip with tiles of another size.
+
+    Raises:
+        ConfigError: If tiles cannot have it.
+    """
+    return Chip.parse(chip.model_dump() | {"pes_per_tile": pes_per_tile}, "homogeneous")
 
 
 def experiment_names() -> tuple[str, ...]:
@@ -113,4 +128,4 @@ def _flat(choices: tuple[Any, ...]) -> list[int]:
     return [width for entry in choices for width in (entry if isinstance(entry, tuple) else (entry,))]
 
 
-__all__ = ["Experiment", "HomogeneousGrid", "experiment_names", "load_experiment"]
+__all__ = ["Experiment", "HomogeneousGrid", "experiment_names", "load_experiment", "tiled"]
