@@ -178,7 +178,7 @@ def test_joint_rounds_adopt_what_is_better(config: SearchConfig, unbroken: Path,
     with open_run(tmp_path, joint, resume=True) as run:
         for name in ("architecture.json", "searched.safetensors"):
             shutil.copyfile(unbroken / "state" / name, run.working_file(name))
-        pipeline = Pipeline(run, None)
+        pipeline = Pipeline(run, None, torch.device("cpu"))
         pipeline.run_stage("architecture")
         result = joint_rounds(pipeline, first)
         assert result["joint"][0]["adopted"]
@@ -226,6 +226,20 @@ def test_it_stops_after_a_stage_and_goes_on(config: SearchConfig, unbroken: Path
     assert not (tmp_path / "run" / "state" / "training.json").exists()
     run_search(None, tmp_path / "run", resume=True)
     assert_same_products(tmp_path / "run", unbroken)
+
+
+def test_an_unknown_device_leaves_no_folder(config: SearchConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="device: must be one of cpu.*, got 'tpu'"):
+        run_search(config, tmp_path / "run", device="tpu")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_runs_the_whole_search(config: SearchConfig, unbroken: Path, tmp_path: Path) -> None:
+    """Trained weights differ in their last bits from the processor's, so that only the shapes are the same."""
+    run_search(config, tmp_path, device="cuda")
+    for name, tensor in safetensors.torch.load_file(tmp_path / "weights.safetensors").items():
+        assert tensor.shape == safetensors.torch.load_file(unbroken / "weights.safetensors")[name].shape
 
 
 def test_unknown_stage(config: SearchConfig, tmp_path: Path) -> None:

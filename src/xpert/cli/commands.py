@@ -89,6 +89,7 @@ def xpert(
     """
 
 
+Device = Annotated[str, typer.Option(help="Where networks are trained and simulated: cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -108,6 +109,7 @@ def search(
         str | None,
         typer.Option(help="Stop after this stage: architecture, training, baseline, precision or evaluation."),
     ] = None,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> int:
     """Search network and periphery together, train, evaluate, report: the main job.
@@ -146,6 +148,7 @@ def search(
                 out,
                 resume=resume,
                 stop_after=stop_after,
+                device=device,
                 command=["xpert", *sys.argv[1:]],
                 progress=progress,
             )
@@ -191,6 +194,7 @@ def reproduce(
     out: Annotated[Path | None, typer.Option(help="Folder of the parts and results; by default runs/NAME.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, instead of the experiment's.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> int:
     """A published experiment beside ours: homogeneous baselines, the published search, our searches, one table.
@@ -215,6 +219,7 @@ def reproduce(
                 folder,
                 data_dir=data_dir,
                 resume=resume,
+                device=device,
                 command=["xpert", *sys.argv[1:]],
                 progress=progress,
             )
@@ -375,6 +380,7 @@ def accuracy(
             "ir_drop, device, ...; repeat for more.",
         ),
     ] = None,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> int:
     """Accuracy of a trained network: ideal, quantised, and on the non-ideal crossbars of a design.
@@ -409,6 +415,7 @@ def accuracy(
             images=images,
             each_effect=ablation,
             each_layer=layers,
+            device=device,
             progress=progress,
         )
     if as_json:

@@ -14,7 +14,7 @@ from xpert.design import Design
 from xpert.errors import DataError
 from xpert.networks import build
 from xpert.networks.quantised import quantised_layers, unquantised
-from xpert.training import Dataset, accuracy, load_dataset, load_weights
+from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
 
 
 def set_input_bits(model: nn.Module, design: Design) -> None:
@@ -85,6 +85,7 @@ def accuracy_of_design(
     images: int | None = None,
     each_effect: bool = False,
     each_layer: bool = False,
+    device: str = "cpu",
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Accuracies of a design file and its weight file on a data set's test images; see `measure_accuracy`.
@@ -105,13 +106,16 @@ def accuracy_of_design(
             with `ni_mean`, `ni_std`, `ni_low` and `ni_high`.
         each_layer: Whether to add `layers`: `layer`, `snr_db` of the layer alone and `accumulated_snr_db` in the
             network, on the first chip; null where nothing differs from the quantised network.
+        device: Where it is simulated: `cpu`, `cuda` or `cuda:N`.
         progress: Called with figures as work goes on.
 
     Raises:
-        ConfigError: If the network cannot be rebuilt from the design.
+        ConfigError: If the network cannot be rebuilt from the design, or the device is unknown.
         DataError: If the weights or the data set are missing, broken, or do not fit the design.
     """
+    place = device_of(device)
     model, data = _load(design, weights, dataset, data_dir)
+    model, data = model.to(place), data.to(place)
     test, labels = data.normalised(data.test_images[:images]), data.test_labels[:images]
     calibration = data.normalised(data.train_images[:calibration_images])
 

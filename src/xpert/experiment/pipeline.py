@@ -32,7 +32,7 @@ from xpert.search.fronts import architecture_fronts, figures
 from xpert.search.objectives import Budgets
 from xpert.search.proxies import score
 from xpert.search.quality import ADDITIVE, LABELS, Quality, additive_quality
-from xpert.training import Dataset, Hardware, load_dataset, load_weights, save_weights, train
+from xpert.training import Dataset, Hardware, device_of, load_dataset, load_weights, save_weights, train
 
 STAGES = ("architecture", "training", "baseline", "precision", "evaluation")
 """The stages in order; `stop_after` names one of them."""
@@ -48,6 +48,7 @@ def run_search(
     *,
     resume: bool = False,
     stop_after: str | None = None,
+    device: str = "cpu",
     command: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Path:
@@ -58,6 +59,7 @@ def run_search(
         out: The run folder.
         resume: Whether to go on with what the folder holds.
         stop_after: Stop when this stage is done, one of `STAGES`; a later call with `resume` goes on.
+        device: Where networks are trained and simulated: `cpu`, `cuda` or `cuda:N`.
         command: The command line, for the record.
         progress: Called with {"stage", ...figures} as work goes on.
 
@@ -65,15 +67,16 @@ def run_search(
         The report; of what there is, where it stopped earlier.
 
     Raises:
-        ConfigError: If `stop_after` is unknown or the config is broken.
+        ConfigError: If `stop_after` or the device is unknown, or the config is broken.
         DataError: If the data set is missing or broken.
         InfeasibleError: If no design meets the budget.
         RunError: If the folder cannot be used.
     """
     if stop_after is not None and stop_after not in STAGES:
         raise ConfigError(f"--stop-after: must be one of {', '.join(STAGES)}, got {stop_after!r}")
+    place = device_of(device)
     with open_run(out, config, resume=resume) as run:
-        pipeline = Pipeline(run, progress)
+        pipeline = Pipeline(run, progress, place)
         run.event("run", "resumed" if run.resumed else "started", versions=versions())
         for stage in STAGES:
             pipeline.run_stage(stage)
@@ -88,14 +91,15 @@ def run_search(
 class Pipeline:
     """One run under way: the stages' results, and the data and networks that they share."""
 
-    def __init__(self, run: Run, progress: Progress | None) -> None:
+    def __init__(self, run: Run, progress: Progress | None, device: torch.device) -> None:
         self.run = run
         self.config = run.config
         self.results: dict[str, dict[str, Any]] = {}
         self._progress = progress
         self.space = search_space(self.config)
         dataset = load_dataset(self.config.dataset.name, self.config.dataset.data_dir)
-        self.dataset: Dataset = dataset.split(self.config.dataset.validation, self.config.seed)
+        self.device = device
+        self.dataset: Dataset = dataset.split(self.config.dataset.validation, self.config.seed).to(self.device)
 
     # What stages share
 
@@ -117,7 +121,8 @@ class Pipeline:
         """A network, freshly initialised."""
         bits = self.config.baselines.typical.input_bits
         generator = torch.Generator().manual_seed(seed)
-        return build(network, weight_bits=self.config.chip.weight_bits, input_bits=bits, generator=generator)
+        model = build(network, weight_bits=self.config.chip.weight_bits, input_bits=bits, generator=generator)
+        return model.to(self.device)
 
     def trained(self, network: Network, name: str) -> nn.Module:
         """A network with the weights that a stage left under a name."""
@@ -222,8 +227,9 @@ class Pipeline:
     def _quality(self, name: str) -> Quality:
         if name in ADDITIVE:
             return additive_quality(name)
-        images = self.dataset.normalised(self.dataset.train_images[:_SCORE_IMAGES])
-        labels = self.dataset.train_labels[:_SCORE_IMAGES]
+        # Scores build networks of their own, a batch of images each: the processor is fast enough.
+        images = self.dataset.normalised(self.dataset.train_images[:_SCORE_IMAGES]).cpu()
+        labels = self.dataset.train_labels[:_SCORE_IMAGES].cpu()
         return Quality(name, lambda network: score(name, network, images, labels, seed=self.config.seed))
 
     def _training(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from xpert.design import ADC_TYPES, Design, read_mapping
 from xpert.errors import RunError
@@ -37,6 +38,7 @@ from xpert.hardware import evaluate
 from xpert.report.front_svg import Point, front_svg
 from xpert.search.chip_bench import ChipBench
 from xpert.search.statistics import accuracy_interval
+from xpert.training import device_of
 
 _SHARED = ("typical.safetensors", "typical_accuracy.json", "baseline.json")
 """What searches take over from the baseline's run folder; the last one says that it is there."""
@@ -55,6 +57,7 @@ def reproduce(
     *,
     data_dir: Path | None = None,
     resume: bool = False,
+    device: str = "cpu",
     command: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Path:
@@ -65,6 +68,7 @@ def reproduce(
         out: Folder of the parts and the results; new or empty, unless with `resume`.
         data_dir: Folder of data sets, in the place of the experiment's own.
         resume: Whether to go on with what the folder holds.
+        device: Where networks are trained and simulated: `cpu`, `cuda` or `cuda:N`.
         command: The command line, for the record.
         progress: Called with {"part", "stage", ...figures} as work goes on.
 
@@ -72,30 +76,32 @@ def reproduce(
         The table.
 
     Raises:
+        ConfigError: If the device is unknown.
         RunError: If the folder cannot be used.
         DataError: If the data set is missing or broken.
         InfeasibleError: If no design meets a search's budget.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not resume:
         raise RunError(f"{out}: is not empty; add --resume to go on with what it holds, or give another folder")
+    place = device_of(device)
     out.mkdir(parents=True, exist_ok=True)
 
     def told(part: str) -> Progress:
         return lambda figures: progress({"part": part} | figures) if progress else None
 
     baseline = _with_data(experiment.baseline(), data_dir)
-    grid = _baseline(baseline, experiment, out / "baseline", told("baseline"))
+    grid = _baseline(baseline, experiment, out / "baseline", place, told("baseline"))
     searched = {}
     for config in experiment.searches():
         folder = out / config.name
         if not (folder / "results.json").exists():
-            _search(_with_data(config, data_dir), folder, out / "baseline", told(config.name))
+            _search(_with_data(config, data_dir), folder, out / "baseline", device, told(config.name))
         searched[config.name] = read_mapping(folder / "results.json", "results file")
 
     chosen = _chosen({name: found for name, found in searched.items() if name != "paper"}, experiment.target)
     least = searched[chosen]["precision"]["ni_accuracy"]["mean"] - experiment.within
     with open_run(out / "baseline", None, resume=True) as run:
-        pipeline = Pipeline(run, told("baseline"))
+        pipeline = Pipeline(run, told("baseline"), place)
         homogeneous = _homogeneous(pipeline, grid, experiment.homogeneous.pes_per_tile)
         best = min(
             (row for row in homogeneous if row["validation"]["mean"] >= least),
@@ -148,10 +154,12 @@ def _with_data(config: SearchConfig, data_dir: Path | None) -> SearchConfig:
     return config.model_copy(update={"dataset": config.dataset.model_copy(update={"data_dir": str(data_dir)})})
 
 
-def _baseline(config: SearchConfig, experiment: Experiment, folder: Path, tell: Progress) -> list[dict[str, Any]]:
+def _baseline(
+    config: SearchConfig, experiment: Experiment, folder: Path, device: torch.device, tell: Progress
+) -> list[dict[str, Any]]:
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision."""
     with open_run(folder, config, resume=True) as run:
-        pipeline = Pipeline(run, tell)
+        pipeline = Pipeline(run, tell, device)
         pipeline.run_stage("baseline")
         typical = pipeline.typical()
         model = pipeline.trained(typical.network, "typical")
@@ -177,16 +185,16 @@ def _baseline(config: SearchConfig, experiment: Experiment, folder: Path, tell: 
         return rows
 
 
-def _search(config: SearchConfig, folder: Path, baseline: Path, tell: Progress) -> None:
+def _search(config: SearchConfig, folder: Path, baseline: Path, device: str, tell: Progress) -> None:
     """Run a search that takes its baseline from another run folder."""
     state = folder / "state"
     if not (state / "baseline.json").exists():
-        run_search(config, folder, resume=True, stop_after="training", progress=tell)
+        run_search(config, folder, resume=True, stop_after="training", device=device, progress=tell)
         for name in sorted(
             _SHARED, key=lambda name: name == "baseline.json"
         ):  # the one that says it is done comes last
             shutil.copyfile(baseline / "state" / name, state / name)
-    run_search(config, folder, resume=True, progress=tell)
+    run_search(config, folder, resume=True, device=device, progress=tell)
 
 
 def _chosen(ours: dict[str, Any], target: float) -> str:

@@ -13,6 +13,7 @@ from xpert.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from xpert.training import processes
     from xpert.training.data import DATASETS, Dataset, load_dataset
+    from xpert.training.devices import device_of
     from xpert.training.hardware import Hardware
     from xpert.training.loop import TrainingResult, accuracy, train
     from xpert.training.weights import load_weights, save_weights
@@ -21,6 +22,7 @@ _HOMES = {
     "DATASETS": "data",
     "Dataset": "data",
     "load_dataset": "data",
+    "device_of": "devices",
     "Hardware": "hardware",
     "TrainingResult": "loop",
     "accuracy": "loop",
@@ -45,6 +47,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSettings",
     "accuracy",
+    "device_of",
     "load_dataset",
     "load_weights",
     "processes",
