@@ -229,7 +229,7 @@ def test_it_stops_after_a_stage_and_goes_on(config: SearchConfig, unbroken: Path
 
 
 def test_an_unknown_device_leaves_no_folder(config: SearchConfig, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="device: must be one of cpu.*, got 'tpu'"):
+    with pytest.raises(ConfigError, match=r"device: must be one of cpu.*, got 'tpu'"):
         run_search(config, tmp_path / "run", device="tpu")
     assert not (tmp_path / "run").exists()
 

@@ -153,5 +153,7 @@ def test_experiments_that_do_not_hold_together_are_refused(tmp_path: Path) -> No
         with pytest.raises(ConfigError, match=message) as error:
             load_experiment(str(file))
         assert "\n" not in str(error.value)
-    with pytest.raises(ConfigError, match="must be one of cifar10, cifar10-short, digits, or a YAML file, got 'imagenet'"):
+    with pytest.raises(
+        ConfigError, match="must be one of cifar10, cifar10-short, digits, or a YAML file, got 'imagenet'"
+    ):
         load_experiment("imagenet")

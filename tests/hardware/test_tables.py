@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from xpert.design import Buffers, Chip, Design, Device, Periphery
 from xpert.errors import ConfigError
 from xpert.hardware import REFERENCE, cost_tables, evaluate
+from xpert.hardware.tables import layer_options
 from xpert.networks.spaces import Space, space
 
 OPTIONS = [
@@ -79,6 +80,35 @@ def test_tables_of_a_residual_network_reproduce_the_design_whose_context_they_as
     assert found == pytest.approx([float(result.area), float(result.latency), float(result.energy)], rel=1e-12)
 
 
+@settings(max_examples=6)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_tables_of_other_kernels_and_depths_reproduce_the_design_whose_context_they_assume(seed):
+    networks = space("vgg11", (16, 48), kernels=(0, 1, 3, 5))
+    generator = np.random.default_rng(seed)
+    widths = generator.integers(0, 2, networks.depth)
+    options = [int(generator.integers(0, len(row))) for row in layer_options(networks, OPTIONS)]
+    for index in (2, 4, 6):  # those that may be left out
+        if options[index] == 0:
+            widths[index] = widths[index - 1]
+    taken = [row[option] for row, option in zip(layer_options(networks, OPTIONS), options, strict=True)]
+    channels = [choices[w] for choices, w in zip(networks.choices, widths, strict=True)]
+    design = Design(
+        network=networks.network(channels, [option.kernel for option in taken]),
+        periphery=tuple(option.periphery for option in taken if option.periphery is not None),
+    )
+    result = evaluate(design)
+    found = cost_tables(design.chip, networks, OPTIONS, result.context).totals(widths, np.array(options))
+    assert found == pytest.approx([float(result.area), float(result.latency), float(result.energy)], rel=1e-12)
+
+
+def test_a_layer_cannot_be_left_out_between_different_widths():
+    tables = cost_tables(Chip(), space("vgg11", (16, 48), kernels=(0, 3)), OPTIONS)
+    left_out = tables.layers[2].latency[..., 0]
+    assert tables.layers[2].options[0] == (0, None)
+    assert np.array_equal(left_out, [[0, np.inf], [np.inf, 0]])
+    assert tables.layers[3].latency.shape == (2, 2, 8)
+
+
 def test_shape_and_names(vgg11):
     steps = []
     tables = cost_tables(Chip(), vgg11, OPTIONS, progress=lambda done, total: steps.append((done, total)))
@@ -88,7 +118,7 @@ def test_shape_and_names(vgg11):
     assert tables.layers[4].area.shape == (3, 3, 8)
     assert tables.layers[-1].out_widths == (10,)
     assert tables.layers[-1].energy.shape == (3, 1, 8)
-    assert tables.options == tuple(OPTIONS)
+    assert tables.layers[4].options == tuple((3, option) for option in OPTIONS)
     assert steps == [(k, 9) for k in range(1, 10)]
     assert all(np.all(table.energy > table.dynamic_energy) for table in tables.layers)
 

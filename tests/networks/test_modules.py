@@ -28,6 +28,16 @@ def test_the_module_is_the_network(name: str, side: int, data: st.DataObject) ->
     assert model(torch.zeros(2, *network.input_shape)).shape == (2, 5)
 
 
+def test_other_kernels_and_missing_layers_are_built() -> None:
+    backbone = space("vgg13", (8, 16), (3, 32, 32), 5)
+    network = backbone.network((8, 8, 16, 16, 16, 16, 8, 8, 8, 8), (3, 5, 3, 1, 0, 3, 3, 3, 0, 3, 1))
+    model = build(network)
+    assert trace(model, network.input_shape) == network.layers
+    assert model(torch.zeros(2, *network.input_shape)).shape == (2, 5)
+    with pytest.raises(ConfigError, match=r"network\.layers\.1"):
+        build(network.model_copy(update={"kernels": ()}))
+
+
 def test_weights_come_from_the_generator_alone() -> None:
     network = space("vgg11", (8,)).network((8,) * 8)
 

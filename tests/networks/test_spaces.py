@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from xpert.errors import ConfigError
 from xpert.networks import space
-from xpert.networks.spaces import BACKBONES
+from xpert.networks.spaces import BACKBONES, LEFT_OUT
 
 VGG16 = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 
@@ -113,3 +113,55 @@ def test_wrong_channels_and_indices_are_refused() -> None:
         vgg.network((0,) * 8)
     with pytest.raises(ConfigError, match=r"layers 0 \.\.\. 8, got 9"):
         vgg.layer(9, 8, 8)
+
+
+def test_kernels_and_depth_are_choices() -> None:
+    vgg = space("vgg11", (8, 16), kernels=(0, 1, 5))
+    assert vgg.kernels == ((1, 5), (1, 5), (0, 1, 5), (1, 5), (0, 1, 5), (1, 5), (0, 1, 5), (1, 5), (1,))
+    assert not vgg.own_kernels
+    assert space("vgg11", (8, 16), kernels=(3,)) == space("vgg11", (8, 16))
+    network = vgg.network((8, 16, 16, 8, 8, 8, 8, 16), (1, 5, 0, 3, 0, 3, 3, 5, 1))
+    assert [layer.name for layer in network.layers] == ["conv1", "conv2", "conv4", "conv6", "conv7", "conv8", "linear"]
+    assert [layer.kernel_height for layer in network.layers] == [1, 5, 3, 3, 3, 5, 1]
+    assert [layer.in_channels for layer in network.layers] == [3, 8, 16, 8, 8, 8, 16]
+    assert [layer.pool for layer in network.layers] == [2, 2, 2, 2, 1, 2, 1]
+    assert all(layer.out_height == layer.in_height for layer in network.layers)
+
+
+def test_the_own_kernels_are_not_spelled_out() -> None:
+    vgg = space("vgg11", (8,), kernels=(1, 3))
+    assert vgg.network((8,) * 8, (3,) * 8 + (1,)) == vgg.network((8,) * 8)
+    assert vgg.network((8,) * 8).kernels == ()
+
+
+def test_projections_and_classifier_keep_their_kernels() -> None:
+    resnet = space("resnet20", (8,), kernels=(3, 5))
+    for position, options in zip(resnet.positions, resnet.kernels, strict=True):
+        assert options == ((3, 5) if position.kernel == 3 else (1,))
+
+
+@pytest.mark.parametrize(
+    ("name", "kernels", "message"),
+    [
+        ("vgg11", (2, 3), "kernels must be odd, 1 to 31, or 0 to leave a layer out, got 2"),
+        ("vgg11", (5, 3), "kernels of conv1 must rise, got 5, 3"),
+        ("vgg11", ((0, 3), *[(3,)] * 7), "conv1 of vgg11 cannot be left out"),
+        ("vgg11", ((3,), (3,)), "vgg11 has 8 3x3 convolutions, got kernels for 2"),
+        ("vgg11", (3, (3,)), "one list of numbers, or one such list for each 3x3 convolution"),
+        ("resnet20", (0, 3), "no layer of resnet20 can be left out"),
+    ],
+)
+def test_wrong_kernels_are_refused(name: str, kernels: tuple, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        space(name, (8, 16), kernels=kernels)
+
+
+def test_a_layer_is_left_out_between_equal_widths_only() -> None:
+    kernels = [3, 3, LEFT_OUT, 3, 3, 3, 3, 3, 1]
+    vgg = space("vgg11", (8, 16))
+    with pytest.raises(ConfigError, match="conv3 cannot be left out between 8 and 16 channels"):
+        vgg.network((8, 8, 16, 8, 8, 8, 8, 8), kernels)
+    with pytest.raises(ConfigError, match="vgg11 has 9 layers, got 2 kernels"):
+        vgg.network((8,) * 8, (3, 3))
+    with pytest.raises(ConfigError, match="linear of vgg11 has a 1x1 kernel, got 3"):
+        vgg.network((8,) * 8, (3,) * 9)

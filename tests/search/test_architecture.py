@@ -178,3 +178,27 @@ def test_impossible_budget() -> None:
 def test_impossible_score() -> None:
     with pytest.raises(InfeasibleError, match="minimum"):
         search(minimum_quality=2.0)
+
+
+@pytest.mark.parametrize("strategy", ["exact", "gradient", "evolution"])
+def test_kernels_and_depth_are_searched(strategy: str) -> None:
+    """Two layers that may be left out, two kernels each, held up by MACs: every design is tried."""
+    kernels = [[3], [3], [0, 1, 3], [3], [0, 1, 3], [3], [3], [3]]
+    networks = space("vgg11", [[16]] * 8, (1, 32, 32), 10, kernels)
+    option = OPTIONS[0]
+    found = search_architecture(
+        networks, Chip(), [option], objective="edap", budgets=Budgets(), quality=additive_quality("macs"),
+        minimum_quality=0.8, strategy=strategy, seed=1, evaluations=20_000,
+    )  # fmt: skip
+    least = 0.8 * networks.network([16] * 8).macs
+    best = np.inf
+    for first, second in itertools.product((0, 1, 3), repeat=2):
+        network = networks.network([16] * 8, (3, 3, first, 3, second, 3, 3, 3, 1))
+        if network.macs >= least:
+            best = min(best, objective_value(evaluate(Design.homogeneous(network, Chip(), option)), "edap"))
+    assert found.value == pytest.approx(best)
+    assert found.design.network.macs >= least
+    assert found.design.network.kernels
+    assert found.space_size == 9
+    labels = found.problem.layers[2].options
+    assert labels == ("left out", "1x1/sar/8", "3x3/sar/8")

@@ -76,9 +76,24 @@ def test_tables_add_up(quality: str, name: str, data: st.DataObject) -> None:
     tables, total = quality_tables(quality, networks)
     for table, source, decision in zip(tables, networks.inputs, networks.decisions, strict=True):
         into = 0 if source < 0 else chosen[networks.decisions[source]]
-        total += table[into, chosen[decision] if decision >= 0 else 0]
+        total += table[into, chosen[decision] if decision >= 0 else 0, 0]
     channels = [options[index] for options, index in zip(networks.choices, chosen, strict=True)]
     assert total == pytest.approx(total_quality(quality, networks.network(channels)), rel=1e-12)
+
+
+def test_kernels_and_missing_layers_count() -> None:
+    networks = space("vgg11", (16, 32), kernels=(0, 1, 3))
+    kernels = (1, 3, 0, 3, 3, 1, 0, 3, 1)
+    network = networks.network((16,) * 8, kernels)
+    for quality in ("parameters", "macs", "relu_units", "log_widths"):
+        tables, total = quality_tables(quality, networks)
+        for table, options, kernel in zip(tables, networks.kernels, kernels, strict=True):
+            total += table[0, 0, options.index(kernel)]
+        assert total == pytest.approx(total_quality(quality, network), rel=1e-12)
+        assert total < total_quality(quality, networks.network((32,) * 8))
+    for asked in (lambda: quality_tables("width_law", networks), lambda: total_quality("width_law", network)):
+        with pytest.raises(ConfigError, match="fitted to networks with the backbone's own kernels"):
+            asked()
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -105,6 +105,9 @@ class Network(Model):
     channels: tuple[Size, ...] = ()
     """The backbone's channel decisions; empty for `custom`."""
 
+    kernels: tuple[Annotated[int, Field(ge=0, le=31)], ...] = ()
+    """Kernel side of each of the backbone's layers, 0 for one that is left out; empty: the backbone's own."""
+
     input_shape: tuple[Size, Size, Size] = (3, 32, 32)
     """Channels, height and width of an image."""
 

@@ -36,6 +36,23 @@ Choices = Annotated[
 ]
 
 
+def _check_kernels(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return parse(value)
+    except ValueError:
+        raise ValueError(
+            "must be a list of kernel sides (odd; 0: left out), or one such list per convolution"
+        ) from None
+
+
+Kernel = Annotated[int, Field(ge=0, le=31)]
+KernelOptions = Annotated[tuple[Kernel, ...], Field(min_length=1, max_length=16)]
+Kernels = Annotated[
+    KernelOptions | Annotated[tuple[KernelOptions, ...], Field(min_length=1, max_length=1000)],
+    WrapValidator(_check_kernels),
+]
+
+
 class NetworkOptions(Model):
     """The backbone and what may change in it."""
 
@@ -46,9 +63,14 @@ class NetworkOptions(Model):
     """Channels to choose from, rising: one list for all channel decisions, or a list for each. In a VGG every
     convolution decides; in a ResNet every stage and, in every block, the first convolution."""
 
+    kernels: Kernels = (3,)
+    """Kernel sides of the 3x3 convolutions to choose from, rising: one list for all, or a list for each. 0 leaves a
+    layer out; in a list for all that holds where it is possible: in a VGG for all convolutions but the last of a stage
+    and the first of all."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        space(self.backbone, self.choices)
+        space(self.backbone, self.choices, kernels=self.kernels)
         return self
 
 
@@ -281,6 +303,14 @@ class SearchConfig(Model):
             raise ValueError(
                 f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
             )
+        if not space(self.network.backbone, self.network.choices, kernels=self.network.kernels).own_kernels:
+            if self.architecture.quality == "width_law":
+                raise ValueError(
+                    "architecture.quality: the width law knows 3x3 kernels alone; with network.kernels, give macs, "
+                    "parameters, relu_units or a score"
+                )
+            if self.precision.joint_rounds:
+                raise ValueError("precision.joint_rounds: the joint search has no kernels; leave network.kernels out")
         typical = self.baselines.typical
         self.chip.check_adc(
             typical.adc_type, typical.adc_bits, "baselines.typical.adc_type", "baselines.typical.adc_bits"
@@ -320,7 +350,7 @@ _IMAGES: dict[str, tuple[tuple[int, int, int], int]] = {"digits": ((1, 32, 32), 
 def search_space(config: SearchConfig) -> Space:
     """The networks among which a config chooses."""
     shape, classes = _IMAGES[config.dataset.name]
-    return space(config.network.backbone, config.network.choices, shape, classes)
+    return space(config.network.backbone, config.network.choices, shape, classes, config.network.kernels)
 
 
 def typical_design(config: SearchConfig) -> Design:

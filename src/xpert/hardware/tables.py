@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from xpert.errors import ConfigError
 from xpert.hardware.chip import Context, build_shared, build_tiles, run_layers, sensing_periods
 from xpert.hardware.crossbar import active_conductance, crossbar_of
 from xpert.hardware.evaluate import evaluate
-from xpert.hardware.gates import Array
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.parts import map_arrays
 from xpert.hardware.subarray import PeripheryArrays
@@ -51,6 +50,11 @@ class SearchSpace(Protocol):
         ...
 
     @property
+    def kernels(self) -> tuple[tuple[int, ...], ...]:
+        """Kernel sides that each layer may have; 0 leaves it out, where its widths are equal."""
+        ...
+
+    @property
     def default_channels(self) -> tuple[int, ...]:
         """Channels of the original network."""
         ...
@@ -65,8 +69,8 @@ class SearchSpace(Protocol):
         """Classes: the output width of the last layer, which is not searched."""
         ...
 
-    def layer(self, index: int, in_channels: int, out_channels: int) -> Layer:
-        """The layer at a position."""
+    def layer(self, index: int, in_channels: int, out_channels: int, kernel: int | None = None) -> Layer:
+        """The layer at a position, with its own kernel or another."""
         ...
 
     def network(self, channels: Sequence[int]) -> Network:
@@ -74,9 +78,27 @@ class SearchSpace(Protocol):
         ...
 
 
+class Option(NamedTuple):
+    """What a layer chooses beside its width."""
+
+    kernel: int
+    """Side of its kernel; 0: the layer is left out."""
+
+    periphery: Periphery | None
+    """None where it is left out."""
+
+
+def layer_options(space: SearchSpace, peripheries: Sequence[Periphery]) -> tuple[tuple[Option, ...], ...]:
+    """The options of every layer: each of its kernels with each periphery, the latter innermost."""
+    return tuple(
+        tuple(Option(kernel, periphery) for kernel in kernels for periphery in (peripheries if kernel else (None,)))
+        for kernels in space.kernels
+    )
+
+
 @dataclass(frozen=True)
 class LayerTable:
-    """Costs of one layer, [in_widths, out_widths, options], SI."""
+    """Costs of one layer, [in_widths, out_widths, options], SI; infinite where it cannot be left out."""
 
     name: str
     """Name of the layer."""
@@ -84,6 +106,8 @@ class LayerTable:
     """Input channels."""
     out_widths: tuple[int, ...]
     """Output channels."""
+    options: tuple[Option, ...]
+    """Meaning of the last axis."""
     area: np.ndarray
     """Area of its tiles. [m2]"""
     latency: np.ndarray
@@ -106,8 +130,6 @@ class CostTables:
     """For every layer the earlier one that feeds it; -1 is the image."""
     decisions: tuple[int, ...]
     """For every layer the channel decision that is its output width; -1 for the classifier."""
-    options: tuple[Periphery, ...]
-    """Meaning of the last axis."""
     context: Context
     """The context that was assumed."""
     area_constant: float
@@ -120,7 +142,7 @@ class CostTables:
 
         Args:
             widths: Index of each channel decision's option, [*batch, decisions].
-            options: Index of each layer's periphery, [*batch, layers].
+            options: Index of each layer's option, [*batch, layers].
         """
         batch = np.broadcast_shapes(np.shape(widths)[:-1], np.shape(options)[:-1])
         widths = np.broadcast_to(widths, (*batch, np.shape(widths)[-1])).reshape(-1, np.shape(widths)[-1])
@@ -148,7 +170,7 @@ def cost_tables(
     switches: Switches = PHYSICAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> CostTables:
-    """Costs of every layer of a space, for every pair of widths and every periphery.
+    """Costs of every layer of a space, for every pair of widths, every kernel and every periphery.
 
     Args:
         chip: What all designs have in common.
@@ -180,9 +202,14 @@ def cost_tables(
     options = PeripheryArrays.of(peripheries, chip.adcs)
     widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
     tables = []
-    for index, (source, out_widths) in enumerate(zip(space.inputs, widths)):
-        in_widths = widths[source] if source >= 0 else (space.input_shape[0],)
-        pairs = [space.layer(index, i, o) for i in in_widths for o in out_widths]
+    choices = layer_options(space, peripheries)
+
+    def costs_of(index: int, in_widths: Sequence[int], out_widths: Sequence[int], kernel: int) -> list[np.ndarray]:
+        """Area, latency, energy, dynamic energy and leakage of a layer with a kernel."""
+        if not kernel:
+            nothing = np.where(np.equal.outer(in_widths, out_widths), 0.0, np.inf)[..., None]
+            return [nothing] * 5
+        pairs = [space.layer(index, i, o, kernel) for i in in_widths for o in out_widths]
         shape = (len(in_widths), len(out_widths), len(peripheries), 1)
         # A trailing axis of one layer; every combination is a chip of its own in the same context.
         workload = map_arrays(
@@ -196,19 +223,27 @@ def cost_tables(
         period = sensing_periods(crossbar, tile, mapping)
         costs = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
 
-        def table(values: Array, shape: tuple[int, ...] = shape) -> np.ndarray:
-            return np.broadcast_to(values, shape)[..., 0].copy()
+        figures = (
+            costs.area.total, costs.latency.total, costs.energy.total, costs.energy.total - costs.energy.leakage,
+            costs.leakage,
+        )  # fmt: skip
+        return [np.broadcast_to(values, shape)[..., 0] for values in figures]
 
+    for index, (source, out_widths) in enumerate(zip(space.inputs, widths)):
+        in_widths = widths[source] if source >= 0 else (space.input_shape[0],)
+        parts = zip(*(costs_of(index, in_widths, out_widths, kernel) for kernel in space.kernels[index]))
+        area, latency, energy, dynamic_energy, leakage = (np.concatenate(part, axis=2) for part in parts)
         tables.append(
             LayerTable(
-                name=pairs[0].name,
+                name=space.layer(index, in_widths[0], out_widths[0]).name,
                 in_widths=tuple(in_widths),
                 out_widths=tuple(out_widths),
-                area=table(costs.area.total),
-                latency=table(costs.latency.total),
-                energy=table(costs.energy.total),
-                dynamic_energy=table(costs.energy.total - costs.energy.leakage),
-                leakage=table(costs.leakage),
+                options=choices[index],
+                area=area,
+                latency=latency,
+                energy=energy,
+                dynamic_energy=dynamic_energy,
+                leakage=leakage,
             )
         )
         if progress is not None:
@@ -217,11 +252,10 @@ def cost_tables(
         layers=tuple(tables),
         inputs=tuple(space.inputs),
         decisions=tuple(space.decisions),
-        options=tuple(peripheries),
         context=context,
         area_constant=float(np.squeeze(shared.area.total)),
         leakage_constant=float(np.squeeze(shared.leakage)),
     )
 
 
-__all__ = ["CostTables", "LayerTable", "SearchSpace", "cost_tables"]
+__all__ = ["CostTables", "LayerTable", "Option", "SearchSpace", "cost_tables", "layer_options"]

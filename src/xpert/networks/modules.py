@@ -41,7 +41,9 @@ def build(
     if network.backbone not in BACKBONES:
         raise ConfigError(f"network.backbone: can build {', '.join(BACKBONES)}, got {network.backbone!r}")
     options = [(width,) for width in network.channels]
-    expected = space(network.backbone, options, network.input_shape, network.num_classes).network(network.channels)
+    expected = space(network.backbone, options, network.input_shape, network.num_classes).network(
+        network.channels, network.kernels
+    )
     if network.layers != expected.layers:
         wrong = next(
             (i for i, (a, b) in enumerate(zip(network.layers, expected.layers)) if a != b),

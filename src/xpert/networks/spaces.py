@@ -3,6 +3,8 @@
 A backbone is a list of positions, one for each layer on crossbars: the shape of the layer, the earlier layer that feeds
 it, and the channel decision that it takes. In a chain every convolution decides for itself; the maps that a residual
 network adds up are as wide as one another, so the layers that make them share one decision.
+
+A 3x3 convolution may choose another kernel; kernel 0 leaves the layer out, between equal widths.
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ _RESNET: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 BACKBONES = (*_VGG, *_RESNET)
 """Names of the backbones."""
+
+LARGEST_KERNEL = 31
+LEFT_OUT = 0
+"""Kernel of a layer that is not there."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,13 @@ class Position:
     residual: bool = False
     """Whether a shortcut is added to its output."""
 
+    optional: bool = False
+    """Whether it may be left out."""
+
 
 @dataclass(frozen=True)
 class Space:
-    """A backbone with options for every channel decision; the classifier's width is the number of classes.
+    """A backbone with options for every channel decision and kernel; the classifier's width is the number of classes.
 
     The layouts are those for small images. VGG: 3x3 convolutions with padding 1, batch norm and ReLU; 2x2 max pooling
     after every stage but the last, average pooling of what is left of the map after it, one linear layer. ResNet: a 3x3
@@ -93,6 +102,9 @@ class Space:
     num_classes: int = 10
     """Classes."""
 
+    kernels: tuple[tuple[int, ...], ...] = ()
+    """Kernel sides that each layer may have, `LEFT_OUT` among them where it may be left out; by default its own."""
+
     def __post_init__(self) -> None:
         if self.name not in BACKBONES:
             raise ConfigError(f"backbone: must be one of {', '.join(BACKBONES)}, got {self.name!r}")
@@ -110,6 +122,15 @@ class Space:
                     f"channel options of decision {index} must be positive and rising, got "
                     f"{', '.join(map(str, options))}"
                 )
+        if not self.kernels:
+            object.__setattr__(self, "kernels", tuple((position.kernel,) for position in self.positions))
+        if len(self.kernels) != len(self.positions):
+            raise ConfigError(f"{self.name} has {len(self.positions)} layers, got kernels for {len(self.kernels)}")
+        for options, position in zip(self.kernels, self.positions):
+            if not options or any(a >= b for a, b in pairwise(options)):
+                raise ConfigError(f"kernels of {position.name} must rise, got {', '.join(map(str, options))}")
+            for kernel in options:
+                _check_kernel(self.name, position, kernel)
         if self.num_classes < 2:
             raise ConfigError(f"num_classes must be at least 2, got {self.num_classes}")
 
@@ -140,13 +161,19 @@ class Space:
         scale = max(max(options) for options in self.choices) / max(original.values())
         return tuple(max(1, round(original[decision] * scale)) for decision in range(self.depth))
 
-    def layer(self, index: int, in_channels: int, out_channels: int) -> Layer:
+    @property
+    def own_kernels(self) -> bool:
+        """Whether every layer has the backbone's own kernel and no other."""
+        return self.kernels == tuple((position.kernel,) for position in self.positions)
+
+    def layer(self, index: int, in_channels: int, out_channels: int, kernel: int | None = None) -> Layer:
         """The mapped layer at a position, for given widths.
 
         Args:
             index: 0 ... number of layers - 1; the last is the classifier.
             in_channels: Input channels; any number, so that cost tables can be filled.
             out_channels: Output channels (classifier: classes).
+            kernel: Side of its kernel; by default the backbone's own.
 
         Raises:
             ConfigError: If the index is out of range.
@@ -157,24 +184,30 @@ class Space:
         widths = {"name": position.name, "in_channels": in_channels, "out_channels": out_channels}
         if position.decision < 0:
             return Layer(**widths, kind="linear", relu=False)
+        side = position.kernel if kernel is None else kernel
         return Layer(
             **widths,
             in_height=position.side,
             in_width=position.side,
-            kernel_height=position.kernel,
-            kernel_width=position.kernel,
+            kernel_height=side,
+            kernel_width=side,
             stride=position.stride,
-            padding=position.kernel // 2,
+            padding=side // 2,
             pool=position.pool,
             relu=position.relu,
             residual=position.residual,
         )
 
-    def network(self, channels: Sequence[int]) -> Network:
-        """The network with these channel decisions; they need not be among the options.
+    def network(self, channels: Sequence[int], kernels: Sequence[int] = ()) -> Network:
+        """The network with these channel decisions and kernels; they need not be among the options.
+
+        Args:
+            channels: Of every channel decision.
+            kernels: Of every layer, `LEFT_OUT` for one that is not there; by default the backbone's own.
 
         Raises:
-            ConfigError: If there are too many or too few, or one is not positive.
+            ConfigError: If there are too many or too few, one is none that the layer can have, or a layer is left out
+                between different widths.
         """
         if len(channels) != self.depth:
             raise ConfigError(f"{self.name} needs {self.depth} channels, got {len(channels)}")
@@ -182,13 +215,39 @@ class Space:
             raise ConfigError(f"channels must be positive, got {min(channels)}")
         widths = [channels[decision] if decision >= 0 else self.num_classes for decision in self.decisions]
         entering = [widths[source] if source >= 0 else self.input_shape[0] for source in self.inputs]
+        own = tuple(position.kernel for position in self.positions)
+        chosen = tuple(kernels) or own
+        if len(chosen) != len(own):
+            raise ConfigError(f"{self.name} has {len(own)} layers, got {len(chosen)} kernels")
+        for position, kernel, before, after in zip(self.positions, chosen, entering, widths):
+            _check_kernel(self.name, position, kernel)
+            if kernel == LEFT_OUT and before != after:
+                raise ConfigError(f"{position.name} cannot be left out between {before} and {after} channels")
         return Network(
             backbone=self.name,
             channels=tuple(channels),
+            kernels=chosen if chosen != own else (),
             input_shape=self.input_shape,
             num_classes=self.num_classes,
-            layers=tuple(self.layer(index, *pair) for index, pair in enumerate(zip(entering, widths))),
+            layers=tuple(
+                self.layer(index, *pair, kernel)
+                for index, (*pair, kernel) in enumerate(zip(entering, widths, chosen))
+                if kernel != LEFT_OUT
+            ),
         )
+
+
+def _check_kernel(backbone: str, position: Position, kernel: int) -> None:
+    """Whether a layer can have a kernel."""
+    if kernel == position.kernel:
+        return
+    if kernel == LEFT_OUT:
+        if not position.optional:
+            raise ConfigError(f"kernels: {position.name} of {backbone} cannot be left out (kernel 0)")
+    elif position.kernel == 1:
+        raise ConfigError(f"kernels: {position.name} of {backbone} has a 1x1 kernel, got {kernel}")
+    elif kernel < 1 or kernel % 2 == 0 or kernel > LARGEST_KERNEL:
+        raise ConfigError(f"kernels must be odd, 1 to {LARGEST_KERNEL}, or 0 to leave a layer out, got {kernel}")
 
 
 def _positions(name: str, side: int) -> tuple[Position, ...]:
@@ -199,9 +258,13 @@ def _positions(name: str, side: int) -> tuple[Position, ...]:
 def _vgg(stages: Sequence[int], side: int) -> list[Position]:
     found: list[Position] = []
     for stage, (n_convolutions, width) in enumerate(zip(stages, _VGG_WIDTHS, strict=True)):
-        for _ in range(n_convolutions):
+        for convolution in range(n_convolutions):
             index = len(found)
-            found.append(Position(f"conv{index + 1}", source=index - 1, decision=index, width=width, side=side))
+            # The last one of a stage carries its pooling; the first one of all reads the image.
+            optional = index > 0 and convolution < n_convolutions - 1
+            found.append(
+                Position(f"conv{index + 1}", index - 1, decision=index, width=width, side=side, optional=optional)
+            )
         found[-1] = replace(found[-1], pool=2 if stage < len(stages) - 1 else side)
         side //= 2
     return found
@@ -233,6 +296,7 @@ def space(
     choices: Sequence[int] | Sequence[Sequence[int]] = (64, 128, 256, 512),
     input_shape: tuple[int, int, int] = (3, 32, 32),
     num_classes: int = 10,
+    kernels: Sequence[int] | Sequence[Sequence[int]] = (),
 ) -> Space:
     """The search space of a backbone.
 
@@ -242,6 +306,8 @@ def space(
         input_shape: Channels, height and width of an image; square, sides a multiple of 16 (VGG), 8 (ResNet-18) or 4
             (ResNet-20).
         num_classes: Classes.
+        kernels: Kernel options of the 3x3 convolutions: one list for all, in which 0 leaves out those that may be, or
+            one list for each; by default 3 alone.
 
     Raises:
         ConfigError: If the backbone is unknown or an argument does not fit it.
@@ -256,7 +322,29 @@ def space(
         raise ConfigError("channel options must be one list of numbers, or one such list for each decision")
     else:
         per_decision = tuple(tuple(options) for options in choices if not isinstance(options, int))
-    return Space(name, per_decision, input_shape, num_classes)
+    positions = _positions(name, input_shape[1])
+    return Space(name, per_decision, input_shape, num_classes, _kernels(name, positions, kernels))
 
 
-__all__ = ["BACKBONES", "Position", "Space", "space"]
+def _kernels(
+    name: str, positions: Sequence[Position], kernels: Sequence[int] | Sequence[Sequence[int]]
+) -> tuple[tuple[int, ...], ...]:
+    if not kernels:
+        return ()
+    free = [position for position in positions if position.kernel > 1]
+    shared = [kernel for kernel in kernels if isinstance(kernel, int)]
+    if len(shared) == len(kernels):
+        if LEFT_OUT in shared and not any(position.optional for position in free):
+            raise ConfigError(f"kernels: no layer of {name} can be left out (kernel 0)")
+        found = [tuple(k for k in shared if k != LEFT_OUT or position.optional) for position in free]
+    elif shared:
+        raise ConfigError("kernels must be one list of numbers, or one such list for each 3x3 convolution")
+    else:
+        found = [tuple(options) for options in kernels if not isinstance(options, int)]
+    if len(found) != len(free):
+        raise ConfigError(f"{name} has {len(free)} 3x3 convolutions, got kernels for {len(found)}")
+    given = iter(found)
+    return tuple(next(given) if position.kernel > 1 else (position.kernel,) for position in positions)
+
+
+__all__ = ["BACKBONES", "LEFT_OUT", "Position", "Space", "space"]

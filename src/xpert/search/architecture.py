@@ -1,4 +1,4 @@
-"""Phase 1: channels, ADC type and column sharing of every layer, under budgets, without training.
+"""Phase 1: channels, kernel, ADC type and column sharing of every layer, under budgets, without training.
 
 The hardware model prices every layer for every choice, given what of the whole chip reaches into a layer (the
 context: H-tree, bus, shared blocks). The chip that is found has a context of its own; tables and search are repeated
@@ -24,6 +24,7 @@ from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.parts import map_arrays
+from xpert.hardware.tables import Option, layer_options
 from xpert.networks.spaces import Space
 from xpert.search.objectives import (
     ENERGY_PER_OPERATION,
@@ -338,12 +339,13 @@ def tabulate(
     """
     tables, constants = space_tables(space, chip, options, context)
     widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
-    inputs = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
-    shapes = [(len(entering), len(leaving), len(options)) for entering, leaving in zip(inputs, widths)]
+    choices = layer_options(space, options)
     worth = quality_tables(quality, space)
 
     def for_all_options(parts: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], ...]:
-        return tuple(np.broadcast_to(part[..., None], shape) for part, shape in zip(parts, shapes, strict=True))
+        """From one entry per kernel to one per option."""
+        kernels = [[own.index(option.kernel) for option in row] for own, row in zip(space.kernels, choices)]
+        return tuple(part[..., index] for part, index in zip(parts, kernels, strict=True))
 
     costs = {name: tables[name] for name in UNITS} | {QUALITY: for_all_options(worth.tables)}
     constants = constants | {QUALITY: worth.constant}
@@ -353,8 +355,8 @@ def tabulate(
     names = [position.name for position in space.positions]
     problem = Problem(
         layers=tuple(
-            Choices(name, options_of_layer, tuple(f"{entry.adc_type}/{entry.columns_per_adc}" for entry in options))
-            for name, options_of_layer in zip(names, widths, strict=True)
+            Choices(name, out_widths, tuple(_label(option, len(own) > 1) for option in row))
+            for name, out_widths, own, row in zip(names, widths, space.kernels, choices, strict=True)
         ),
         costs=costs,
         minimize=OBJECTIVES.get(objective, ("energy",)),
@@ -368,6 +370,14 @@ def tabulate(
     return budgets.restrict(problem)
 
 
+def _label(option: Option, with_kernel: bool) -> str:
+    """What a layer chose, for people."""
+    if option.periphery is None:
+        return "left out"
+    kernel = f"{option.kernel}x{option.kernel}/" if with_kernel else ""
+    return f"{kernel}{option.periphery.adc_type}/{option.periphery.columns_per_adc}"
+
+
 def _leaders(space: Space) -> tuple[int, ...]:
     """For every layer the first one that takes the same channel decision."""
     return tuple(space.decisions.index(decision) for decision in space.decisions)
@@ -377,8 +387,10 @@ def design_of(space: Space, chip: Chip, options: Sequence[Periphery], chosen: ND
     """The design that a problem's solution [layers, 2] stands for."""
     leaders = [space.decisions.index(decision) for decision in range(len(space.choices))]
     channels = [choices[chosen[leader, 0]] for choices, leader in zip(space.choices, leaders)]
-    periphery = tuple(options[option] for option in chosen[:, 1])
-    return Design(name="searched", chip=chip, network=space.network(channels), periphery=periphery)
+    taken = [row[option] for row, option in zip(layer_options(space, options), chosen[:, 1], strict=True)]
+    network = space.network(channels, [option.kernel for option in taken])
+    periphery = tuple(option.periphery for option in taken if option.periphery is not None)
+    return Design(name="searched", chip=chip, network=network, periphery=periphery)
 
 
 __all__ = [

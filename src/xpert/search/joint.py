@@ -69,14 +69,14 @@ def search_joint(
     """Search widths and whole peripheries together.
 
     Args:
-        space: Networks to choose from.
+        space: Networks to choose from; every layer has one kernel.
         design: Where to start: its chip, and the context of the first tables.
         adc_types: Kinds of ADC to choose from.
         columns_per_adc: Degrees of column sharing to choose from.
         precisions: Pairs (ADC bits, input bits) to choose from.
         losses: Predicted loss of every layer at every precision, [layers, precisions]. [nat]
         most_loss: Upper bound on their sum. [nat]
-        quality: What every layer adds to the quality of the widths, [in_widths, out_widths] each.
+        quality: What every layer adds to the quality of the widths, [in_widths, out_widths, 1] each.
         least_quality: Lower bound on their sum.
         objective: `latency`, `energy`, `edp` or `edap`.
         area_budget: Largest chip area; None for no limit. [mm2]
@@ -139,8 +139,7 @@ def _problem(
         np.broadcast_to(row, table.shape).copy() for row, table in zip(losses, tables["area"], strict=True)
     ]
     costs["quality"] = [
-        np.broadcast_to(part[:, :, None], table.shape).copy()
-        for part, table in zip(quality, tables["area"], strict=True)
+        np.broadcast_to(part, table.shape).copy() for part, table in zip(quality, tables["area"], strict=True)
     ]
     for layer in range(len(losses)):
         beaten = _dominated(np.stack([costs[name][layer] for name in ("area", "latency", "energy", "loss")], axis=-1))

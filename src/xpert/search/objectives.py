@@ -109,7 +109,7 @@ def space_tables(
     Args:
         space: Networks to choose from.
         chip: What is common to all layers.
-        options: Peripheries, the tables' last axis.
+        options: Peripheries; with each layer's kernels they make the tables' last axis, see `layer_options`.
         context: The design whose chip the layers are assumed to be part of.
 
     Returns:
@@ -165,6 +165,10 @@ class _FixedNetwork:
         return (*range(len(self.fixed.layers) - 1), -1)
 
     @property
+    def kernels(self) -> tuple[tuple[int, ...], ...]:
+        return tuple((layer.kernel_height,) for layer in self.fixed.layers)
+
+    @property
     def default_channels(self) -> tuple[int, ...]:
         return self.fixed.channels
 
@@ -176,8 +180,8 @@ class _FixedNetwork:
     def num_classes(self) -> int:
         return self.fixed.layers[-1].out_channels
 
-    def layer(self, index: int, in_channels: int, out_channels: int) -> Layer:
-        del in_channels, out_channels  # the layer before need not be the one that feeds it
+    def layer(self, index: int, in_channels: int, out_channels: int, kernel: int | None = None) -> Layer:
+        del in_channels, out_channels, kernel  # the layer before need not be the one that feeds it
         return self.fixed.layers[index]
 
     def network(self, channels: Sequence[int]) -> Network:

@@ -87,7 +87,7 @@ class QualityTables(NamedTuple):
     """A quality as a sum over the layers of a space."""
 
     tables: tuple[NDArray[np.float64], ...]
-    """Per layer [in_widths, out_widths]."""
+    """Per layer [in_widths, out_widths, kernels]; a layer that is left out adds nothing."""
 
     constant: float
     """What the sum starts from."""
@@ -105,6 +105,11 @@ class Quality:
     tabulated: str = "relu_units"
     """Which of `ADDITIVE` stands for it in cost tables: itself, or, for a score that is no sum, what it grows with."""
 
+
+_NOT_FITTED = (
+    "quality: the width law was fitted to networks with the backbone's own kernels; with others, use "
+    "macs, parameters, relu_units or a score"
+)
 
 Term = Callable[[int, Layer], float]
 """What a layer adds to a quality, from its position and shape."""
@@ -142,19 +147,34 @@ def additive_quality(name: str) -> Quality:
 
 
 def total_quality(name: str, network: Network) -> float:
-    """One of the `ADDITIVE` qualities of a network."""
+    """One of the `ADDITIVE` qualities of a network.
+
+    Raises:
+        ConfigError: If it is the width law, and the network has other kernels than its backbone.
+    """
+    if name == "width_law" and network.kernels:
+        raise ConfigError(_NOT_FITTED)
     constant, term = _terms(name, network.backbone, network.layers)
     return constant + sum(term(index, layer) for index, layer in enumerate(network.layers))
 
 
 def quality_tables(name: str, space: Space) -> QualityTables:
-    """One of the `ADDITIVE` qualities for every layer of a space."""
+    """One of the `ADDITIVE` qualities for every layer of a space.
+
+    Raises:
+        ConfigError: If it is the width law, and the space offers other kernels than the backbone's.
+    """
+    if name == "width_law" and not space.own_kernels:
+        raise ConfigError(_NOT_FITTED)
     constant, term = _terms(name, space.name, space.network(space.default_channels).layers)
     widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
     inputs = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
     tables = [
-        np.array([[term(index, space.layer(index, i, o)) for o in outs] for i in ins], dtype=np.float64)
-        for index, (ins, outs) in enumerate(zip(inputs, widths, strict=True))
+        np.array(
+            [[[term(index, space.layer(index, i, o, k)) if k else 0.0 for k in kernels] for o in outs] for i in ins],
+            dtype=np.float64,
+        )
+        for index, (ins, outs, kernels) in enumerate(zip(inputs, widths, space.kernels, strict=True))
     ]
     return QualityTables(tuple(tables), constant)
 
