@@ -23,7 +23,7 @@ START = Design(
     periphery=(Periphery(columns_per_adc=8, adc_bits=6, input_bits=8),) * 9,
 )
 QUALITY = [
-    np.array([[float(index >= 6) * width for width in ([*CHOICES, [10]][index])]] * len(source))
+    np.array([[[float(index >= 6) * width] for width in ([*CHOICES, [10]][index])]] * len(source))
     for index, source in enumerate(([1], *CHOICES))
 ]
 LOSSES = np.array([[0.001, 0.0]] * 6 + [[0.5, 0.1], [0.3, 0.05], [0.2, 0.02]])
