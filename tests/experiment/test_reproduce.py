@@ -11,9 +11,11 @@ import pytest
 import torch
 import yaml
 
+from xpert.design import Design
 from xpert.errors import ConfigError, RunError
 from xpert.experiment.experiments import Experiment, experiment_names, load_experiment
 from xpert.experiment.reproduce import reproduce
+from xpert.hardware import evaluate
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -91,6 +93,13 @@ def test_rows_are_those_of_the_parts(done: Path) -> None:
         assert ratios["ours"]["tops_per_watt"] == pytest.approx(
             rows["ours"]["evaluation"]["tops_per_watt"] / rows[base]["evaluation"]["tops_per_watt"]
         )
+
+
+def test_every_row_has_its_design(done: Path) -> None:
+    rows = json.loads((done / "results.json").read_text())["rows"]
+    for name, row in rows.items():
+        design = Design.read(done / "designs" / f"{name.replace(' ', '-')}.json")
+        assert evaluate(design).to_dict()["edap"] == pytest.approx(row["evaluation"]["edap"], rel=1e-12)
 
 
 def test_the_best_homogeneous_design_is_the_cheapest_that_is_accurate_enough(done: Path) -> None:

@@ -7,6 +7,7 @@
     OUT/NAME/           a run folder for each of our searches
     OUT/results.json    every figure of the comparison
     OUT/table.md        its rows
+    OUT/designs/        the design of every row
     OUT/front.svg       EDAP against NI-accuracy
 
 Each part resumes by itself, so that the whole does.
@@ -109,9 +110,12 @@ def reproduce(
             default=None,
         )
         rows = {"typical": _typical_row(pipeline, grid)}
+        designs = {"typical": pipeline.typical()}
         if best is not None:
             rows["best homogeneous"] = _measured_row(run, pipeline, best)
+            designs["best homogeneous"] = _homogeneous_design(pipeline.typical(), best)
     for name, found in searched.items():
+        designs[name] = Design.read(out / name / "design.json")
         rows[name] = {
             "evaluation": found["searched"]["evaluation"],
             "accuracy": found["searched"]["accuracy"],
@@ -142,6 +146,9 @@ def reproduce(
             for name, found in searched.items()
         },
     }
+    (out / "designs").mkdir(exist_ok=True)
+    for name, design in designs.items():
+        design.write(out / "designs" / f"{name.replace(' ', '-')}.json")
     write_atomically(out / "results.json", json.dumps(jsonable(results), indent=1) + "\n")
     write_atomically(out / "front.svg", _figure(results))
     write_atomically(out / "table.md", table(results))
