@@ -86,11 +86,22 @@ def test_chips_are_counted_one_by_one(model: nn.Module, design_of: Designs, imag
     assert found.chips == expected
     assert found.mean == pytest.approx(np.mean(expected))
     assert found.std == pytest.approx(np.std(expected, ddof=1))
-    assert [(report["chip"], report["images"]) for report in reports[:4]] == [(0, 5), (0, 10), (0, 12), (1, 5)]
-    assert reports[-1] == {"chip": 3, "chips": 4, "images": 12, "total": 12, "accuracy": expected[-1]}
+    assert [report["images"] for report in reports] == [20, 40, 48]
+    assert reports[-1] == {"images": 48, "of": 48, "chips": 4, "accuracy": pytest.approx(np.mean(expected))}
     more = ni_accuracy(model, design, images, labels, images, seed=5, chips=2, batch_size=12)
     assert more.chips == expected[:2]
     assert len(set(expected)) > 1
+
+
+def test_programming_with_ir_drop_is_told_layer_by_layer(
+    model: nn.Module, design_of: Designs, images: Tensor, labels: Tensor
+) -> None:
+    reports: list[dict[str, Any]] = []
+    design = design_of(analog={"ir_drop": True, "adc_range": "full_scale"})
+    ni_accuracy(model, design, images[:2], labels[:2], None, seed=0, chips=2, progress=reports.append)
+    told = {"images": 0, "of": 4, "chips": 2}
+    assert reports[:4] == [told | {"layer": name} for name in ("0", "3", "6", "10")]
+    assert reports[4]["images"] == 4
 
 
 def test_strong_variation_ruins_the_network(

@@ -150,7 +150,7 @@ def test_wrong_files_of_analog_networks(plain: nn.Module, batch: Tensor, tmp_pat
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(DataError, match="its format must be 'xpert analog network 1', is None"):
+    with pytest.raises(DataError, match="its format must be 'xpert analog network 2', is None"):
         load_analog(plain, design, path)
     layer = nn.Sequential(nn.Conv2d(2, 3, 3))
     analog = to_analog(layer, design_of(layer), generator=None, settings=IDEAL, calibration=batch)

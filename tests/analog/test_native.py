@@ -59,8 +59,8 @@ def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, Conversion, Blocks, int]:
 def test_c_equals_torch(library: native.ctypes.CDLL, problem: tuple, key: int, first: int) -> None:
     codes, conductance, conversion, blocks, input_bits = problem
     columns = on_grid(conductance, conversion, blocks)
-    expected = torch_readings(codes, columns, input_bits, key, first)
-    result = native.summed_readings(library, codes, columns, input_bits, key, first)
+    expected = torch_readings(codes[None], [columns], input_bits, [key], first)
+    result = native.summed_readings(library, codes[None], [columns], input_bits, [key], first)
     assert result.dtype == expected.dtype
     assert torch.equal(result, expected)
     assert torch.equal(native.code_sums(library, codes), codes.double().sum(dim=2, keepdim=True))
@@ -70,9 +70,9 @@ def test_c_equals_torch(library: native.ctypes.CDLL, problem: tuple, key: int, f
 def test_one_conductance_beyond_a_window_far_from_zero(library: native.ctypes.CDLL) -> None:
     # Less the window's middle it would fit 16 bits on a grid on which it does not fit itself.
     columns = on_grid(torch.tensor([[[8.1576]]]), Conversion(torch.tensor([1.0]), 1), ((0, 1),))
-    code = torch.ones((1, 1, 1), dtype=torch.uint8)
-    assert torch_readings(code, columns, 1, 0, 0).item() == 2
-    assert native.summed_readings(library, code, columns, 1, 0, 0).item() == 2
+    code = torch.ones((1, 1, 1, 1), dtype=torch.uint8)
+    assert torch_readings(code, [columns], 1, [0], 0).item() == 2
+    assert native.summed_readings(library, code, [columns], 1, [0], 0).item() == 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -80,15 +80,16 @@ def test_one_conductance_beyond_a_window_far_from_zero(library: native.ctypes.CD
 @given(problem=problems(), key=st.integers(0, 2**64 - 1))
 def test_cuda_equals_cpu(problem: tuple, key: int) -> None:
     codes, conductance, conversion, blocks, input_bits = problem
-    expected = torch_readings(codes, on_grid(conductance, conversion, blocks), input_bits, key, 0)
+    expected = torch_readings(codes[None], [on_grid(conductance, conversion, blocks)], input_bits, [key], 0)
     moved = {name: value.cuda() if isinstance(value, Tensor) else value for name, value in vars(conversion).items()}
     result = converted_sums(codes.cuda(), conductance.cuda(), Conversion(**moved), blocks, input_bits, key=key)
-    assert torch.equal(result.cpu(), expected)
+    assert torch.equal(result.cpu(), expected[0])
 
 
 def noisy_problem(positions: int = 3000, columns: int = 20) -> tuple[Tensor, Columns]:
+    """Codes and columns of one chip."""
     generator = torch.Generator().manual_seed(0)
-    codes = torch.randint(0, 256, (1, positions, 150), generator=generator).to(torch.uint8)
+    codes = torch.randint(0, 256, (1, 1, positions, 150), generator=generator).to(torch.uint8)
     conductance = torch.randn((1, 150, columns), generator=generator)
     variance = torch.rand((1, 150, columns), generator=generator) / 20
     conversion = Conversion(torch.full((columns,), -32.0), 6, None, variance, 0.1)
@@ -99,32 +100,31 @@ def noisy_problem(positions: int = 3000, columns: int = 20) -> tuple[Tensor, Col
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_threads_change_nothing(library: native.ctypes.CDLL, threads: int) -> None:
     codes, columns = noisy_problem()
-    expected = native.summed_readings(library, codes, columns, 8, 5, 0)
-    few_positions = native.summed_readings(library, codes[:, :40], columns, 8, 5, 0)
+    expected = native.summed_readings(library, codes, [columns], 8, [5], 0)
+    few_positions = native.summed_readings(library, codes[:, :, :40], [columns], 8, [5], 0)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        assert torch.equal(native.summed_readings(library, codes, columns, 8, 5, 0), expected)
-        assert torch.equal(native.summed_readings(library, codes[:, :40], columns, 8, 5, 0), few_positions)
+        assert torch.equal(native.summed_readings(library, codes, [columns], 8, [5], 0), expected)
+        assert torch.equal(native.summed_readings(library, codes[:, :, :40], [columns], 8, [5], 0), few_positions)
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(few_positions, expected[:, :40])
+    assert torch.equal(few_positions, expected[:, :, :40])
 
 
 def test_a_position_does_not_depend_on_its_neighbours() -> None:
     codes, columns = noisy_problem()
-    together = summed_readings(codes, columns, 8, key=3, first=100)
+    together = summed_readings(codes, [columns], 8, keys=[3], first=100)
     for begin, end in ((0, 1), (1, 34), (777, 2777)):
-        assert torch.equal(
-            summed_readings(codes[:, begin:end], columns, 8, key=3, first=100 + begin), together[:, begin:end]
-        )
-    assert not torch.equal(summed_readings(codes, columns, 8, key=4, first=100), together)
-    assert not torch.equal(summed_readings(codes, columns, 8, key=3, first=101), together)
+        part = summed_readings(codes[:, :, begin:end], [columns], 8, keys=[3], first=100 + begin)
+        assert torch.equal(part, together[:, :, begin:end])
+    assert not torch.equal(summed_readings(codes, [columns], 8, keys=[4], first=100), together)
+    assert not torch.equal(summed_readings(codes, [columns], 8, keys=[3], first=101), together)
 
 
 def test_no_positions_give_no_sums() -> None:
     codes, columns = noisy_problem()
-    assert summed_readings(codes[:, :0], columns, 8).shape == (1, 0, 20)
+    assert summed_readings(codes[:, :, :0], [columns], 8, keys=[0]).shape == (1, 1, 0, 20)
 
 
 def test_noise_has_the_variance_that_was_asked_for() -> None:
@@ -188,14 +188,14 @@ def test_a_damaged_library_is_built_again(tmp_path: Path) -> None:
 
 def test_without_a_compiler_torch_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes, columns = noisy_problem(50, 5)
-    expected = torch_readings(codes, columns, 8, 5, 0)
+    expected = torch_readings(codes, [columns], 8, [5], 0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for compiler, reason in (("no-such-compiler", "no-such-compiler"), ("false", "returned non-zero exit status")):
         monkeypatch.setenv("CC", compiler)
         assert native.library() is None
         assert native.implementation().startswith("torch: ")
         assert reason in native.implementation()
-        assert torch.equal(summed_readings(codes, columns, 8, key=5), expected)
+        assert torch.equal(summed_readings(codes, [columns], 8, keys=[5]), expected)
 
 
 @needs_compiler

@@ -44,7 +44,7 @@ def test_the_table_is_as_documented() -> None:
 
 def draws(n: int, first: int = 0, key: int = 5) -> Tensor:
     """[groups, input bits, positions, columns]."""
-    return normal.draw(key, torch.arange(first, first + n), 0, 4, 3, 8) / ONE
+    return normal.draw([key], torch.arange(first, first + n), 0, 4, 3, 8)[0] / ONE
 
 
 @pytest.mark.parametrize("first", [0, 2**32 - 1000])
@@ -62,7 +62,7 @@ def test_draws_follow_that_distribution(first: int) -> None:
 
 def test_neighbours_of_every_kind_are_independent() -> None:
     z = torch.stack(
-        [torch.stack([normal.draw(key, torch.arange(512), k, 4, 3, 8) for k in range(3)]) for key in (5, 6)]
+        [torch.stack([normal.draw([key], torch.arange(512), k, 4, 3, 8)[0] for k in range(3)]) for key in (5, 6)]
     )
     z = z / ONE  # [keys, blocks, groups, bits, positions, columns]
     assert len(z.unique()) > 10000
@@ -84,6 +84,6 @@ def test_pairs_of_positions_and_columns_are_independent() -> None:
 
 
 def test_a_draw_depends_on_its_place_alone() -> None:
-    z = normal.draw(9, torch.arange(100), 2, 5, 3, 7)
-    assert torch.equal(normal.draw(9, torch.arange(40, 50), 2, 2, 1, 3), z[:1, :2, 40:50, :3])
-    assert torch.equal(normal.draw(9 + 2**64, torch.arange(100), 2, 5, 3, 7), z)
+    z = normal.draw([9, 4], torch.arange(100), 2, 5, 3, 7)[0]
+    assert torch.equal(normal.draw([9], torch.arange(40, 50), 2, 2, 1, 3)[0], z[:1, :2, 40:50, :3])
+    assert torch.equal(normal.draw([3, 9 + 2**64], torch.arange(100), 2, 5, 3, 7)[1], z)

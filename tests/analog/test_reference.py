@@ -456,7 +456,7 @@ def check(
     )
     draws = Streams(torch.Generator().manual_seed(7))
     expected_conductance, gain = conductances(setup, draws)
-    np.testing.assert_allclose(analog.conductance.numpy(), expected_conductance, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(analog.conductance[0].numpy(), expected_conductance, rtol=1e-6, atol=1e-6)
     assert analog.gain.item() == pytest.approx(gain, rel=1e-10)
 
     code = layer.input_code(x)
@@ -473,7 +473,7 @@ def check(
             codes,
             int(code.zero_point),
             5,
-            analog.conductance.numpy(),
+            analog.conductance[0].numpy(),
             adc,
             twos_complement,
             analog.gain.item(),

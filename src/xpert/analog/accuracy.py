@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
-from xpert.analog.convert import reprogram, to_analog
+from xpert.analog.convert import analog_layers, reprogram, rewind, to_analog
 from xpert.analog.draws import chip_generator
-from xpert.design import AnalogSettings, Design
+from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError, DataError
 
 
@@ -42,6 +44,97 @@ class NiAccuracy(NamedTuple):
         return max(self.mean - half, 0.0), min(self.mean + half, 1.0)
 
 
+_CHIPS_BYTES = 2 << 30
+"""Most that the chips which compute together may take; one computes in any case."""
+
+_CELL_BYTES = 14
+"""Of a programmed cell, at most: conductance and variance of its reads in float32, and both on the grid."""
+
+_VALUE_BYTES = 16
+"""Of a number between layers: float32, with copies."""
+
+
+class SampledChips:
+    """A network on sampled chips that compute together, as many at a time as memory allows.
+
+    What does not depend on the chip is done once for all that are programmed at a time; each computes to the bit what
+    it would alone. Where all of them fit, they are programmed once, whatever precisions are measured on them.
+
+    Args:
+        model: From `to_analog`; changed in place. Its weights must not change any more, its precisions may.
+        design: Its layers draw in their order.
+        images: Normalised images [n, channels, height, width]; on every chip the first that it reads.
+        labels: Classes [n].
+        seed: Of the chips.
+        chips: Their numbers, see `chip_generator`.
+        batch_size: Images at a time on each chip; results do not depend on it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        design: Design,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        seed: int,
+        chips: range,
+        batch_size: int,
+    ) -> None:
+        self._model, self._images, self._labels = model, images, labels
+        self._seed, self._batch_size = seed, batch_size
+        self._order = [layer.name for layer in design.network.layers]
+        layers = analog_layers(model).values()
+        self._ir_drop = any(layer.chip.analog.ir_drop for layer in layers)
+        cells = sum(layer.weights.numel() * len(layer.code.significance) for layer in layers)
+        values = min(batch_size, len(images)) * max(map(_values, design.network.layers))
+        most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * values))
+        size = math.ceil(len(chips) / math.ceil(len(chips) / most))  # groups of about the same size
+        self._groups = [chips[first : first + size] for first in range(0, len(chips), size)]
+        self._programmed: range | None = None
+
+    def right(self, progress: Callable[[dict[str, Any]], None] | None = None) -> NDArray[np.bool_]:
+        """Whether each image is right on each chip, [chips, images].
+
+        Args:
+            progress: Called after each batch with `images` done over all chips, `of` how many, `chips` and `accuracy`
+                so far; with IR drop also after each layer that is programmed, with `layer`.
+        """
+        found: list[NDArray[np.bool_]] = []
+        images, chips = len(self._images), sum(map(len, self._groups))
+
+        def tell(**figures: Any) -> None:
+            if progress is not None:
+                progress({"images": sum(part.size for part in found), "of": images * chips, "chips": chips} | figures)
+
+        for group in self._groups:
+            self._program(group, tell)
+            before = len(found)
+            for batch, truth in zip(self._images.split(self._batch_size), self._labels.split(self._batch_size)):
+                with torch.no_grad():
+                    answers = self._model(batch.repeat(len(group), 1, 1, 1)).argmax(dim=1)
+                found.append((answers.unflatten(0, (len(group), -1)) == truth).cpu().numpy())
+                tell(accuracy=sum(map(np.sum, found)) / sum(part.size for part in found))
+            found[before:] = [np.concatenate(found[before:], axis=1)]
+        return np.concatenate(found)
+
+    def _program(self, group: range, tell: Callable[..., None]) -> None:
+        """Write to the chips of a group; if they are written already, take them as new."""
+        if self._programmed == group:
+            rewind(self._model)
+            return
+        # With IR drop, programming takes longer than many images.
+        told = (lambda figures: tell(layer=figures["layer"])) if self._ir_drop else None
+        reprogram(self._model, [chip_generator(self._seed, chip) for chip in group], self._order, told)
+        self._programmed = group
+
+
+def _values(layer: Layer) -> int:
+    """Inputs and outputs of a layer for one image."""
+    inputs = layer.in_channels * layer.in_height * layer.in_width
+    return inputs + layer.out_channels * layer.out_height * layer.out_width
+
+
 def ni_accuracy(
     model: nn.Module,
     design: Design,
@@ -65,10 +158,9 @@ def ni_accuracy(
         calibration_images: Normalised images on which ADC ranges are calibrated; not those that are evaluated.
         seed: Of the chips.
         chips: How many chips to sample.
-        batch_size: Images at a time; results do not depend on it.
+        batch_size: Images at a time on each chip; results do not depend on it.
         settings: Conventions and effects in the place of the design's `chip.analog`.
-        progress: Called after each batch with `chip`, `chips`, `images` done on it, `total` and `accuracy` so far; with
-            IR drop also after each layer that is programmed, with `chip`, `chips` and `layer`.
+        progress: As for `SampledChips.right`.
 
     Raises:
         ConfigError: If model and design do not match, or a count is not positive.
@@ -79,30 +171,11 @@ def ni_accuracy(
             raise ConfigError(f"{name} must be at least 1, got {value}")
     if len(images) == 0 or len(images) != len(labels):
         raise DataError(f"NI-accuracy needs one label per image and at least one, got {len(images)} and {len(labels)}")
-    order = [layer.name for layer in design.network.layers]
-    analog_settings = settings or design.chip.analog
     analog = to_analog(model, design, generator=None, settings=settings, calibration=calibration_images)
-    accuracies = []
-    for chip in range(chips):
-
-        def programmed(figures: dict[str, Any], chip: int = chip) -> None:
-            if progress is not None:
-                progress({"chip": chip, "chips": chips, "layer": figures["layer"]})
-
-        # With IR drop, programming takes longer than many images.
-        told = programmed if analog_settings.ir_drop else None
-        reprogram(analog, chip_generator(seed, chip), order, told)
-        right = done = 0
-        for batch, truth in zip(images.split(batch_size), labels.split(batch_size)):
-            with torch.no_grad():
-                right += int((analog(batch).argmax(dim=1) == truth).sum())
-            done += len(batch)
-            if progress is not None:
-                accuracy = right / done
-                progress({"chip": chip, "chips": chips, "images": done, "total": len(images), "accuracy": accuracy})
-        accuracies.append(right / len(images))
+    sampled = SampledChips(analog, design, images, labels, seed=seed, chips=range(chips), batch_size=batch_size)
+    accuracies = sampled.right(progress).mean(axis=1).tolist()
     std = float(np.std(accuracies, ddof=1)) if chips > 1 else 0.0
     return NiAccuracy(float(np.mean(accuracies)), std, accuracies)
 
 
-__all__ = ["NiAccuracy", "chip_generator", "ni_accuracy"]
+__all__ = ["NiAccuracy", "SampledChips", "chip_generator", "ni_accuracy"]

@@ -46,27 +46,28 @@ def _slope(layer: AnalogLayer, x: Tensor) -> Tensor:
     if layer.twos_complement:
         codes = codes ^ (1 << (bits - 1))
         significance[-1] *= -1
-    conductance, conversion = layer.prepared()
-    total = torch.zeros((*codes.shape[:2], layer.conductance.shape[3]), device=x.device)
-    if conversion is not None:
+    total = torch.zeros((*codes.shape[:2], layer.layout.outputs), device=x.device)
+    if not layer.lossless:
         adc = layer.adc_range
         weights = torch.tensor(
             [weight * step for weight, step in zip(layer.code.significance, adc.steps)], device=x.device
         )
-        highest = conversion.lowest + (2**conversion.bits - 1)
-        chunk = max(1, _CHUNK // (bits * conductance.shape[0] * conductance.shape[2]))
-        for begin in range(0, codes.shape[1], chunk):
-            part = codes[:, begin : begin + chunk]
-            for block, (start, stop) in enumerate(layer.blocks):
-                sums = torch.bmm(bit_planes(part[..., start:stop], bits), conductance[:, start:stop])
-                if conversion.offset is not None:
-                    sums += conversion.offset[block].unsqueeze(1)
-                reading = sums.round()
-                inside = (reading >= conversion.lowest) & (reading <= highest)
-                error = torch.maximum(torch.minimum(reading, highest), conversion.lowest).sub_(sums.mul_(inside))
-                error = error.unflatten(2, (len(weights), -1)).unflatten(1, (bits, -1))
-                total[:, begin : begin + chunk] += torch.einsum("gbpso,b,s->gpo", error, significance, weights)
-    total *= code.scale * layer.weight_scale / layer.adc_scale * layer.gain.float()
+        for chip, (of_chip, result) in enumerate(zip(codes.chunk(layer.chips, 1), total.chunk(layer.chips, 1))):
+            conductance, conversion = layer.in_steps(chip)
+            highest = conversion.lowest + (2**conversion.bits - 1)
+            chunk = max(1, _CHUNK // (bits * conductance.shape[0] * conductance.shape[2]))
+            for part, slope in zip(of_chip.split(chunk, 1), result.split(chunk, 1)):
+                for block, (start, stop) in enumerate(layer.blocks):
+                    sums = torch.bmm(bit_planes(part[..., start:stop], bits), conductance[:, start:stop])
+                    if conversion.offset is not None:
+                        sums += conversion.offset[block].unsqueeze(1)
+                    reading = sums.round()
+                    inside = (reading >= conversion.lowest) & (reading <= highest)
+                    error = torch.maximum(torch.minimum(reading, highest), conversion.lowest).sub_(sums.mul_(inside))
+                    error = error.unflatten(2, (len(weights), -1)).unflatten(1, (bits, -1))
+                    slope += torch.einsum("gbpso,b,s->gpo", error, significance, weights)
+    gain = layer.gain.float().repeat_interleave(codes.shape[1] // layer.chips).unsqueeze(1)
+    total *= code.scale * layer.weight_scale / layer.adc_scale * gain
     maps = total.unflatten(1, (n, height * width)).permute(1, 0, 3, 2).reshape(n, -1, height, width)
     return layer.like_output(maps, x)
 

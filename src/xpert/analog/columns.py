@@ -8,6 +8,7 @@ how positions are batched, chunked or spread over threads.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,10 @@ from xpert.analog import native, normal
 Blocks = tuple[tuple[int, int], ...]
 
 CHUNK = 1 << 18
-"""Column sums held at a time: 1 MiB, within a core's share of cache."""
+"""Column sums held at a time on a CPU: 1 MiB, within a core's share of cache."""
+
+_CHUNK_ELSEWHERE = 1 << 24
+"""The same on other devices, which have work for a hundred thousand threads at once."""
 
 _MANTISSA = 24
 """Integers up to 2**24 are exact in float32."""
@@ -213,81 +217,130 @@ def converted_sums(
     Returns:
         Integers [groups, positions, columns]; int32 where that is enough, int64 elsewhere.
     """
-    return summed_readings(codes, on_grid(conductance, conversion, blocks), input_bits, key=key, first=first)
+    columns = on_grid(conductance, conversion, blocks)
+    return summed_readings(codes.unsqueeze(0), [columns], input_bits, keys=[key], first=first).squeeze(0)
 
 
-def summed_readings(codes: Tensor, columns: Columns, input_bits: int, *, key: int = 0, first: int = 0) -> Tensor:
-    """The second half of `converted_sums`; by `xpert.analog.native` where that can, with the same result."""
-    library = native.library() if codes.device.type == "cpu" and columns.fraction > 0 else None
+def summed_readings(
+    codes: Tensor, columns: Sequence[Columns], input_bits: int, *, keys: Sequence[int], first: int = 0
+) -> Tensor:
+    """The second half of `converted_sums`, for several chips that hold the same layer behind the same ADC ranges.
+
+    By `xpert.analog.native` where that can, with the same result.
+
+    Args:
+        codes: [chips, groups, positions, rows].
+        columns: Of each chip.
+        input_bits: Read cycles. [bit]
+        keys: Choose the noise of each chip.
+        first: Number of the first position on every chip.
+
+    Returns:
+        [chips, groups, positions, columns].
+    """
+    library = native.library() if codes.device.type == "cpu" and all(one.fraction > 0 for one in columns) else None
     if library is not None:
-        return native.summed_readings(library, codes, columns, input_bits, key, first)
-    return torch_readings(codes, columns, input_bits, key, first)
+        return native.summed_readings(library, codes, columns, input_bits, keys, first)
+    return torch_readings(codes, columns, input_bits, keys, first)
 
 
-def torch_readings(codes: Tensor, columns: Columns, input_bits: int, key: int, first: int) -> Tensor:
-    """`summed_readings` on any device."""
-    groups, positions, _ = codes.shape
-    n_columns = columns.conductance.shape[1]
-    device = columns.conductance.device
-    span = 2**columns.bits - 1
-    largest = (span // 2 + 2) * (2**input_bits - 1) * len(columns.blocks)
+def torch_readings(
+    codes: Tensor, columns: Sequence[Columns], input_bits: int, keys: Sequence[int], first: int
+) -> Tensor:
+    """`summed_readings` on any device, all chips in the same operations."""
+    chips, groups, positions, _ = codes.shape
+    shared = columns[0]  # in its blocks, ADCs and windows every chip is alike
+    n_columns = shared.conductance.shape[1]
+    device = shared.conductance.device
+    span = 2**shared.bits - 1
+    largest = (span // 2 + 2) * (2**input_bits - 1) * len(shared.blocks)
     exact = torch.float32 if largest <= 2**_MANTISSA else torch.float64
-    significance = (2.0 ** torch.arange(input_bits, device=device)).to(exact).expand(groups, 1, input_bits)
-    cells = columns.conductance.transpose(1, 2).float()
-    variance = None if columns.variance is None else columns.variance.transpose(1, 2).float()
-    total = torch.empty((groups, positions, n_columns), dtype=columns.sum_type(input_bits), device=device)
-    chunk = max(1, CHUNK // (groups * input_bits * n_columns))
+    significance = (2.0 ** torch.arange(input_bits, device=device)).to(exact).expand(chips * groups, 1, input_bits)
+    cells = torch.cat([one.conductance.transpose(1, 2).float() for one in columns])
+    starts = torch.cat([one.start for one in columns], dim=1).unsqueeze(2)
+    step = _of_each(columns, groups, [2.0**-one.fraction for one in columns])
+    noise = _Noise(columns, groups) if any(one.noisy for one in columns) else None
+    total = torch.empty((chips * groups, positions, n_columns), dtype=shared.sum_type(input_bits), device=device)
+    codes = codes.flatten(0, 1)
+    chunk = max(1, (CHUNK if device.type == "cpu" else _CHUNK_ELSEWHERE) // (len(codes) * input_bits * n_columns))
     for begin in range(0, positions, chunk):
         part = codes[:, begin : begin + chunk]
         n = part.shape[1]
         numbers = torch.arange(first + begin, first + begin + n, device=device)
-        accumulated = torch.zeros((groups, 1, n * n_columns), dtype=exact, device=device)
-        for k, (low, high) in enumerate(columns.blocks):
+        accumulated = torch.zeros((len(codes), 1, n * n_columns), dtype=exact, device=device)
+        for k, (low, high) in enumerate(shared.blocks):
             planes = bit_planes(part[..., low:high], input_bits)
-            sums = torch.bmm(planes, cells[:, low:high]).add_(columns.start[k].unsqueeze(1))
-            if columns.noisy:
-                of_rows = 0.0 if variance is None else torch.bmm(planes, variance[:, low:high])
-                z = normal.draw(key, numbers, k, input_bits, groups, n_columns)
-                sums += _noise(columns, of_rows, z.flatten(1, 2))
-            sums.mul_(2.0**-columns.fraction).round_().clamp_(columns.lowest, columns.lowest + span)
-            accumulated.baddbmm_(significance, sums.view(groups, input_bits, n * n_columns).to(exact))
-        total[:, begin : begin + n] = accumulated.view(groups, n, n_columns)
-    return total.add_(columns.base.to(total.dtype) * ((2**input_bits - 1) * len(columns.blocks)))
+            sums = torch.bmm(planes, cells[:, low:high]).add_(starts[k])
+            if noise is not None:
+                z = normal.draw(keys, numbers, k, input_bits, groups, n_columns)
+                sums += noise(planes, low, high, z.flatten(2, 3).flatten(0, 1))
+            sums.mul_(step).round_().clamp_(shared.lowest, shared.lowest + span)
+            accumulated.baddbmm_(significance, sums.view(len(codes), input_bits, n * n_columns).to(exact))
+        total[:, begin : begin + n] = accumulated.view(len(codes), n, n_columns)
+    total += shared.base.to(total.dtype) * ((2**input_bits - 1) * len(shared.blocks))
+    return total.unflatten(0, (chips, groups))
 
 
-def _noise(columns: Columns, variance: Tensor | float, z: Tensor) -> Tensor:
-    """Noise of column sums, on the grid; integers as float32. `variance` is that of the active rows, as integers."""
-    sigma = (variance * columns.variance_unit + torch.tensor(columns.floor, device=z.device)).sqrt_().round_()
-    shift = normal.FRACTION + _SIGMA_BITS
-    return (sigma.long() * z.long()).add_(1 << (shift - 1)).bitwise_right_shift_(shift).float()
+def _of_each(columns: Sequence[Columns], groups: int, numbers: list[float]) -> Tensor:
+    """A number of each chip for all of its groups, [chips * groups, 1, 1], float32."""
+    device = columns[0].conductance.device
+    return torch.tensor(numbers, device=device).repeat_interleave(groups).reshape(-1, 1, 1)
+
+
+class _Noise:
+    """Noise of the column sums of several chips, on the grid."""
+
+    def __init__(self, columns: Sequence[Columns], groups: int) -> None:
+        self._unit = _of_each(columns, groups, [one.variance_unit for one in columns])
+        self._floor = _of_each(columns, groups, [one.floor for one in columns])
+        self._variance: Tensor | None = None
+        if any(one.variance is not None for one in columns):
+            parts = [one.conductance.new_zeros(()) if one.variance is None else one.variance for one in columns]
+            shape = columns[0].conductance.shape
+            self._variance = torch.cat([part.expand(shape).transpose(1, 2).float() for part in parts])
+
+    def __call__(self, planes: Tensor, low: int, high: int, z: Tensor) -> Tensor:
+        """Integers as float32 [chips * groups, bits * positions, columns].
+
+        Args:
+            planes: Bits of the inputs of a row block.
+            low: First row of the block.
+            high: Last row of the block plus one.
+            z: Normal numbers.
+        """
+        of_rows = 0.0 if self._variance is None else torch.bmm(planes, self._variance[:, low:high])
+        sigma = (of_rows * self._unit + self._floor).sqrt_().round_()
+        shift = normal.FRACTION + _SIGMA_BITS
+        return (sigma.long() * z.long()).add_(1 << (shift - 1)).bitwise_right_shift_(shift).float()
 
 
 def unconverted_sums(codes: Tensor, weights: Tensor, input_bits: int) -> Tensor:
     """The same sums when every column sum passes unchanged; then bits, slices and blocks collapse into one product.
 
     Args:
-        codes: Unsigned input codes [groups, positions, rows].
-        weights: What each input is multiplied with, [groups, rows, outputs], float64.
+        codes: Unsigned input codes [chips, groups, positions, rows].
+        weights: What each input is multiplied with, [chips, groups, rows, outputs], float64.
         input_bits: Input precision. [bit]
 
     Returns:
-        [groups, positions, outputs], float64; exact, since the weights are rounded to the grid that makes it so.
-        Integers of up to 2**53 over the sum of a column stay as they are.
+        [chips, groups, positions, outputs], float64; exact, since the weights are rounded to the grid that makes it
+        so, chip by chip. Integers of up to 2**53 over the sum of a column stay as they are.
     """
-    bound = float(weights.abs().sum(dim=1).max()) * (2**input_bits - 1)
-    if bound < 2**_MANTISSA and bool((weights == weights.round()).all()):
-        return torch.bmm(codes.float(), weights.float()).double()
-    grid = 2.0 ** (51 - math.ceil(math.log2(max(bound, 1.0))))
-    return torch.bmm(codes.double(), (weights * grid).round_().div_(grid))
+    bounds = [bound * (2**input_bits - 1) for bound in weights.abs().sum(dim=2).flatten(1).amax(dim=1).tolist()]
+    if max(bounds) < 2**_MANTISSA and bool((weights == weights.round()).all()):
+        return torch.matmul(codes.float(), weights.float()).double()
+    digits = [51 - math.ceil(math.log2(max(bound, 1.0))) for bound in bounds]
+    grid = torch.tensor([2.0**f for f in digits], dtype=torch.float64, device=weights.device).reshape(-1, 1, 1, 1)
+    return torch.matmul(codes.double(), (weights * grid).round_().div_(grid))
 
 
 def code_sums(codes: Tensor, input_bits: int) -> Tensor:
-    """Sum of each vector's codes: [groups, positions, rows] to [groups, positions, 1], float64, exact."""
+    """Sum of each vector's codes: [..., rows] to [..., 1], float64, exact."""
     library = native.library() if codes.device.type == "cpu" else None
     if library is not None:
         return native.code_sums(library, codes)
-    exact = codes.shape[2] * (2**input_bits - 1) <= 2**_MANTISSA
-    return codes.to(torch.float32 if exact else torch.float64).sum(dim=2, keepdim=True).double()
+    exact = codes.shape[-1] * (2**input_bits - 1) <= 2**_MANTISSA
+    return codes.to(torch.float32 if exact else torch.float64).sum(dim=-1, keepdim=True).double()
 
 
 def sum_histogram(codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: int) -> tuple[Tensor, int]:

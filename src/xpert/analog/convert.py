@@ -133,22 +133,25 @@ def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str,
 
 def reprogram(
     model: nn.Module,
-    generator: torch.Generator | None,
+    generator: torch.Generator | Sequence[torch.Generator] | None,
     order: Sequence[str] | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
-    """Write the model's present weights to another chip; precisions and ADC ranges stay.
+    """Write the model's present weights to another chip, or to several; precisions and ADC ranges stay.
+
+    On several chips the model takes the images of all of them, the first chip's first, and answers in that order.
 
     Args:
         model: From `to_analog`; changed in place.
-        generator: Samples the chip; None writes perfectly, and then nothing is random.
+        generator: Samples the chip, or each of the chips; None writes one perfectly, and then nothing is random.
         order: Names of the layers in the order in which they draw; the model's by default.
         progress: Called after each layer with `layer` (name), `done` and `total`.
     """
     layers = analog_layers(model)
     names = list(order or layers)
+    generators = [generator] if isinstance(generator, torch.Generator) else generator or ()
     for done, name in enumerate(names, start=1):
-        layers[name].program(generator)
+        layers[name].program(*generators)
         if progress is not None:
             progress({"layer": name, "done": done, "total": len(names)})
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog.adc import AdcRange, choose_range, fine_range, percentiles
-from xpert.analog.cells import WeightCode, row_blocks
+from xpert.analog.cells import Cells, WeightCode, row_blocks
 from xpert.analog.clip import learned_clip
 from xpert.analog.columns import (
     Columns,
@@ -31,7 +31,11 @@ from xpert.errors import ConfigError
 from xpert.networks.quantised import QuantConv2d, QuantLayer, StraightThrough
 
 _HELD_BYTES = 3 << 20
-"""Unrolled input codes and sums held at a time: a small part of a layer's activations, and within a core's cache."""
+"""Unrolled input codes and sums held at a time on a CPU: a small part of a layer's activations, and within a core's
+cache."""
+
+_HELD_ELSEWHERE = 1 << 28
+"""The same on other devices, which compute what they are given at a time in parallel."""
 
 _SMALLEST_SCALE = 2.0**-6
 """Least factor on a learned ADC range."""
@@ -43,9 +47,12 @@ _HIGHEST_BIT = 1
 class AnalogLayer(nn.Module):
     """A quantised layer on crossbars, with its own periphery.
 
-    `program` writes weights to a chip, `calibrate` gives what ADC ranges are derived from, and `set_precision` changes
-    neither. Bias, like everything between layers, is digital. The gradient is that of the quantised layer (straight
-    through); a changed weight takes effect with the next `program`.
+    `program` writes weights to a chip, or to several; `calibrate` gives what ADC ranges are derived from, and
+    `set_precision` changes neither. Bias, like everything between layers, is digital. The gradient is that of the
+    quantised layer (straight through); a changed weight takes effect with the next `program`.
+
+    On several chips an input is that of all of them, the first chip's images first, and each chip computes what it
+    would alone.
 
     Noise of reads is that of the running number of the image since the chip was programmed (`images_read`): it differs
     from image to image, but an image's does not depend on how images are batched.
@@ -56,7 +63,8 @@ class AnalogLayer(nn.Module):
         periphery: ADC and input precision, and how many columns share an ADC.
 
     Raises:
-        ConfigError: If the layer pads with anything but zeros; when it computes, if torch may shorten float32 products.
+        ConfigError: If the layer pads with anything but zeros; when it computes, if torch may shorten float32 products,
+            or chips would get different numbers of images.
     """
 
     weights: Tensor
@@ -66,22 +74,23 @@ class AnalogLayer(nn.Module):
     """What an integer weight of 1 stands for, shape ()."""
 
     conductance: Tensor
-    """Conductance of each cell less that of its reference [groups, rows, slices, outputs]. [level]"""
+    """Conductance of each cell less that of its reference [chips, groups, rows, slices, outputs]. [level]"""
 
     read_variance: Tensor
     """Its variance from read to read, of the same shape; empty where there is none. [level^2]"""
 
     gain: Tensor
-    """Factor on what is converted, by which digital outputs make up for drift and IR drop, shape (), float64."""
+    """Factor on what is converted, by which digital outputs make up for drift and IR drop [chips], float64."""
 
     adc_offset: Tensor
-    """Offset error of the ADC of each column [blocks, groups, slices * outputs]; empty where there is none. [step]"""
+    """Offset error of the ADC of each column [chips, blocks, groups, slices * outputs]; empty where there is none.
+    [step]"""
 
     adc_gain: Tensor
     """Relative gain error, likewise."""
 
     read_key: Tensor
-    """Key of the noise of reads, shape (), int64; -1: reads are not noisy."""
+    """Key of the noise of reads [chips], int64; -1: reads are not noisy."""
 
     samples: Tensor
     """Float input vectors on which ranges are calibrated [groups, positions, rows]; empty before calibration."""
@@ -97,7 +106,7 @@ class AnalogLayer(nn.Module):
         self.bypassed = False
         """Whether the layer computes as the quantised layer, as it does while samples are taken."""
         self.images_read = 0
-        """Images that the present chip has read."""
+        """Images that each of the present chips has read."""
         self.geometry = Geometry.of(layer)
         self.code = WeightCode.of(chip)
         kernel = math.prod(self.geometry.kernel)
@@ -110,13 +119,13 @@ class AnalogLayer(nn.Module):
         self.register_buffer("weight_scale", torch.empty(()))
         for name in ("conductance", "read_variance", "adc_offset", "adc_gain", "samples"):
             self.register_buffer(name, torch.empty(0))
-        self.register_buffer("read_key", torch.tensor(-1))
-        self.register_buffer("gain", torch.ones((), dtype=torch.float64))
+        self.register_buffer("read_key", torch.tensor([-1]))
+        self.register_buffer("gain", torch.ones(1, dtype=torch.float64))
         if chip.analog.adc_range == "learned":
             self.adc_scale = nn.Parameter(torch.ones(()))
         self._forget()
         self.set_precision(periphery.adc_bits, periphery.input_bits)
-        self.program(None)
+        self.program()
 
     @property
     def input_bits(self) -> int:
@@ -127,13 +136,19 @@ class AnalogLayer(nn.Module):
         """Change precisions; chip and calibration samples stay."""
         self.adc_bits = adc_bits
         self.layer.input_bits = input_bits
-        self._range = self._prepared = None
+        self._range = self._ready = None
 
-    def program(self, generator: torch.Generator | None) -> None:
-        """Write the layer's present weights to a new chip.
+    @property
+    def chips(self) -> int:
+        """Chips that hold the layer."""
+        return len(self.read_key)
+
+    def program(self, *generators: torch.Generator) -> None:
+        """Write the layer's present weights to new chips.
 
         Args:
-            generator: Source of all that is random on a chip; None writes perfectly, and then nothing is random.
+            *generators: One per chip, the source of all that is random on it. Without any there is one chip, written
+                perfectly, and nothing is random.
         """
         integer = self.layer.integer_weight()
         weights = self.geometry.weight_matrix(integer.value).short()
@@ -141,18 +156,32 @@ class AnalogLayer(nn.Module):
             self.weights = weights
             self._forget()
         self.weight_scale = integer.scale
-        draws = None if generator is None else Draws(generator)
-        empty = torch.empty(0, device=weights.device)
         cells = self.code.cells(weights)
-        self.conductance, variance, gain = program(cells, self.chip, self.layout, self.blocks, draws)
-        self.gain = torch.tensor(gain, dtype=torch.float64, device=weights.device)
-        self.read_variance = empty if variance is None else variance
-        errors = adc_errors(self.chip, self.layout, self.blocks, len(weights), self.columns_per_adc, draws)
-        self.adc_offset, self.adc_gain = (empty if one is None else one.to(weights.device) for one in errors)
-        noisy = draws is not None and (variance is not None or self._adc_noise > 0)
-        self.read_key = torch.tensor(draws.read_key if draws is not None and noisy else -1, device=weights.device)
+        chips = [self._program_chip(cells, Draws(generator)) for generator in generators]
+        chips = chips or [self._program_chip(cells, None)]
+        for name in chips[0]:
+            setattr(self, name, torch.stack([chip[name] for chip in chips]).to(weights.device))
+        for name in ("read_variance", "adc_offset", "adc_gain"):
+            if name not in chips[0]:
+                setattr(self, name, torch.empty(0, device=weights.device))
         self.images_read = 0
-        self._prepared = None
+        self._ready = None
+
+    def _program_chip(self, cells: Cells, draws: Draws | None) -> dict[str, Tensor]:
+        """The buffers that describe one chip, without those that are empty."""
+        conductance, variance, gain = program(cells, self.chip, self.layout, self.blocks, draws)
+        groups = len(cells.data)
+        offset, relative = adc_errors(self.chip, self.layout, self.blocks, groups, self.columns_per_adc, draws)
+        noisy = draws is not None and (variance is not None or self._adc_noise > 0)
+        buffers = {
+            "conductance": conductance,
+            "read_variance": variance,
+            "gain": torch.tensor(gain, dtype=torch.float64),
+            "adc_offset": offset,
+            "adc_gain": relative,
+            "read_key": torch.tensor(draws.read_key if draws is not None and noisy else -1),
+        }
+        return {name: buffer for name, buffer in buffers.items() if buffer is not None}
 
     @property
     def _adc_noise(self) -> float:
@@ -196,58 +225,63 @@ class AnalogLayer(nn.Module):
 
     @property
     def lossless(self) -> bool:
-        """Whether ADCs pass every column sum that can occur on this chip unchanged."""
-        if int(self.read_key) >= 0 or self.adc_offset.numel() or self.adc_gain.numel():
+        """Whether ADCs pass every column sum that can occur on these chips unchanged."""
+        if self._noisy or self.adc_offset.numel() or self.adc_gain.numel():
             return False
         if self.chip.analog.adc_range == "unbounded":
             return True
         if not torch.equal(self.conductance, self.conductance.round()):
             return False
-        lows = block_sums(self.conductance.clamp_max(0), self.blocks).amin(dim=(0, 1, 3)).tolist()
-        highs = block_sums(self.conductance.clamp_min(0), self.blocks).amax(dim=(0, 1, 3)).tolist()
+        cells = self.conductance.flatten(0, 1)
+        lows = block_sums(cells.clamp_max(0), self.blocks).amin(dim=(0, 1, 3)).tolist()
+        highs = block_sums(cells.clamp_min(0), self.blocks).amax(dim=(0, 1, 3)).tolist()
         return self.adc_range.lossless(lows, highs)
 
-    def accumulate(self, codes: Tensor, first: int = 0) -> Tensor:
+    @property
+    def _noisy(self) -> bool:
+        """Whether reads are noisy, which they are on all chips or none."""
+        return int(self.read_key[0]) >= 0
+
+    def accumulate(self, codes: Tensor, *, first_chip: int = 0, first: int = 0) -> Tensor:
         """What crossbars, ADCs and digital adders make of input codes, in the place of `sum of weight * code`.
 
         Args:
-            codes: Unsigned integers [groups, positions, rows] below `2**input_bits`; in two's complement
+            codes: Unsigned integers [chips, groups, positions, rows] below `2**input_bits`; in two's complement
                 `code - 2**(input_bits - 1)` is what is meant, and what the weights are multiplied with.
+            first_chip: Number of the first chip that they are for.
             first: Running number of the first position, on which the noise of reads depends.
 
         Returns:
-            [groups, positions, outputs], float64.
+            [chips, groups, positions, outputs], float64.
         """
-        bits, key = self.input_bits, int(self.read_key)
+        bits, chips = self.input_bits, slice(first_chip, first_chip + len(codes))
         if not self.twos_complement:
-            result = self._converted(codes, bits, key, first)
+            result = self._converted(codes, bits, chips, first)
             if self.code.input_weight:
                 result += code_sums(codes, bits) * self.code.input_weight
             return result
         half = 1 << (bits - 1)
         highest = (codes < half).to(codes.dtype)
-        result = self._converted(highest, 1, key + _HIGHEST_BIT, first).mul_(-half)
+        result = self._converted(highest, 1, chips, first, _HIGHEST_BIT).mul_(-half)
         if bits > 1:
-            result += self._converted(codes & (half - 1), bits - 1, key, first)
+            result += self._converted(codes & (half - 1), bits - 1, chips, first)
         if self.code.input_weight:
-            result += (code_sums(codes, bits) - half * codes.shape[2]) * self.code.input_weight
+            result += (code_sums(codes, bits) - half * codes.shape[3]) * self.code.input_weight
         return result
 
-    def _converted(self, codes: Tensor, input_bits: int, key: int, first: int) -> Tensor:
-        """`accumulate` of unsigned codes, without what is added digitally."""
-        conductance, conversion = self.prepared()
-        if conversion is None:
-            return unconverted_sums(codes, conductance, input_bits).mul_(self.gain)
-        adc = self.adc_range
-        if self._columns is None:
-            self._columns = on_grid(conductance, conversion, self.blocks)
-        sums = summed_readings(codes, self._columns, input_bits, key=key, first=first)
+    def _converted(self, codes: Tensor, input_bits: int, chips: slice, first: int, change: int = 0) -> Tensor:
+        """`accumulate` of unsigned codes, without what is added digitally; `change` is added to the noise key."""
+        ready, gain = self._prepared(), self.gain[chips].reshape(-1, 1, 1, 1)
+        if isinstance(ready, Tensor):
+            return unconverted_sums(codes, ready[chips], input_bits).mul_(gain)
+        adc, keys = self.adc_range, [key + change for key in self.read_key[chips].tolist()]
+        sums = summed_readings(codes, ready[chips], input_bits, keys=keys, first=first)
         # Integers, added exactly in steps of `unit`; only the multiplication by `unit` rounds.
         result = torch.zeros((), dtype=torch.float64, device=sums.device)
-        of_slices = sums.transpose(1, 2).unflatten(1, (len(adc.exponents), -1)).unbind(1)
+        of_slices = sums.transpose(2, 3).unflatten(2, (len(adc.exponents), -1)).unbind(2)
         for of_slice, significance, exponent in zip(of_slices, self.code.significance, adc.exponents):
             result = torch.add(result, of_slice, alpha=significance * 2.0**exponent)
-        return result.mul_(adc.unit * self.gain).transpose(1, 2)
+        return result.mul_(adc.unit * gain).transpose(2, 3)
 
     @property
     def twos_complement(self) -> bool:
@@ -272,31 +306,52 @@ class AnalogLayer(nn.Module):
         maps = self._as_maps(x)
         height, width = self.geometry.positions(*maps.shape[2:])
         groups, _, outputs = self.weights.shape
-        output = torch.empty((len(maps), groups, outputs, height * width), device=x.device)
-        images = self._images_at_a_time(maps)
-        for some, result in zip(maps.split(images), output.split(images)):
-            code = self.layer.input_code(some)
-            zero = int(code.zero_point)
-            windows = self.geometry.windows(self._stored(code.value), zero)
-            sums = self.accumulate(unroll(windows), self.images_read * height * width)
-            self.images_read += len(some)
-            if zero and not self.twos_complement:
-                sums -= zero * self.weights.sum(dim=1, keepdim=True)
-            sums *= code.scale.double() * self.weight_scale.double()
-            result.copy_(sums.transpose(1, 2).unflatten(2, (len(some), height * width)).permute(2, 0, 1, 3))
+        images, left_over = divmod(len(maps), self.chips)
+        if left_over:
+            raise ConfigError(f"{len(maps)} images cannot be shared out evenly to {self.chips} chips")
+        output = torch.empty((self.chips, images, groups, outputs, height * width), device=x.device)
+        by_chip = maps.unflatten(0, (self.chips, images))
+        chips_at_a_time, images_at_a_time = self._at_a_time(maps)
+        for chip in range(0, self.chips, chips_at_a_time):
+            for image in range(0, images, images_at_a_time):
+                some = by_chip[chip : chip + chips_at_a_time, image : image + images_at_a_time]
+                result = output[chip : chip + chips_at_a_time, image : image + images_at_a_time]
+                code = self.layer.input_code(some.flatten(0, 1))
+                zero = int(code.zero_point)
+                codes = unroll(self.geometry.windows(self._stored(code.value), zero))
+                sums = self.accumulate(
+                    codes.unflatten(1, (len(some), -1)).transpose(0, 1),
+                    first_chip=chip,
+                    first=(self.images_read + image) * height * width,
+                )
+                if zero and not self.twos_complement:
+                    sums -= zero * self.weights.sum(dim=1, keepdim=True)
+                sums *= code.scale.double() * self.weight_scale.double()
+                of_images = sums.transpose(2, 3).unflatten(3, (some.shape[1], height * width))
+                result.copy_(of_images.permute(0, 3, 1, 2, 4))
+        self.images_read += images
         output = output.reshape(len(maps), groups * outputs, height, width)
         if self.layer.bias is not None:
             output += self.layer.bias.reshape(-1, 1, 1)
         return self.like_output(output, x)
 
-    def _images_at_a_time(self, maps: Tensor) -> int:
-        """How many maps [n, channels, height, width] are computed together."""
+    def _at_a_time(self, maps: Tensor) -> tuple[int, int]:
+        """How many chips and images of each compute together, of maps [chips * images, channels, height, width].
+
+        One chip and some of its images, or several chips and all of theirs.
+        """
         _, rows, outputs = self.weights.shape
         columns = outputs * len(self.code.significance)
         # Codes of one or four bytes, readings of four, sums of eight.
         per_position = self.geometry.groups * (rows * (1 if self.input_bits <= 8 else 4) + 4 * columns + 8 * outputs)
-        most = max(1, _HELD_BYTES // (per_position * math.prod(self.geometry.positions(*maps.shape[2:]))))
-        return math.ceil(len(maps) / math.ceil(len(maps) / most)) if len(maps) else 1
+        held = _HELD_BYTES if maps.device.type == "cpu" else _HELD_ELSEWHERE
+        most = max(1, held // (per_position * math.prod(self.geometry.positions(*maps.shape[2:]))))
+        images = max(1, len(maps) // self.chips)
+
+        def evenly(total: int, most: int) -> int:
+            return math.ceil(total / math.ceil(total / most))
+
+        return evenly(self.chips, max(1, most // images)), evenly(images, most)
 
     def windows(self, codes: Tensor, zero: int) -> Tensor:
         """All kernel windows of input codes, see `Geometry.windows`; padding is the code `zero`."""
@@ -311,23 +366,24 @@ class AnalogLayer(nn.Module):
             return maps.reshape(*x.shape[:-3], *maps.shape[1:])
         return maps.reshape(*x.shape[:-1], -1)
 
-    def prepared(self) -> tuple[Tensor, Conversion | None]:
-        """Conductances in ADC steps and what converts their sums; or weights, and None, where nothing is converted."""
-        if self._prepared is None or self.chip.analog.adc_range == "learned":
-            self._prepared, self._columns = self._prepare(), None
-        return self._prepared
+    def _prepared(self) -> Tensor | list[Columns]:
+        """Columns of each chip; or, where nothing is converted, weights [chips, groups, rows, outputs]."""
+        if self._ready is None or self.chip.analog.adc_range == "learned":
+            if self.lossless:
+                significance = torch.tensor(self.code.significance, dtype=torch.float64, device=self.weights.device)
+                self._ready = torch.einsum("cgrso,s->cgro", self.conductance.double(), significance)
+            else:
+                self._ready = [on_grid(*self.in_steps(chip), self.blocks) for chip in range(self.chips)]
+        return self._ready
 
-    def _prepare(self) -> tuple[Tensor, Conversion | None]:
-        conductance = self.conductance
-        if self.lossless:
-            significance = torch.tensor(self.code.significance, dtype=torch.float64, device=conductance.device)
-            return torch.einsum("grso,s->gro", conductance.double(), significance), None
-        adc = self.adc_range
+    def in_steps(self, chip: int) -> tuple[Tensor, Conversion]:
+        """A chip's conductances in ADC steps [groups, rows, slices * outputs], and what converts their sums."""
+        adc, conductance = self.adc_range, self.conductance[chip]
         steps = torch.tensor(adc.steps, device=conductance.device).unsqueeze(1)
         in_steps = (conductance / steps).flatten(2)
-        variance = (self.read_variance / steps.square()).flatten(2) if self.read_variance.numel() else None
+        variance = (self.read_variance[chip] / steps.square()).flatten(2) if self.read_variance.numel() else None
         if self.adc_gain.numel():
-            for gain, (start, stop) in zip(self.adc_gain, self.blocks):
+            for gain, (start, stop) in zip(self.adc_gain[chip], self.blocks):
                 in_steps[:, start:stop] *= 1 + gain.unsqueeze(1)
                 if variance is not None:
                     variance[:, start:stop] *= (1 + gain.unsqueeze(1)).square()
@@ -335,9 +391,9 @@ class AnalogLayer(nn.Module):
         conversion = Conversion(
             lowest=lowest.repeat_interleave(conductance.shape[3]),
             bits=adc.bits,
-            offset=self.adc_offset if self.adc_offset.numel() else None,
+            offset=self.adc_offset[chip] if self.adc_offset.numel() else None,
             variance=variance,
-            floor=self._adc_noise**2 if int(self.read_key) >= 0 else 0.0,
+            floor=self._adc_noise**2 if self._noisy else 0.0,
         )
         return in_steps, conversion
 
@@ -362,8 +418,7 @@ class AnalogLayer(nn.Module):
         """Drop what was derived from weights, conductances and samples."""
         self._histograms: dict[int, tuple[Tensor, int]] = {}
         self._range: AdcRange | None = None
-        self._prepared: tuple[Tensor, Conversion | None] | None = None
-        self._columns: Columns | None = None
+        self._ready: Tensor | list[Columns] | None = None
 
     def _apply(self, fn: Any, recurse: bool = True) -> AnalogLayer:
         self._forget()  # it would not move along

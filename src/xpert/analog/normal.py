@@ -18,6 +18,8 @@ moment 14.9 (15); its distribution function is within 0.0015 of the normal one, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -65,11 +67,11 @@ def _mix32(x: Tensor) -> Tensor:
     return x ^ (x >> 16)
 
 
-def draw(key: int, positions: Tensor, block: int, input_bits: int, groups: int, columns: int) -> Tensor:
+def draw(keys: Sequence[int], positions: Tensor, block: int, input_bits: int, groups: int, columns: int) -> Tensor:
     """Draws for all input bits, groups and columns of a row block.
 
     Args:
-        key: Any integer; its low 64 bits count.
+        keys: Any integers; their low 64 bits count.
         positions: Their numbers, int64.
         block: Number of the row block, below 2**15.
         input_bits: At most 16. [bit]
@@ -77,12 +79,13 @@ def draw(key: int, positions: Tensor, block: int, input_bits: int, groups: int, 
         columns: At most 2**24.
 
     Returns:
-        [groups, input_bits, positions, columns], int32, in units of `2**-FRACTION`.
+        [keys, groups, input_bits, positions, columns], int32, in units of `2**-FRACTION`.
     """
     device = positions.device
-    scrambled = _mix64(torch.tensor(_signed(key + _GOLDEN), device=device))
-    high = _mix64(scrambled + (positions >> 32) * _signed(_GOLDEN))
-    at = _mix32((positions ^ _shifted(high, 32)) & ((1 << 32) - 1)).reshape(1, 1, -1, 1)
+    scrambled = _mix64(torch.tensor([_signed(key + _GOLDEN) for key in keys], device=device)).reshape(-1, 1, 1, 1, 1)
+    numbers = positions.reshape(-1, 1)
+    high = _mix64(scrambled + (numbers >> 32) * _signed(_GOLDEN))
+    at = _mix32((numbers ^ _shifted(high, 32)) & ((1 << 32) - 1))
     group = torch.arange(groups, device=device).reshape(-1, 1, 1, 1) << 24
     bit = torch.arange(input_bits, device=device).reshape(-1, 1, 1) << 44
     place = torch.arange(columns, device=device) | bit | group | (block << 49)

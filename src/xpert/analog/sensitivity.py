@@ -71,7 +71,7 @@ def _output(layer: AnalogLayer, vectors: Tensor) -> Tensor:
     """Output before bias [groups, positions, outputs], in units of integer weight times float input."""
     code = layer.layer.input_code(vectors)
     constant = 0 if layer.twos_complement else layer.weights.sum(dim=1, keepdim=True) * code.zero_point
-    return (layer.accumulate(code.value) - constant) * code.scale.double()
+    return (layer.accumulate(code.value.unsqueeze(0)).squeeze(0) - constant) * code.scale.double()
 
 
 def _reference(layer: AnalogLayer, vectors: Tensor) -> Tensor:

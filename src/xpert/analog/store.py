@@ -1,4 +1,4 @@
-"""Analog networks on disk: one chip with its weights, conductances, errors and ADC ranges, as safetensors."""
+"""Analog networks on disk: chips with their weights, conductances, errors and ADC ranges, as safetensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xpert.errors import DataError
 from xpert.files import write_atomically
 from xpert.networks.quantised import has_plain_layers, replace_plain
 
-_FORMAT = "xpert analog network 1"
+_FORMAT = "xpert analog network 2"
 
 
 def save_analog(model: nn.Module, path: Path | str) -> None:
@@ -37,7 +37,7 @@ def save_analog(model: nn.Module, path: Path | str) -> None:
 def load_analog(
     model: nn.Module, design: Design, path: Path | str, settings: AnalogSettings | None = None
 ) -> nn.Module:
-    """Read what `save_analog` wrote: the same chip, to the bit; neither calibration images nor a generator is needed.
+    """Read what `save_analog` wrote: the same chips, to the bit; neither calibration images nor a generator is needed.
 
     Args:
         model: The network as it was given to `to_analog`; its weights play no part. Left as it is.

@@ -364,7 +364,7 @@ def accuracy(
     calibration_images: Annotated[
         int, typer.Option(min=1, max=100_000, help="Training images on which ADC ranges are set.")
     ] = 128,
-    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images per batch.")] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images at a time on each chip.")] = 128,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the cells' variation.")] = 0,
     images: Annotated[int | None, typer.Option(min=1, help="Only the first so many test images.")] = None,
     ablation: Annotated[

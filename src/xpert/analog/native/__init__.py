@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,17 +175,27 @@ LANES = 32
 
 
 def summed_readings(
-    library: ctypes.CDLL, codes: Tensor, columns: Columns, input_bits: int, key: int, first: int
+    library: ctypes.CDLL, codes: Tensor, columns: Sequence[Columns], input_bits: int, keys: Sequence[int], first: int
 ) -> Tensor:
-    """`xpert.analog.columns.torch_readings`, to the bit, on `torch.get_num_threads()` threads."""
-    groups, positions, rows = codes.shape
-    n_columns = columns.conductance.shape[1]
-    codes = _stored(codes)
-    blocks = torch.tensor(columns.blocks, dtype=torch.int64)
-    table = torch.tensor(normal.TABLE, dtype=torch.int16)
+    """`xpert.analog.columns.torch_readings`, to the bit, on `torch.get_num_threads()` threads; chip by chip."""
+    chips, groups, positions, _ = codes.shape
+    shared = columns[0]
+    n_columns = shared.conductance.shape[1]
     stride = -(-positions // LANES) * LANES
     # Positions run fastest, as in the maps that a convolution ends in.
-    out = torch.empty((groups, n_columns, stride), dtype=columns.sum_type(input_bits))
+    out = torch.empty((chips, groups, n_columns, stride), dtype=shared.sum_type(input_bits))
+    for of_chip in zip(_stored(codes), columns, keys, out, strict=True):
+        _read(library, *of_chip, input_bits, first)
+    return out[..., :positions].transpose(2, 3)
+
+
+def _read(
+    library: ctypes.CDLL, codes: Tensor, columns: Columns, key: int, out: Tensor, input_bits: int, first: int
+) -> None:
+    """Readings of one chip, into `out`."""
+    groups, positions, rows = codes.shape
+    blocks = torch.tensor(columns.blocks, dtype=torch.int64)
+    table = torch.tensor(normal.TABLE, dtype=torch.int16)
     problem = _Problem(
         codes=codes.data_ptr(),
         conductance=columns.conductance.data_ptr(),
@@ -201,9 +212,9 @@ def summed_readings(
         noisy=columns.noisy,
         groups=groups,
         positions=positions,
-        stride=stride,
+        stride=out.shape[2],
         rows=rows,
-        columns=n_columns,
+        columns=out.shape[1],
         n_blocks=len(blocks),
         input_bits=input_bits,
         adc_bits=columns.bits,
@@ -217,14 +228,13 @@ def summed_readings(
     )
     if library.summed_readings(ctypes.byref(problem)):
         raise MemoryError("no memory for the indices of a tile")
-    return out[..., :positions].transpose(1, 2)
 
 
 def code_sums(library: ctypes.CDLL, codes: Tensor) -> Tensor:
     """`xpert.analog.columns.code_sums`, without a copy of the codes."""
     codes = _stored(codes)
-    sums = torch.empty((*codes.shape[:2], 1), dtype=torch.float64)
-    library.code_sums(codes.data_ptr(), codes.element_size(), sums.numel(), codes.shape[2], sums.data_ptr())
+    sums = torch.empty((*codes.shape[:-1], 1), dtype=torch.float64)
+    library.code_sums(codes.data_ptr(), codes.element_size(), sums.numel(), codes.shape[-1], sums.data_ptr())
     return sums
 
 
