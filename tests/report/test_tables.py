@@ -7,10 +7,12 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from xpert.design import Chip, Design, Periphery
 from xpert.errors import DataError
+from xpert.networks.spaces import space
 from xpert.report import comparison, comparison_table, summary_table
 from xpert.report.run_files import Evaluation
-from xpert.report.tables import component_rows, layer_rows, shared_by_layers
+from xpert.report.tables import component_rows, layer_rows, left_out, searched_kernels, shared_by_layers
 
 
 def printed(table: Table) -> str:
@@ -97,3 +99,16 @@ def test_components_keep_their_values(results: dict[str, Any]):
     rows = component_rows(evaluations)
     assert rows["adc"]["energy_uj"]["typical"] == evaluations["typical"].breakdown["energy_uj"]["adc"]
     assert "area_mm2" not in rows["leakage"]
+
+
+def test_kernels_and_layers_that_are_left_out_are_named(results: dict[str, Any]):
+    typical = Evaluation.parse(results["baselines"]["typical"]["evaluation"], "typical")
+    without = typical.model_copy(update={"layers": typical.layers[:1] + typical.layers[2:]})
+    assert left_out(without, typical) == [typical.layers[1].name]
+    assert left_out(typical, typical) == []
+    networks = space("vgg11", (8,), kernels=(0, 1, 3))
+    network = networks.network((8,) * 8, (1, 3, 0, 3, 3, 3, 3, 3, 1))
+    design = Design.homogeneous(network, Chip(), Periphery())
+    names = [f"conv{number}" for number in (1, 2, 4, 5, 6, 7, 8)]
+    assert searched_kernels(design) == dict.fromkeys(names, "3×3") | {"conv1": "1×1", "linear": "1×1"}
+    assert searched_kernels(Design.homogeneous(networks.network((8,) * 8), Chip(), Periphery())) == {}

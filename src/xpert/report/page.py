@@ -62,6 +62,8 @@ def render(files: RunFiles) -> str:
         tables=tables,
         palette=palette,
         layer_rows=tables.layer_rows(searched, typical) if searched else [],
+        kernels=tables.searched_kernels(files.design),
+        left_out=tables.left_out(searched, typical) if searched and typical else [],
         shared_by_layers=tables.shared_by_layers(searched) if searched else {},
         components=tables.component_rows({name: row.evaluation for name, row in rows.items()}),
         layer_colours=palette.layer_colours(max((len(row.evaluation.layers) for row in rows.values()), default=0)),

@@ -231,6 +231,19 @@ def layer_rows(evaluation: Evaluation, typical: Evaluation | None) -> list[Layer
     ]
 
 
+def searched_kernels(design: Design | None) -> dict[str, str]:
+    """Kernel of every layer, by name; of a design whose kernels are the backbone's own nothing."""
+    if design is None or not design.network.kernels:
+        return {}
+    return {layer.name: f"{layer.kernel_height}×{layer.kernel_width}" for layer in design.network.layers}
+
+
+def left_out(evaluation: Evaluation, typical: Evaluation) -> list[str]:
+    """Layers of the typical baseline that a design does not have."""
+    present = {layer.name for layer in evaluation.layers}
+    return [layer.name for layer in typical.layers if layer.name not in present]
+
+
 def shared_by_layers(evaluation: Evaluation) -> dict[str, float]:
     """Share of the chip's area, latency and energy that belongs to no layer (global buffer, H-tree, ...)."""
     return {
