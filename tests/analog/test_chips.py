@@ -163,6 +163,20 @@ def test_a_bench_programs_its_chips_once(
     assert first.mean(axis=1).tolist() == expected
 
 
+def test_no_chip_is_written_that_nobody_asked_for(
+    model: nn.Module, design_of: Designs, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, write = [], layer.program
+    monkeypatch.setattr(layer, "program", lambda *given: written.append(1) or write(*given))
+    analog = to_analog(model, design_of(device=DEVICE), generator=chip_generator(0, 0), calibration=images)
+    assert len(written) == 4
+    perfect = to_analog(model, design_of(device=DEVICE), generator=None, calibration=images)
+    assert len(written) == 4
+    with torch.no_grad():
+        assert not torch.equal(perfect(images), analog(images))
+    assert len(written) == 8
+
+
 def test_chips_on_disk(model: nn.Module, design_of: Designs, images: Tensor, tmp_path: Path) -> None:
     design = design_of(device=DEVICE)
     analog = to_analog(model, design, generator=None, calibration=images)

@@ -89,6 +89,15 @@ def test_without_resistances_nothing_changes() -> None:
     np.testing.assert_allclose(effective(conductance, row=0.0, column=0.0), conductance, rtol=1e-14)
 
 
+@pytest.mark.parametrize("name", ["row", "column", "driver", "sense"])
+def test_wires_far_worse_than_cells(name: str) -> None:
+    # Products of what pieces of wire pass on lie beyond the range of numbers here.
+    conductance = 1e3 * cells(9, 40, 40)
+    found = effective(conductance, **{**ALL, name: 1e12})
+    assert (found >= 0).all()
+    assert 0 < found.sum() < 40 / 1e12 * (1 if name in ("row", "column") else 40)
+
+
 def test_a_batch_is_its_crossbars() -> None:
     conductance = cells(5, 2, 3, 6, 7)
     together = effective(conductance, **ALL)

@@ -49,7 +49,8 @@ class AnalogLayer(nn.Module):
 
     `program` writes weights to a chip, or to several; `calibrate` gives what ADC ranges are derived from, and
     `set_precision` changes neither. Bias, like everything between layers, is digital. The gradient is that of the
-    quantised layer (straight through); a changed weight takes effect with the next `program`.
+    quantised layer (straight through); a changed weight takes effect with the next `program`. Where none was asked for,
+    a perfectly written chip computes; the tensors that describe it are empty until then.
 
     On several chips an input is that of all of them, the first chip's images first, and each chip computes what it
     would alone.
@@ -125,7 +126,7 @@ class AnalogLayer(nn.Module):
             self.adc_scale = nn.Parameter(torch.ones(()))
         self._forget()
         self.set_precision(periphery.adc_bits, periphery.input_bits)
-        self.program()
+        self._take_weights()
 
     @property
     def input_bits(self) -> int:
@@ -150,24 +151,35 @@ class AnalogLayer(nn.Module):
             *generators: One per chip, the source of all that is random on it. Without any there is one chip, written
                 perfectly, and nothing is random.
         """
+        self._take_weights()
+        self._write([Draws(generator) for generator in generators])
+
+    def _write(self, draws: list[Draws]) -> None:
+        cells, device = self.code.cells(self.weights), self.weights.device
+        chips = [self._written(cells, of_chip) for of_chip in draws or [None]]
+        for name in chips[0]:
+            setattr(self, name, torch.stack([chip[name] for chip in chips]).to(device))
+        for name in ("read_variance", "adc_offset", "adc_gain"):
+            if name not in chips[0]:
+                setattr(self, name, torch.empty(0, device=device))
+        self.images_read = 0
+        self._ready = None
+
+    def _take_weights(self) -> None:
+        """Take over the layer's present weights as integers."""
         integer = self.layer.integer_weight()
         weights = self.geometry.weight_matrix(integer.value).short()
         if not torch.equal(weights, self.weights):
             self.weights = weights
             self._forget()
         self.weight_scale = integer.scale
-        cells = self.code.cells(weights)
-        chips = [self._program_chip(cells, Draws(generator)) for generator in generators]
-        chips = chips or [self._program_chip(cells, None)]
-        for name in chips[0]:
-            setattr(self, name, torch.stack([chip[name] for chip in chips]).to(weights.device))
-        for name in ("read_variance", "adc_offset", "adc_gain"):
-            if name not in chips[0]:
-                setattr(self, name, torch.empty(0, device=weights.device))
-        self.images_read = 0
-        self._ready = None
 
-    def _program_chip(self, cells: Cells, draws: Draws | None) -> dict[str, Tensor]:
+    def _need_chip(self) -> None:
+        """Write the chip that is there if none was asked for: only now, since with IR drop it takes long."""
+        if not self.conductance.numel():
+            self._write([])
+
+    def _written(self, cells: Cells, draws: Draws | None) -> dict[str, Tensor]:
         """The buffers that describe one chip, without those that are empty."""
         conductance, variance, gain = program(cells, self.chip, self.layout, self.blocks, draws)
         groups = len(cells.data)
@@ -226,6 +238,7 @@ class AnalogLayer(nn.Module):
     @property
     def lossless(self) -> bool:
         """Whether ADCs pass every column sum that can occur on these chips unchanged."""
+        self._need_chip()
         if self._noisy or self.adc_offset.numel() or self.adc_gain.numel():
             return False
         if self.chip.analog.adc_range == "unbounded":
@@ -378,6 +391,7 @@ class AnalogLayer(nn.Module):
 
     def in_steps(self, chip: int) -> tuple[Tensor, Conversion]:
         """A chip's conductances in ADC steps [groups, rows, slices * outputs], and what converts their sums."""
+        self._need_chip()
         adc, conductance = self.adc_range, self.conductance[chip]
         steps = torch.tensor(adc.steps, device=conductance.device).unsqueeze(1)
         in_steps = (conductance / steps).flatten(2)
@@ -423,6 +437,10 @@ class AnalogLayer(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> AnalogLayer:
         self._forget()  # it would not move along
         return super()._apply(fn, recurse)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        self._need_chip()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any, **options: Any) -> None:
         # What a chip has, read noise for example, decides the shapes of its tensors.
