@@ -1,8 +1,9 @@
 """The search strategies: `python -m benchmarks.search [--json] [--seeds N] [--part NAME] [--problems FOLDER]`.
 
-Four parts. `tabulated`: problems in files (given a folder, such as the published ones) and generated ones like them:
-worst gap and CPU time of every strategy over the seeds. `real`: VGG16, ResNet-18 and ResNet-20 on 32x32 images under
-area budgets of 10 to 100 mm2, the hardware model's tables in the context of the best homogeneous design that fits.
+Four parts. `tabulated`: problems in files (given a folder, such as the published ones), some of these under tighter
+budgets, and generated ones like them: worst gap and CPU time of every strategy over the seeds. `real`: VGG16, ResNet-18
+and ResNet-20 on 32x32 images under area budgets of 10 to 100 mm2, the hardware model's tables in the context of the
+best homogeneous design that fits.
 `ablation`: least EDAP where the quality is at least that of VGG16, with channels, ADC type and column sharing searched
 alone and jointly, against the best homogeneous VGG16; every design in full evaluation. `fronts`: latency against area,
 proven point by point, and NSGA-II's last population; how much hypervolume (on logarithmic axes) each dominates of what
@@ -42,6 +43,13 @@ ORIGINAL = {"xpert-window": (249.1, 56.3)}
 """Value and CPU seconds of the original search, by problem; measured apart, on a comparable core."""
 
 Rows = Iterator[tuple[str, dict[str, float]]]
+
+TIGHT = {
+    "weights50-area20": ("xpert-area50-weights25", 20e6, 2.0),
+    "weights25-area10": ("xpert-area50-weights25", 10e6, 1.0),
+    "macs50-area10": ("xpert-area50-macs50", 10e6, 1.0),
+}
+"""Problems that few designs solve: one in a file, its area budget [um2], and a factor on what it asks for at least."""
 
 HEURISTICS = [strategy for strategy in STRATEGIES if strategy != "exact"]
 SHARING = (2, 4, 8, 16, 32)
@@ -120,6 +128,11 @@ def tabulated(folder: Path, seeds: int) -> Rows:
             value, seconds = ORIGINAL[path.stem]
             row |= {"baseline_gap": value / row["optimum"] - 1, "baseline_seconds": seconds}
         yield path.stem, row
+    for name, (stem, area, factor) in TIGHT.items():
+        if (path := folder / f"{stem}.json").exists():
+            problem = load_problem(path)
+            at_least = {quantity: factor * bound for quantity, bound in problem.at_least.items()}
+            yield name, compare(dataclasses.replace(problem, at_most={"area": area}, at_least=at_least), seeds)
     for problem in generated():
         yield problem.name, compare(problem, seeds)
 

@@ -96,6 +96,12 @@ def random_problem() -> Callable[..., Problem]:
 
 
 @pytest.fixture(scope="session")
+def every_design() -> Callable[[Problem], np.ndarray]:
+    """Lists all designs of a small problem."""
+    return all_designs
+
+
+@pytest.fixture(scope="session")
 def brute_force() -> Callable[[Problem], float]:
     """Finds the best feasible value of a small problem by looking at all designs; infinite if there is none."""
     return best_of_all

@@ -16,9 +16,10 @@ from scipy.sparse import coo_array
 
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.search.bounds import Proof
-from xpert.search.exact import lower_bound
+from xpert.search.exact import lower_bound, outcome
 from xpert.search.problem import Choices, Problem, load_problem
-from xpert.search.stages import build_stages, make_resource, undominated
+from xpert.search.solution import Record
+from xpert.search.stages import build_stages, complete, make_resource, undominated
 from xpert.search.strategies import solve
 
 MakeProblem = Callable[..., Problem]
@@ -186,6 +187,38 @@ def test_counting_a_budget_only_sharpens_the_bound(random_problem: MakeProblem, 
     assert resource is not None
     plain, counted = Proof(stages, stages.unlimited).root(), Proof(stages, resource).root()
     assert (counted[: len(stages.limits)] >= plain[: len(stages.limits)] - 1e-9).all()
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10**6))
+def test_cutting_planes_that_start_from_known_prices_end_no_lower(random_problem: MakeProblem, seed: int) -> None:
+    problem = random_problem(seed, max_layers=4)
+    stages = build_stages(problem)
+    proof = Proof(stages, stages.unlimited)
+    record = Record(problem)
+    _, violation = record.offer(problem.random_designs(200, np.random.default_rng(0)))
+    assume(np.isfinite(violation).any())
+    center = outcome(stages, problem, record.best)
+    prices, least = proof.tangent(center, record)
+    assume(np.isfinite(least))
+    proof.lead(center, prices)
+    for dim in stages.bounded:
+        resource = make_resource(stages, int(dim), 64)
+        if resource is not None:
+            assert proof.tangent(center, record, resource=resource, first=prices)[1] >= least - 1e-9 * abs(least)
+
+
+def test_directions_that_are_added_have_their_own_tables(random_problem: MakeProblem) -> None:
+    problem = random_problem(4)
+    stages = build_stages(problem)
+    proof = Proof(stages, stages.unlimited)
+    directions = np.random.default_rng(0).random((9, len(stages.limits)))
+    for direction in directions:
+        proof.add(direction)
+    tables = complete(stages, directions, stages.unlimited)
+    for table, expected in zip(proof.tables, tables):
+        assert np.allclose(table[..., -9:], expected)
+    assert np.allclose(proof.root()[-9:], directions @ stages.start + tables[0][0, 0])
 
 
 def test_the_order_of_options_and_units_of_costs_do_not_matter(random_problem: MakeProblem) -> None:

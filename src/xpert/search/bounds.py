@@ -42,6 +42,9 @@ CELL_EDGE = 0.2
 MAX_CELLS = 64
 """Cells that are kept at most; then the remaining ones stay larger."""
 
+TRUST = (3.0, 0.1)
+"""How far a weight may rise at once where a good direction is known: a factor, and a step relative to its scale."""
+
 _NEAR_ZERO = 1e-6
 """Sums below this fraction of the largest costs count as that."""
 
@@ -58,11 +61,15 @@ class Proof:
         weights: Directions, [directions, dims]: first the unit vectors, then the *main* direction, which ranks partial
             designs, then those that the cells brought.
         tables: Before every layer and after the last, least completions [states, bins, directions].
+        prices: The multipliers in the main direction, [dims].
         low: Lower corners of the cells in the factors of the objective, [cells, factors].
         high: Upper corners.
     """
 
-    def __init__(self, stages: Stages, resource: Resource) -> None:
+    def __init__(
+        self, stages: Stages, resource: Resource, center: Floats | None = None, prices: Floats | None = None
+    ) -> None:
+        """Begin with the unit vectors and a main direction, as in `lead`; by default at the root and without prices."""
         self.stages = stages
         self.resource = resource
         self.weights = np.eye(len(stages.limits))
@@ -72,27 +79,55 @@ class Proof:
         # An objective near zero, as of a difference, is not what its weight is relative to.
         self._smallest = _NEAR_ZERO * np.sum([np.abs(step.costs).max(axis=(0, 1)) for step in stages.steps], axis=0)
         self._met = np.empty((0, len(stages.limits)))  # costs of designs met, the cuts of every linear program
-        self.lead(self.tangent_weights(self.root()))
+        self.lead(self.root() if center is None else center, np.zeros(self.main) if prices is None else prices)
 
     @property
     def main(self) -> int:
         """Index of the main direction."""
         return len(self.stages.limits)
 
-    def lead(self, direction: Floats) -> None:
-        """Make a direction the main one, [dims]."""
+    def lead(self, center: Floats, prices: Floats) -> None:
+        """Set the main direction: the objective's tangent at an outcome [dims], plus the prices of budgets [dims]."""
+        self.prices = prices
+        direction = self.tangent_weights(center) + prices
         fresh = complete(self.stages, direction[None], self.resource)
         self.weights = np.concatenate([self.weights[: self.main], direction[None], self.weights[self.main + 1 :]])
         self.tables = [
             np.concatenate([old[..., : self.main], new, old[..., self.main + 1 :]], axis=-1)
             for old, new in zip(self.tables, fresh)
         ]
+        self._room = self.tables
 
     def add(self, direction: Floats) -> None:
         """Append a direction, [dims]."""
         fresh = complete(self.stages, direction[None], self.resource)
+        count = len(self.weights)
+        if count >= self._room[0].shape[-1]:  # room for twice as many, so that tables are seldom copied
+            self._room = [np.concatenate([table, np.empty_like(table)], axis=-1) for table in self.tables]
+        for room, new in zip(self._room, fresh):
+            room[..., count] = new[..., 0]
+        self.tables = [room[..., : count + 1] for room in self._room]
         self.weights = np.concatenate([self.weights, direction[None]])
-        self.tables = [np.concatenate(pair, axis=-1) for pair in zip(self.tables, fresh)]
+
+    def counting(self, resource: Resource, center: Floats, prices: Floats) -> Proof:
+        """A proof with another resource and main direction, that knows the designs met so far."""
+        other = Proof(self.stages, resource, center, prices)
+        other._met = self._respecting(resource.dim)
+        return other
+
+    def _respecting(self, dim: int) -> Floats:
+        """The designs met that keep the budget of a dimension: cuts for whatever counts it, [designs, dims]."""
+        return self._met if dim < 0 else self._met[self._met[:, dim] <= self.stages.limits[dim]]
+
+    def confine(self, center: Floats, ratio: float) -> None:
+        """Look only for outcomes near one, as is worth it where no proof is asked for: in a single small cell.
+
+        Args:
+            center: An outcome whose factors are positive, [dims].
+            ratio: How far, as a factor, an outcome's factors may be above or below.
+        """
+        factors = self.stages.factors
+        self.low, self.high = center[None, factors] / ratio, center[None, factors] * ratio
 
     def root(self) -> Floats:
         """What no design can be below in each direction, [directions]."""
@@ -181,17 +216,26 @@ class Proof:
         full[..., stages.factors] = np.stack(points, axis=1)
         return full
 
-    def tangent(self, center: Floats, record: Record, *, worth: float = -np.inf) -> tuple[Floats, float]:
+    def tangent(
+        self,
+        center: Floats,
+        record: Record,
+        *,
+        worth: float = -np.inf,
+        resource: Resource | None = None,
+        first: Floats | None = None,
+    ) -> tuple[Floats, float]:
         """The best Lagrangian bound on the objective's tangent at some outcome.
 
         Args:
             center: An outcome, [dims]; its factors are positive unless there is only one.
             record: Is offered every design that is met.
             worth: Give up as soon as it is clear that the bound will not be above this.
+            resource: The budget that completions are to respect; by default the proof's own.
+            first: Prices that are good already; by default budgets cost nothing at first, [dims].
 
         Returns:
-            The direction, objective plus multipliers, [dims]; and the least that the tangent, scaled to 1 at
-            `center`, can be.
+            The prices of the budgets, [dims]; and the least that the tangent, scaled to 1 at `center`, can be.
         """
         stages = self.stages
         plain = self.tangent_weights(center)
@@ -200,8 +244,17 @@ class Proof:
         used_up = np.where(np.isfinite(stages.limits), stages.limits, 0.0)
         # The multipliers are what the direction has beyond the objective's own weights.
         level = float(plain @ used_up)
-        direction, lift = self.explore(used_up[None], plain, upper, scale, record, worth=worth - level)
-        return direction, lift + level
+        direction, lift = self.explore(
+            used_up[None],
+            plain,
+            upper,
+            scale,
+            record,
+            worth=worth - level,
+            resource=resource,
+            first=None if first is None else plain + first,
+        )
+        return direction - plain, lift + level
 
     def tangent_weights(self, center: Floats) -> Floats:
         """Gradient of the objective's logarithm over the factors' number, so that it weighs `center` with 1."""
@@ -260,6 +313,7 @@ class Proof:
         scale = self._scale(center)
         normal = np.zeros(len(center))
         normal[stages.factors] = center[stages.factors]
+        first = self.tangent_weights(center) + self.prices
         direction, lift = self.explore(
             outcomes[0][np.isfinite(outcomes[0]).all(axis=-1)],
             np.zeros(len(center)),
@@ -269,6 +323,7 @@ class Proof:
             normal=normal,
             worth=0.0,
             enough=0.0,
+            first=first / (normal @ first),
         )
         self.add(direction)
         return lift > 0.0
@@ -284,6 +339,8 @@ class Proof:
         normal: Floats | None = None,
         worth: float = -np.inf,
         enough: float = np.inf,
+        resource: Resource | None = None,
+        first: Floats | None = None,
     ) -> tuple[Floats, float]:
         """Look for the direction that separates all designs furthest from some outcomes, by cutting planes.
 
@@ -296,39 +353,50 @@ class Proof:
             normal: If given, `normal . weights` must be 1, [dims].
             worth: Stop when it is clear that the lift will not be above this.
             enough: Stop when the lift is above this.
+            resource: The budget that completions respect; by default the proof's own.
+            first: A direction that is good already, [dims]. Then, unless there is a normal, no weight may rise to more
+                than a few times that of the best one at once: cutting planes that know little propose wild ones.
 
         Returns:
             The direction [dims], and how far it lifts the designs above the outcomes; positive excludes the outcomes.
         """
-        best, margin = lower, -np.inf
-        weights = lower
+        resource = resource or self.resource
+        dim, zero = resource.dim, np.zeros(1, dtype=np.int64)
+        start = resource.bin(self.stages.limits[[dim]] - self.stages.start[[dim]])
+        met = self._met if resource is self.resource else self._respecting(dim)
+        best, margin = lower if first is None else first, -np.inf
+        weights, top = best, upper
         for round_ in range(CUTS):
-            if round_ or normal is not None:
-                weights, bound = self._plane(outcomes, lower, upper, scale, normal)
-                if bound <= max(worth, margin + 1e-7 * abs(bound)):
+            if round_ or (first is None and normal is not None):
+                if first is not None and normal is None:
+                    top = np.minimum(upper, TRUST[0] * best + TRUST[1] / scale)
+                weights, bound = self._plane(met, outcomes, lower, top, scale, normal)
+                free = top is upper or bool((weights < top).all())
+                if bound <= max(worth if free else -np.inf, margin + 1e-7 * abs(bound)):
                     break
-            tables = complete(self.stages, weights[None], self.resource)
-            start = self.bins(self.stages.start[None])
+            tables = complete(self.stages, weights[None], resource)
             beta = float(self.stages.start @ weights + tables[0][0, start[0], 0])
             lift = beta - float((outcomes @ weights).max())
             if lift > margin:
                 best, margin = weights, lift
             if not np.isfinite(beta) or margin > enough:
                 break
-            path = finish(self.stages, weights[None], tables, self.resource, 0, np.zeros(1, dtype=np.int64), start)
+            path = finish(self.stages, weights[None], tables, resource, 0, zero, start)
             record.offer(designs_of(self.stages, path))
-            self._met = np.concatenate([self._met, path_costs(self.stages, path)])
+            costs = path_costs(self.stages, path)
+            met, self._met = np.concatenate([met, costs]), np.concatenate([self._met, costs])
         return best, margin
 
+    @staticmethod
     def _plane(
-        self, outcomes: Floats, lower: Floats, upper: Floats, scale: Floats, normal: Floats | None
+        met: Floats, outcomes: Floats, lower: Floats, upper: Floats, scale: Floats, normal: Floats | None
     ) -> tuple[Floats, float]:
-        """Weights that lift the designs met so far furthest above the outcomes, and that lift.
+        """Weights that lift the designs met, [designs, dims], furthest above the outcomes, and that lift.
 
         The linear program: maximise t - r such that t <= w . d for all designs d and r >= w . o for all outcomes o.
         """
         dims = len(scale)
-        above = np.column_stack([np.ones(len(self._met)), np.zeros(len(self._met)), -self._met / scale])
+        above = np.column_stack([np.ones(len(met)), np.zeros(len(met)), -met / scale])
         below = np.column_stack([np.zeros(len(outcomes)), -np.ones(len(outcomes)), outcomes / scale])
         rows = np.concatenate([above, below])
         result = linprog(

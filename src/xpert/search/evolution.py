@@ -39,10 +39,7 @@ MUTATIONS = 1.5
 
 REVISED = 3
 """Designs, the best of the last population, that a local search goes on from: coordinate descent, then large
-neighbourhoods,"""
-
-ROUNDS = 40
-"""until so many of these brought nothing."""
+neighbourhoods."""
 
 ATTEMPTS = 5
 """Matings in which a generation gathers designs that the population lacks; small problems soon have none left."""
@@ -124,8 +121,8 @@ def evolution(problem: Problem, record: Record, seed: int) -> None:
     last = _evolve(problem, record, seed, lambda totals: problem.objective(totals)[:, None], 1)
     before = record.threshold
     generator = np.random.default_rng(seed)
-    for design in best_of(problem, [record.best, *last], REVISED):
-        revise(problem, record, polish(problem, record, design), generator, ROUNDS)
+    ends = [polish(problem, record, design) for design in best_of(problem, [record.best, *last], REVISED)]
+    revise(problem, record, ends, generator)
     record.step(unpolished=before if np.isfinite(before) else None)
 
 

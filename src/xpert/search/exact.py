@@ -25,6 +25,7 @@ from xpert.search.solution import Record, StopSearch
 from xpert.search.stages import (
     Floats,
     Ints,
+    Resource,
     Stages,
     build_stages,
     complete,
@@ -101,7 +102,8 @@ def exact(problem: Problem, record: Record, seed: int = 0) -> None:
         record.prove(record.value)
         return
     search.restart()
-    proof = _counted(problem, search, proof, least)
+    proof = counted(problem, proof, record, least)
+    _descend(problem, search, proof, proof.prices)
     if len(stages.factors) > 1:
         proof.cover(record.value, record)
     record.prove(proof.bound(record.value))
@@ -109,8 +111,14 @@ def exact(problem: Problem, record: Record, seed: int = 0) -> None:
     record.prove(record.value)
 
 
-def _descend(problem: Problem, search: LabelSearch, proof: Proof) -> float:
+def _descend(problem: Problem, search: LabelSearch, proof: Proof, first: Floats | None = None) -> float:
     """Set the main direction, and improve the record's design with it, until it no longer changes.
+
+    Args:
+        problem: The problem.
+        search: Has nothing decided yet.
+        proof: Whose main direction is set.
+        first: Prices that are good already, [dims].
 
     Returns:
         The main direction's bound relative to the value found, a fraction of it; for a product, of its tangent.
@@ -118,31 +126,38 @@ def _descend(problem: Problem, search: LabelSearch, proof: Proof) -> float:
     record = search.record
     while True:
         before = record.threshold
-        direction, least = proof.tangent(outcome(search.stages, problem, record.best), record)
-        proof.lead(direction)
+        center = outcome(search.stages, problem, record.best)
+        prices, least = proof.tangent(center, record, first=first)
+        proof.lead(center, prices)
         search.dive(proof)
         polish(problem, record, record.best)
         if record.threshold >= before or len(search.stages.factors) == 1:
             return least
 
 
-def _counted(problem: Problem, search: LabelSearch, proof: Proof, least: float) -> Proof:
-    """A proof that counts the budget in bins which narrows the gap most, or the old proof if none does."""
-    stages, record = search.stages, search.record
-    bins = min(MAX_BINS, MAX_TABLE // sum(len(step.costs) for step in stages.steps))
+def counted(problem: Problem, proof: Proof, record: Record, least: float, most: int = MAX_BINS) -> Proof:
+    """A proof that counts the budget in bins which narrows the gap most, or the old proof if none does.
+
+    Args:
+        problem: The problem.
+        proof: One that leaves all budgets to the multipliers.
+        record: Holds the design in whose tangent gaps are measured, and is offered every design that is met.
+        least: The proof's main direction's bound, as a fraction of that design's value.
+        most: Bins at most.
+    """
+    stages = proof.stages
+    bins = min(most, MAX_TABLE // sum(len(step.costs) for step in stages.steps))
     center = outcome(stages, problem, record.best)
     found = [make_resource(stages, dim, max(bins, 64)) for dim in stages.bounded]
+    best: tuple[Resource, Floats, Floats] | None = None
     resources = [resource for resource in found if resource is not None]
     for resource in sorted(resources, key=lambda resource: sum(group.barred.size for group in resource.groups)):
         if least >= proof.tangent_weights(center) @ center - NARROW:
             break
-        rival = Proof(stages, resource)
-        direction, lift = rival.tangent(center, record, worth=least + NARROW)
+        prices, lift = proof.tangent(center, record, worth=least + NARROW, resource=resource, first=proof.prices)
         if lift > least + NARROW:
-            rival.lead(direction)
-            proof, least = rival, lift
-    polish(problem, record, record.best)
-    return proof
+            best, least = (resource, center, prices), lift
+    return proof if best is None else proof.counting(*best)
 
 
 def outcome(stages: Stages, problem: Problem, design: Ints) -> Floats:
@@ -185,30 +200,45 @@ class LabelSearch:
                 return False
             labels = self._stack.pop()
             extended += len(labels)
-            labels = self._advance(proof, labels)
+            labels, _ = self._advance(proof, labels)
             for start in reversed(range(0, len(labels), BATCH)):
                 self._stack.append(labels.take(np.arange(start, min(start + BATCH, len(labels)))))
             self.record.step(waiting=waiting)
         return True
 
-    def dive(self, proof: Proof, width: int = BEAM) -> None:
-        """Extend only the most promising labels of every layer: a quick way to a good design."""
-        labels = self._stack[0].take(np.arange(1))
-        while len(labels):
-            labels = self._advance(proof, labels, 4 * width)
-            labels = labels.take(np.arange(min(width, len(labels))))
+    def dive(self, proof: Proof, width: int = BEAM) -> bool:
+        """Extend only the most promising labels of every layer: a quick way to a good design.
 
-    def _advance(self, proof: Proof, labels: Labels, most: int | None = None) -> Labels:
-        """The labels' successors worth keeping, the most promising first; complete designs go to the record."""
+        Args:
+            proof: What declares labels dead.
+            width: Labels per layer at most.
+
+        Returns:
+            Whether that left none out.
+        """
+        labels, complete_ = self._stack[0].take(np.arange(1)), True
+        while len(labels):
+            labels, all_ = self._advance(proof, labels, 4 * width)
+            complete_ &= all_ and len(labels) <= width
+            labels = labels.take(np.arange(min(width, len(labels))))
+        return complete_
+
+    def _advance(self, proof: Proof, labels: Labels, most: int | None = None) -> tuple[Labels, bool]:
+        """The labels' successors worth keeping, the most promising first; complete designs go to the record.
+
+        Returns:
+            The successors, and whether they are all there are, not only the `most` most promising.
+        """
         self.record.count(len(labels))
         labels, rank = self._extend(proof, labels)
         if labels.layer == len(self.stages.steps):
             self.record.offer(designs_of(self.stages, labels.paths))
-            return labels.take(np.arange(0))
+            return labels.take(np.arange(0)), True
+        all_ = most is None or len(labels) <= most
         labels = labels.take(np.argsort(rank, kind="stable")[:most])
         labels = labels.take(self._undominated(labels))
         self._finish(proof, labels.take(np.arange(min(16, len(labels)))))
-        return labels
+        return labels, all_
 
     def _extend(self, proof: Proof, labels: Labels) -> tuple[Labels, Floats]:
         """All successors that no direction declares dead, and their bounds in the main direction."""
@@ -304,8 +334,9 @@ def lower_bound(problem: Problem, design: Ints) -> float:
     record.offer(design[None])
     stages = build_stages(problem)
     proof = Proof(stages, stages.unlimited)
-    direction, _ = proof.tangent(outcome(stages, problem, design), record)
-    proof.lead(direction)
+    center = outcome(stages, problem, design)
+    prices, _ = proof.tangent(center, record)
+    proof.lead(center, prices)
     if len(stages.factors) > 1:
         proof.cover(record.value, record)
     return proof.bound(record.value)

@@ -33,8 +33,8 @@ from xpert.search.problem import Problem
 from xpert.search.solution import Record
 from xpert.search.stages import Floats, Ints, Stages, build_stages, complete
 
-STEPS = 400
-RESTARTS = 32
+STEPS = 300
+RESTARTS = 16
 SAMPLES = 32
 """Designs drawn at once from every restart's policy."""
 
@@ -47,11 +47,8 @@ RATE = 0.3
 POLISHED = 8
 """Restarts, the best ones, whose best design is polished."""
 
-REVISED = 3
-"""Of the polished designs, the best ones go on in large neighbourhoods,"""
-
-ROUNDS = 20
-"""until so many neighbourhoods brought nothing."""
+REVISED = 2
+"""Of the polished designs, the best ones go on in large neighbourhoods."""
 
 MOMENTUM = (0.9, 0.99)
 """Adam's decay of the first and second moment."""
@@ -80,6 +77,8 @@ class Grid:
         leads: One-hot form of `following`, [layers, states, entries, states].
         choices: Width and option index of an entry, [layers, states, entries, 2].
         start: [dims].
+        layers: The problem's layers that have a choice: those of the arrays above.
+        decided: A design [layers, 2] with the choices of all others.
     """
 
     costs: Floats
@@ -88,6 +87,8 @@ class Grid:
     leads: Floats
     choices: Ints
     start: Floats
+    layers: tuple[int, ...]
+    decided: Ints
 
 
 def make_grid(stages: Stages) -> Grid:
@@ -107,7 +108,7 @@ def make_grid(stages: Stages) -> Grid:
     absent = np.isinf(barred).all(axis=2, keepdims=True)  # states that do not exist: any distribution will do
     barred = np.where(absent, 0.0, barred)
     leads = (following[..., None] == np.arange(states)).astype(float)
-    return Grid(costs, barred, following, leads, choices, stages.start)
+    return Grid(costs, barred, following, leads, choices, stages.start, stages.layers, stages.decided)
 
 
 @dataclass(frozen=True)
@@ -214,8 +215,7 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
     before = record.threshold
     chosen = finalists.designs[finalists.order()[:POLISHED]]
     ends = [polish(problem, record, design) for design in (chosen if start is None else [start, *chosen])]
-    for design in best_of(problem, ends, REVISED):
-        revise(problem, record, design, generator, ROUNDS)
+    revise(problem, record, best_of(problem, ends, REVISED), generator)
     record.step(unpolished=before if np.isfinite(before) else None)
 
 
@@ -257,7 +257,7 @@ def draw(grid: Grid, policy: Policy, count: int, generator: np.random.Generator)
     ladders = ladders.reshape(layers, -1, entries) + np.arange(states * policies)[:, None]
     owner = np.repeat(np.arange(policies), count)
     state = np.zeros(len(owner), dtype=np.int64)
-    designs = np.empty((len(owner), layers, 2), dtype=np.int64)
+    designs = np.tile(grid.decided, (len(owner), 1, 1))
     for layer in range(layers):
         row = state * policies + owner
         found = np.searchsorted(ladders[layer].ravel(), row + generator.random(len(owner)), side="right")
@@ -265,7 +265,7 @@ def draw(grid: Grid, policy: Policy, count: int, generator: np.random.Generator)
         # Rounding of row + chance can point past the last entry that has a chance: there, take the likeliest.
         off = np.flatnonzero(policy.chances[layer, state, entry, owner] == 0.0)
         entry[off] = policy.chances[layer, state[off], :, owner[off]].argmax(axis=1)
-        designs[:, layer] = grid.choices[layer, state, entry]
+        designs[:, grid.layers[layer]] = grid.choices[layer, state, entry]
         state = grid.following[layer, state, entry]
     return designs
 

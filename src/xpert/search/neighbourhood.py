@@ -2,29 +2,51 @@
 
 Where budgets are tight, designs that differ in one layer or in two neighbours do not keep them: what one layer gains
 another far away must pay. Descents that end there go on with several layers at once, anywhere in the network.
+
+The first neighbourhood is the whole network, of which only the most promising partial designs are kept (a beam); of a
+product every other one is, because its cells differ. The size of the others depends on what can be searched: one that
+was exhausted is followed by a larger one, one that was not by a smaller one. Two things make them large. The budget
+whose steps a price cannot smooth, such as that on weights, is counted in the bounds (`exact.counted`). And a product is
+looked for in one cell of its contour at a time, drawn near the present outcome, in which its tangent is nearly tight.
+
+Several designs are improved with few labels, the best of them with more.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from xpert.search.bounds import Proof
-from xpert.search.exact import LabelSearch, outcome
-from xpert.search.problem import Choices, Problem
-from xpert.search.solution import Record, StopSearch
-from xpert.search.stages import Ints, build_stages
+from xpert.search.exact import LabelSearch, counted, outcome
+from xpert.search.problem import Problem
+from xpert.search.solution import Record
+from xpert.search.stages import Ints, make_graph, make_resource
 
-FREE = (4, 8)
-"""Least and largest number of layers that are decided together: few are soon exhausted, many see further."""
+FREE = 4
+"""Layers that are decided together at first."""
 
-LABELS = 2000
-"""Partial designs after which a neighbourhood is left, whether it is exhausted or not."""
+LABELS = (100, 300)
+"""Partial designs that a neighbourhood keeps per layer, the most promising ones: of all designs, and of the best."""
+
+ROUNDS = 8
+"""Neighbourhoods in a row without improvement after which a design is left."""
+
+BINS = 512
+"""Bins in which the budget is counted."""
+
+CELL = 1.15
+"""By what factor the factors of a product may be away from the middle of a cell."""
+
+SHIFT = 0.1
+"""Standard deviation of the logarithms by which the middle of a cell is away from the present outcome, at first,"""
+
+FURTHER = 1.5
+"""and by what factor it grows when the whole network was searched in a cell."""
 
 
-def best_of(problem: Problem, designs: Sequence[Ints], count: int) -> Ints:
+def best_of(problem: Problem, designs: Sequence[Ints] | Ints, count: int) -> Ints:
     """The best different designs [count, layers, 2], best first: those that keep the budgets, or nearly so."""
     different = np.unique(problem.tied(np.array(designs)), axis=0)
     totals = problem.active_totals(different)
@@ -32,111 +54,73 @@ def best_of(problem: Problem, designs: Sequence[Ints], count: int) -> Ints:
     return different[order[:count]]
 
 
-def revise(problem: Problem, record: Record, design: Ints, generator: np.random.Generator, rounds: int) -> None:
-    """Improve a design in neighbourhoods drawn at random; one that breaks budgets, until some design near it does not.
+def revise(problem: Problem, record: Record, designs: Sequence[Ints] | Ints, generator: np.random.Generator) -> None:
+    """Improve designs in neighbourhoods drawn at random; one that breaks budgets, until some design near it does not.
 
     Args:
         problem: The problem.
-        record: Is offered what is found.
-        design: Where to start, [layers, 2].
+        record: Holds a design, and is offered what is found.
+        designs: Where to start, [n, layers, 2].
         generator: Draws the neighbourhoods.
-        rounds: Neighbourhoods in a row without improvement after which to stop.
     """
-    design = problem.tied(design)
-    count = len(problem.layers)
-    stages = build_stages(problem)
-    whole = Proof(stages, stages.unlimited)
-    direction, _ = whole.tangent(outcome(stages, problem, design), record)  # prices of the budgets, good in any part
-    own = Record(problem)
-    own.offer(design[None])
-    quiet = 0
-    while quiet < rounds:
-        quiet += 1
-        free = generator.choice(count, min(int(generator.integers(FREE[0], FREE[1] + 1)), count), replace=False)
-        part, kept = restricted(problem, design, free)
-        child = record.child(part, target=-np.inf)
-        stages = build_stages(part)
-        search = LabelSearch(stages, child)
-        proof = Proof(stages, stages.unlimited)
-        proof.lead(direction)
+    surroundings = Surroundings(problem, record)
+    for labels in LABELS:
+        designs = [surroundings.improved(record, design, generator, labels) for design in designs]
+        designs = best_of(problem, designs, 1)
+
+
+class Surroundings:
+    """What all neighbourhoods in a problem share: its graph, the prices of the budgets, and which one is counted."""
+
+    def __init__(self, problem: Problem, record: Record) -> None:
+        self.problem = problem
+        self.graph = make_graph(problem)
+        self.stages = self.graph.stages()
+        proof = Proof(self.stages, self.stages.unlimited)
+        center = outcome(self.stages, problem, record.best)
+        prices, least = proof.tangent(center, record)
+        proof.lead(center, prices)
+        proof = counted(problem, proof, record, least, BINS)
+        self._prices = proof.prices
+        self._counted = proof.resource.dim
+
+    def improved(self, record: Record, design: Ints, generator: np.random.Generator, labels: int) -> Ints:
+        """A design after neighbourhoods that keep so many labels per layer, until they bring nothing, [layers, 2]."""
+        count = len(self.problem.layers)
+        own = record.child(self.problem, target=-np.inf)
+        size, quiet, shift = min(FREE, count), 0, SHIFT
+        product = len(self.stages.factors) > 1  # elsewhere the whole network looks the same every time
         try:
-            child.offer(kept.present[None])
-            search.run(proof, LABELS)
-        except StopSearch:
-            record.evaluations += child.evaluations
-            record.offer(kept.back(child.best)[None])
-            raise
-        record.evaluations += child.evaluations
-        if (child.violation, child.value) < (own.violation, own.value):
-            quiet = 0
-            design = kept.back(child.best)
             own.offer(design[None])
-            record.offer(design[None])
-        if count <= FREE[0]:
-            return
+            while quiet < ROUNDS:
+                before = (own.violation, own.value)
+                whole = not quiet or (product and not quiet % 2)
+                free = generator.choice(count, count if whole else size, replace=False)
+                exhausted = self._search(own, free, shift, generator, labels)
+                own.step()
+                quiet = 0 if (own.violation, own.value) < before else quiet + 1
+                if whole and exhausted:
+                    if quiet and not product:
+                        break
+                    shift *= FURTHER
+                elif not whole:
+                    size = min(size + 1, count) if exhausted else max(size - 1, 1)
+        finally:
+            record.join(own)
+        return own.best
+
+    def _search(self, record: Record, free: Ints, shift: float, generator: np.random.Generator, labels: int) -> bool:
+        """Decide the free layers of the record's design anew; whether all that is worth it was looked at."""
+        part = self.graph.stages(record.best, free)
+        center = outcome(part, self.problem, record.best)
+        factors, powers = part.factors, part.powers[part.factors]
+        steps = shift * generator.standard_normal(len(factors))
+        center[factors] *= np.exp(steps - powers @ steps / powers.sum())  # on the contour still
+        resource = make_resource(part, self._counted, BINS) if self._counted >= 0 else None
+        proof = Proof(part, resource or part.unlimited, center, self._prices)
+        if record.violation == 0.0 and len(factors) > 1:
+            proof.confine(center, CELL)
+        return LabelSearch(part, record).dive(proof, labels)
 
 
-@dataclasses.dataclass(frozen=True)
-class Kept:
-    """Which choices of a problem are left in a part of it.
-
-    Attributes:
-        widths: For every layer the indices of the widths left.
-        options: For every layer the indices of the options left.
-        present: The design that the part was made around, in the part's own indices [layers, 2].
-    """
-
-    widths: tuple[Ints, ...]
-    options: tuple[Ints, ...]
-    present: Ints
-
-    def back(self, design: Ints) -> Ints:
-        """A design of the part as one of the whole problem, [layers, 2]."""
-        return np.array(
-            [
-                (widths[width], options[option])
-                for (width, option), widths, options in zip(design, self.widths, self.options)
-            ]
-        )
-
-
-def restricted(problem: Problem, design: Ints, free: Ints) -> tuple[Problem, Kept]:
-    """The problem in which only some layers may differ from a design.
-
-    Args:
-        problem: The whole.
-        design: What the other layers keep, [layers, 2].
-        free: Indices of the layers that may change; a width may change if the layer that decides it may.
-    """
-    layers = range(len(problem.layers))
-    widths = tuple(
-        np.arange(len(problem.layers[layer].widths)) if problem.ties[layer] in free else design[problem.ties[layer], :1]
-        for layer in layers
-    )
-    options = tuple(
-        np.arange(len(problem.layers[layer].options)) if layer in free else design[layer, 1:] for layer in layers
-    )
-    entering = [np.zeros(1, dtype=np.int64) if source < 0 else widths[source] for source in problem.inputs]
-    part = dataclasses.replace(
-        problem,
-        layers=tuple(
-            Choices(whole.name, tuple(whole.widths[i] for i in kept), tuple(whole.options[i] for i in kept_options))
-            for whole, kept, kept_options in zip(problem.layers, widths, options)
-        ),
-        costs={
-            name: tuple(
-                problem.costs[name][layer][np.ix_(entering[layer], widths[layer], options[layer])] for layer in layers
-            )
-            for name in problem.active
-        },
-        constants={name: value for name, value in problem.constants.items() if name in problem.active},
-        units={},
-    )
-    present = [
-        (int(np.flatnonzero(left == width)[0]), int(np.flatnonzero(left_options == option)[0]))
-        for (width, option), left, left_options in zip(problem.tied(design), widths, options)
-    ]
-    return part, Kept(widths, options, np.array(present))
-
-
-__all__ = ["Kept", "best_of", "restricted", "revise"]
+__all__ = ["best_of", "revise"]

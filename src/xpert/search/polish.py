@@ -8,28 +8,40 @@ import numpy as np
 
 from xpert.search.problem import Problem
 from xpert.search.solution import Record
-from xpert.search.stages import Ints
+from xpert.search.stages import Floats, Ints
 
 MAX_CHANGES = 20_000
 """Pairs of layers with more combinations than this are not varied together."""
 
 
-def neighbours(problem: Problem, design: Ints, layers: tuple[int, ...]) -> Ints:
-    """All designs [n, layers, 2] that differ from a design [layers, 2] in the choices of the given layers only."""
-    choices = [
-        np.stack(np.meshgrid(np.arange(len(layer.widths)), np.arange(len(layer.options)), indexing="ij"), -1).reshape(
-            -1, 2
-        )
-        for layer in (problem.layers[index] for index in layers)
-    ]
-    grid = np.stack(np.meshgrid(*[np.arange(len(part)) for part in choices], indexing="ij"), -1).reshape(
-        -1, len(layers)
-    )
-    designs = np.tile(design, (len(grid), 1, 1))
-    for column, (layer, part) in enumerate(zip(layers, choices)):
-        designs[:, problem.ties[layer], 0] = part[grid[:, column], 0]
-        designs[:, layer, 1] = part[grid[:, column], 1]
-    return problem.tied(designs)
+def neighbour_totals(problem: Problem, design: Ints, layers: tuple[int, ...]) -> Floats:
+    """The sums of all designs that differ from a design in the choices of some layers only.
+
+    Only the layers concerned are priced anew, and their tables are added up as they are: no design is written down.
+
+    Args:
+        problem: The problem.
+        design: [layers, 2].
+        layers: Which layers differ. Where two of them share a width, the last one's axis counts.
+
+    Returns:
+        Sums of the active quantities, [width, option, width, option, ..., active]: two axes for each of the layers.
+    """
+    design = problem.tied(design)
+    widths: list[int | Ints] = list(design[:, 0])
+    options: list[int | Ints] = list(design[:, 1])
+
+    def along(axis: int, count: int) -> Ints:
+        return np.arange(count).reshape([count if axis == other else 1 for other in range(2 * len(layers))])
+
+    for number, layer in enumerate(layers):
+        widths[problem.ties[layer]] = along(2 * number, len(problem.layers[layer].widths))
+        options[layer] = along(2 * number + 1, len(problem.layers[layer].options))
+    terms = [np.array([float(problem.constants.get(name, 0.0)) for name in problem.active])]
+    for layer, source in enumerate(problem.inputs):
+        entering = widths[problem.ties[source]] if source >= 0 else 0
+        terms.append(problem.table(layer)[entering, widths[problem.ties[layer]], options[layer]])
+    return sum(sorted(terms, key=np.size), np.zeros(1))  # the large ones last: most sums are short
 
 
 def polish(problem: Problem, record: Record, design: Ints) -> Ints:
@@ -39,7 +51,7 @@ def polish(problem: Problem, record: Record, design: Ints) -> Ints:
 
     Args:
         problem: The problem.
-        record: Is offered all designs tried.
+        record: Is offered every design that is better than the one before; counts all that are priced.
         design: Where to start, [layers, 2].
 
     Returns:
@@ -49,16 +61,22 @@ def polish(problem: Problem, record: Record, design: Ints) -> Ints:
     size = [len(layer.widths) * len(layer.options) for layer in problem.layers]
     moves = [(layer,) for layer in range(len(problem.layers))]
     moves += [pair for pair in dict.fromkeys(pairs) if size[pair[0]] * size[pair[1]] <= MAX_CHANGES]
+    design = problem.tied(design)
     standing = (np.inf, np.inf)
     quiet = 0
     for move in itertools.cycle(moves):
-        designs = neighbours(problem, design, move)
-        totals, violation = record.offer(designs)
-        values = problem.objective(totals)
-        best = int(np.lexsort((values, violation))[0])
+        totals = neighbour_totals(problem, design, move)
+        violation = problem.violation(totals)
+        values = np.where(violation == violation.min(), problem.objective(totals), np.inf)
+        record.count(values.size)
+        best = np.unravel_index(int(values.argmin()), values.shape)
         quiet += 1
         if (violation[best], values[best]) < standing:
-            design, standing, quiet = designs[best], (violation[best], values[best]), 0
+            standing, quiet = (violation[best], values[best]), 0
+            for layer, width, option in zip(move, best[::2], best[1::2]):
+                design[problem.ties[layer], 0], design[layer, 1] = width, option
+            design = problem.tied(design)
+            record.offer(design[None])
         if quiet > len(moves):
             break
     return design

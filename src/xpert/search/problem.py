@@ -247,6 +247,10 @@ class Problem:
             sums[start : start + _CHUNK] = total
         return sums.reshape(*designs.shape[:-2], len(names))
 
+    def table(self, layer: int) -> NDArray[np.float64]:
+        """A layer's costs in the active quantities, [in_widths, out_widths, options, active]."""
+        return self._rows[layer].reshape(*self.shape(layer), -1)
+
     def totals(self, designs: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """The sums of all quantities.
 

@@ -174,6 +174,12 @@ class Record:
         """Take over another record's design."""
         self.design, self.value, self.violation = other.design, other.value, other.violation
 
+    def join(self, child: Record) -> None:
+        """Take over what a child for the same problem found, and what it spent."""
+        self.evaluations += child.evaluations
+        if (child.violation, child.value) < (self.violation, self.value):
+            self.adopt(child)
+
     def prove(self, bound: float) -> None:
         """Note that no feasible design is below a bound."""
         self.lower_bound = max(self.lower_bound, min(bound, self.threshold))

@@ -55,8 +55,10 @@ class Stages:
         signs: 1.0, or -1.0 for a lower budget, [dims].
         powers: Power of the dimension in the objective, 0 where it is not part of it, [dims].
         limits: Upper budgets, infinite where there is none, [dims].
-        start: Signed constants, [dims].
-        steps: One stage per layer. Before the first and after the last layer there is one state.
+        start: Signed constants, and the costs of the layers that have no stage, [dims].
+        steps: One stage per layer that has a choice. Before the first and after the last there is one state.
+        layers: The layers of the stages.
+        decided: A design [layers, 2] with the choices of all other layers.
     """
 
     quantities: tuple[str, ...]
@@ -65,6 +67,8 @@ class Stages:
     limits: Floats
     start: Floats
     steps: tuple[Stage, ...]
+    layers: tuple[int, ...]
+    decided: Ints
 
     @property
     def factors(self) -> Ints:
@@ -83,17 +87,112 @@ class Stages:
         return np.flatnonzero(np.isfinite(self.limits))
 
 
+@dataclass(frozen=True)
+class Offer:
+    """All that one layer offers in every state, before anything is left out.
+
+    Attributes:
+        costs: Signed costs [states, entries, dims]; infinite where a combination is forbidden.
+        useful: Which entries no other option between the same widths beats in every dimension, [states, entries].
+        following: The state that an entry leads to, [states, entries].
+        choices: Width and option index, [states, entries, 2].
+    """
+
+    costs: Floats
+    useful: NDArray[np.bool_]
+    following: Ints
+    choices: Ints
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A problem as a layered graph, of which `stages` keeps what a search may choose.
+
+    Attributes:
+        problem: The problem.
+        names: Quantity and sign of every dimension.
+        offers: One per layer.
+    """
+
+    problem: Problem
+    names: tuple[tuple[str, float], ...]
+    offers: tuple[Offer, ...]
+
+    def stages(self, design: Ints | None = None, free: Sequence[int] | Ints = ()) -> Stages:
+        """The graph without what is of no use, and without states that no design comes to.
+
+        Args:
+            design: If given, what the layers that are not free keep, [layers, 2].
+            free: Indices of the layers that may change. A width may change if the layer that decides it may.
+        """
+        kept = [offer.useful if design is None else self._near(layer, design, free) for layer, offer in self._numbered]
+        open_ = np.ones(1, dtype=bool)  # states from which some design can be completed
+        for layer, offer in reversed(self._numbered):
+            kept[layer] = kept[layer] & open_[offer.following]
+            open_ = np.asarray(kept[layer].any(axis=1))
+        start = np.array([sign * self.problem.constants.get(name, 0.0) for name, sign in self.names])
+        steps, layers, decided = [], [], np.zeros((len(self.offers), 2), dtype=np.int64)
+        here = np.zeros(1, dtype=np.int64)  # states that some design comes to
+        for layer, offer in self._numbered:
+            useful, following = kept[layer][here], offer.following[here]
+            reached = np.unique(following[useful]) if useful.any() else here[:1]
+            following = np.searchsorted(reached, np.where(useful, following, reached[0]))
+            if len(here) == useful.sum() == 1 and layer + 1 < len(self.offers):  # no choice
+                place = here[0], int(useful[0].argmax())
+                start += offer.costs[place]
+                decided[layer] = offer.choices[place]
+            else:
+                layers.append(layer)
+                steps.append(_pack(offer.costs[here], useful, following, offer.choices[here]))
+            here = reached
+        problem, signs = self.problem, np.array([sign for _, sign in self.names])
+        bounds = [
+            problem.at_most.get(name, np.inf) if sign > 0 else -problem.at_least[name] for name, sign in self.names
+        ]
+        return Stages(
+            quantities=tuple(name for name, _ in self.names),
+            signs=signs,
+            powers=np.array([float(problem.minimize.count(name)) if sign > 0 else 0.0 for name, sign in self.names]),
+            limits=np.array(
+                [bound + ROUNDING * (abs(bound) or 1.0) if math.isfinite(bound) else bound for bound in bounds]
+            ),
+            start=start,
+            steps=tuple(steps),
+            layers=tuple(layers),
+            decided=decided,
+        )
+
+    @cached_property
+    def _numbered(self) -> list[tuple[int, Offer]]:
+        return list(enumerate(self.offers))
+
+    def _near(self, layer: int, design: Ints, free: Sequence[int] | Ints) -> NDArray[np.bool_]:
+        """Which entries agree with a design in what is not free, [states, entries]."""
+        offer, leader = self.offers[layer], self.problem.ties[layer]
+        if layer in free:
+            kept = offer.useful
+        else:
+            kept = np.isfinite(offer.costs[..., 0]) & (offer.choices[..., 1] == design[layer, 1])
+        return kept if leader in free else kept & (offer.choices[..., 0] == design[leader, 0])
+
+
 def build_stages(problem: Problem) -> Stages:
     """Lay a problem out as a graph; options that another option beats in every dimension are left out.
 
     Raises:
         ConfigError: If too many widths are alive at once for dynamic programming.
     """
+    return make_graph(problem).stages()
+
+
+def make_graph(problem: Problem) -> Graph:
+    """Lay a problem out as a graph.
+
+    Raises:
+        ConfigError: If too many widths are alive at once for dynamic programming.
+    """
     names = [(name, 1.0) for name in dict.fromkeys([*problem.minimize, *problem.at_most])]
     names += [(name, -1.0) for name in problem.at_least]
-    signs = np.array([sign for _, sign in names])
-    bounds = [problem.at_most.get(name, np.inf) if sign > 0 else -problem.at_least[name] for name, sign in names]
-    limits = np.array([bound + ROUNDING * (abs(bound) or 1.0) if math.isfinite(bound) else bound for bound in bounds])
     last_use: dict[int, int] = {}
     for layer, (source, tie) in enumerate(zip(problem.inputs, problem.ties)):
         last_use[tie] = layer
@@ -102,7 +201,7 @@ def build_stages(problem: Problem) -> Stages:
 
     alive: list[int] = []  # the layers whose width decisions make up the state
     states = np.zeros((1, 0), dtype=np.int64)
-    parts = []
+    offers = []
     for layer, (source, tie) in enumerate(zip(problem.inputs, problem.ties)):
         costs = np.stack([sign * problem.costs[name][layer] for name, sign in names], axis=-1)
         options = costs.shape[2]
@@ -120,13 +219,11 @@ def build_stages(problem: Problem) -> Stages:
         leaving = rows[:, alive.index(tie)]
         kept = [index for index, decision in enumerate(alive) if last_use[decision] > layer]
         after, following = np.unique(rows[:, kept], axis=0, return_inverse=True)
-        per_state = len(rows) // len(states) * options
-        useful = _useful_options(costs)
-        shape = (len(states), per_state)
-        parts.append(
-            (
+        shape = (len(states), len(rows) // len(states) * options)
+        offers.append(
+            Offer(
                 costs[entering, leaving].reshape(*shape, -1),
-                useful[entering, leaving].reshape(shape),
+                _useful_options(costs)[entering, leaving].reshape(shape),
                 np.repeat(following.reshape(-1), options).reshape(shape),
                 np.stack([np.repeat(leaving, options), np.tile(np.arange(options), len(rows))], axis=-1).reshape(
                     *shape, 2
@@ -135,21 +232,7 @@ def build_stages(problem: Problem) -> Stages:
         )
         alive = [alive[index] for index in kept]
         states = after
-    steps = []
-    open_ = np.ones(1, dtype=bool)  # states from which some design can be completed
-    for costs, useful, following, choices in reversed(parts):
-        useful = useful & open_[following]
-        open_ = useful.any(axis=1)
-        steps.append(_pack(costs, useful, following, choices))
-    steps.reverse()
-    return Stages(
-        quantities=tuple(name for name, _ in names),
-        signs=signs,
-        powers=np.array([float(problem.minimize.count(name)) if sign > 0 else 0.0 for name, sign in names]),
-        limits=limits,
-        start=np.array([sign * problem.constants.get(name, 0.0) for name, sign in names]),
-        steps=tuple(steps),
-    )
+    return Graph(problem, tuple(names), tuple(offers))
 
 
 def _useful_options(costs: Floats) -> NDArray[np.bool_]:
@@ -419,10 +502,10 @@ def finish(
 
 
 def designs_of(stages: Stages, paths: Ints) -> Ints:
-    """The designs [n, layers, 2] of complete paths of entries [n, layers]."""
+    """The designs [n, layers, 2] of complete paths of entries [n, stages]."""
     states = np.zeros(len(paths), dtype=np.int64)
-    designs = np.empty((*paths.shape, 2), dtype=np.int64)
-    for layer, step in enumerate(stages.steps):
-        designs[:, layer] = step.choices[states, paths[:, layer]]
-        states = step.following[states, paths[:, layer]]
+    designs = np.tile(stages.decided, (len(paths), 1, 1))
+    for layer, step, entries in zip(stages.layers, stages.steps, paths.T):
+        designs[:, layer] = step.choices[states, entries]
+        states = step.following[states, entries]
     return designs
