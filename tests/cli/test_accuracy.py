@@ -67,6 +67,18 @@ def test_by_effect_and_by_layer(xpert: Callable, trained: tuple[Path, Path]) -> 
     assert f"{figures['layers'][0]['snr_db']:.1f}" in table
 
 
+def test_what_is_written_is_in_the_report(xpert: Callable, trained: tuple[Path, Path], tmp_path: Path) -> None:
+    design, weights = trained
+    (tmp_path / "design.json").write_text(design.read_text())
+    written = tmp_path / "accuracy.json"
+    arguments = ("--images", "4", "--ablation", "--set", "adc_noise=0.5", "--write", written, "--json")
+    outcome = xpert("accuracy", design, "--weights", weights, *ARGUMENTS, *arguments)
+    assert json.loads(outcome.stdout) == json.loads(written.read_text())
+    assert json.loads(outcome.stdout)["changes"] == ["adc_noise=0.5"]
+    assert xpert("report", tmp_path).code == 0
+    assert '<th scope="row">ADC noise</th>' in (tmp_path / "report.html").read_text()
+
+
 def test_one_chip_has_no_interval(xpert: Callable, trained: tuple[Path, Path]) -> None:
     design, weights = trained
     arguments = ("accuracy", design, "--weights", weights, "--dataset", "digits", "--chips", "1", "--images", "8")

@@ -146,6 +146,27 @@ def test_how_sure_the_precision_search_is(results: dict[str, Any], write_run: Wr
     assert "Fine-tuning took it from 96.1 % to 95.8 % and was not kept" in text
 
 
+def test_accuracy_by_effect_where_it_was_measured(results: dict[str, Any], write_run: Write):
+    run = write_run(results)
+    assert 'id="effects"' not in write_report(run).read_text()
+    one = {"ni_mean": 0.9, "ni_std": 0.01, "ni_low": 0.881, "ni_high": 0.919}
+    other = {"ni_mean": 0.7, "ni_std": 0.0, "ni_low": None, "ni_high": None}
+    measured = {"quantised": 0.98, **one, "images": 300, "chips": [0.89, 0.91], "changes": ["adc_noise=0.5"]}
+    measured["ablation"] = [
+        {"effect": "ir_drop", "alone": one, "without": other},
+        {"effect": "read_noise", "alone": other, "without": one},
+    ]
+    (run / "accuracy.json").write_text(json.dumps(measured))
+    page = write_report(run).read_text()
+    section = page[page.index('<section id="effects">') : page.index('<section id="made">')]
+    assert "on 2 sampled chips and 300 test images" in section
+    assert "set otherwise than in the design: adc_noise=0.5" in section
+    assert "IR drop</th><td>90.0 %</td><td>88.1 … 91.9 %</td><td>70.0 %</td><td>–</td>" in section
+    (run / "accuracy.json").write_text(json.dumps(measured | {"images": 0}))
+    with pytest.raises(DataError, match=r"accuracy\.json: images: "):
+        write_report(run)
+
+
 def test_a_worse_design_is_not_called_better(results: dict[str, Any]):
     results["ratios"]["typical"] = dict.fromkeys(results["ratios"]["typical"], 0.5)
     results["ratios"]["best"] = dict.fromkeys(results["ratios"]["best"], 0.25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from xpert.cli import output
 from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation
 from xpert.cli.interrupts import patience
 from xpert.errors import ConfigError, DataError, XpertError
-from xpert.files import write_atomically
+from xpert.files import jsonable, write_atomically
 
 if TYPE_CHECKING:
     from xpert.design import Design
@@ -381,6 +382,13 @@ def accuracy(
         ),
     ] = None,
     device: Device = "cpu",
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Also write what --json prints. As accuracy.json in a run folder, --ablation is in the run's report.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Accuracy of a trained network: ideal, quantised, and on the non-ideal crossbars of a design.
@@ -390,6 +398,9 @@ def accuracy(
 
     **xpert accuracy design.json --weights w.safetensors --dataset digits --ablation --set ir_drop=true --set
     adc_noise=0.5**
+
+    **xpert accuracy runs/a/design.json --weights runs/a/weights.safetensors --dataset digits --ablation --write
+    runs/a/accuracy.json**, then **xpert report runs/a**
     """
     from xpert.cli.sweep import with_values
     from xpert.design import Design
@@ -418,6 +429,9 @@ def accuracy(
             device=device,
             progress=progress,
         )
+    found["changes"] = changes or []
+    if write is not None:
+        write_atomically(write, json.dumps(jsonable(found), allow_nan=False) + "\n")
     if as_json:
         output.write_json(found)
         return 0

@@ -19,6 +19,7 @@ from plotly.subplots import make_subplots
 from xpert.report import palette
 from xpert.report.run_files import (
     Architecture,
+    ByEffect,
     Costs,
     Epoch,
     Evaluation,
@@ -39,6 +40,7 @@ from xpert.report.tables import (
     baselines,
     component_title,
     describe,
+    effect_name,
     objective_name,
 )
 from xpert.report.text import log_ticks, number, percent
@@ -510,6 +512,43 @@ def accuracy_against_precision(points: Sequence[PrecisionPoint], field: str) -> 
         )
     figure.update_xaxes(title_text=along, tickvals=sorted({bits for line in lines.values() for bits in line}))
     figure.update_yaxes(title_text="NI-accuracy [%]")
+    return figure
+
+
+def effects(measured: ByEffect) -> go.Figure:
+    """NI-accuracy with each effect alone and with all but that one; bars are 95 % confidence intervals."""
+    names = [effect_name(entry.effect) for entry in measured.ablation]
+    figure = _figure(150 + 42 * len(names), showlegend=True)
+    for name, found, colour in (
+        ("with it alone", [entry.alone for entry in measured.ablation], palette.SERIES[0]),
+        ("with all others", [entry.without for entry in measured.ablation], palette.SERIES[1]),
+    ):
+        figure.add_scatter(
+            x=[100 * entry.ni_mean for entry in found],
+            y=names,
+            error_x={
+                "type": "data",
+                "array": [100 * ((entry.ni_high or entry.ni_mean) - entry.ni_mean) for entry in found],
+                "arrayminus": [
+                    100 * (entry.ni_mean - (entry.ni_mean if entry.ni_low is None else entry.ni_low)) for entry in found
+                ],
+            },
+            name=name,
+            mode="markers",
+            marker={"color": colour, "size": 10},
+            hovertemplate="%{y}: %{x:.1f} %",
+        )
+    for name, value, dash in (("no effect", measured.quantised, "dot"), ("all effects", measured.ni_mean, "dash")):
+        figure.add_scatter(
+            x=[100 * value] * 2,
+            y=[names[0], names[-1]],
+            name=f"{name}, {percent(value)}",
+            mode="lines",
+            line={"color": palette.BUDGET, "dash": dash, "width": 1.5},
+            hoverinfo="name",
+        )
+    figure.update_xaxes(title_text="NI-accuracy [%]")
+    figure.update_yaxes(autorange="reversed")
     return figure
 
 

@@ -70,7 +70,7 @@ def render(files: RunFiles) -> str:
         drawings=drawings,
         largest=max((max(drawing.width, drawing.height) for drawing in drawings.values()), default=1.0),
         bar=scale_bar(max((drawing.width for drawing in drawings.values()), default=1.0)),
-        figures=_figures(results, rows),
+        figures=_figures(results, rows) | _by_effect(files),
         figures_of=figures.BY_FIELD,
         facts=_facts(files.design) if files.design else {},
         stages=_stages(files.events),
@@ -135,6 +135,11 @@ def _figures(results: Results, rows: dict[str, Row]) -> dict[str, go.Figure]:
         for field in ("error", "loss"):
             found[f"sensitivity_{field}"] = figures.sensitivity(results.precision, field)
     return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _by_effect(files: RunFiles) -> dict[str, go.Figure]:
+    measured = files.by_effect
+    return {"effects": figures.effects(measured)} if measured and measured.ablation else {}
 
 
 def _facts(design: Design) -> dict[str, str]:

@@ -21,6 +21,9 @@ SCHEMA = 1
 FILES = ("results.json", "design.json", "config.yaml", "events.jsonl")
 """What the report reads of a run folder."""
 
+ACCURACY = "accuracy.json"
+"""What it reads if it is there: no run writes it by itself."""
+
 BaselineName = Literal["typical", "best"]
 BASELINES: tuple[BaselineName, ...] = ("typical", "best")
 
@@ -303,6 +306,34 @@ class PrecisionPoint(_Part):
     ni_accuracy: Number = None
 
 
+class NiAccuracy(_Part):
+    """NI-accuracy over chips; without an interval where there was one chip."""
+
+    ni_mean: Share
+    ni_low: Share | None = None
+    ni_high: Share | None = None
+
+
+class Effect(_Part):
+    """NI-accuracy with one effect alone, and with all but that one."""
+
+    effect: str
+    alone: NiAccuracy
+    without: NiAccuracy
+
+
+class ByEffect(NiAccuracy):
+    """accuracy.json: what `xpert accuracy --write` wrote."""
+
+    quantised: Share
+    images: Annotated[int, Field(ge=1)]
+    chips: tuple[Share, ...]
+    changes: tuple[str, ...] = ()
+    """What was set otherwise than in the design."""
+
+    ablation: tuple[Effect, ...] = ()
+
+
 class Results(_Part):
     """results.json."""
 
@@ -356,6 +387,9 @@ class RunFiles:
     absent: tuple[str, ...]
     """Names of the files that are not there."""
 
+    by_effect: ByEffect | None = None
+    """Of accuracy.json."""
+
 
 def read_run(folder: Path | str) -> RunFiles:
     """Read a finished or unfinished run.
@@ -383,7 +417,9 @@ def read_run(folder: Path | str) -> RunFiles:
             results, design = _unfinished(folder, events)
         if path := present.get("design.json"):
             design = Design.read(path)
-        config = None
+        by_effect, config = None, None
+        if (path := folder / ACCURACY).exists():
+            by_effect = ByEffect.parse(read_mapping(path, "accuracy file"), str(path))
         if path := present.get("config.yaml"):
             name = read_mapping(path, "config file").get("name")
             if results.name is None and isinstance(name, str):
@@ -391,7 +427,8 @@ def read_run(folder: Path | str) -> RunFiles:
             config = read_text(path, "config file")
     except ConfigError as error:
         raise DataError(str(error)) from None
-    return RunFiles(folder, results, design, config, events, tuple(name for name in FILES if name not in present))
+    absent = tuple(name for name in FILES if name not in present)
+    return RunFiles(folder, results, design, config, events, absent, by_effect)
 
 
 def _read_events(path: Path) -> tuple[Event, ...]:

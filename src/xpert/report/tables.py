@@ -58,6 +58,11 @@ def adc_name(adc_type: str) -> str:
     return {"sar": "SAR"}.get(adc_type, adc_type)
 
 
+def effect_name(effect: str) -> str:
+    """A non-ideal effect as people write it."""
+    return effect.replace("on_off", "on/off").replace("ir_", "IR ").replace("adc", "ADC").replace("_", " ")
+
+
 def describe(row: Row) -> str:
     """What a homogeneous design is made of, or the name of another."""
     layer = row.homogeneous
