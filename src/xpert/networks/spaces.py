@@ -230,8 +230,8 @@ class Space:
             input_shape=self.input_shape,
             num_classes=self.num_classes,
             layers=tuple(
-                self.layer(index, *pair, kernel)
-                for index, (*pair, kernel) in enumerate(zip(entering, widths, chosen))
+                self.layer(index, before, after, kernel)
+                for index, (before, after, kernel) in enumerate(zip(entering, widths, chosen))
                 if kernel != LEFT_OUT
             ),
         )
