@@ -33,7 +33,7 @@ def front_svg(fronts: Mapping[str, Sequence[Point]], target: float | None = None
     low, high = math.log10(min(edaps)) - 0.1, math.log10(max(edaps)) + 0.1
     # The bottom of the scale belongs to designs that nobody wants: half of the room is for the best ten points.
     floor = max(min(accuracies), max(accuracies) - 0.1) - 0.005
-    ceiling = max(*accuracies, target or 0.0) + 0.005
+    ceiling = max(*accuracies, target or 0.0) + 0.008
 
     def x(edap: float) -> float:
         return _LEFT + (math.log10(edap) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
@@ -61,7 +61,7 @@ def front_svg(fronts: Mapping[str, Sequence[Point]], target: float | None = None
     if target is not None and floor <= target:
         at = y(target)
         parts.append(f'<line x1="{_LEFT:g}" x2="{right:g}" y1="{at:.1f}" y2="{at:.1f}" stroke="#94a3b8" ')
-        parts.append(f'stroke-dasharray="4 4"/><text x="{right + 6:g}" y="{at + 4:.1f}">target</text>')
+        parts.append(f'stroke-dasharray="4 4"/><text x="{_LEFT + 6:g}" y="{at - 5:.1f}">target</text>')
     for index, (name, front) in enumerate(fronts.items()):
         colour = _COLOURS[index % len(_COLOURS)]
         shown = [point for point in front if point.accuracy >= floor]
