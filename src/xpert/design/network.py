@@ -10,6 +10,12 @@ from xpert.design._base import Model
 
 Size = Annotated[int, Field(ge=1, le=1 << 20)]
 
+LARGEST_KERNEL = 31
+"""Largest side of a backbone's kernel. [pixel]"""
+
+KernelSide = Annotated[int, Field(ge=0, le=LARGEST_KERNEL)]
+"""Side of a backbone's kernel; 0 leaves the layer out. [pixel]"""
+
 
 class Layer(Model):
     """One convolution or linear layer with what follows it before the next layer.
@@ -105,7 +111,7 @@ class Network(Model):
     channels: tuple[Size, ...] = ()
     """The backbone's channel decisions; empty for `custom`."""
 
-    kernels: tuple[Annotated[int, Field(ge=0, le=31)], ...] = ()
+    kernels: tuple[KernelSide, ...] = ()
     """Kernel side of each of the backbone's layers, 0 for one that is left out; empty: the backbone's own."""
 
     input_shape: tuple[Size, Size, Size] = (3, 32, 32)

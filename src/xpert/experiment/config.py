@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from xpert.design import AdcType, Chip, Design, Model, Periphery, read_mapping, shown
+from xpert.design.network import KernelSide
 from xpert.design.periphery import AdcBits, ColumnsPerAdc, InputBits
 from xpert.errors import ConfigError
 from xpert.networks.spaces import Space, space
@@ -21,35 +22,28 @@ Limit = Annotated[float, Field(gt=0, le=1e9)]
 Channels = Annotated[int, Field(ge=1, le=1 << 16)]
 
 
-def _check_choices(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return parse(value)
-    except ValueError:
-        raise ValueError(
-            "must be a list of channel numbers (1 ... 65536), or one such list per channel decision"
-        ) from None
+def _explained(message: str) -> WrapValidator:
+    """Say what is allowed in words of our own where a union of types has a complaint for each of them."""
+
+    def check(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return parse(value)
+        except ValueError:
+            raise ValueError(message) from None
+
+    return WrapValidator(check)
 
 
 Options = Annotated[tuple[Channels, ...], Field(min_length=1, max_length=64)]
 Choices = Annotated[
-    Options | Annotated[tuple[Options, ...], Field(min_length=1, max_length=1000)], WrapValidator(_check_choices)
+    Options | Annotated[tuple[Options, ...], Field(min_length=1, max_length=1000)],
+    _explained("must be a list of channel numbers (1 ... 65536), or one such list per channel decision"),
 ]
 
-
-def _check_kernels(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return parse(value)
-    except ValueError:
-        raise ValueError(
-            "must be a list of kernel sides (odd; 0: left out), or one such list per convolution"
-        ) from None
-
-
-Kernel = Annotated[int, Field(ge=0, le=31)]
-KernelOptions = Annotated[tuple[Kernel, ...], Field(min_length=1, max_length=16)]
+KernelOptions = Annotated[tuple[KernelSide, ...], Field(min_length=1, max_length=16)]
 Kernels = Annotated[
     KernelOptions | Annotated[tuple[KernelOptions, ...], Field(min_length=1, max_length=1000)],
-    WrapValidator(_check_kernels),
+    _explained("must be a list of kernel sides (odd; 0: left out), or one such list per convolution"),
 ]
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from xpert.design import Layer, Network
+from xpert.design.network import LARGEST_KERNEL
 from xpert.errors import ConfigError
 
 _VGG_WIDTHS = (64, 128, 256, 512, 512)
@@ -37,7 +38,6 @@ _RESNET: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 BACKBONES = (*_VGG, *_RESNET)
 """Names of the backbones."""
 
-LARGEST_KERNEL = 31
 LEFT_OUT = 0
 """Kernel of a layer that is not there."""
 
