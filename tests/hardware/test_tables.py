@@ -119,8 +119,19 @@ def test_shape_and_names(vgg11):
     assert tables.layers[-1].out_widths == (10,)
     assert tables.layers[-1].energy.shape == (3, 1, 8)
     assert tables.layers[4].options == tuple((3, option) for option in OPTIONS)
-    assert steps == [(k, 9) for k in range(1, 10)]
+    assert steps == [(69, 69)]  # 3 + 7 * 9 + 3 layers of different widths
     assert all(np.all(table.energy > table.dynamic_energy) for table in tables.layers)
+
+
+def test_blocks_of_layers_change_nothing(vgg11, monkeypatch):
+    at_once = cost_tables(Chip(), vgg11, OPTIONS)
+    monkeypatch.setattr("xpert.hardware.tables._BLOCK", 5 * len(OPTIONS))
+    steps = []
+    in_blocks = cost_tables(Chip(), vgg11, OPTIONS, progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(min(5 * k, 69), 69) for k in range(1, 15)]
+    for one, other in zip(at_once.layers, in_blocks.layers, strict=True):
+        for figure in ("area", "latency", "energy", "dynamic_energy", "leakage"):
+            assert np.array_equal(getattr(one, figure), getattr(other, figure))
 
 
 def test_the_default_context_is_that_of_the_original_network(vgg11):

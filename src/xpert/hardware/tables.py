@@ -28,7 +28,7 @@ from xpert.hardware.technology import process
 from xpert.workload.layers import Workload
 
 _BLOCK = 16_384
-"""Designs that are looked up at once: as many as keep their indices in the processor's caches."""
+"""Designs that are looked up, and entries that are computed, at once: as many as the processor's caches hold."""
 
 
 class SearchSpace(Protocol):
@@ -179,7 +179,7 @@ def cost_tables(
         context: Of the chip that the layers are assumed to be part of, as `evaluate(design).context`; by default that
             of the original network with the first periphery in all layers.
         switches: Where to follow physics and where the reference simulator.
-        progress: Called with layers done and layers in all.
+        progress: Called with layers done and layers in all, those of different widths and kernels apart.
 
     Raises:
         ConfigError: If there are no peripheries, if the chip is pipelined (a layer then waits for the slowest, so costs
@@ -201,53 +201,58 @@ def cost_tables(
     shared = build_shared(p, chip, context)
     options = PeripheryArrays.of(peripheries, chip.adcs)
     widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
-    tables = []
+    entering = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
     choices = layer_options(space, peripheries)
 
-    def costs_of(index: int, in_widths: Sequence[int], out_widths: Sequence[int], kernel: int) -> list[np.ndarray]:
-        """Area, latency, energy, dynamic energy and leakage of a layer with a kernel."""
-        if not kernel:
-            nothing = np.where(np.equal.outer(in_widths, out_widths), 0.0, np.inf)[..., None]
-            return [nothing] * 5
-        pairs = [space.layer(index, i, o, kernel) for i in in_widths for o in out_widths]
-        shape = (len(in_widths), len(out_widths), len(peripheries), 1)
+    def costs_of(layers: Sequence[Layer]) -> np.ndarray:
+        """Area, latency, energy, dynamic energy and leakage of layers, [5, layers, options]."""
+        shape = (len(layers), len(peripheries), 1)
         # A trailing axis of one layer; every combination is a chip of its own in the same context.
         workload = map_arrays(
-            lambda array, shape=shape: np.broadcast_to(array.reshape(*shape[:2], 1, 1), shape),
-            Workload.from_layers(pairs),
+            lambda array: np.broadcast_to(array.reshape(-1, 1, 1), shape), Workload.from_layers(list(layers))
         )
-        periphery = map_arrays(lambda array, shape=shape: np.broadcast_to(array[:, None], shape), options)
+        periphery = map_arrays(lambda array: np.broadcast_to(array[:, None], shape), options)
         mapping = map_layers(chip, workload, switches, context.organisation)
         conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
         tile = build_tiles(p, chip, crossbar, periphery, mapping, chip.activity.input_bit_density, conductance)
         period = sensing_periods(crossbar, tile, mapping)
         costs = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
-
         figures = (
             costs.area.total, costs.latency.total, costs.energy.total, costs.energy.total - costs.energy.leakage,
             costs.leakage,
         )  # fmt: skip
-        return [np.broadcast_to(values, shape)[..., 0] for values in figures]
+        return np.stack([np.broadcast_to(values, shape)[..., 0] for values in figures])
 
-    for index, (source, out_widths) in enumerate(zip(space.inputs, widths)):
-        in_widths = widths[source] if source >= 0 else (space.input_shape[0],)
-        parts = zip(*(costs_of(index, in_widths, out_widths, kernel) for kernel in space.kernels[index]))
-        area, latency, energy, dynamic_energy, leakage = (np.concatenate(part, axis=2) for part in parts)
-        tables.append(
-            LayerTable(
-                name=space.layer(index, in_widths[0], out_widths[0]).name,
-                in_widths=tuple(in_widths),
-                out_widths=tuple(out_widths),
-                options=choices[index],
-                area=area,
-                latency=latency,
-                energy=energy,
-                dynamic_energy=dynamic_energy,
-                leakage=leakage,
-            )
-        )
+    # Layers with all their widths and kernels, one after the other: their costs take few calls on large arrays.
+    all_layers = [
+        space.layer(index, i, o, kernel)
+        for index, (ins, outs) in enumerate(zip(entering, widths))
+        for kernel in space.kernels[index]
+        if kernel
+        for i in ins
+        for o in outs
+    ]
+    at_once = max(1, _BLOCK // len(peripheries))
+    blocks = []
+    for start in range(0, len(all_layers), at_once):
+        blocks.append(costs_of(all_layers[start : start + at_once]))
         if progress is not None:
-            progress(index + 1, len(widths))
+            progress(min(start + at_once, len(all_layers)), len(all_layers))
+    costs, done = np.concatenate(blocks, axis=1), 0
+    tables = []
+    for index, (ins, outs) in enumerate(zip(entering, widths)):
+        parts = []
+        for kernel in space.kernels[index]:
+            if kernel:
+                part = costs[:, done : done + len(ins) * len(outs)]
+                parts.append(part.reshape(5, len(ins), len(outs), -1))
+                done += len(ins) * len(outs)
+            else:
+                nothing = np.where(np.equal.outer(ins, outs), 0.0, np.inf)[..., None]
+                parts.append(np.stack([nothing] * 5))
+        figures = np.concatenate(parts, axis=3)
+        name = space.layer(index, ins[0], outs[0]).name
+        tables.append(LayerTable(name, tuple(ins), tuple(outs), choices[index], *figures))
     return CostTables(
         layers=tuple(tables),
         inputs=tuple(space.inputs),

@@ -82,15 +82,16 @@ def cheapest_converters(design: Design, kinds: Sequence[Kind], objective: str, b
     """
     choices = [peripheries(kinds, entry, [(entry.adc_bits, entry.input_bits)]) for entry in design.periphery]
     best = context = design
+    least = _rank(best, objective, budgets)
     for _ in range(ROUNDS):
         chosen = cheapest(context, choices, objective, budgets)
         found = design.model_copy(
             update={"periphery": tuple(row[index] for row, index in zip(choices, chosen, strict=True))}
         )
-        if _rank(found, objective, budgets) < _rank(best, objective, budgets):
-            best = found
         if found == context:
             break
+        if (rank := _rank(found, objective, budgets)) < least:
+            best, least = found, rank
         context = found
     return best
 
