@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from benchmarks.quality.predictors import PREDICTORS, STAGES, Floats, Networks, Predictor
-from benchmarks.quality.statistics import Agreement, agreement, ceiling, chance, kendall, lead, spearman
+from benchmarks.quality.predictors import PREDICTORS, STAGES, WITH_ABSENCES, Floats, Networks, Predictor
+from benchmarks.quality.statistics import Agreement, agreement, ceiling, chance, lead, spearman
 from xpert.files import write_atomically
 
 WIDTH_LAW = Path(__file__).parents[2] / "src" / "xpert" / "search" / "width_law.json"
 SHIPPED = {"vgg": "width law", "any": "width law, one loss"}
-"""Predictors that are shipped: for VGG networks, and for backbones that were not measured."""
+"""Predictors that are shipped: for VGG networks, by the longer budget, and for backbones that were not measured."""
+
+SHORT, LONG = 1, 4
+"""Passes over the images of the two budgets."""
 
 WIDE = 64
 """Narrowest layer of the space of the XPert paper."""
@@ -29,23 +32,17 @@ COMBINED = ("naswot", "synflow")
 
 @dataclass(frozen=True)
 class Measurements:
-    """Networks that were trained once with the small budget and seed 0, and what else was measured."""
+    """Networks that were trained once with one budget and seed 0, and what else was measured."""
 
     networks: Networks
     accuracy: Floats
     """On images held back from training, [networks]."""
-
-    cross_entropy: Floats
-    """Likewise. [nat]"""
 
     macs: Floats
     """Per image, [networks]."""
 
     again: Floats
     """Accuracies of the networks that were trained with two seeds, [networks, 2]."""
-
-    longer: list[dict[str, Any]]
-    """Trainings with a larger budget."""
 
     rows: list[dict[str, Any]]
     """All trainings."""
@@ -56,12 +53,11 @@ class Measurements:
         return self.networks.widths.min(axis=1) >= WIDE
 
 
-def read(folder: Path) -> Measurements:
-    """The measurements in a folder."""
-    rows = _lines(folder / "accuracies.jsonl")
-    scores = {tuple(row["widths"]): row["scores"] for row in _lines(folder / "scores.jsonl")}
-    first = {tuple(row["widths"]): row for row in rows if row["seed"] == 0 and row["epochs"] == 1}
-    second = {tuple(row["widths"]): row for row in rows if row["seed"] == 1 and row["epochs"] == 1}
+def read(folder: Path, passes: int) -> Measurements:
+    """The measurements with one budget."""
+    rows = [row for row in _lines(folder / "accuracies.jsonl") if row["epochs"] == passes]
+    scores = {_present(row): row["scores"] for row in _lines(folder / "scores.jsonl")}
+    first, second = ({_present(row): row for row in rows if row["seed"] == seed} for seed in (0, 1))
     names = next(iter(scores.values()))
     networks = Networks(
         np.array(list(first), dtype=np.float64),
@@ -69,28 +65,34 @@ def read(folder: Path) -> Measurements:
     )
     return Measurements(
         networks,
-        *(np.array([row[key] for row in first.values()]) for key in ("accuracy", "cross_entropy")),
+        accuracy=np.array([row["accuracy"] for row in first.values()]),
         macs=np.array([row["macs"] for row in first.values()], dtype=np.float64),
         again=np.array([[first[key]["accuracy"], row["accuracy"]] for key, row in second.items() if key in first]),
-        longer=[row for row in rows if row["epochs"] > 1],
         rows=rows,
     )
+
+
+def _present(row: dict[str, Any]) -> tuple[int, ...]:
+    """Widths of the convolutions, 0 for one that is left out."""
+    kernels = row["kernels"] or [1] * len(row["widths"])
+    return tuple(width if kernel else 0 for width, kernel in zip(row["widths"], kernels))
 
 
 def width_law(measured: Measurements, predictor: Predictor, left_out: Floats) -> dict[str, Any]:
     """The shipped form of a predictor that is fitted to all networks."""
     fit = predictor.fit(measured.networks, measured.accuracy)
     widths = measured.networks.widths
-    losses = fit.coefficients
-    if len(losses) > 1:
-        losses = (losses / np.bincount(STAGES))[STAGES]
+    parts = fit.coefficients.reshape(-1, STAGES.max() + 1) if len(fit.coefficients) > 1 else [fit.coefficients]
+    losses, *absences = ((part / np.bincount(STAGES))[STAGES] if len(part) > 1 else part for part in parts)
+    present = widths[widths > 0]
     return {
         "losses": [float(f"{loss:.4g}") for loss in losses],
+        **({"absences": [float(f"{absence:.4g}") for absence in absences[0]]} if absences else {}),
         "exponent": fit.exponent,
         "ceiling": float(f"{fit.constant:.4g}"),
         "networks": len(widths),
-        "least_width": int(widths.min()),
-        "largest_width": int(widths.max()),
+        "least_width": int(present.min()),
+        "largest_width": int(present.max()),
         "error": float(f"{np.sqrt(((left_out - measured.accuracy) ** 2).mean()):.2g}"),
         "spearman": float(f"{spearman(left_out, measured.accuracy):.3g}"),
     }
@@ -98,76 +100,98 @@ def width_law(measured: Measurements, predictor: Predictor, left_out: Floats) ->
 
 def write(folder: Path) -> None:
     """Write the page, the figure and the shipped predictor."""
-    measured = read(folder)
-    left_out = {predictor.name: predictor.left_out(measured.networks, measured.accuracy) for predictor in PREDICTORS}
+    short, long = read(folder, SHORT), read(folder, LONG)
+    left_out = {predictor.name: predictor.left_out(short.networks, short.accuracy) for predictor in PREDICTORS}
+    left_out_long = {predictor.name: predictor.left_out(long.networks, long.accuracy) for predictor in WITH_ABSENCES}
     laws = {
-        name: width_law(measured, next(p for p in PREDICTORS if p.name == shipped), left_out[shipped])
-        for name, shipped in SHIPPED.items()
+        "vgg": width_law(long, named(WITH_ABSENCES, SHIPPED["vgg"]), left_out_long[SHIPPED["vgg"]]),
+        "any": width_law(short, named(PREDICTORS, SHIPPED["any"]), left_out[SHIPPED["any"]]),
     }
     write_atomically(WIDTH_LAW, json.dumps(laws, indent=1) + "\n")
-    write_atomically(
-        folder / "README.md", _page(measured, left_out, laws, json.loads((folder / "about.json").read_text()))
-    )
-    _figure(measured, left_out[SHIPPED["vgg"]], folder / "quality.svg")
+    about = json.loads((folder / "about.json").read_text())
+    write_atomically(folder / "README.md", _page(short, left_out, long, left_out_long, laws, about))
+    _figure(long, left_out_long[SHIPPED["vgg"]], folder / "quality.svg")
     print(f"{folder / 'README.md'}\n{folder / 'quality.svg'}\n{WIDTH_LAW}")
 
 
+def named(predictors: Sequence[Predictor], name: str) -> Predictor:
+    """The predictor of a name."""
+    return next(predictor for predictor in predictors if predictor.name == name)
+
+
 def _page(
-    measured: Measurements, left_out: dict[str, Floats], laws: dict[str, dict[str, Any]], about: dict[str, Any]
+    short: Measurements,
+    left_out: dict[str, Floats],
+    long: Measurements,
+    left_out_long: dict[str, Floats],
+    laws: dict[str, dict[str, Any]],
+    about: dict[str, Any],
 ) -> str:
-    everything = np.ones(len(measured.accuracy), dtype=bool)
-    candidates = dict(measured.networks.scores)
-    mean_rank = np.mean([rankdata(candidates[name]) for name in COMBINED], axis=0)
-    candidates[f"mean rank of {' and '.join(COMBINED)}"] = mean_rank
-    deviation = chance(*measured.again.T)
     parts = [
         "# What predicts accuracy",
         "    python -m benchmarks.quality tables",
-        _provenance(measured, about),
-        "## Chance",
-        _chance(measured, deviation),
+        _provenance(short, long, about),
+        "## Four passes, some layers left out",
+        _chance(long),
+        *_tables(long, left_out_long, np.ones(len(long.accuracy), dtype=bool)),
+        "## One pass, all layers",
+        _chance(short),
     ]
-    spaces = {"64 ... 512 channels: the XPert paper's space": measured.wide, "16 ... 512 channels: all": everything}
-    for title, chosen in spaces.items():
-        single = {name: _agreement(values, measured, chosen) for name, values in candidates.items()}
-        fitted = {name: _agreement(values, measured, chosen) for name, values in left_out.items()}
-        best, bound = ceiling(measured.accuracy[chosen], deviation)
-        parts += [
-            f"## {title} ({chosen.sum()} networks)",
-            _table("score", single),
-            _table("fitted predictor, on networks left out of the fit", fitted, left_out, measured, chosen),
-            f"A score that knew every network's expected accuracy would reach {best} and {bound}.",
-            _leads(measured, left_out[SHIPPED["vgg"]], candidates, chosen),
-        ]
-    parts += ["## The shipped predictor", _law(laws)]
-    if measured.longer:
-        parts += ["## Four times the budget", _longer(measured, left_out[SHIPPED["vgg"]])]
-    parts += ["![Measured accuracy against three predictions](quality.svg)"]
+    everything = np.ones(len(short.accuracy), dtype=bool)
+    for title, chosen in {
+        "64 ... 512 channels: the XPert paper's space": short.wide,
+        "16 ... 512 channels: all": everything,
+    }.items():
+        parts += [f"### {title} ({chosen.sum()} networks)", *_tables(short, left_out, chosen)]
+    parts += ["## The shipped predictor", _law(laws), "![Measured accuracy against three predictions](quality.svg)"]
     return "\n\n".join(parts) + "\n"
 
 
-def _provenance(measured: Measurements, about: dict[str, Any]) -> str:
-    hours = sum(row["cpu_seconds"] for row in measured.rows) / 3600
+def _tables(measured: Measurements, left_out: dict[str, Floats], chosen: NDArray[np.bool_]) -> list[str]:
+    """How scores and fitted predictors rank some networks, and how well any could."""
+    candidates = dict(measured.networks.scores)
+    mean_rank = np.mean([rankdata(candidates[name]) for name in COMBINED], axis=0)
+    candidates[f"mean rank of {' and '.join(COMBINED)}"] = mean_rank
+    single = {name: _agreement(values, measured, chosen) for name, values in candidates.items()}
+    fitted = {name: _agreement(values, measured, chosen) for name, values in left_out.items()}
+    best, bound = ceiling(measured.accuracy[chosen], chance(*measured.again.T))
+    return [
+        _table("score", single),
+        _table("fitted predictor, on networks left out of the fit", fitted, left_out, measured, chosen),
+        f"A score that knew every network's expected accuracy would reach {best} and {bound}.",
+        _leads(measured, left_out[SHIPPED["vgg"]], candidates, chosen),
+    ]
+
+
+def _provenance(short: Measurements, long: Measurements, about: dict[str, Any]) -> str:
+    def count(measured: Measurements) -> str:
+        return f"{len(measured.rows)} trainings of {len(measured.accuracy)} networks"
+
+    def hours(measured: Measurements, machine: str) -> str:
+        return f"{sum(row['cpu_seconds'] for row in measured.rows) / 3600:.1f} CPU hours on one thread of {machine}"
+
     return f"""\
-{len(measured.rows)} trainings of {len(measured.accuracy)} networks of the VGG16 space, {hours:.1f} CPU hours on one
-thread, {about["date"]}; machine: {about["machine"]}; torch {about["torch"]}. The data are `accuracies.jsonl` and
-`scores.jsonl`, made by
+{count(short)} of the VGG16 space see 40 000 training images of CIFAR-10 once ({hours(short, about["short"])});
+{count(long)} of the same space with layers left out see them {LONG} times, mirrored and shifted
+({hours(long, about["long"])}); torch {about["torch"]}.
+The data are `accuracies.jsonl` and `scores.jsonl`, made by
 
     python -m benchmarks.quality train --data-dir DIR
     python -m benchmarks.quality scores --data-dir DIR
 
-Every network sees 40 000 training images of CIFAR-10 once, reduced to 16x16 pixels, in batches of 64; its weights are
-float numbers. Accuracy is on the other 10 000 training images; the test images are not used. Figures in brackets are
-central 95 % bootstrap intervals over networks."""
+Images are reduced to 16x16 pixels, batches are of 64, weights are float numbers. Accuracy is on the other 10 000
+training images; the test images are not used. Figures in brackets are central 95 % bootstrap intervals over
+networks."""
 
 
-def _chance(measured: Measurements, deviation: float) -> str:
+def _chance(measured: Measurements) -> str:
     pairs = ", ".join(f"{a:.4f} and {b:.4f}" for a, b in measured.again)
+    spread = f"over all networks it spreads by {100 * measured.accuracy.std():.2f} points"
+    if 1 < measured.wide.sum() < len(measured.accuracy):
+        spread += f", over those of 64 channels and more by {100 * measured.accuracy[measured.wide].std():.2f}"
     return (
         f"{len(measured.again)} networks were trained with a second seed: {pairs}. One training's accuracy strays by "
-        f"{100 * deviation:.2f} points (standard deviation); over all networks it spreads by "
-        f"{100 * measured.accuracy.std():.2f} points, over those of 64 channels and more by "
-        f"{100 * measured.accuracy[measured.wide].std():.2f}."
+        f"{100 * chance(*measured.again.T):.2f} points (standard deviation); {spread}."
     )
 
 
@@ -213,38 +237,18 @@ def _law(laws: dict[str, dict[str, Any]]) -> str:
     lines = [
         [
             name,
-            " ".join(f"{100 * loss:.2f}" for loss in law["losses"]),
+            *(" ".join(f"{100 * value:.2f}" for value in law.get(part, ())) for part in ("losses", "absences")),
             f"{law['exponent']:g}",
             f"{100 * law['ceiling']:.2f}",
             f"{100 * law['error']:.2f}",
         ]
         for name, law in laws.items()
     ]
+    head = ["backbones", "loss of each layer", "absence of each layer", "exponent", "ceiling", "error, left out"]
     return (
-        "accuracy = ceiling - sum over layers of loss * (width / 64) ** -exponent, in points; one loss: of all layers "
-        "together.\n\n"
-        + _markdown(["backbones", "loss of each layer", "exponent", "ceiling", "error, left out"], lines)
+        "accuracy = ceiling - sum over layers of loss * (width / 64) ** -exponent - sum over missing layers of "
+        "absence, in points; one loss: of all layers together.\n\n" + _markdown(head, lines)
     )
-
-
-def _longer(measured: Measurements, predicted: Floats) -> str:
-    index = {tuple(widths): row for row, widths in enumerate(measured.networks.widths.astype(int).tolist())}
-    rows = [row for row in measured.longer if tuple(row["widths"]) in index]
-    short = np.array([measured.accuracy[index[tuple(row["widths"])]] for row in rows])
-    law = np.array([predicted[index[tuple(row["widths"])]] for row in rows])
-    long = np.array([row["accuracy"] for row in rows])
-    lines = [
-        [" ".join(map(str, row["widths"])), f"{a:.4f}", f"{p:.4f}", f"{b:.4f}"]
-        for row, a, p, b in zip(rows, short, law, long, strict=True)
-    ]
-    text = f"{len(rows)} of the networks saw the images four times."
-    if len(rows) > 2:
-        text += (
-            f" Rank correlation with the accuracy after one pass: Spearman {spearman(short, long):.2f}, Kendall "
-            f"{kendall(short, long):.2f}; with the shipped predictor (left out): {spearman(law, long):.2f}, "
-            f"{kendall(law, long):.2f}."
-        )
-    return text + "\n\n" + _markdown(["widths", "one pass", "predicted", "four passes"], lines)
 
 
 def _figure(measured: Measurements, predicted: Floats, path: Path) -> None:
@@ -252,6 +256,7 @@ def _figure(measured: Measurements, predicted: Floats, path: Path) -> None:
     from matplotlib.figure import Figure
 
     deviation = 100 * chance(*measured.again.T)
+    shallow = measured.networks.absent.sum(axis=1) > 3
     panels = {
         "width law, left out [%]": 100 * predicted,
         "NASWOT": measured.networks.scores["naswot"],
@@ -261,8 +266,8 @@ def _figure(measured: Measurements, predicted: Floats, path: Path) -> None:
         figure = Figure(figsize=(9, 3.2), layout="constrained")
         for axes, (title, values) in zip(figure.subplots(1, 3, sharey=True), panels.items(), strict=True):
             for label, chosen, colour in (
-                ("64 ... 512 channels", measured.wide, "#0f766e"),
-                ("narrower", ~measured.wide, "#b45309"),
+                ("up to 3 layers left out", ~shallow, "#0f766e"),
+                ("more", shallow, "#b45309"),
             ):
                 axes.errorbar(
                     values[chosen],
@@ -277,7 +282,7 @@ def _figure(measured: Measurements, predicted: Floats, path: Path) -> None:
             axes.set_xlabel(title)
             axes.set_title(f"Spearman {spearman(values, measured.accuracy):.2f}")
             axes.grid(alpha=0.3)
-        figure.axes[0].set_ylabel("accuracy after one pass [%]")
+        figure.axes[0].set_ylabel("accuracy after four passes [%]")
         figure.axes[0].legend(frameon=False)
         figure.axes[2].set_xscale("log")
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))

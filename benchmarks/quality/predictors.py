@@ -14,6 +14,9 @@ Floats = NDArray[np.float64]
 STAGES = np.repeat(np.arange(5), (2, 2, 3, 3, 3))
 """Stage of each of VGG16's convolutions: layers between two poolings."""
 
+OPTIONAL = np.array([2, 4, 5, 7, 8, 10, 11])
+"""Convolutions that may be left out."""
+
 UNIT_WIDTH = 64
 """Widths are counted in units of this."""
 
@@ -29,7 +32,7 @@ class Networks:
     """What is known of some networks before they are trained."""
 
     widths: Floats
-    """Output channels of the convolutions, [networks, layers]."""
+    """Output channels of the convolutions, [networks, layers]; 0 for one that is left out."""
 
     scores: Mapping[str, Floats]
     """Training-free scores by name, [networks] each."""
@@ -37,6 +40,11 @@ class Networks:
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Networks:
         """Some of the networks."""
         return Networks(self.widths[index], {name: values[index] for name, values in self.scores.items()})
+
+    @property
+    def absent(self) -> Floats:
+        """1 where a convolution is left out, else 0, [networks, layers]."""
+        return (self.widths == 0).astype(float)
 
     def __len__(self) -> int:
         return len(self.widths)
@@ -117,8 +125,8 @@ def stage_means(values: Floats) -> Floats:
 
 
 def power(widths: Floats, exponent: float) -> Floats:
-    """What narrow layers miss, as a power of their width; rises to 0."""
-    return -((widths / UNIT_WIDTH) ** -exponent)
+    """What narrow layers miss, as a power of their width; rises to 0. A layer that is left out has no width to miss."""
+    return -np.power(widths / UNIT_WIDTH, -exponent, out=np.zeros_like(widths), where=widths > 0)
 
 
 def neighbours(widths: Floats) -> Floats:
@@ -192,4 +200,37 @@ PREDICTORS = (
         additive=False,
     ),
 )
-"""What is compared."""
+"""What is compared where no layer is left out."""
+
+WITH_ABSENCES = (
+    Predictor(
+        "width law",
+        "power of the width and number of missing layers, coefficients per stage",
+        lambda networks, exponent: np.concatenate(
+            [stage_means(power(networks.widths, exponent)), -stage_means(networks.absent)], axis=1
+        ),
+        EXPONENTS,
+    ),
+    Predictor(
+        "width law, layers apart",
+        "the same, coefficients per layer",
+        lambda networks, exponent: np.concatenate(
+            [power(networks.widths, exponent), -networks.absent[:, OPTIONAL]], axis=1
+        ),
+        EXPONENTS,
+    ),
+    Predictor(
+        "width law, absences free",
+        "without the missing layers",
+        lambda networks, exponent: stage_means(power(networks.widths, exponent)),
+        EXPONENTS,
+    ),
+    Predictor(
+        "scores",
+        "all training-free scores, sizes as logarithms",
+        lambda networks, _: _scores(networks),
+        rising=False,
+        additive=False,
+    ),
+)
+"""What is compared where layers are left out."""

@@ -153,7 +153,7 @@ def test_fronts_are_evaluated_and_proven() -> None:
 @pytest.mark.parametrize("name", ["width_law", "macs"])
 def test_it_keeps_to_a_quality_that_adds_up(name: str, all_edaps: list[tuple[float, float, Network]]) -> None:
     quality = additive_quality(name)
-    wide = SPACE.network([16] * 7 + [64])
+    wide = SPACE.network([64] + [16] * 7)
     backbone = quality.measure(SPACE.network(SPACE.default_channels))
     assert quality.measure(SPACE.network([16] * 8)) < quality.measure(wide)
     found = search(quality=quality, minimum_quality=quality.measure(wide) / backbone)

@@ -15,7 +15,15 @@ from scipy import stats
 
 from xpert.errors import ConfigError
 from xpert.networks.spaces import Space, space
-from xpert.search.quality import ADDITIVE, WidthLaw, additive_quality, quality_tables, total_quality, width_law
+from xpert.search.quality import (
+    ADDITIVE,
+    WidthLaw,
+    additive_quality,
+    is_fitted,
+    quality_tables,
+    total_quality,
+    width_law,
+)
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ("vgg11", "vgg16", "resnet20", "resnet18")
@@ -43,8 +51,18 @@ def test_by_hand() -> None:
 def test_a_network_by_hand() -> None:
     law = width_law("vgg16")
     channels = [16, 64, 256] * 4 + [32]
-    lost = sum(loss * (width / 64) ** -law.exponent for loss, width in zip(law.losses, channels, strict=True))
-    assert total_quality("width_law", space("vgg16").network(channels)) == pytest.approx(law.ceiling - lost, rel=1e-12)
+    lost = [loss * (width / 64) ** -law.exponent for loss, width in zip(law.losses, channels, strict=True)]
+    vgg = space("vgg16")
+    assert total_quality("width_law", vgg.network(channels)) == pytest.approx(law.ceiling - sum(lost), rel=1e-12)
+
+    # Without its third and sixth layer: their absences in the place of their losses, the others' depth unchanged.
+    assert any(law.absences)
+    channels[2], channels[5] = channels[1], channels[4]
+    kernels = (3, 3, 0, 3, 3, 0, *[3] * 7, 1)
+    lost = [loss * (width / 64) ** -law.exponent for loss, width in zip(law.losses, channels, strict=True)]
+    lost[2], lost[5] = law.absences[2], law.absences[5]
+    missing = vgg.network(channels, kernels)
+    assert total_quality("width_law", missing) == pytest.approx(law.ceiling - sum(lost), rel=1e-12)
 
 
 def test_a_backbone_that_was_not_measured() -> None:
@@ -82,15 +100,25 @@ def test_tables_add_up(quality: str, name: str, data: st.DataObject) -> None:
 
 
 def test_kernels_and_missing_layers_count() -> None:
-    networks = space("vgg11", (16, 32), kernels=(0, 1, 3))
-    kernels = (1, 3, 0, 3, 3, 1, 0, 3, 1)
-    network = networks.network((16,) * 8, kernels)
-    for quality in ("parameters", "macs", "relu_units", "log_widths"):
+    for quality in ADDITIVE:
+        # The width law knows no other kernels than the backbone's, but which layers are left out.
+        other = 3 if quality == "width_law" else 1
+        kernels = (other, 3, 0, 3, 3, other, 0, 3, 1)
+        networks = space("vgg11", (16, 32), kernels=sorted({0, other, 3}))
+        network = networks.network((16,) * 8, kernels)
         tables, total = quality_tables(quality, networks)
         for table, options, kernel in zip(tables, networks.kernels, kernels, strict=True):
             total += table[0, 0, options.index(kernel)]
         assert total == pytest.approx(total_quality(quality, network), rel=1e-12)
         assert total < total_quality(quality, networks.network((32,) * 8))
+
+
+@pytest.mark.parametrize(("backbone", "sides"), [("vgg11", (1, 3)), ("vgg11", (0, 3, 5)), ("resnet20", (3, 5))])
+def test_the_width_law_refuses_kernels_that_it_was_not_fitted_to(backbone: str, sides: tuple[int, ...]) -> None:
+    networks = space(backbone, (16,), kernels=sides)
+    other = [next((k for k in options if k not in (0, 3)), 3) for options in networks.kernels]
+    network = networks.network((16,) * networks.depth, other)
+    assert not is_fitted(networks)
     for asked in (lambda: quality_tables("width_law", networks), lambda: total_quality("width_law", network)):
         with pytest.raises(ConfigError, match="fitted to networks with the backbone's own kernels"):
             asked()
@@ -117,22 +145,23 @@ def benchmark(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_shipped_law_is_the_fit_to_the_measurements(benchmark) -> None:
     page, predictors, _ = benchmark
-    measured = page.read(ROOT / "results" / "quality")
     shipped = json.loads(page.WIDTH_LAW.read_text(encoding="utf-8"))
     assert set(shipped) == set(page.SHIPPED)
-    for name, predictor_name in page.SHIPPED.items():
-        predictor = next(entry for entry in predictors.PREDICTORS if entry.name == predictor_name)
+    for name, passes, compared in (("vgg", page.LONG, "WITH_ABSENCES"), ("any", page.SHORT, "PREDICTORS")):
+        measured = page.read(ROOT / "results" / "quality", passes)
+        predictor = page.named(getattr(predictors, compared), page.SHIPPED[name])
         left_out = predictor.left_out(measured.networks, measured.accuracy)
         fitted = page.width_law(measured, predictor, left_out)
         assert WidthLaw.parse(fitted) == WidthLaw.parse(shipped[name])
         # And the library's formula is the benchmark's.
-        widths = measured.networks.widths.astype(int).tolist()
         backbone = "vgg16" if name == "vgg" else "resnet18"
-        networks = space("vgg16", (16, 512), (3, 16, 16))
-        predicted = [
-            total_quality("width_law", networks.network(row).model_copy(update={"backbone": backbone}))
-            for row in widths
-        ]
+        networks = space("vgg16", (16, 512), (3, 16, 16), kernels=(0, 3))
+        predicted = []
+        for row in measured.networks.widths.astype(int).tolist():
+            widths = [width or next(w for w in row[index::-1] if w) for index, width in enumerate(row)]
+            kernels = [*(3 if width else 0 for width in row), 1]
+            network = networks.network(widths, kernels).model_copy(update={"backbone": backbone})
+            predicted.append(total_quality("width_law", network))
         fit = predictor.fit(measured.networks, measured.accuracy)
         assert predicted == pytest.approx(predictor.predict(fit, measured.networks), abs=1e-3)
 

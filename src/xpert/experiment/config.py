@@ -232,6 +232,10 @@ class BaselineSettings(Model):
     typical: Periphery = Periphery(adc_type="sar", columns_per_adc=8, adc_bits=6, input_bits=8)
     """The typical baseline's periphery. Phase 1 and every other baseline use its two precisions."""
 
+    training: TrainingSettings | None = None
+    """Training of the backbone; unset: as `training`, that of the found network. One epoch of the backbone may take as
+    long as many of the found network."""
+
 
 class EvaluationSettings(Model):
     """How final accuracies are measured."""
@@ -271,7 +275,7 @@ class SearchConfig(Model):
     """Phase 1."""
 
     training: TrainingSettings = TrainingSettings()
-    """Training of the found network and of the typical baseline."""
+    """Training of the found network, and of the backbone where `baselines.training` is unset."""
 
     precision: PrecisionSettings = PrecisionSettings()
     """Phase 2."""
@@ -297,11 +301,14 @@ class SearchConfig(Model):
             raise ValueError(
                 f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
             )
-        if not space(self.network.backbone, self.network.choices, kernels=self.network.kernels).own_kernels:
-            if self.architecture.quality == "width_law":
+        backbone = space(self.network.backbone, self.network.choices, kernels=self.network.kernels)
+        if not backbone.own_kernels:
+            from xpert.search.quality import is_fitted  # with scipy, which configs without kernels do not wait for
+
+            if self.architecture.quality == "width_law" and not is_fitted(backbone):
                 raise ValueError(
-                    "architecture.quality: the width law knows 3x3 kernels alone; with network.kernels, give macs, "
-                    "parameters, relu_units or a score"
+                    "architecture.quality: the width law knows 3x3 kernels, and 0 for a layer that is left out, alone; "
+                    "with other network.kernels, give macs, parameters, relu_units or a score"
                 )
             if self.precision.joint_rounds:
                 raise ValueError("precision.joint_rounds: the joint search has no kernels; leave network.kernels out")

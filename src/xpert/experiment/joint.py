@@ -62,7 +62,7 @@ def joint_rounds(pipeline: Pipeline, first: dict[str, Any]) -> dict[str, Any]:
             rounds.append(row | {"adopted": False})
             break
         if found.network.channels not in trained:
-            pipeline.train(found.network, name, "precision")
+            pipeline.train(found.network, config.training, name, "precision")
             trained[found.network.channels] = name
         pair = config.baselines.typical.adc_bits, config.baselines.typical.input_bits
         nominal = with_precisions(found, [pair] * len(found.periphery))

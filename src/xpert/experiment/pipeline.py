@@ -32,7 +32,16 @@ from xpert.search.fronts import architecture_fronts, figures
 from xpert.search.objectives import Budgets
 from xpert.search.proxies import score
 from xpert.search.quality import ADDITIVE, LABELS, Quality, additive_quality
-from xpert.training import Dataset, Hardware, device_of, load_dataset, load_weights, save_weights, train
+from xpert.training import (
+    Dataset,
+    Hardware,
+    TrainingSettings,
+    device_of,
+    load_dataset,
+    load_weights,
+    save_weights,
+    train,
+)
 
 STAGES = ("architecture", "training", "baseline", "precision", "evaluation")
 """The stages in order; `stop_after` names one of them."""
@@ -233,12 +242,13 @@ class Pipeline:
         return Quality(name, lambda network: score(name, network, images, labels, seed=self.config.seed))
 
     def _training(self) -> dict[str, Any]:
-        return self.train(self.design("architecture").network, "searched", "training")
+        return self.train(self.design("architecture").network, self.config.training, "searched", "training")
 
     def _baseline(self) -> dict[str, Any]:
-        return self.train(self.typical().network, "typical", "baseline")
+        settings = self.config.baselines.training or self.config.training
+        return self.train(self.typical().network, settings, "typical", "baseline")
 
-    def train(self, network: Network, name: str, stage: str) -> dict[str, Any]:
+    def train(self, network: Network, settings: TrainingSettings, name: str, stage: str) -> dict[str, Any]:
         """Train a network and leave its weights under a name; the curve, and how much work it was."""
         model = self.model(network, self.config.seed)
 
@@ -250,7 +260,7 @@ class Pipeline:
         result = train(
             model,
             self.dataset,
-            self.config.training,
+            settings,
             seed=self.config.seed,
             hardware=Hardware(weight_deviation=weight_deviation(self.config.chip, seed=self.config.seed)),
             checkpoint=self.run.working_file(f"{name}-checkpoint"),

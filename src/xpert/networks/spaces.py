@@ -123,7 +123,7 @@ class Space:
                     f"{', '.join(map(str, options))}"
                 )
         if not self.kernels:
-            object.__setattr__(self, "kernels", tuple((kernel,) for kernel in self._backbone_kernels))
+            object.__setattr__(self, "kernels", tuple((kernel,) for kernel in self.backbone_kernels))
         if len(self.kernels) != len(self.positions):
             raise ConfigError(f"{self.name} has {len(self.positions)} layers, got kernels for {len(self.kernels)}")
         for options, position in zip(self.kernels, self.positions):
@@ -164,10 +164,11 @@ class Space:
     @property
     def own_kernels(self) -> bool:
         """Whether every layer has the backbone's own kernel and no other."""
-        return self.kernels == tuple((kernel,) for kernel in self._backbone_kernels)
+        return self.kernels == tuple((kernel,) for kernel in self.backbone_kernels)
 
     @property
-    def _backbone_kernels(self) -> tuple[int, ...]:
+    def backbone_kernels(self) -> tuple[int, ...]:
+        """The kernel side of every layer in the backbone itself."""
         return tuple(position.kernel for position in self.positions)
 
     def layer(self, index: int, in_channels: int, out_channels: int, kernel: int | None = None) -> Layer:
@@ -219,7 +220,7 @@ class Space:
             raise ConfigError(f"channels must be positive, got {min(channels)}")
         widths = [channels[decision] if decision >= 0 else self.num_classes for decision in self.decisions]
         entering = [widths[source] if source >= 0 else self.input_shape[0] for source in self.inputs]
-        own = self._backbone_kernels
+        own = self.backbone_kernels
         chosen = tuple(kernels) or own
         if len(chosen) != len(own):
             raise ConfigError(f"{self.name} has {len(own)} layers, got {len(chosen)} kernels")

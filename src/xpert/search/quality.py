@@ -4,13 +4,13 @@ A hardware-only search shrinks every network to its narrowest; quality holds it 
 each term a function of the layer's own channels and those that enter it, is one more table of a `Problem`, and exact
 search stays exact. There are five: the *width law*, and four sizes. Scores that are not sums are in `proxies`.
 
-The width law says what accuracy a network reaches in a short training, from its widths alone:
+The width law says what accuracy a network reaches in a short training, from its widths and the layers it leaves out:
 
-    accuracy = ceiling - sum over layers of loss * (width / 64) ** -exponent
+    accuracy = ceiling - sum over its layers of loss * (width / 64) ** -exponent - sum over missing layers of absence
 
-Ceiling, losses and exponent are fitted to trained networks of the VGG16 space (docs/quality.md). No loss is negative,
-so that no layer gains from being narrower. VGG networks of another depth take the losses at the same relative depth;
-for other backbones one loss serves all layers alike.
+Ceiling, losses, absences and exponent are fitted to trained networks of the VGG16 space (docs/quality.md). None is
+negative, so that no layer gains from being narrower. VGG networks of another depth take them at the same relative
+depth; for other backbones, which leave out no layers, one loss serves all alike.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pydantic import Field
 
 from xpert.design import Layer, Model, Network
 from xpert.errors import ConfigError
-from xpert.networks.spaces import Space
+from xpert.networks.spaces import LEFT_OUT, Space
 
 UNIT_WIDTH = 64
 """Widths are counted in units of this."""
@@ -42,6 +42,9 @@ class WidthLaw(Model):
 
     losses: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
     """Accuracy that each layer costs if it has 64 channels, from the first to the last; one number: all together."""
+
+    absences: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    """Accuracy that each layer costs if it is left out; empty: not known."""
 
     exponent: Annotated[float, Field(gt=0)]
     """How fast the loss falls with width."""
@@ -73,10 +76,12 @@ class WidthLaw(Model):
         return (known / UNIT_WIDTH) ** -self.exponent * (1 + self.exponent * math.log(known / width))
 
     def losses_along(self, n_layers: int) -> NDArray[np.float64]:
-        """The losses of a network of so many layers: interpolated along the depth, their sum about the same."""
-        fitted = len(self.losses)
-        depths = (np.arange(n_layers) + 0.5) / n_layers
-        return np.interp(depths, (np.arange(fitted) + 0.5) / fitted, self.losses) * fitted / n_layers
+        """The losses of a backbone of so many layers: interpolated along the depth, their sum about the same."""
+        return _along(self.losses, n_layers)
+
+    def absences_along(self, n_layers: int) -> NDArray[np.float64]:
+        """The absences, likewise."""
+        return _along(self.absences, n_layers)
 
     def covers(self, widths: Sequence[int]) -> bool:
         """Whether the widths are within those that it was fitted to."""
@@ -87,7 +92,7 @@ class QualityTables(NamedTuple):
     """A quality as a sum over the layers of a space."""
 
     tables: tuple[NDArray[np.float64], ...]
-    """Per layer [in_widths, out_widths, kernels]; a layer that is left out adds nothing."""
+    """Per layer [in_widths, out_widths, kernels]."""
 
     constant: float
     """What the sum starts from."""
@@ -107,12 +112,12 @@ class Quality:
 
 
 _NOT_FITTED = (
-    "quality: the width law was fitted to networks with the backbone's own kernels; with others, use "
-    "macs, parameters, relu_units or a score"
+    "quality: the width law was fitted to networks with the backbone's own kernels, some layers left out; with other "
+    "kernels, use macs, parameters, relu_units or a score"
 )
 
-Term = Callable[[int, Layer], float]
-"""What a layer adds to a quality, from its position and shape."""
+Term = Callable[[int, Layer | None], float]
+"""What a layer adds to a quality, from its position in the backbone and its shape; None if it is left out."""
 
 _SIZES: dict[str, Callable[[Layer], float]] = {
     "parameters": lambda layer: layer.weights,
@@ -150,33 +155,49 @@ def total_quality(name: str, network: Network) -> float:
     """One of the `ADDITIVE` qualities of a network.
 
     Raises:
-        ConfigError: If it is the width law, and the network has other kernels than its backbone.
+        ConfigError: If it is the width law, and the network has kernels of other sides than its backbone.
     """
+    layers: list[Layer | None] = list(network.layers)
+    if network.kernels:
+        there = iter(network.layers)
+        layers = [None if kernel == LEFT_OUT else next(there) for kernel in network.kernels]
     if name == "width_law" and network.kernels:
-        raise ConfigError(_NOT_FITTED)
-    constant, term = _terms(name, network.backbone, network.layers)
-    return constant + sum(term(index, layer) for index, layer in enumerate(network.layers))
+        kernels = tuple((kernel,) for kernel in network.kernels)
+        alone = Space(
+            network.backbone, tuple((width,) for width in network.channels), network.input_shape, kernels=kernels
+        )
+        if not is_fitted(alone):
+            raise ConfigError(_NOT_FITTED)
+    constant, term = _terms(name, network.backbone, layers)
+    return constant + sum(term(index, layer) for index, layer in enumerate(layers))
 
 
 def quality_tables(name: str, space: Space) -> QualityTables:
     """One of the `ADDITIVE` qualities for every layer of a space.
 
     Raises:
-        ConfigError: If it is the width law, and the space offers other kernels than the backbone's.
+        ConfigError: If it is the width law, and the space offers kernels of other sides than the backbone's.
     """
-    if name == "width_law" and not space.own_kernels:
+    if name == "width_law" and not is_fitted(space):
         raise ConfigError(_NOT_FITTED)
     constant, term = _terms(name, space.name, space.network(space.default_channels).layers)
     widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
     inputs = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
+
+    def entry(index: int, entering: int, width: int, kernel: int) -> float:
+        return term(index, None if kernel == LEFT_OUT else space.layer(index, entering, width, kernel))
+
     tables = [
-        np.array(
-            [[[term(index, space.layer(index, i, o, k)) if k else 0.0 for k in kernels] for o in outs] for i in ins],
-            dtype=np.float64,
-        )
+        np.array([[[entry(index, i, o, k) for k in kernels] for o in outs] for i in ins], dtype=np.float64)
         for index, (ins, outs, kernels) in enumerate(zip(inputs, widths, space.kernels, strict=True))
     ]
     return QualityTables(tuple(tables), constant)
+
+
+def is_fitted(space: Space) -> bool:
+    """Whether the width law knows all kernels that the layers of a backbone may have."""
+    missing = [LEFT_OUT] if width_law(space.name).absences else []
+    return all({*options} <= {own, *missing} for own, options in zip(space.backbone_kernels, space.kernels))
 
 
 def width_law(backbone: str) -> WidthLaw:
@@ -184,20 +205,28 @@ def width_law(backbone: str) -> WidthLaw:
     return _laws()["vgg" if backbone.startswith("vgg") else "any"]
 
 
-def _terms(name: str, backbone: str, layers: Sequence[Layer]) -> tuple[float, Term]:
+def _terms(name: str, backbone: str, layers: Sequence[Layer | None]) -> tuple[float, Term]:
     """What a quality starts from, and what every layer adds to it; `layers` are any network's of the backbone."""
     if name in _SIZES:
         size = _SIZES[name]
-        return 0.0, lambda _index, layer: float(size(layer))
+        return 0.0, lambda _index, layer: float(size(layer)) if layer else 0.0
     law = width_law(backbone)
-    # Classifiers and 1x1 projections are not counted.
-    counted = [index for index, layer in enumerate(layers) if layer.kernel_height > 1]
+    # Classifiers and 1x1 projections are not counted; what is left out is a 3x3 convolution.
+    counted = [index for index, layer in enumerate(layers) if layer is None or layer.kernel_height > 1]
     losses = dict(zip(counted, law.losses_along(len(counted)).tolist()))
+    absences = dict(zip(counted, law.absences_along(len(counted)).tolist())) if law.absences else {}
 
-    def term(index: int, layer: Layer) -> float:
+    def term(index: int, layer: Layer | None) -> float:
+        if layer is None:
+            return -absences[index]
         return -losses[index] * law.shortfall(layer.out_channels) if index in losses else 0.0
 
     return law.ceiling, term
+
+
+def _along(values: Sequence[float], n_layers: int) -> NDArray[np.float64]:
+    depths = (np.arange(n_layers) + 0.5) / n_layers
+    return np.interp(depths, (np.arange(len(values)) + 0.5) / len(values), values) * len(values) / n_layers
 
 
 @cache
@@ -214,6 +243,7 @@ __all__ = [
     "QualityTables",
     "WidthLaw",
     "additive_quality",
+    "is_fitted",
     "quality_tables",
     "total_quality",
     "width_law",
