@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,35 @@ def test_it_finds_what_trying_all_designs_finds(most_loss: float, least_quality:
     assert found.predicted_loss <= most_loss * (1 + 1e-9)
     assert found.quality >= least_quality
     assert found.evaluation.to_dict() == evaluate(found.design).to_dict()
+
+
+def test_a_layer_that_is_left_out_loses_nothing() -> None:
+    """The third layer is missing: what is found is what trying the others finds, and it stays missing."""
+    kernels = (3, 3, 0, *[3] * 5, 1)
+    missing = replace(SPACE, kernels=tuple((kernel,) for kernel in kernels))
+    most_loss, least_quality = 0.6, 32
+    network = missing.network([16] * 8, kernels)
+    start = Design(chip=Chip(), network=network, periphery=START.periphery[:8])
+    losses, quality = np.delete(LOSSES, 2, axis=0), [*QUALITY[:2], np.zeros((1, 1, 1)), *QUALITY[3:]]
+    options = FIXED | {"objective": "edap", "area_budget": None, "strategy": "exact", "losses": losses}
+    found = search_joint(
+        missing, start, most_loss=most_loss, least_quality=least_quality, **options | {"quality": quality}
+    )
+    best = np.inf
+    for widths in itertools.product([16, 32], repeat=2):
+        for last in itertools.product([0, 1], repeat=3):
+            choice = [0] * 5 + list(last)
+            if losses[np.arange(8), choice].sum() > most_loss or sum(widths) + 10 < least_quality:
+                continue
+            periphery = tuple(
+                Periphery(columns_per_adc=8, adc_bits=PRECISIONS[k][0], input_bits=PRECISIONS[k][1]) for k in choice
+            )
+            network = missing.network([16] * 6 + list(widths), kernels)
+            design = Design(chip=Chip(), network=network, periphery=periphery)
+            best = min(best, objective_value(evaluate(design), "edap"))
+    assert found.design.network.kernels == kernels
+    assert objective_value(found.evaluation, "edap") == pytest.approx(best, rel=2e-3)
+    assert found.predicted_loss <= most_loss * (1 + 1e-9)
 
 
 def test_bounds_that_nothing_meets_are_said() -> None:

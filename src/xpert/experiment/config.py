@@ -310,8 +310,6 @@ class SearchConfig(Model):
                     "architecture.quality: the width law knows 3x3 kernels, and 0 for a layer that is left out, alone; "
                     "with other network.kernels, give macs, parameters, relu_units or a score"
                 )
-            if self.precision.joint_rounds:
-                raise ValueError("precision.joint_rounds: the joint search has no kernels; leave network.kernels out")
         typical = self.baselines.typical
         self.chip.check_adc(
             typical.adc_type, typical.adc_bits, "baselines.typical.adc_type", "baselines.typical.adc_bits"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,14 +88,16 @@ def joint_rounds(pipeline: Pipeline, first: dict[str, Any]) -> dict[str, Any]:
 
 def _search(pipeline: Pipeline, latest: dict[str, Any], best: dict[str, Any]) -> Design:
     """The joint optimum by the error model of the latest network, at the loss that the best design was predicted."""
-    config, space = pipeline.config, pipeline.space
+    config, found = pipeline.config, pipeline.design("architecture").network
+    # Which layers there are, and their kernels, stay as phase 1 found them: the error model knows no others.
+    kernels = found.kernels or pipeline.space.backbone_kernels
+    space = replace(pipeline.space, kernels=tuple((kernel,) for kernel in kernels))
     start = Design.parse(best["design"], "precision")
     precisions = [(adc, bits) for adc in config.precision.adc_bits for bits in config.precision.input_bits]
     losses = np.array([row["loss"] for row in latest["sensitivity"]]).reshape(-1, len(precisions))
     # Phase 1 found these widths good enough. Scores that are no sums over layers follow the number of ReLU units.
     measure = config.architecture.quality if config.architecture.quality in ADDITIVE else "relu_units"
     quality = quality_tables(measure, space)
-    found = pipeline.design("architecture").network
     return search_joint(
         space,
         start,

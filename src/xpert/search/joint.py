@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from xpert.design import Design, Periphery
 from xpert.hardware import Evaluation, evaluate
+from xpert.hardware.tables import Option, layer_options
 from xpert.networks.spaces import Space
+from xpert.search.architecture import design_of
 from xpert.search.objectives import OBJECTIVES, UNITS, objective_value, space_tables
 from xpert.search.problem import Choices, Problem
 from xpert.search.strategies import solve
@@ -69,12 +71,12 @@ def search_joint(
     """Search widths and whole peripheries together.
 
     Args:
-        space: Networks to choose from; every layer has one kernel.
+        space: Networks to choose from; every layer has one kernel, or is left out in all of them.
         design: Where to start: its chip, and the context of the first tables.
         adc_types: Kinds of ADC to choose from.
         columns_per_adc: Degrees of column sharing to choose from.
         precisions: Pairs (ADC bits, input bits) to choose from.
-        losses: Predicted loss of every layer at every precision, [layers, precisions]. [nat]
+        losses: Predicted loss of every layer that is there at every precision, [layers, precisions]. [nat]
         most_loss: Upper bound on their sum. [nat]
         quality: What every layer adds to the quality of the widths, [in_widths, out_widths, 1] each.
         least_quality: Lower bound on their sum.
@@ -105,7 +107,7 @@ def search_joint(
         solution = solve(problem, strategy=strategy, seed=seed, seconds=seconds, progress=progress)
         if solution.status == "interrupted":
             raise KeyboardInterrupt
-        found = _design(space, context, options, solution.design)
+        found = design_of(space, context.chip, options, solution.design).model_copy(update={"name": context.name})
         result = JointResult(
             found, evaluate(found), solution.totals["loss"], solution.totals["quality"], solution.lower_bound
         )
@@ -135,21 +137,25 @@ def _problem(
 ) -> Problem:
     tables, constants = space_tables(space, context.chip, options, context)
     costs = {name: list(tables[name]) for name in ("area", "latency", "energy")}
-    costs["loss"] = [
-        np.broadcast_to(row, table.shape).copy() for row, table in zip(losses, tables["area"], strict=True)
-    ]
+    choices = layer_options(space, options)
+    of_layers = iter(losses)
+    # A layer that is left out loses nothing at any precision.
+    rows = [np.zeros(1) if row[0].periphery is None else next(of_layers) for row in choices]
+    costs["loss"] = [np.broadcast_to(row, table.shape).copy() for row, table in zip(rows, tables["area"], strict=True)]
     costs["quality"] = [
         np.broadcast_to(part, table.shape).copy() for part, table in zip(quality, tables["area"], strict=True)
     ]
-    for layer in range(len(losses)):
+    for layer in range(len(choices)):
         beaten = _dominated(np.stack([costs[name][layer] for name in ("area", "latency", "energy", "loss")], axis=-1))
         for parts in costs.values():
             parts[layer] = np.where(beaten, np.inf, parts[layer])
     widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
-    labels = tuple(f"{o.adc_type}/{o.columns_per_adc}/{o.adc_bits}/{o.input_bits}" for o in options)
+    labels = [tuple(_label(option) for option in row) for row in choices]
     limits = {"loss": most_loss} | ({} if area_budget is None else {"area": area_budget})
     return Problem(
-        layers=tuple(Choices(place.name, width, labels) for place, width in zip(space.positions, widths, strict=True)),
+        layers=tuple(
+            Choices(place.name, width, row) for place, width, row in zip(space.positions, widths, labels, strict=True)
+        ),
         costs={name: tuple(parts) for name, parts in costs.items()},
         minimize=OBJECTIVES[objective],
         at_most=limits,
@@ -180,11 +186,9 @@ def _dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
     return result
 
 
-def _design(space: Space, context: Design, options: Sequence[Periphery], chosen: NDArray[np.int64]) -> Design:
-    leaders = [space.decisions.index(decision) for decision in range(len(space.choices))]
-    channels = [choices[chosen[leader, 0]] for choices, leader in zip(space.choices, leaders)]
-    periphery = tuple(options[option] for option in chosen[:, 1])
-    return Design(name=context.name, chip=context.chip, network=space.network(channels), periphery=periphery)
+def _label(option: Option) -> str:
+    o = option.periphery
+    return "left out" if o is None else f"{o.adc_type}/{o.columns_per_adc}/{o.adc_bits}/{o.input_bits}"
 
 
 __all__ = ["ROUNDS", "JointResult", "search_joint"]
