@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from xpert.design import Chip, Design, Device, Layer, Network, Periphery, parse_mapping, shown
 from xpert.errors import ConfigError
+from xpert.networks import space
 
 NETWORK = Network(
     backbone="custom",
@@ -129,6 +130,7 @@ def with_value(*path: Any, value: Any) -> dict[str, Any]:
         (("periphery", 1, "adc_bits"), 13, "periphery.1.adc_bits: Input should be less than or equal to 12 (got 13)"),
         (("periphery", 1, "columns_per_adc"), 128, "periphery.1.columns_per_adc must not exceed the crossbar's 64"),
         (("network", "layers", 1, "name"), "conv", "network: layer names must differ: 'conv' is there twice"),
+        (("network", "channels"), [-1], "network.channels.0: Input should be greater than or equal to 0 (got -1)"),
         (("network", "layers", 0, "kernel_height"), 9, "network.layers.0: kernel 9x3 does not fit the padded map 8x8"),
         (("schema_version",), 2, "schema_version: this XPert reads version 1, got 2"),
         (("schema_version",), [[1]], "schema_version: this XPert reads version 1, got [[1]]"),
@@ -155,6 +157,23 @@ def test_a_design_survives_its_file(tmp_path: Path) -> None:
     assert Design.read(tmp_path / "design.json") == DESIGN
     (tmp_path / "design.yaml").write_text((tmp_path / "design.json").read_text())
     assert Design.read(tmp_path / "design.yaml") == DESIGN
+
+
+def test_missing_layers_survive_a_file(tmp_path: Path) -> None:
+    """Blocks of channels 0 and layers of kernel 0 are read back as such, and the network can be built again."""
+    resnet = space("resnet18", (0, 8), kernels=(3, 5))
+    vgg = space("vgg11", (8,), kernels=(0, 3))
+    networks = (
+        resnet.network([options[0] for options in resnet.choices], [options[-1] for options in resnet.kernels]),
+        vgg.network((8,) * 8, [options[0] for options in vgg.kernels]),
+    )
+    for network in networks:
+        design = Design.homogeneous(network, Chip(), Periphery())
+        design.write(tmp_path / "design.json")
+        read = Design.read(tmp_path / "design.json")
+        assert read == design
+        again = space(network.backbone, [(width,) for width in read.network.channels])
+        assert again.network(read.network.channels, read.network.kernels) == network
 
 
 def test_yaml_merge_keys_still_work() -> None:

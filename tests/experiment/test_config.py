@@ -68,6 +68,13 @@ def test_channel_options_per_layer() -> None:
     assert search_space(config).choices == tuple(map(tuple, lists))
 
 
+def test_residual_blocks_may_be_left_out() -> None:
+    data = changed("network", value={"backbone": "resnet18", "choices": [0, 64, 128]})
+    config = SearchConfig.parse(data | {"architecture": {"quality": "macs"}})
+    choices = search_space(config).choices
+    assert [decision for decision, options in enumerate(choices) if 0 in options] == [1, 2, 5, 8]
+
+
 def test_the_image_shapes_are_those_of_the_data_sets() -> None:
     from xpert.experiment.config import _IMAGES
     from xpert.training import DATASETS, load_dataset
@@ -92,7 +99,18 @@ def test_the_image_shapes_are_those_of_the_data_sets() -> None:
             "network: backbone: must be one of vgg11, vgg13, vgg16, vgg19, resnet20, resnet18, got 'lenet'",
         ),
         (("network", "choices"), [], "network.choices: must be a list of channel numbers"),
-        (("network", "choices"), [0], "network.choices: must be a list of channel numbers"),
+        (("network", "choices"), [-1], "network.choices: must be a list of channel numbers (1 ... 65536; 0: block"),
+        (("network", "choices"), [0, 64], "network: channel options must be positive: vgg16 has no residual block"),
+        (
+            ("network",),
+            {"backbone": "resnet20", "choices": [[0, 8], *[[8]] * 11]},
+            "network: channels of decision 0, conv1, must be positive, got 0; residual blocks of resnet20 that may",
+        ),
+        (
+            ("network",),
+            {"backbone": "resnet20", "choices": [0, 8]},
+            "architecture.quality: the width law knows 3x3 kernels, and 0",
+        ),
         (("network", "choices"), [64, [128]], "network.choices: must be a list of channel numbers"),
         (("network", "choices"), "64", "network.choices: must be a list of channel numbers"),
         (("network", "choices"), [[64]], "network: vgg16 has 13 channel decisions, got options for 1"),

@@ -21,11 +21,11 @@ import yaml
 from xpert.design import Design
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
-from xpert.experiment.joint import joint_rounds
+from xpert.experiment.joint import _as_found, joint_rounds
 from xpert.experiment.pipeline import STAGES, Pipeline, run_search
 from xpert.experiment.precision import choose_precisions
 from xpert.experiment.run import open_run
-from xpert.networks import build
+from xpert.networks import build, space
 from xpert.search.precision import with_precisions
 from xpert.training import load_dataset, load_weights
 
@@ -187,6 +187,16 @@ def test_joint_rounds_adopt_what_is_better(config: SearchConfig, unbroken: Path,
         final = safetensors.torch.load_file(run.working_file("final.safetensors"))
         assert final["linear.weight"].shape[1] == design.network.layers[-1].in_channels
         assert len(result["joint"]) <= 2
+
+
+def test_joint_rounds_keep_the_layers_that_phase_1_found() -> None:
+    networks = space("resnet20", (0, 8, 16), (1, 16, 16), kernels=(3, 5))
+    channels = [0 if decision == 2 else 8 for decision in range(networks.depth)]
+    kernels = [options[-1] for options in networks.kernels]
+    found = networks.network(channels, kernels)
+    kept = _as_found(networks, found)
+    assert kept.choices == tuple((0,) if decision == 2 else (8, 16) for decision in range(networks.depth))
+    assert kept.network(channels, [kernel for (kernel,) in kept.kernels]) == found
 
 
 @pytest.mark.parametrize("stage", ["architecture", "training", "baseline", "precision", "evaluation"])

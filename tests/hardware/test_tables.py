@@ -109,6 +109,45 @@ def test_a_layer_cannot_be_left_out_between_different_widths():
     assert tables.layers[3].latency.shape == (2, 2, 8)
 
 
+@settings(max_examples=4)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_tables_of_missing_blocks_reproduce_the_design_whose_context_they_assume(seed):
+    networks = space("resnet20", (0, 8, 24), (3, 16, 16), kernels=(1, 3))
+    generator = np.random.default_rng(seed)
+    widths = np.array([generator.integers(0, len(options)) for options in networks.choices])
+    widths[1] = 0  # the first block
+    rows = layer_options(networks, OPTIONS)
+    options = [int(generator.integers(0, len(row))) for row in rows]
+    taken = [row[option] for row, option in zip(rows, options, strict=True)]
+    channels = [choices[w] for choices, w in zip(networks.choices, widths, strict=True)]
+    kernels = [option.kernel for option in taken]
+    there = networks.present(channels, kernels)
+    design = Design(
+        network=networks.network(channels, kernels),
+        periphery=tuple(option.periphery for option, here in zip(taken, there, strict=True) if here),
+    )
+    result = evaluate(design)
+    tables = cost_tables(design.chip, networks, OPTIONS, result.context)
+    found = tables.totals(widths, np.array(options))
+    assert found == pytest.approx([float(result.area), float(result.latency), float(result.energy)], rel=1e-12)
+
+
+def test_what_has_no_inputs_or_outputs_costs_nothing():
+    steps = []
+    networks, without = space("resnet20", (0, 8, 24)), space("resnet20", (8, 24))
+    tables = cost_tables(Chip(), networks, OPTIONS, progress=lambda done, total: steps.append((done, total)))
+    rest = cost_tables(Chip(), without, OPTIONS, tables.context)
+    first, second = tables.layers[1:3]
+    assert (first.name, first.in_widths, first.out_widths) == ("block1.conv1", (8, 24), (0, 8, 24))
+    assert (second.name, second.in_widths, second.out_widths) == ("block1.conv2", (0, 8, 24), (8, 24))
+    for figure in ("area", "latency", "energy", "dynamic_energy", "leakage"):
+        assert not getattr(first, figure)[:, 0].any()
+        assert not getattr(second, figure)[0].any()
+        assert np.array_equal(getattr(first, figure)[:, 1:], getattr(rest.layers[1], figure))
+        assert np.array_equal(getattr(second, figure)[1:], getattr(rest.layers[2], figure))
+    assert steps[-1] == (sum(table.area[..., 0].size for table in rest.layers),) * 2  # no missing layer is priced
+
+
 def test_shape_and_names(vgg11):
     steps = []
     tables = cost_tables(Chip(), vgg11, OPTIONS, progress=lambda done, total: steps.append((done, total)))

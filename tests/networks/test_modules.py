@@ -83,6 +83,37 @@ def test_a_block_adds_its_shortcut() -> None:
         assert torch.equal(projection(x), projection.shortcut_norm(projection.shortcut(x)).relu())
 
 
+@pytest.mark.parametrize(("name", "missing"), [("resnet20", (1, 3, 6, 10)), ("resnet18", (1, 2, 5, 8))])
+def test_networks_with_missing_blocks_are_built(name: str, missing: tuple[int, ...]) -> None:
+    backbone = space(name, (0, 8), (3, 16, 16), 5)
+    network = backbone.network([0 if decision in missing else 8 for decision in range(backbone.depth)])
+    model = build(network)
+    assert trace(model, network.input_shape) == network.layers
+    assert list(quantised_layers(model)) == [layer.name for layer in network.layers]
+    assert len(network.layers) == len(backbone.positions) - 2 * len(missing)
+    assert model(torch.zeros(2, 3, 16, 16)).shape == (2, 5)
+    with pytest.raises(ConfigError, match=r"network\.layers\.1"):
+        build(network.model_copy(update={"channels": (8,) * backbone.depth}))
+
+
+def test_a_missing_block_leaves_the_rest_as_it_is() -> None:
+    """Where a block adds nothing, the network without it is the same function, to the bit."""
+    backbone = space("resnet20", (0, 8), (3, 16, 16), 5)
+    whole = build(backbone.network((8,) * 12)).eval()
+    channels = [8] * 12
+    channels[2] = channels[7] = 0
+    without = build(backbone.network(channels)).eval()
+    gone = [name for name in whole.state_dict() if name not in without.state_dict()]
+    assert {name.partition(".")[0] for name in gone} == {"block2", "block6"}
+    with torch.no_grad():
+        for block in (whole.block2, whole.block6):
+            assert isinstance(block, BasicBlock)
+            block.norm2.weight.zero_()
+    without.load_state_dict({name: value for name, value in whole.state_dict().items() if name not in gone})
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(whole(images), without(images))
+
+
 @pytest.mark.parametrize("name", ["vgg16", "resnet20"])
 def test_gradients_reach_every_parameter(name: str) -> None:
     backbone = space(name, (8, 16))

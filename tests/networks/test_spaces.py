@@ -90,7 +90,11 @@ def test_choices_for_all_layers_or_for_each() -> None:
         (("vgg12",), "must be one of vgg11, vgg13, vgg16, vgg19, resnet20, resnet18, got 'vgg12'"),
         (("vgg16", ()), "options of decision 0 must be positive and rising"),
         (("vgg16", (64, 64)), "options of decision 0 must be positive and rising, got 64, 64"),
-        (("vgg16", (0, 64)), "must be positive"),
+        (("vgg16", (0, 64)), "must be positive: vgg16 has no residual block to leave out"),
+        (("vgg11", ((0, 8), *[(8,)] * 7)), r"decision 0, conv1, must be positive, got 0; .* of vgg11 .* \(0\): none"),
+        (("vgg16", (-1, 64)), "must be positive and rising, got -1, 64"),
+        (("resnet20", (-1, 64)), "must be positive and rising, got -1, 64"),
+        (("resnet20", (0,)), "options of decision 0 must be positive and rising, got $"),
         (("vgg16", ((64,),) * 12), "13 channel decisions, got options for 12"),
         (("vgg16", (64, (64,))), "one list of numbers, or one such list for each decision"),
         (("vgg16", (64,), (3, 32, 16)), "square images of a multiple of 16, got 32x16"),
@@ -111,6 +115,8 @@ def test_wrong_channels_and_indices_are_refused() -> None:
         vgg.network((8, 16))
     with pytest.raises(ConfigError, match="must be positive, got 0"):
         vgg.network((0,) * 8)
+    with pytest.raises(ConfigError, match=r"must be positive, got -1$"):
+        vgg.network((8,) * 7 + (-1,))
     with pytest.raises(ConfigError, match=r"layers 0 \.\.\. 8, got 9"):
         vgg.layer(9, 8, 8)
 
@@ -118,7 +124,7 @@ def test_wrong_channels_and_indices_are_refused() -> None:
 def test_kernels_and_depth_are_choices() -> None:
     vgg = space("vgg11", (8, 16), kernels=(0, 1, 5))
     assert vgg.kernels == ((1, 5), (1, 5), (0, 1, 5), (1, 5), (0, 1, 5), (1, 5), (0, 1, 5), (1, 5), (1,))
-    assert not vgg.own_kernels
+    assert not vgg.own_layers
     assert space("vgg11", (8, 16), kernels=(3,)) == space("vgg11", (8, 16))
     network = vgg.network((8, 16, 16, 8, 8, 8, 8, 16), (1, 5, 0, 3, 0, 3, 3, 5, 1))
     assert [layer.name for layer in network.layers] == ["conv1", "conv2", "conv4", "conv6", "conv7", "conv8", "linear"]
@@ -165,3 +171,73 @@ def test_a_layer_is_left_out_between_equal_widths_only() -> None:
         vgg.network((8,) * 8, (3, 3))
     with pytest.raises(ConfigError, match="linear of vgg11 has a 1x1 kernel, got 3"):
         vgg.network((8,) * 8, (3,) * 9)
+
+
+def without(name: str, *blocks: int, width: int = 8) -> list[int]:
+    """Channels of a ResNet without some of its blocks."""
+    resnet = space(name, (width,))
+    missing = {f"block{block}.conv1" for block in blocks}
+    names = {position.decision: position.name for position in resnet.positions if position.name.endswith("conv1")}
+    return [LEFT_OUT if names.get(decision) in missing else width for decision in range(resnet.depth)]
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("resnet20", {1, 2, 3, 5, 6, 8}), ("resnet18", {1, 2, 4, 6})])
+def test_blocks_with_an_identity_may_be_left_out_but_the_last(name: str, blocks: set[int]) -> None:
+    resnet = space(name, (0, 8, 16))
+    assert resnet.offers_missing_blocks
+    assert not resnet.own_layers
+    assert space(name, (8, 16)).own_layers
+    optional = [decision for decision, options in enumerate(resnet.choices) if options[0] == LEFT_OUT]
+    names = {position.decision: position.name for position in resnet.positions if position.decision in optional}
+    assert set(names.values()) == {f"block{block}.conv1" for block in blocks}
+    assert all(options in ((0, 8, 16), (8, 16)) for options in resnet.choices)
+    assert min(resnet.default_channels) > 0
+
+    channels = without(name, *blocks)
+    network = resnet.network(channels)
+    assert network.channels == tuple(channels)
+    missing = {f"block{block}.conv{convolution}" for block in blocks for convolution in (1, 2)}
+    full = resnet.network((8,) * resnet.depth)
+    assert network.layers == tuple(layer for layer in full.layers if layer.name not in missing)
+    there = resnet.present(channels)
+    assert [position.name for position, here in zip(resnet.positions, there) if not here] == sorted(missing)
+
+
+def test_which_layers_are_there() -> None:
+    vgg = space("vgg11", (8,))
+    assert vgg.present((8,) * 8) == (True,) * 9
+    assert vgg.present((8,) * 8, (3, 3, 0, *[3] * 5, 1)) == (True, True, False, *[True] * 6)
+
+
+def test_networks_that_lack_the_same_block_are_the_same() -> None:
+    """The kernels of layers that are not there say nothing."""
+    resnet = space("resnet20", (0, 8), kernels=(3, 5))
+    channels = without("resnet20", 2)
+    kernels = [options[-1] for options in resnet.kernels]
+    first = resnet.network(channels, kernels)
+    own = [kernel if there else 3 for kernel, there in zip(kernels, resnet.present(channels))]
+    assert own != kernels
+    assert resnet.network(channels, own) == first
+    assert first.kernels == tuple(own)
+    only_there = [3 if kernel == 5 and there else kernel for kernel, there in zip(kernels, resnet.present(channels))]
+    assert resnet.network(channels, only_there) == resnet.network(channels)
+
+
+@pytest.mark.parametrize(
+    ("name", "decision", "layer"),
+    [("resnet20", 0, "conv1"), ("resnet20", 5, "block4.conv1"), ("resnet20", 11, "block9.conv1"),
+     ("resnet18", 3, "block3.shortcut"), ("resnet18", 11, "block8.conv1")],
+)  # fmt: skip
+def test_other_blocks_cannot_be_left_out(name: str, decision: int, layer: str) -> None:
+    """The maps between blocks, blocks with a projection, and the last block stay."""
+    blocks = {
+        "resnet20": "block1, block2, block3, block5, block6, block8",
+        "resnet18": "block1, block2, block4, block6",
+    }
+    resnet = space(name, (8,))
+    message = rf"decision {decision}, {layer}, must be positive, got 0; .* {name} that .* \(0\): {blocks[name]}$"
+    channels = [LEFT_OUT if index == decision else 8 for index in range(resnet.depth)]
+    with pytest.raises(ConfigError, match=message):
+        resnet.network(channels)
+    with pytest.raises(ConfigError, match=message):
+        space(name, [(width, 16) for width in channels])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from xpert.design import Chip, Design, Periphery
 from xpert.errors import DataError
+from xpert.hardware import evaluate
 from xpert.networks.spaces import space
 from xpert.report import comparison, comparison_table, summary_table
 from xpert.report.run_files import Evaluation
@@ -112,3 +114,15 @@ def test_kernels_and_layers_that_are_left_out_are_named(results: dict[str, Any])
     names = [f"conv{number}" for number in (1, 2, 4, 5, 6, 7, 8)]
     assert searched_kernels(design) == dict.fromkeys(names, "3×3") | {"conv1": "1×1", "linear": "1×1"}
     assert searched_kernels(Design.homogeneous(networks.network((8,) * 8), Chip(), Periphery())) == {}
+
+
+def test_blocks_that_are_left_out_are_named():
+    networks = space("resnet20", (0, 8), (1, 16, 16))
+
+    def evaluated(channels: Sequence[int]) -> Evaluation:
+        design = Design.homogeneous(networks.network(channels), Chip(), Periphery())
+        return Evaluation.parse(evaluate(design).to_dict(), "evaluation")
+
+    typical = evaluated([8] * networks.depth)
+    found = evaluated([0 if decision == 2 else 8 for decision in range(networks.depth)])
+    assert left_out(found, typical) == ["block2.conv1", "block2.conv2"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.parts import map_arrays
-from xpert.networks.spaces import space
-from xpert.search.architecture import search_architecture
+from xpert.networks.spaces import Space, space
+from xpert.search.architecture import ArchitectureResult, search_architecture
 from xpert.search.fronts import architecture_fronts
 from xpert.search.objectives import Budgets, objective_value
 from xpert.search.quality import Quality, additive_quality, total_quality
@@ -202,3 +203,64 @@ def test_kernels_and_depth_are_searched(strategy: str) -> None:
     assert found.space_size == 9
     labels = found.problem.layers[2].options
     assert labels == ("left out", "1x1/sar/8", "3x3/sar/8")
+
+
+BLOCKS = space("resnet20", [[16], [0, 16, 32], [0, 16], *[[16]] * 4, [0, 16], *[[16]] * 4], (1, 16, 16), 10)
+"""Three blocks that may be left out, one of them with two widths: twelve networks."""
+
+
+@pytest.mark.parametrize("strategy", ["exact", "gradient", "evolution"])
+@pytest.mark.parametrize("kept", [0.8, 1.0])
+def test_blocks_are_searched(strategy: str, kept: float) -> None:
+    """Three blocks that may be left out, held up by MACs: every network is tried."""
+    original = BLOCKS.network([16] * BLOCKS.depth).macs
+    relative = kept * original / BLOCKS.network(BLOCKS.default_channels).macs
+    found = search_architecture(
+        BLOCKS, Chip(), OPTIONS[:1], objective="edap", budgets=Budgets(), quality=additive_quality("macs"),
+        minimum_quality=relative, strategy=strategy, seed=1, evaluations=20_000,
+    )  # fmt: skip
+    networks = [BLOCKS.network(channels) for channels in itertools.product(*BLOCKS.choices)]
+    allowed = [network for network in networks if network.macs >= kept * original * (1 - 1e-9)]
+    assert 1 < len(allowed) < len(networks) == found.space_size
+    best = min(objective_value(evaluate(Design.homogeneous(n, Chip(), OPTIONS[0])), "edap") for n in allowed)
+    assert found.value == pytest.approx(best)
+    assert found.design.network in allowed
+    assert 0 in found.design.network.channels
+    assert len(found.design.periphery) == len(found.design.network.layers)
+    if strategy == "exact":
+        assert found.lower_bound == pytest.approx(found.value, rel=1e-9)
+
+
+def test_blocks_are_searched_together_with_adcs() -> None:
+    """The best is that of searches in each network alone that has enough MACs."""
+    least = 0.9 * BLOCKS.network([16] * BLOCKS.depth).macs
+
+    def searched(networks: Space, minimum_quality: float | None = None) -> ArchitectureResult:
+        return search_architecture(
+            networks, Chip(), OPTIONS, objective="edap", budgets=Budgets(), quality=additive_quality("macs"),
+            minimum_quality=minimum_quality, strategy="exact", seed=0,
+        )  # fmt: skip
+
+    alone = [
+        searched(replace(BLOCKS, choices=tuple((width,) for width in channels))).value
+        for channels in itertools.product(*BLOCKS.choices)
+        if BLOCKS.network(channels).macs >= least
+    ]
+    assert len(alone) > 3
+    found = searched(BLOCKS, least / BLOCKS.network(BLOCKS.default_channels).macs)
+    assert found.value == pytest.approx(min(alone), rel=1e-9)
+    assert 0 in found.design.network.channels
+
+
+def test_fronts_pass_by_missing_blocks() -> None:
+    found = search_architecture(
+        BLOCKS, Chip(), OPTIONS[:1], objective="edap", budgets=Budgets(), quality=additive_quality("macs"),
+        minimum_quality=None, strategy="exact", seed=0,
+    )  # fmt: skip
+    _, edap = architecture_fronts(found.problem, BLOCKS, Chip(), OPTIONS[:1], "macs", points=4)
+    lengths = {len(point["periphery"]) for point in edap["points"]}
+    assert len(lengths) > 1
+    for point in edap["points"]:
+        network = BLOCKS.network(point["channels"])
+        assert len(point["periphery"]) == len(network.layers)
+        assert point["quality"] == network.macs

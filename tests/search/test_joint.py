@@ -14,6 +14,7 @@ from xpert.hardware import evaluate
 from xpert.networks.spaces import space
 from xpert.search.joint import _dominated, search_joint
 from xpert.search.objectives import objective_value
+from xpert.search.quality import quality_tables
 
 CHOICES = [[16]] * 6 + [[16, 32], [16, 32]]
 SPACE = space("vgg11", CHOICES, (1, 16, 16), 10)
@@ -84,6 +85,37 @@ def test_a_layer_that_is_left_out_loses_nothing() -> None:
             best = min(best, objective_value(evaluate(design), "edap"))
     assert found.design.network.kernels == kernels
     assert objective_value(found.evaluation, "edap") == pytest.approx(best, rel=2e-3)
+    assert found.predicted_loss <= most_loss * (1 + 1e-9)
+
+
+def test_a_block_that_is_left_out_stays_out() -> None:
+    """ResNet-20 without its second block: what is found is what trying the others finds."""
+    channels = [16, 16, 0, *[16] * 7, 16, 16]
+    missing = space("resnet20", [[width] for width in channels[:-1]] + [[16, 32]], (1, 8, 8), 10)
+    network = missing.network(channels)
+    start = Design(chip=Chip(), network=network, periphery=(START.periphery[0],) * len(network.layers))
+    losses = np.array([[0.001, 0.0]] * 17 + [[0.5, 0.1], [0.3, 0.05], [0.2, 0.02]])
+    assert len(losses) == len(network.layers)
+    tables = quality_tables("macs", missing)
+    least_quality, most_loss = 1.02 * network.macs, 0.7
+    options = FIXED | {"objective": "edap", "area_budget": None, "strategy": "exact", "losses": losses}
+    found = search_joint(
+        missing, start, most_loss=most_loss, least_quality=least_quality, **options | {"quality": tables.tables}
+    )
+    best = np.inf
+    wider = missing.network([*channels[:-1], 32])
+    assert wider.macs >= least_quality
+    for last in itertools.product([0, 1], repeat=3):
+        choice = [0] * 17 + list(last)
+        if losses[np.arange(20), choice].sum() <= most_loss:
+            periphery = tuple(
+                Periphery(columns_per_adc=8, adc_bits=PRECISIONS[k][0], input_bits=PRECISIONS[k][1]) for k in choice
+            )
+            design = Design(chip=Chip(), network=wider, periphery=periphery)
+            best = min(best, objective_value(evaluate(design), "edap"))
+    assert found.design.network == wider
+    assert objective_value(found.evaluation, "edap") == pytest.approx(best, rel=2e-3)
+    assert found.quality == wider.macs
     assert found.predicted_loss <= most_loss * (1 + 1e-9)
 
 

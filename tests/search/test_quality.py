@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from xpert.errors import ConfigError
-from xpert.networks.spaces import Space, space
+from xpert.networks.spaces import LEFT_OUT, Space, space
 from xpert.search.quality import (
     ADDITIVE,
     WidthLaw,
@@ -111,6 +111,32 @@ def test_kernels_and_missing_layers_count() -> None:
             total += table[0, 0, options.index(kernel)]
         assert total == pytest.approx(total_quality(quality, network), rel=1e-12)
         assert total < total_quality(quality, networks.network((32,) * 8))
+
+
+@pytest.mark.parametrize("quality", [name for name in ADDITIVE if name != "width_law"])
+def test_missing_blocks_add_nothing(quality: str) -> None:
+    networks = space("resnet20", (0, 16, 64), kernels=(1, 3))
+    channels = [options[0] for options in networks.choices]
+    kernels = [options[-1] for options in networks.kernels]
+    network = networks.network(channels, kernels)
+    assert LEFT_OUT in network.channels
+    tables, total = quality_tables(quality, networks)
+    for table, there in zip(tables, networks.present(channels), strict=True):
+        total += table[0, 0, -1]
+        assert there or table[0, 0, -1] == 0
+    assert total == pytest.approx(total_quality(quality, network), rel=1e-12)
+    assert total < total_quality(quality, networks.network([max(width, 16) for width in channels]))
+
+
+def test_the_width_law_refuses_missing_blocks() -> None:
+    networks = space("resnet20", (0, 16))
+    network = networks.network([options[0] for options in networks.choices])
+    assert not is_fitted(networks)
+    assert is_fitted(space("resnet20", (16,)))
+    for asked in (lambda: quality_tables("width_law", networks), lambda: total_quality("width_law", network)):
+        with pytest.raises(ConfigError, match="or ResNet blocks left out, use macs"):
+            asked()
+    total_quality("width_law", networks.network((16,) * networks.depth))
 
 
 @pytest.mark.parametrize(("backbone", "sides"), [("vgg11", (1, 3)), ("vgg11", (0, 3, 5)), ("resnet20", (3, 5))])

@@ -13,6 +13,9 @@ Size = Annotated[int, Field(ge=1, le=1 << 20)]
 LARGEST_KERNEL = 31
 """Largest side of a backbone's kernel. [pixel]"""
 
+Channels = Annotated[int, Field(ge=0, le=1 << 20)]
+"""A backbone's channel decision; 0 leaves a residual block out."""
+
 KernelSide = Annotated[int, Field(ge=0, le=LARGEST_KERNEL)]
 """Side of a backbone's kernel; 0 leaves the layer out. [pixel]"""
 
@@ -108,8 +111,8 @@ class Network(Model):
     backbone: Annotated[str, Field(min_length=1, max_length=100)]
     """Name of the backbone (`vgg16`, ...), or `custom` for a traced module."""
 
-    channels: tuple[Size, ...] = ()
-    """The backbone's channel decisions; empty for `custom`."""
+    channels: tuple[Channels, ...] = ()
+    """The backbone's channel decisions, 0 for a residual block that is left out; empty for `custom`."""
 
     kernels: tuple[KernelSide, ...] = ()
     """Kernel side of each of the backbone's layers, 0 for one that is left out; empty: the backbone's own."""

@@ -19,7 +19,7 @@ Objective = Literal["latency", "energy", "edp", "edap"]
 
 Seconds = Annotated[float, Field(gt=0, le=1e7)]
 Limit = Annotated[float, Field(gt=0, le=1e9)]
-Channels = Annotated[int, Field(ge=1, le=1 << 16)]
+Channels = Annotated[int, Field(ge=0, le=1 << 16)]
 
 
 def _explained(message: str) -> WrapValidator:
@@ -37,7 +37,9 @@ def _explained(message: str) -> WrapValidator:
 Options = Annotated[tuple[Channels, ...], Field(min_length=1, max_length=64)]
 Choices = Annotated[
     Options | Annotated[tuple[Options, ...], Field(min_length=1, max_length=1000)],
-    _explained("must be a list of channel numbers (1 ... 65536), or one such list per channel decision"),
+    _explained(
+        "must be a list of channel numbers (1 ... 65536; 0: block left out), or one such list per channel decision"
+    ),
 ]
 
 KernelOptions = Annotated[tuple[KernelSide, ...], Field(min_length=1, max_length=16)]
@@ -55,7 +57,8 @@ class NetworkOptions(Model):
 
     choices: Choices
     """Channels to choose from, rising: one list for all channel decisions, or a list for each. In a VGG every
-    convolution decides; in a ResNet every stage and, in every block, the first convolution."""
+    convolution decides; in a ResNet every stage and, in every block, the first convolution. There 0 leaves the block
+    out; in a list for all that holds where it is possible: for all blocks but the last and those with a projection."""
 
     kernels: Kernels = (3,)
     """Kernel sides of the 3x3 convolutions to choose from, rising: one list for all, or a list for each. 0 leaves a
@@ -302,13 +305,14 @@ class SearchConfig(Model):
                 f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
             )
         backbone = space(self.network.backbone, self.network.choices, kernels=self.network.kernels)
-        if not backbone.own_kernels:
-            from xpert.search.quality import is_fitted  # with scipy, which configs without kernels do not wait for
+        if not backbone.own_layers:
+            from xpert.search.quality import is_fitted  # with scipy, for which other configs do not wait
 
             if self.architecture.quality == "width_law" and not is_fitted(backbone):
                 raise ValueError(
                     "architecture.quality: the width law knows 3x3 kernels, and 0 for a layer that is left out, alone; "
-                    "with other network.kernels, give macs, parameters, relu_units or a score"
+                    "with other network.kernels, or 0 among network.choices, give macs, parameters, relu_units or a "
+                    "score"
                 )
         typical = self.baselines.typical
         self.chip.check_adc(

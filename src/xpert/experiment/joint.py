@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpert.design import Design
+from xpert.design import Design, Network
 from xpert.errors import InfeasibleError
 from xpert.experiment.precision import FINAL, Floors, choose_precisions
 from xpert.hardware import evaluate
+from xpert.networks.spaces import LEFT_OUT, Space
 from xpert.search.joint import search_joint
 from xpert.search.objectives import objective_value
 from xpert.search.precision import with_precisions
@@ -86,12 +87,22 @@ def joint_rounds(pipeline: Pipeline, first: dict[str, Any]) -> dict[str, Any]:
     return best | {"joint": rounds}
 
 
+def _as_found(space: Space, found: Network) -> Space:
+    """The space with the layers, and the kernels, that a network has: the error model knows no others."""
+    return replace(
+        space,
+        choices=tuple(
+            tuple(option for option in options if option != LEFT_OUT) if width else (LEFT_OUT,)
+            for options, width in zip(space.choices, found.channels, strict=True)
+        ),
+        kernels=tuple((kernel,) for kernel in found.kernels or space.backbone_kernels),
+    )
+
+
 def _search(pipeline: Pipeline, latest: dict[str, Any], best: dict[str, Any]) -> Design:
     """The joint optimum by the error model of the latest network, at the loss that the best design was predicted."""
     config, found = pipeline.config, pipeline.design("architecture").network
-    # Which layers there are, and their kernels, stay as phase 1 found them: the error model knows no others.
-    kernels = found.kernels or pipeline.space.backbone_kernels
-    space = replace(pipeline.space, kernels=tuple((kernel,) for kernel in kernels))
+    space = _as_found(pipeline.space, found)
     start = Design.parse(best["design"], "precision")
     precisions = [(adc, bits) for adc in config.precision.adc_bits for bits in config.precision.input_bits]
     losses = np.array([row["loss"] for row in latest["sensitivity"]]).reshape(-1, len(precisions))

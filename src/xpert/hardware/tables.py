@@ -36,7 +36,7 @@ class SearchSpace(Protocol):
 
     @property
     def choices(self) -> tuple[tuple[int, ...], ...]:
-        """Options of each channel decision."""
+        """Options of each channel decision; with 0 the layers that it feeds or makes are not there."""
         ...
 
     @property
@@ -98,7 +98,10 @@ def layer_options(space: SearchSpace, peripheries: Sequence[Periphery]) -> tuple
 
 @dataclass(frozen=True)
 class LayerTable:
-    """Costs of one layer, [in_widths, out_widths, options], SI; infinite where it cannot be left out."""
+    """Costs of one layer, [in_widths, out_widths, options], SI.
+
+    Zero where the layer is not there: without inputs, outputs or kernel; infinite where it cannot be left out.
+    """
 
     name: str
     """Name of the layer."""
@@ -231,6 +234,7 @@ def cost_tables(
         if kernel
         for i in ins
         for o in outs
+        if i and o
     ]
     at_once = max(1, _BLOCK // len(peripheries))
     blocks = []
@@ -244,14 +248,16 @@ def cost_tables(
         parts = []
         for kernel in space.kernels[index]:
             if kernel:
-                part = costs[:, done : done + len(ins) * len(outs)]
-                parts.append(part.reshape(5, len(ins), len(outs), -1))
-                done += len(ins) * len(outs)
+                there = np.logical_and.outer(np.array(ins) > 0, np.array(outs) > 0)
+                part = np.zeros((5, *there.shape, len(peripheries)))
+                part[:, there] = costs[:, done : done + there.sum()]
+                parts.append(part)
+                done += there.sum()
             else:
                 nothing = np.where(np.equal.outer(ins, outs), 0.0, np.inf)[..., None]
                 parts.append(np.stack([nothing] * 5))
         figures = np.concatenate(parts, axis=3)
-        name = space.layer(index, ins[0], outs[0]).name
+        name = space.layer(index, 1, 1).name
         tables.append(LayerTable(name, tuple(ins), tuple(outs), choices[index], *figures))
     return CostTables(
         layers=tuple(tables),

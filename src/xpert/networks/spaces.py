@@ -4,7 +4,8 @@ A backbone is a list of positions, one for each layer on crossbars: the shape of
 it, and the channel decision that it takes. In a chain every convolution decides for itself; the maps that a residual
 network adds up are as wide as one another, so the layers that make them share one decision.
 
-A 3x3 convolution may choose another kernel; kernel 0 leaves the layer out, between equal widths.
+A 3x3 convolution may choose another kernel; kernel 0 leaves the layer out, between equal widths. Of a residual block,
+0 channels within it leave out both layers: what enters it passes by, along the shortcut.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ BACKBONES = (*_VGG, *_RESNET)
 """Names of the backbones."""
 
 LEFT_OUT = 0
-"""Kernel of a layer that is not there."""
+"""Kernel of a layer, or channels within a residual block, that is not there."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,10 @@ class Position:
     """Whether a shortcut is added to its output."""
 
     optional: bool = False
-    """Whether it may be left out."""
+    """Whether it may be left out (kernel 0)."""
+
+    optional_block: bool = False
+    """Whether its residual block, this layer and the next, may be left out (its channels 0)."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +91,15 @@ class Space:
     The layouts are those for small images. VGG: 3x3 convolutions with padding 1, batch norm and ReLU; 2x2 max pooling
     after every stage but the last, average pooling of what is left of the map after it, one linear layer. ResNet: a 3x3
     stem, stages of basic blocks, the first of every later stage with stride 2 and a 1x1 projection as its shortcut, a
-    global average, one linear layer. A stage's blocks end as wide as each other; within a block the width is free.
+    global average, one linear layer. A stage's blocks end as wide as each other; within a block the width is free, and
+    0 leaves it out: all blocks but those with a projection and the last, which carries the pooling.
     """
 
     name: str
     """Backbone, one of `BACKBONES`."""
 
     choices: tuple[tuple[int, ...], ...]
-    """Options of each channel decision, in order."""
+    """Options of each channel decision, in order; `LEFT_OUT` among them where a residual block may be left out."""
 
     input_shape: tuple[int, int, int] = (3, 32, 32)
     """Channels, height and width of an image."""
@@ -117,11 +122,12 @@ class Space:
         if len(self.choices) != self.depth:
             raise ConfigError(f"{self.name} has {self.depth} channel decisions, got options for {len(self.choices)}")
         for index, options in enumerate(self.choices):
-            if not options or any(a >= b for a, b in pairwise(options)) or options[0] < 1:
+            if not options or any(a >= b for a, b in pairwise(options)) or options[0] < 0:
                 raise ConfigError(
                     f"channel options of decision {index} must be positive and rising, got "
                     f"{', '.join(map(str, options))}"
                 )
+            self._check_channels(index, options[0])
         if not self.kernels:
             object.__setattr__(self, "kernels", tuple((kernel,) for kernel in self.backbone_kernels))
         if len(self.kernels) != len(self.positions):
@@ -162,14 +168,30 @@ class Space:
         return tuple(max(1, round(original[decision] * scale)) for decision in range(self.depth))
 
     @property
-    def own_kernels(self) -> bool:
-        """Whether every layer has the backbone's own kernel and no other."""
-        return self.kernels == tuple((kernel,) for kernel in self.backbone_kernels)
+    def own_layers(self) -> bool:
+        """Whether no layer may be left out or have another kernel than the backbone's own."""
+        return not self.offers_missing_blocks and self.kernels == tuple((kernel,) for kernel in self.backbone_kernels)
+
+    @property
+    def offers_missing_blocks(self) -> bool:
+        """Whether a residual block may be left out."""
+        return any(LEFT_OUT in options for options in self.choices)
 
     @property
     def backbone_kernels(self) -> tuple[int, ...]:
         """The kernel side of every layer in the backbone itself."""
         return tuple(position.kernel for position in self.positions)
+
+    def present(self, channels: Sequence[int], kernels: Sequence[int] = ()) -> tuple[bool, ...]:
+        """Which layers are there: those with inputs, outputs and a kernel.
+
+        Args:
+            channels: Of every channel decision.
+            kernels: Of every layer; by default the backbone's own.
+        """
+        entering, leaving = self._widths(channels)
+        chosen = kernels or self.backbone_kernels
+        return tuple(LEFT_OUT not in sizes for sizes in zip(entering, leaving, chosen, strict=True))
 
     def layer(self, index: int, in_channels: int, out_channels: int, kernel: int | None = None) -> Layer:
         """The mapped layer at a position, for given widths.
@@ -207,8 +229,9 @@ class Space:
         """The network with these channel decisions and kernels; they need not be among the options.
 
         Args:
-            channels: Of every channel decision.
-            kernels: Of every layer, `LEFT_OUT` for one that is not there; by default the backbone's own.
+            channels: Of every channel decision, `LEFT_OUT` where the residual block is not there.
+            kernels: Of every layer, `LEFT_OUT` for one that is not there; by default the backbone's own. Of a layer in
+                a block that is not there they make no difference.
 
         Raises:
             ConfigError: If there are too many or too few, one is none that the layer can have, or a layer is left out
@@ -216,29 +239,50 @@ class Space:
         """
         if len(channels) != self.depth:
             raise ConfigError(f"{self.name} needs {self.depth} channels, got {len(channels)}")
-        if min(channels) < 1:
-            raise ConfigError(f"channels must be positive, got {min(channels)}")
-        widths = [channels[decision] if decision >= 0 else self.num_classes for decision in self.decisions]
-        entering = [widths[source] if source >= 0 else self.input_shape[0] for source in self.inputs]
+        for decision, number in enumerate(channels):
+            self._check_channels(decision, number)
+        entering, leaving = self._widths(channels)
         own = self.backbone_kernels
         chosen = tuple(kernels) or own
         if len(chosen) != len(own):
             raise ConfigError(f"{self.name} has {len(own)} layers, got {len(chosen)} kernels")
-        for position, kernel, before, after in zip(self.positions, chosen, entering, widths):
+        for position, kernel, before, after in zip(self.positions, chosen, entering, leaving):
             _check_kernel(self.name, position, kernel)
             if kernel == LEFT_OUT and before != after:
                 raise ConfigError(f"{position.name} cannot be left out between {before} and {after} channels")
+        present = self.present(channels, chosen)
+        # Equal networks are described alike: the layers of a missing block keep the backbone's kernels.
+        described = tuple(
+            kernel if there or kernel == LEFT_OUT else default for kernel, there, default in zip(chosen, present, own)
+        )
         return Network(
             backbone=self.name,
             channels=tuple(channels),
-            kernels=chosen if chosen != own else (),
+            kernels=described if described != own else (),
             input_shape=self.input_shape,
             num_classes=self.num_classes,
             layers=tuple(
                 self.layer(index, before, after, kernel)
-                for index, (before, after, kernel) in enumerate(zip(entering, widths, chosen))
-                if kernel != LEFT_OUT
+                for index, (before, after, kernel, there) in enumerate(zip(entering, leaving, chosen, present))
+                if there
             ),
+        )
+
+    def _widths(self, channels: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Input and output channels of every layer."""
+        leaving = [channels[decision] if decision >= 0 else self.num_classes for decision in self.decisions]
+        return [leaving[source] if source >= 0 else self.input_shape[0] for source in self.inputs], leaving
+
+    def _check_channels(self, decision: int, channels: int) -> None:
+        """Whether a channel decision can have a width."""
+        optional = _optional_blocks(self.positions)
+        if channels > 0 or (channels == LEFT_OUT and decision in optional):
+            return
+        name = self.positions[self.decisions.index(decision)].name
+        allowed = f"; residual blocks of {self.name} that may be left out (0): {', '.join(optional.values()) or 'none'}"
+        raise ConfigError(
+            f"channels of decision {decision}, {name}, must be positive, got {channels}"
+            f"{allowed if channels == LEFT_OUT else ''}"
         )
 
 
@@ -253,6 +297,11 @@ def _check_kernel(backbone: str, position: Position, kernel: int) -> None:
         raise ConfigError(f"kernels: {position.name} of {backbone} has a 1x1 kernel, got {kernel}")
     elif kernel < 1 or kernel % 2 == 0 or kernel > LARGEST_KERNEL:
         raise ConfigError(f"kernels must be odd, 1 to {LARGEST_KERNEL}, or 0 to leave a layer out, got {kernel}")
+
+
+def _optional_blocks(positions: Sequence[Position]) -> dict[int, str]:
+    """The channel decisions that may be 0, and the residual blocks which that leaves out."""
+    return {position.decision: position.name.partition(".")[0] for position in positions if position.optional_block}
 
 
 def _positions(name: str, side: int) -> tuple[Position, ...]:
@@ -283,12 +332,17 @@ def _resnet(stages: tuple[tuple[int, ...], tuple[int, ...]], side: int) -> list[
         for first in range(count):
             block += 1
             entry, stride = len(found) - 1, 1
-            if stage and not first:
+            projects = stage > 0 and not first
+            if projects:
                 stride, outer, decisions = 2, decisions, decisions + 1
                 found.append(
                     Position(f"block{block}.shortcut", entry, outer, width, side, kernel=1, stride=2, relu=False)
                 )
-            found.append(Position(f"block{block}.conv1", entry, decisions, width, side, stride=stride))
+            # The last one carries the pooling.
+            optional = not projects and block < sum(n_blocks)
+            found.append(
+                Position(f"block{block}.conv1", entry, decisions, width, side, stride=stride, optional_block=optional)
+            )
             decisions += 1
             side //= stride
             found.append(Position(f"block{block}.conv2", len(found) - 1, outer, width, side, residual=True))
@@ -307,7 +361,8 @@ def space(
 
     Args:
         name: Backbone, one of `BACKBONES`.
-        choices: Channel options: one list for all channel decisions, or one list for each.
+        choices: Channel options: one list for all channel decisions, in which 0 leaves out the residual blocks that may
+            be, or one list for each.
         input_shape: Channels, height and width of an image; square, sides a multiple of 16 (VGG), 8 (ResNet-18) or 4
             (ResNet-20).
         num_classes: Classes.
@@ -319,16 +374,26 @@ def space(
     """
     if name not in BACKBONES:
         raise ConfigError(f"backbone: must be one of {', '.join(BACKBONES)}, got {name!r}")
+    positions = _positions(name, input_shape[1])
+    return Space(name, _choices(name, positions, choices), input_shape, num_classes, _kernels(name, positions, kernels))
+
+
+def _choices(
+    name: str, positions: Sequence[Position], choices: Sequence[int] | Sequence[Sequence[int]]
+) -> tuple[tuple[int, ...], ...]:
     shared = [option for option in choices if isinstance(option, int)]
     if len(shared) == len(choices):
-        decisions = {position.decision for position in _positions(name, 1 << 10)} - {-1}
-        per_decision = (tuple(shared),) * len(decisions)
-    elif shared:
+        optional = _optional_blocks(positions)
+        if LEFT_OUT in shared and not optional:
+            raise ConfigError(f"channel options must be positive: {name} has no residual block to leave out (0)")
+        depth = 1 + max(position.decision for position in positions)
+        return tuple(
+            tuple(option for option in shared if option != LEFT_OUT or decision in optional)
+            for decision in range(depth)
+        )
+    if shared:
         raise ConfigError("channel options must be one list of numbers, or one such list for each decision")
-    else:
-        per_decision = tuple(tuple(options) for options in choices if not isinstance(options, int))
-    positions = _positions(name, input_shape[1])
-    return Space(name, per_decision, input_shape, num_classes, _kernels(name, positions, kernels))
+    return tuple(tuple(options) for options in choices if not isinstance(options, int))
 
 
 def _kernels(

@@ -388,8 +388,13 @@ def design_of(space: Space, chip: Chip, options: Sequence[Periphery], chosen: ND
     leaders = [space.decisions.index(decision) for decision in range(len(space.choices))]
     channels = [choices[chosen[leader, 0]] for choices, leader in zip(space.choices, leaders)]
     taken = [row[option] for row, option in zip(layer_options(space, options), chosen[:, 1], strict=True)]
-    network = space.network(channels, [option.kernel for option in taken])
-    periphery = tuple(option.periphery for option in taken if option.periphery is not None)
+    kernels = [option.kernel for option in taken]
+    network = space.network(channels, kernels)
+    periphery = tuple(
+        option.periphery
+        for option, there in zip(taken, space.present(channels, kernels), strict=True)
+        if there and option.periphery is not None
+    )
     return Design(name="searched", chip=chip, network=network, periphery=periphery)
 
 

@@ -71,7 +71,7 @@ def search_joint(
     """Search widths and whole peripheries together.
 
     Args:
-        space: Networks to choose from; every layer has one kernel, or is left out in all of them.
+        space: Networks to choose from; every layer has one kernel, or is left out in all of them, as its block may be.
         design: Where to start: its chip, and the context of the first tables.
         adc_types: Kinds of ADC to choose from.
         columns_per_adc: Degrees of column sharing to choose from.
@@ -139,8 +139,9 @@ def _problem(
     costs = {name: list(tables[name]) for name in ("area", "latency", "energy")}
     choices = layer_options(space, options)
     of_layers = iter(losses)
-    # A layer that is left out loses nothing at any precision.
-    rows = [np.zeros(1) if row[0].periphery is None else next(of_layers) for row in choices]
+    # A layer that is left out, in all networks or none, loses nothing at any precision.
+    present = space.present([min(options) for options in space.choices], [min(row) for row in space.kernels])
+    rows = [next(of_layers) if there else np.zeros(1) for there in present]
     costs["loss"] = [np.broadcast_to(row, table.shape).copy() for row, table in zip(rows, tables["area"], strict=True)]
     costs["quality"] = [
         np.broadcast_to(part, table.shape).copy() for part, table in zip(quality, tables["area"], strict=True)

@@ -10,7 +10,7 @@ The width law says what accuracy a network reaches in a short training, from its
 
 Ceiling, losses, absences and exponent are fitted to trained networks of the VGG16 space (docs/quality.md). None is
 negative, so that no layer gains from being narrower. VGG networks of another depth take them at the same relative
-depth; for other backbones, which leave out no layers, one loss serves all alike.
+depth; for other backbones, whose missing blocks it does not know, one loss serves all alike.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ class Quality:
 
 
 _NOT_FITTED = (
-    "quality: the width law was fitted to networks with the backbone's own kernels, some layers left out; with other "
-    "kernels, use macs, parameters, relu_units or a score"
+    "quality: the width law was fitted to networks with the backbone's own kernels, some layers of VGGs left out; with "
+    "other kernels, or ResNet blocks left out, use macs, parameters, relu_units or a score"
 )
 
 Term = Callable[[int, Layer | None], float]
@@ -155,19 +155,22 @@ def total_quality(name: str, network: Network) -> float:
     """One of the `ADDITIVE` qualities of a network.
 
     Raises:
-        ConfigError: If it is the width law, and the network has kernels of other sides than its backbone.
+        ConfigError: If it is the width law, and the network has kernels of other sides than its backbone, or lacks
+            residual blocks.
     """
     layers: list[Layer | None] = list(network.layers)
-    if network.kernels:
-        there = iter(network.layers)
-        layers = [None if kernel == LEFT_OUT else next(there) for kernel in network.kernels]
-    if name == "width_law" and network.kernels:
-        kernels = tuple((kernel,) for kernel in network.kernels)
+    if network.kernels or LEFT_OUT in network.channels:
         alone = Space(
-            network.backbone, tuple((width,) for width in network.channels), network.input_shape, kernels=kernels
+            network.backbone,
+            tuple((width,) for width in network.channels),
+            network.input_shape,
+            network.num_classes,
+            tuple((kernel,) for kernel in network.kernels),
         )
-        if not is_fitted(alone):
+        if name == "width_law" and not is_fitted(alone):
             raise ConfigError(_NOT_FITTED)
+        there = iter(network.layers)
+        layers = [next(there) if found else None for found in alone.present(network.channels, network.kernels)]
     constant, term = _terms(name, network.backbone, layers)
     return constant + sum(term(index, layer) for index, layer in enumerate(layers))
 
@@ -176,7 +179,8 @@ def quality_tables(name: str, space: Space) -> QualityTables:
     """One of the `ADDITIVE` qualities for every layer of a space.
 
     Raises:
-        ConfigError: If it is the width law, and the space offers kernels of other sides than the backbone's.
+        ConfigError: If it is the width law, and the space offers kernels of other sides than the backbone's, or to
+            leave out residual blocks.
     """
     if name == "width_law" and not is_fitted(space):
         raise ConfigError(_NOT_FITTED)
@@ -185,7 +189,8 @@ def quality_tables(name: str, space: Space) -> QualityTables:
     inputs = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
 
     def entry(index: int, entering: int, width: int, kernel: int) -> float:
-        return term(index, None if kernel == LEFT_OUT else space.layer(index, entering, width, kernel))
+        there = LEFT_OUT not in (entering, width, kernel)
+        return term(index, space.layer(index, entering, width, kernel) if there else None)
 
     tables = [
         np.array([[[entry(index, i, o, k) for k in kernels] for o in outs] for i in ins], dtype=np.float64)
@@ -195,7 +200,9 @@ def quality_tables(name: str, space: Space) -> QualityTables:
 
 
 def is_fitted(space: Space) -> bool:
-    """Whether the width law knows all kernels that the layers of a backbone may have."""
+    """Whether the width law knows all kernels that the layers of a backbone may have, and all blocks stay."""
+    if space.offers_missing_blocks:
+        return False
     missing = [LEFT_OUT] if width_law(space.name).absences else []
     return all({*options} <= {own, *missing} for own, options in zip(space.backbone_kernels, space.kernels))
 
