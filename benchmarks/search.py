@@ -4,8 +4,8 @@ Four parts. `tabulated`: problems in files (given a folder, such as the publishe
 budgets, and generated ones like them: worst gap and CPU time of every strategy over the seeds. `real`: VGG16, ResNet-18
 and ResNet-20 on 32x32 images under area budgets of 10 to 100 mm2, the hardware model's tables in the context of the
 best homogeneous design that fits.
-`ablation`: least EDAP where the quality is at least that of VGG16, with channels, ADC type and column sharing searched
-alone and jointly, against the best homogeneous VGG16; every design in full evaluation. `fronts`: latency against area,
+`ablation`: least EDAP where the quality is at least that of VGG16, with channels, missing layers, ADC type and column
+sharing searched alone and together, against the best homogeneous VGG16; every design in full evaluation. `fronts`: latency against area,
 proven point by point, and NSGA-II's last population; how much hypervolume (on logarithmic axes) each dominates of what
 the proofs leave possible, which is the staircase of each budget's optimum carried on to the next smaller budget.
 
@@ -28,7 +28,7 @@ import numpy as np
 from xpert.design import Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
-from xpert.networks.spaces import Space, space
+from xpert.networks.spaces import LEFT_OUT, Space, space
 from xpert.search.architecture import design_of, tabulate
 from xpert.search.evolution import evolve_front
 from xpert.search.objectives import Budgets, objective_value
@@ -187,12 +187,15 @@ def _ablation(measure: str) -> Rows:
     kind, columns = base.periphery[0].adc_type, base.periphery[0].columns_per_adc
     floor = quality(base, measure)
     fixed = space("vgg16", [(width,) for width in networks.default_channels])
+    fewer = space("vgg16", SPACES["vgg16"], kernels=(LEFT_OUT, 3))
     searched: dict[str, tuple[Space, list[Periphery]]] = {
         "channels": (networks, [base.periphery[0]]),
+        "channels_and_layers": (fewer, [base.periphery[0]]),
         "adc_type": (fixed, [option for option in OPTIONS if option.columns_per_adc == columns]),
         "sharing": (fixed, [option for option in OPTIONS if option.adc_type == kind]),
         "adc_type_and_sharing": (fixed, OPTIONS),
-        "jointly": (networks, OPTIONS),
+        "channels_adc_type_and_sharing": (networks, OPTIONS),
+        "all": (fewer, OPTIONS),
     }
     least = objective_value(evaluate(base), "edap")
     yield "homogeneous_vgg16", {"edap": least, "quality": floor, "ratio": 1.0}
