@@ -5,9 +5,10 @@ budgets, and generated ones like them: worst gap and CPU time of every strategy 
 and ResNet-20 on 32x32 images under area budgets of 10 to 100 mm2, the hardware model's tables in the context of the
 best homogeneous design that fits.
 `ablation`: least EDAP where the quality is at least that of VGG16, with channels, missing layers, ADC type and column
-sharing searched alone and together, against the best homogeneous VGG16; every design in full evaluation. `fronts`: latency against area,
-proven point by point, and NSGA-II's last population; how much hypervolume (on logarithmic axes) each dominates of what
-the proofs leave possible, which is the staircase of each budget's optimum carried on to the next smaller budget.
+sharing searched alone and together, against the best homogeneous VGG16; every design in full evaluation. `fronts`:
+latency against area, proven point by point, and NSGA-II's last population; how much hypervolume (on logarithmic axes)
+each dominates of what the proofs leave possible, which is the staircase of each budget's optimum carried on to the next
+smaller budget.
 
 Times are CPU seconds of one thread. Baselines: a million random designs in the same run, and what the original search
 reached on its own cost formulas (median of the six of seven seeds that return anything, 56 CPU s each).
