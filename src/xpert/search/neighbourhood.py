@@ -30,19 +30,19 @@ FREE = 4
 LABELS = (100, 300)
 """Partial designs that a neighbourhood keeps per layer, the most promising ones: of all designs, and of the best."""
 
-ROUNDS = 8
+ROUNDS = 32
 """Neighbourhoods in a row without improvement after which a design is left."""
 
 BINS = 512
 """Bins in which the budget is counted."""
 
-CELL = 1.15
+CELL = 1.1
 """By what factor the factors of a product may be away from the middle of a cell."""
 
 SHIFT = 0.1
 """Standard deviation of the logarithms by which the middle of a cell is away from the present outcome, at first,"""
 
-FURTHER = 1.5
+FURTHER = 1.12
 """and by what factor it grows when the whole network was searched in a cell."""
 
 
