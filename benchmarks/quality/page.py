@@ -285,6 +285,8 @@ def _figure(measured: Measurements, predicted: Floats, path: Path) -> None:
         figure.axes[0].set_ylabel("accuracy after four passes [%]")
         figure.axes[0].legend(frameon=False)
         figure.axes[2].set_xscale("log")
+        figure.axes[2].set_xticks([2e6, 5e6, 1e7], ["2 M", "5 M", "10 M"])
+        figure.axes[2].set_xticks([], minor=True)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
 
 
