@@ -144,6 +144,10 @@ def _steps(networks: Networks) -> Floats:
     return np.concatenate([stage_means(np.minimum(logs, bound)) for bound in (-1, 0, 1, 2, 3)], axis=1)
 
 
+def _stage_powers(networks: Networks, exponent: float) -> Floats:
+    return stage_means(power(networks.widths, exponent))
+
+
 SCORES = ("parameters", "macs", "relu_units", "log_widths")
 """Scores that enter the combined predictor as logarithms."""
 
@@ -152,11 +156,20 @@ def _scores(networks: Networks) -> Floats:
     return np.stack([np.log(values) if name in SCORES else values for name, values in networks.scores.items()], axis=1)
 
 
+ALL_SCORES = Predictor(
+    "scores",
+    "all training-free scores, sizes as logarithms",
+    lambda networks, _: _scores(networks),
+    rising=False,
+    additive=False,
+)
+
+
 PREDICTORS = (
     Predictor(
         "width law",
         "power of the width, a coefficient per stage",
-        lambda networks, exponent: stage_means(power(networks.widths, exponent)),
+        _stage_powers,
         EXPONENTS,
     ),
     Predictor(
@@ -185,13 +198,7 @@ PREDICTORS = (
         lambda networks, _: _logs(networks),
     ),
     Predictor("broken lines", "a rising, concave, broken line of the logarithm per stage", lambda n, _: _steps(n)),
-    Predictor(
-        "scores",
-        "all training-free scores, sizes as logarithms",
-        lambda networks, _: _scores(networks),
-        rising=False,
-        additive=False,
-    ),
+    ALL_SCORES,
     Predictor(
         "scores and doublings",
         "all training-free scores and the logarithms of the widths",
@@ -207,7 +214,7 @@ WITH_ABSENCES = (
         "width law",
         "power of the width and number of missing layers, coefficients per stage",
         lambda networks, exponent: np.concatenate(
-            [stage_means(power(networks.widths, exponent)), -stage_means(networks.absent)], axis=1
+            [_stage_powers(networks, exponent), -stage_means(networks.absent)], axis=1
         ),
         EXPONENTS,
     ),
@@ -222,15 +229,9 @@ WITH_ABSENCES = (
     Predictor(
         "width law, absences free",
         "without the missing layers",
-        lambda networks, exponent: stage_means(power(networks.widths, exponent)),
+        _stage_powers,
         EXPONENTS,
     ),
-    Predictor(
-        "scores",
-        "all training-free scores, sizes as logarithms",
-        lambda networks, _: _scores(networks),
-        rising=False,
-        additive=False,
-    ),
+    ALL_SCORES,
 )
 """What is compared where layers are left out."""
