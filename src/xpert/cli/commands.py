@@ -91,6 +91,9 @@ def xpert(
 
 
 Device = Annotated[str, typer.Option(help="Where networks are trained and simulated: cpu, cuda or cuda:N.")]
+Processes = Annotated[
+    int, typer.Option(help="How many processes train together: one per GPU, or on a share of the cores each.", min=1)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -111,6 +114,7 @@ def search(
         typer.Option(help="Stop after this stage: architecture, training, baseline, precision or evaluation."),
     ] = None,
     device: Device = "cpu",
+    processes: Processes = 1,
     as_json: Json = False,
 ) -> int:
     """Search network and periphery together, train, evaluate, report: the main job.
@@ -150,6 +154,7 @@ def search(
                 resume=resume,
                 stop_after=stop_after,
                 device=device,
+                processes=processes,
                 command=["xpert", *sys.argv[1:]],
                 progress=progress,
             )
@@ -191,11 +196,14 @@ def _show_architecture(run: Path) -> None:
 
 @app.command()
 def reproduce(
-    experiment: Annotated[str, typer.Argument(metavar="NAME|FILE.yaml", help="cifar10, digits, or one of your own.")],
+    experiment: Annotated[
+        str, typer.Argument(metavar="NAME|FILE.yaml", help="digits, cifar10-short, cifar10, or one of your own.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder of the parts and results; by default runs/NAME.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, instead of the experiment's.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
     device: Device = "cpu",
+    processes: Processes = 1,
     as_json: Json = False,
 ) -> int:
     """A published experiment beside ours: homogeneous baselines, the published search, our searches, one table.
@@ -221,6 +229,7 @@ def reproduce(
                 data_dir=data_dir,
                 resume=resume,
                 device=device,
+                processes=processes,
                 command=["xpert", *sys.argv[1:]],
                 progress=progress,
             )

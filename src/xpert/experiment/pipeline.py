@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xpert.analog import measure_activity, ni_accuracy, weight_deviation
+from xpert.analog import measure_activity, ni_accuracy
 from xpert.design import ADC_TYPES, Design, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.experiment.accuracy import measure_accuracy, set_input_bits
@@ -23,9 +23,10 @@ from xpert.experiment.config import SearchConfig, search_space
 from xpert.experiment.joint import joint_rounds
 from xpert.experiment.precision import FINAL, choose_precisions
 from xpert.experiment.run import Run, open_run, versions
+from xpert.experiment.trainings import load_split, new_model, train_new
+from xpert.experiment.workers import workers
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
-from xpert.networks import build
 from xpert.report import write_report
 from xpert.search.architecture import search_architecture
 from xpert.search.fronts import architecture_fronts, figures
@@ -34,13 +35,10 @@ from xpert.search.proxies import score
 from xpert.search.quality import ADDITIVE, LABELS, Quality, additive_quality
 from xpert.training import (
     Dataset,
-    Hardware,
     TrainingSettings,
     device_of,
-    load_dataset,
     load_weights,
     save_weights,
-    train,
 )
 
 STAGES = ("architecture", "training", "baseline", "precision", "evaluation")
@@ -58,6 +56,7 @@ def run_search(
     resume: bool = False,
     stop_after: str | None = None,
     device: str = "cpu",
+    processes: int = 1,
     command: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Path:
@@ -69,6 +68,7 @@ def run_search(
         resume: Whether to go on with what the folder holds.
         stop_after: Stop when this stage is done, one of `STAGES`; a later call with `resume` goes on.
         device: Where networks are trained and simulated: `cpu`, `cuda` or `cuda:N`.
+        processes: How many train together: one per GPU, or on a share of the cores each.
         command: The command line, for the record.
         progress: Called with {"stage", ...figures} as work goes on.
 
@@ -76,15 +76,16 @@ def run_search(
         The report; of what there is, where it stopped earlier.
 
     Raises:
-        ConfigError: If `stop_after` or the device is unknown, or the config is broken.
+        ConfigError: If `stop_after` or the device is unknown, the config is broken, or so many processes cannot share
+            a batch.
         DataError: If the data set is missing or broken.
         InfeasibleError: If no design meets the budget.
-        RunError: If the folder cannot be used.
+        RunError: If the folder cannot be used, or a worker process stops.
     """
     if stop_after is not None and stop_after not in STAGES:
         raise ConfigError(f"--stop-after: must be one of {', '.join(STAGES)}, got {stop_after!r}")
     place = device_of(device)
-    with open_run(out, config, resume=resume) as run:
+    with open_run(out, config, resume=resume) as run, workers(processes, run.config, run.path, place):
         pipeline = Pipeline(run, progress, place)
         run.event("run", "resumed" if run.resumed else "started", versions=versions())
         for stage in STAGES:
@@ -106,9 +107,8 @@ class Pipeline:
         self.results: dict[str, dict[str, Any]] = {}
         self._progress = progress
         self.space = search_space(self.config)
-        dataset = load_dataset(self.config.dataset.name, self.config.dataset.data_dir)
         self.device = device
-        self.dataset: Dataset = dataset.split(self.config.dataset.validation, self.config.seed).to(self.device)
+        self.dataset: Dataset = load_split(self.config, device)
 
     # What stages share
 
@@ -126,16 +126,9 @@ class Pipeline:
         network = self.space.network(self.space.default_channels)
         return Design.homogeneous(network, self.config.chip, self.config.baselines.typical, name="typical")
 
-    def model(self, network: Network, seed: int) -> nn.Module:
-        """A network, freshly initialised."""
-        bits = self.config.baselines.typical.input_bits
-        generator = torch.Generator().manual_seed(seed)
-        model = build(network, weight_bits=self.config.chip.weight_bits, input_bits=bits, generator=generator)
-        return model.to(self.device)
-
     def trained(self, network: Network, name: str) -> nn.Module:
         """A network with the weights that a stage left under a name."""
-        model = self.model(network, self.config.seed)
+        model = new_model(self.config, network, self.device)
         load_weights(model, self.run.working_file(f"{name}.safetensors"))
         return model.eval()
 
@@ -250,22 +243,14 @@ class Pipeline:
 
     def train(self, network: Network, settings: TrainingSettings, name: str, stage: str) -> dict[str, Any]:
         """Train a network and leave its weights under a name; the curve, and how much work it was."""
-        model = self.model(network, self.config.seed)
 
         def told(figures: dict[str, Any]) -> None:
             self.tell(stage, **figures)
             if figures["event"] == "epoch":
                 self.run.event(stage, **figures)
 
-        result = train(
-            model,
-            self.dataset,
-            settings,
-            seed=self.config.seed,
-            hardware=Hardware(weight_deviation=weight_deviation(self.config.chip, seed=self.config.seed)),
-            checkpoint=self.run.working_file(f"{name}-checkpoint"),
-            progress=told,
-        )
+        checkpoint = self.run.working_file(f"{name}-checkpoint")
+        model, result = train_new(network, settings, self.dataset, self.config, checkpoint, told)
         save_weights(model, self.run.working_file(f"{name}.safetensors"))
         return {
             "curve": list(result.curves),

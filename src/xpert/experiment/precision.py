@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
-from xpert.analog import analog_layers, layer_errors, reprogram, to_analog, weight_deviation
+from xpert.analog import layer_errors
 from xpert.design import Design
 from xpert.errors import RunError
 from xpert.experiment.accuracy import set_input_bits
-from xpert.experiment.config import SearchConfig
 from xpert.experiment.run import Run
+from xpert.experiment.trainings import finetune
 from xpert.files import write_atomically
 from xpert.search.chip_bench import ChipBench
 from xpert.search.converters import Kind
@@ -25,7 +25,7 @@ from xpert.search.objectives import Budgets
 from xpert.search.precision import Bench, PrecisionResult, Strategy, Tried, search_precision, sensitivity
 from xpert.search.sensitivity import noise_sensitivity
 from xpert.search.statistics import Bools, Interval
-from xpert.training import Dataset, Hardware, save_weights, train
+from xpert.training import Dataset, save_weights
 
 FINAL = "final"
 """Name of the weights that the stage leaves."""
@@ -229,59 +229,6 @@ class _Stage:
         return figures | {"curve": curve}
 
 
-def finetune(
-    model: nn.Module, design: Design, dataset: Dataset, config: SearchConfig, checkpoint: Path, tell: Progress
-) -> list[dict[str, Any]]:
-    """Train a network in place for a few epochs at the precisions of a design; the curve.
-
-    Args:
-        model: The design's trained network.
-        design: Its precisions.
-        dataset: What is trained on.
-        config: `precision.finetune...` and `training`.
-        checkpoint: Working file.
-        tell: Takes figures of progress.
-    """
-    settings = config.precision
-    set_input_bits(model, design)
-    changes = {"epochs": settings.finetune_epochs, "learning_rate": settings.finetune_learning_rate}
-    training = config.training.model_copy(update=changes | {"calibration_images": 0})
-    calibration = dataset.normalised(dataset.train_images[: settings.calibration_images])
-    if settings.finetune == "simulation":
-        analog = to_analog(model, design, generator=None, calibration=calibration)
-        order = [layer.name for layer in design.network.layers]
-        hardware = Hardware(before_step=lambda generator: reprogram(analog, generator, order))
-        # The chips that are written in every step have the cells' variation already.
-        training = training.model_copy(update={"weight_noise": 0.0})
-        result = train(
-            analog, dataset, training, seed=config.seed, hardware=hardware, checkpoint=checkpoint, progress=tell
-        )
-        _take_back(model, analog)
-        return list(result.curves)
-    noise: dict[str, float] = {}
-    if settings.finetune == "converters":
-        pairs = sorted({(entry.adc_bits, entry.input_bits) for entry in design.periphery})
-        errors = layer_errors(model, design, calibration, pairs)
-        # Rounding of inputs is in the network already; only what it does not compute itself is added.
-        exact = design.chip.analog.model_copy(update={"adc_range": "unbounded", "ir_drop": False})
-        alone = layer_errors(model, design, calibration, pairs, settings=exact)
-        for index, (layer, entry) in enumerate(zip(design.network.layers, design.periphery, strict=True)):
-            pair = pairs.index((entry.adc_bits, entry.input_bits))
-            noise[layer.name] = float(max(errors[index, pair] - alone[index, pair], 0.0))
-    hardware = Hardware(weight_deviation=weight_deviation(config.chip, seed=config.seed), output_noise=noise)
-    result = train(model, dataset, training, seed=config.seed, hardware=hardware, checkpoint=checkpoint, progress=tell)
-    return list(result.curves)
-
-
-def _take_back(model: nn.Module, analog: nn.Module) -> None:
-    """Give a network the weights that were trained on crossbars."""
-    own = analog.state_dict()
-    for name in analog_layers(analog):
-        inner = f"{name}.layer."
-        own |= {f"{name}.{key.removeprefix(inner)}": own[key] for key in list(own) if key.startswith(inner)}
-    model.load_state_dict({name: own[name] for name in model.state_dict()})
-
-
 class Kept:
     """A bench whose measurements are kept in a file, so that a killed search does not repeat them."""
 
@@ -328,4 +275,4 @@ def _ends(interval: Interval) -> list[float]:
     return [interval.low, interval.high]
 
 
-__all__ = ["FINAL", "Floors", "Kept", "choose_precisions", "finetune"]
+__all__ = ["FINAL", "Floors", "Kept", "choose_precisions"]

@@ -34,6 +34,7 @@ from xpert.experiment.experiments import Experiment, tiled
 from xpert.experiment.pipeline import Pipeline, machine, run_search
 from xpert.experiment.precision import Kept
 from xpert.experiment.run import Run, open_run, versions
+from xpert.experiment.workers import workers
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
 from xpert.report.front_svg import Point, front_svg
@@ -59,6 +60,7 @@ def reproduce(
     data_dir: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
+    processes: int = 1,
     command: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Path:
@@ -70,6 +72,7 @@ def reproduce(
         data_dir: Folder of data sets, in the place of the experiment's own.
         resume: Whether to go on with what the folder holds.
         device: Where networks are trained and simulated: `cpu`, `cuda` or `cuda:N`.
+        processes: How many train together, as in `run_search`.
         command: The command line, for the record.
         progress: Called with {"part", "stage", ...figures} as work goes on.
 
@@ -77,8 +80,8 @@ def reproduce(
         The table.
 
     Raises:
-        ConfigError: If the device is unknown.
-        RunError: If the folder cannot be used.
+        ConfigError: If the device is unknown, or so many processes cannot share a batch.
+        RunError: If the folder cannot be used, or a worker process stops.
         DataError: If the data set is missing or broken.
         InfeasibleError: If no design meets a search's budget.
     """
@@ -91,12 +94,12 @@ def reproduce(
         return lambda figures: progress({"part": part} | figures) if progress else None
 
     baseline = _with_data(experiment.baseline(), data_dir)
-    grid = _baseline(baseline, experiment, out / "baseline", place, told("baseline"))
+    grid = _baseline(baseline, experiment, out / "baseline", place, processes, told("baseline"))
     searched = {}
     for config in experiment.searches():
         folder = out / config.name
         if not (folder / "results.json").exists():
-            _search(_with_data(config, data_dir), folder, out / "baseline", device, told(config.name))
+            _search(_with_data(config, data_dir), folder, out / "baseline", device, processes, told(config.name))
         searched[config.name] = read_mapping(folder / "results.json", "results file")
 
     chosen = _chosen({name: found for name, found in searched.items() if name != "paper"}, experiment.target)
@@ -162,12 +165,18 @@ def _with_data(config: SearchConfig, data_dir: Path | None) -> SearchConfig:
 
 
 def _baseline(
-    config: SearchConfig, experiment: Experiment, folder: Path, device: torch.device, tell: Progress
+    config: SearchConfig,
+    experiment: Experiment,
+    folder: Path,
+    device: torch.device,
+    processes: int,
+    tell: Progress,
 ) -> list[dict[str, Any]]:
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision."""
     with open_run(folder, config, resume=True) as run:
         pipeline = Pipeline(run, tell, device)
-        pipeline.run_stage("baseline")
+        with workers(processes, config, folder, device):
+            pipeline.run_stage("baseline")
         typical = pipeline.typical()
         model = pipeline.trained(typical.network, "typical")
         pipeline.typical_accuracy()
@@ -192,16 +201,18 @@ def _baseline(
         return rows
 
 
-def _search(config: SearchConfig, folder: Path, baseline: Path, device: str, tell: Progress) -> None:
+def _search(config: SearchConfig, folder: Path, baseline: Path, device: str, processes: int, tell: Progress) -> None:
     """Run a search that takes its baseline from another run folder."""
     state = folder / "state"
     if not (state / "baseline.json").exists():
-        run_search(config, folder, resume=True, stop_after="training", device=device, progress=tell)
+        run_search(
+            config, folder, resume=True, stop_after="training", device=device, processes=processes, progress=tell
+        )
         for name in sorted(
             _SHARED, key=lambda name: name == "baseline.json"
         ):  # the one that says it is done comes last
             shutil.copyfile(baseline / "state" / name, state / name)
-    run_search(config, folder, resume=True, device=device, progress=tell)
+    run_search(config, folder, resume=True, device=device, processes=processes, progress=tell)
 
 
 def _chosen(ours: dict[str, Any], target: float) -> str:

@@ -1,13 +1,16 @@
 """Several processes that train one model together, by torch's own distributed package.
 
-Start them with `torchrun --nproc-per-node N ...`, one per GPU, and train within `joined()`.
+`torchrun --nproc-per-node N ...` starts them, one per GPU, and they train within `joined()`; or a process starts others
+itself, and all meet in `group()`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -31,8 +34,41 @@ def joined() -> Iterator[torch.device]:
         yield device
         return
     dist.init_process_group("nccl" if gpu else "gloo")
-    try:
+    with _left():
         yield device
+
+
+@contextlib.contextmanager
+def group(
+    store: dist.Store,  # pyright: ignore[reportPrivateImportUsage]
+    rank: int,
+    count: int,
+    device: torch.device,
+) -> Iterator[None]:
+    """Be one of several processes that were started for this, for as long as the block lasts.
+
+    Args:
+        store: Where they find each other.
+        rank: Which one this is.
+        count: How many there are.
+        device: Where this one trains.
+    """
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # Between two trainings lies as much time as a search likes to take.
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=timedelta(days=30))
+    with _left():
+        yield
+
+
+@contextlib.contextmanager
+def _left() -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            # Of dimensions with one entry, the strides of which mean nothing.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+            yield
     finally:
         dist.destroy_process_group()
 
@@ -57,6 +93,37 @@ def parallel(model: nn.Module) -> nn.Module:
     return DistributedDataParallel(model, device_ids=[parameter.device] if parameter.is_cuda else None)
 
 
+@contextlib.contextmanager
+def own_cores() -> Iterator[None]:
+    """Within this context each process computes on its share of the cores, not all on all."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // count()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def tell(text: str = "") -> str:
+    """The text of the process of rank 0, in all of them."""
+    if count() == 1:
+        return text
+    length = torch.tensor([len(text.encode())])
+    dist.broadcast(length, 0)
+    content = torch.zeros(int(length), dtype=torch.uint8)
+    if rank() == 0:
+        content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+    dist.broadcast(content, 0)
+    return content.numpy().tobytes().decode()
+
+
+def share(model: nn.Module) -> None:
+    """Give all processes the parameters and buffers of the one of rank 0."""
+    if count() > 1:
+        for tensor in model.state_dict().values():
+            dist.broadcast(tensor, 0)
+
+
 def total(values: Tensor) -> Tensor:
     """The sum of a tensor over all processes, in place."""
     if count() > 1:
@@ -64,4 +131,4 @@ def total(values: Tensor) -> Tensor:
     return values
 
 
-__all__ = ["count", "joined", "parallel", "rank", "total"]
+__all__ = ["count", "group", "joined", "own_cores", "parallel", "rank", "share", "tell", "total"]
