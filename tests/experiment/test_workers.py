@@ -15,10 +15,7 @@ from tests.experiment.test_pipeline import TINY
 from xpert.errors import ConfigError, RunError
 from xpert.experiment import SearchConfig, read_events
 from xpert.experiment.pipeline import run_search
-from xpert.experiment.workers import workers
 from xpert.training import processes
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -94,8 +91,10 @@ def test_a_worker_that_stops_is_told_of(config: SearchConfig, tmp_path: Path) ->
     [(0, "processes: must be at least 1, got 0"), (3, "processes: 3 cannot share batches of 256 images evenly")],
 )
 def test_numbers_that_cannot_be(config: SearchConfig, tmp_path: Path, count: int, message: str) -> None:
-    with pytest.raises(ConfigError, match=message), workers(count, config, tmp_path, CPU):
-        pass
+    run = tmp_path / "run"
+    with pytest.raises(ConfigError, match=message):
+        run_search(config, run, processes=count)
+    assert not run.exists()
 
 
 def test_what_is_told_and_shared_alone() -> None:

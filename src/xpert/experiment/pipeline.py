@@ -22,9 +22,9 @@ from xpert.experiment.accuracy import measure_accuracy, set_input_bits
 from xpert.experiment.config import SearchConfig, search_space
 from xpert.experiment.joint import joint_rounds
 from xpert.experiment.precision import FINAL, choose_precisions
-from xpert.experiment.run import Run, open_run, versions
+from xpert.experiment.run import Run, open_run, read_config, versions
 from xpert.experiment.trainings import load_split, new_model, train_new
-from xpert.experiment.workers import workers
+from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
 from xpert.report import write_report
@@ -85,7 +85,8 @@ def run_search(
     if stop_after is not None and stop_after not in STAGES:
         raise ConfigError(f"--stop-after: must be one of {', '.join(STAGES)}, got {stop_after!r}")
     place = device_of(device)
-    with open_run(out, config, resume=resume) as run, workers(processes, run.config, run.path, place):
+    refuse_odd_numbers(processes, config or read_config(out), place)
+    with open_run(out, config, resume=resume) as run, workers(processes, run.path, place):
         pipeline = Pipeline(run, progress, place)
         run.event("run", "resumed" if run.resumed else "started", versions=versions())
         for stage in STAGES:

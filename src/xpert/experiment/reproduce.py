@@ -34,7 +34,7 @@ from xpert.experiment.experiments import Experiment, tiled
 from xpert.experiment.pipeline import Pipeline, machine, run_search
 from xpert.experiment.precision import Kept
 from xpert.experiment.run import Run, open_run, versions
-from xpert.experiment.workers import workers
+from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
 from xpert.report.front_svg import Point, front_svg
@@ -88,6 +88,8 @@ def reproduce(
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not resume:
         raise RunError(f"{out}: is not empty; add --resume to go on with what it holds, or give another folder")
     place = device_of(device)
+    for config in (experiment.baseline(), *experiment.searches()):
+        refuse_odd_numbers(processes, config, place)
     out.mkdir(parents=True, exist_ok=True)
 
     def told(part: str) -> Progress:
@@ -175,7 +177,7 @@ def _baseline(
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision."""
     with open_run(folder, config, resume=True) as run:
         pipeline = Pipeline(run, tell, device)
-        with workers(processes, config, folder, device):
+        with workers(processes, folder, device):
             pipeline.run_stage("baseline")
         typical = pipeline.typical()
         model = pipeline.trained(typical.network, "typical")

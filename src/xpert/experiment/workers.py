@@ -28,21 +28,40 @@ _HOST = "127.0.0.1"
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
+def refuse_odd_numbers(count: int, config: SearchConfig, device: torch.device) -> None:
+    """Refuse a number of processes that cannot train together.
+
+    Args:
+        count: How many.
+        config: Of the run.
+        device: As for `workers`.
+
+    Raises:
+        ConfigError: If they cannot share a batch evenly, or there are fewer GPUs.
+    """
+    if count < 1:
+        raise ConfigError(f"processes: must be at least 1, got {count}")
+    for settings in (config.training, config.baselines.training):
+        if settings and settings.batch_size % count:
+            raise ConfigError(f"processes: {count} cannot share batches of {settings.batch_size} images evenly")
+    if device.type == "cuda" and count > 1:
+        n_gpus = torch.cuda.device_count()
+        if device.index or n_gpus < count:
+            raise ConfigError(f"processes: {count} need GPUs 0 to {count - 1}; here are {n_gpus}, from {device}")
+
+
 @contextlib.contextmanager
-def workers(count: int, config: SearchConfig, folder: Path, device: torch.device) -> Iterator[None]:
+def workers(count: int, folder: Path, device: torch.device) -> Iterator[None]:
     """Within this context, `count` processes share every training of a run.
 
     Args:
         count: How many, this one included; 1 starts none.
-        config: Of the run.
         folder: The open run folder.
         device: Where this process trains: the CPU, the cores of which all share, or a GPU; each worker takes the next.
 
     Raises:
-        ConfigError: If they cannot share a batch evenly, or there are fewer GPUs.
         RunError: If a worker stops.
     """
-    _check(count, config, device)
     if count == 1:
         yield
         return
@@ -80,18 +99,6 @@ def workers(count: int, config: SearchConfig, folder: Path, device: torch.device
         for log in logs:
             if log.exists() and not log.stat().st_size:
                 log.unlink()
-
-
-def _check(count: int, config: SearchConfig, device: torch.device) -> None:
-    if count < 1:
-        raise ConfigError(f"processes: must be at least 1, got {count}")
-    for settings in (config.training, config.baselines.training):
-        if settings and settings.batch_size % count:
-            raise ConfigError(f"processes: {count} cannot share batches of {settings.batch_size} images evenly")
-    if device.type == "cuda" and count > 1:
-        n_gpus = torch.cuda.device_count()
-        if device.index or n_gpus < count:
-            raise ConfigError(f"processes: {count} need GPUs 0 to {count - 1}; here are {n_gpus}, from {device}")
 
 
 def _stop(started: list[subprocess.Popen[bytes]]) -> None:
@@ -132,7 +139,7 @@ def main() -> None:
         take_part(read_config(Path(folder)), device)
 
 
-__all__ = ["workers"]
+__all__ = ["refuse_odd_numbers", "workers"]
 
 if __name__ == "__main__":
     main()
