@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from xpert.design import read_mapping
-from xpert.experiment import SearchConfig, load_preset
+from xpert.experiment import SearchConfig, load_preset, open_run
 from xpert.experiment.pipeline import run_search
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -30,8 +30,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def run_variant(config: SearchConfig, folder: Path, trained: Path | None) -> dict[str, Any]:
     """The results of a run folder, run where it has not been; with the networks of another one, if given."""
-    if trained is not None and not (folder / "state").exists():
-        (folder / "state").mkdir(parents=True)
+    if trained is not None and not folder.exists():
+        with open_run(folder, config, resume=True):
+            pass
         stages = ("architecture", "training", "baseline", "typical_accuracy")
         for name in [f"{stage}.json" for stage in stages] + ["searched.safetensors", "typical.safetensors"]:
             if (trained / "state" / name).exists():

@@ -15,14 +15,15 @@ cheapest ones, proven optimal at its precisions (`converters.py`).
 
 Predictions only rank: only measured designs are returned. All designs are measured on the same images and chips, so
 that differences between them are told with few images. The cheapest of many noisy measurements flatters itself; so the
-winner is measured again, on other chips and more images, and the next one takes its place where it fails.
+winner is measured again, on other chips and more images, and the next one takes its place where it fails. Where the
+cheapest few all fail, the search goes on, and asks for the accuracy that was missing on top.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,8 +38,11 @@ from xpert.search.statistics import Bools, Interval, accuracy_interval, differen
 BISECTIONS = 7
 """Steps on the bound of the predicted loss."""
 
-CONFIRMED = 5
-"""Feasible designs, the cheapest first, that are measured again, at most."""
+CONFIRMED = 3
+"""Feasible designs of one round, the cheapest first, that are measured again, at most."""
+
+ROUNDS = 4
+"""Searches, each of which asks for more than the one before, at most."""
 
 Choice = tuple[int, ...]
 """Index into the options, for every layer."""
@@ -103,7 +107,8 @@ class PrecisionResult:
     """The outcome of phase 2."""
 
     best: Tried
-    """The cheapest design that reaches the floor, in the second measurement too; where none does, the most accurate."""
+    """The cheapest design found that reaches the floor, in the second measurement too; where none does, the most
+    accurate."""
 
     tried: tuple[Tried, ...]
     """All measured designs, in order."""
@@ -168,6 +173,7 @@ class Session:
         self.tell = progress or (lambda _: None)
         self._evaluations = evaluations
         self._joint: dict[Choice, Design] = {}
+        self._confirmed = 0
 
     @property
     def n_layers(self) -> int:
@@ -242,6 +248,31 @@ class Session:
         )
         return entry
 
+    def confirm(self, choice: Choice, confirmation: Callable[[dict[str, Any] | None], Bench]) -> tuple[Tried, float]:
+        """Measure a design again; how it did, and by how much it missed the floor there."""
+        entry = self.tried[choice]
+        bench = confirmation(entry.weights)
+        correct = bench.correct(entry.design)
+        again = _entry(entry.design, correct, bench, self.budgets, entry.predicted_loss, entry.weights)
+        self._confirmed += 1
+        self.tell({"confirmed": self._confirmed, "ni_accuracy": again.accuracy.mean, "feasible": again.feasible})
+        return again, bench.floor - again.accuracy.mean
+
+    def ask_for(self, floor: float) -> None:
+        """Judge all designs, those that were measured too, by another least accuracy."""
+        self.bench = replace(self.bench, floor=floor)
+        for choice, entry in self.tried.items():
+            accurate = entry.accuracy.mean >= floor
+            feasible = accurate and bool(self.budgets.met(entry.evaluation))
+            self.tried[choice] = replace(entry, accurate=accurate, feasible=feasible)
+
+    def feasible(self) -> list[Choice]:
+        """Measured designs that keep budgets and least accuracy, the cheapest first."""
+        return sorted(
+            (choice for choice, entry in self.tried.items() if entry.feasible),
+            key=lambda choice: objective_value(self.tried[choice].evaluation, self.objective),
+        )
+
     def knapsack(self, losses: NDArray[np.float64], bound: float, context: Design) -> NDArray[np.int64]:
         """Every layer's option, for the least objective with a summed loss of at most the bound, in a context.
 
@@ -301,30 +332,43 @@ def search_precision(
     present = [(entry.adc_bits, entry.input_bits) for entry in design.periphery]
     if all(pair in session.options for pair in present):  # measured already, as the reference
         session.measure([session.options.index(pair) for pair in present], correct=lambda _: bench.reference)
-    try:
-        strategy(session)
-    except _Spent:
-        status = "evaluations"
-    tried = tuple(session.tried.values())
-    feasible = sorted(
-        (entry for entry in tried if entry.feasible), key=lambda entry: objective_value(entry.evaluation, objective)
-    )
-    if not feasible:
-        return PrecisionResult(max(tried, key=lambda entry: entry.accuracy.mean), tried, (), status)
-    if confirmation is None:
-        return PrecisionResult(feasible[0], tried, (), status)
-    confirmed: list[Tried] = []
-    for entry in feasible[:CONFIRMED]:
-        other = confirmation(entry.weights)
-        again = _entry(
-            entry.design, other.correct(entry.design), other, session.budgets, entry.predicted_loss, entry.weights
-        )
-        confirmed.append(again)
-        session.tell({"confirmed": len(confirmed), "ni_accuracy": again.accuracy.mean, "feasible": again.feasible})
-        if again.feasible:
-            return PrecisionResult(confirmed[-1], tried, tuple(confirmed), status)
-    best = max(confirmed, key=lambda entry: entry.accuracy.mean)
-    return PrecisionResult(best, tried, (*(one for one in confirmed if one is not best), best), status)
+    again: dict[Choice, Tried] = {}
+
+    def outcome(best: Tried) -> PrecisionResult:
+        confirmed = (*(entry for entry in again.values() if entry is not best), *([best] if again else []))
+        session.ask_for(bench.floor)
+        return PrecisionResult(best, tuple(session.tried.values()), confirmed, status)
+
+    for _ in range(ROUNDS):
+        try:
+            strategy(session)
+        except _Spent:
+            status = "evaluations"
+        feasible = session.feasible()
+        if confirmation is None or not (feasible or again):
+            best = max(session.tried.values(), key=lambda entry: entry.accuracy.mean)
+            return outcome(session.tried[feasible[0]] if feasible else best)
+        missing = 0.0
+        for choice in [choice for choice in feasible if choice not in again][:CONFIRMED]:
+            again[choice], short = session.confirm(choice, confirmation)
+            if again[choice].feasible:
+                return outcome(again[choice])
+            missing = missing or short
+        if not missing:
+            break
+        session.ask_for(session.bench.floor + missing)
+    assert confirmation is not None  # noqa: S101 (without one, the first round is the last)
+    # No search found one. Among what was measured on the way, dearer designs stand a better chance.
+    session.ask_for(bench.floor)
+    left = [choice for choice in session.feasible() if choice not in again]
+    while left:
+        middle = left[len(left) // 2]
+        again[middle], _ = session.confirm(middle, confirmation)
+        left = left[: len(left) // 2] if again[middle].feasible else left[len(left) // 2 + 1 :]
+    reached = [entry for entry in again.values() if entry.feasible]
+    if reached:
+        return outcome(min(reached, key=lambda entry: objective_value(entry.evaluation, objective)))
+    return outcome(max(again.values(), key=lambda entry: entry.accuracy.mean))
 
 
 def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisections: int = BISECTIONS) -> Strategy:
