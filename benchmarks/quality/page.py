@@ -12,16 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from benchmarks.quality.predictors import PREDICTORS, STAGES, WITH_ABSENCES, Floats, Networks, Predictor
+from benchmarks.quality.predictors import LONG, PREDICTORS, SHORT, STAGES, WITH_ABSENCES, Floats, Networks, Predictor
 from benchmarks.quality.statistics import Agreement, agreement, ceiling, chance, lead, spearman
 from xpert.files import write_atomically
 
 WIDTH_LAW = Path(__file__).parents[2] / "src" / "xpert" / "search" / "width_law.json"
 SHIPPED = {"vgg": "width law", "any": "width law, one loss"}
 """Predictors that are shipped: for VGG networks, by the longer budget, and for backbones that were not measured."""
-
-SHORT, LONG = 1, 4
-"""Passes over the images of the two budgets."""
 
 WIDE = 64
 """Narrowest layer of the space of the XPert paper."""

@@ -11,6 +11,9 @@ from scipy.optimize import nnls
 
 Floats = NDArray[np.float64]
 
+SHORT, LONG = 1, 4
+"""Passes over the images of the two budgets; in the longer one shallow networks lose their lead of a short training."""
+
 STAGES = np.repeat(np.arange(5), (2, 2, 3, 3, 3))
 """Stage of each of VGG16's convolutions: layers between two poolings."""
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.quality.predictors import LONG, STAGES
 from xpert.design import Network
 from xpert.networks import Space, build, space
 from xpert.networks.quantised import unquantised
@@ -30,9 +31,6 @@ SIDE = 16
 """Images are CIFAR-10's, reduced to a quarter of their pixels by averaging: a quarter of the work. [pixel]"""
 
 SPACE = space("vgg16", (64, 128, 256, 512), (3, SIDE, SIDE), 10)
-STAGES = np.repeat(np.arange(5), (2, 2, 3, 3, 3))
-"""Stage of each convolution: layers between two poolings."""
-
 VALIDATION = 0.2
 """Share of the training images that accuracy is measured on; the test images are not touched."""
 
@@ -47,10 +45,7 @@ NARROW = space("vgg16", (16, 32, 64, 128), (3, SIDE, SIDE), 10)
 SHALLOW = space("vgg16", (16, 32, 48, 64, 96, 128, 192, 256), (3, SIDE, SIDE), 10, kernels=(LEFT_OUT, 3))
 """The same backbone with layers that may be left out."""
 
-PASSES = 4
-"""Passes over the images of the longer budget, in which shallow networks lose their lead of a short training."""
-
-LONGER = SETTINGS.model_copy(update={"epochs": PASSES, "shift": 1, "flip": True})
+LONGER = SETTINGS.model_copy(update={"epochs": LONG, "shift": 1, "flip": True})
 """Images that are seen again are mirrored and shifted: by one pixel of four, as by two at full size."""
 
 
@@ -177,8 +172,8 @@ def plan() -> list[Task]:
 def _longer() -> list[Task]:
     """The trainings with the longer budget."""
     drawn = sampled_shallow(1.5e7, strata=40, seed=6)
-    shallow = [Task("shallow", widths, 0, PASSES, kernels) for widths, kernels in drawn]
-    whole = [Task("reference", (width,) * SPACE.depth, 0, PASSES) for width in (64, 32, 128)]
+    shallow = [Task("shallow", widths, 0, LONG, kernels) for widths, kernels in drawn]
+    whole = [Task("reference", (width,) * SPACE.depth, 0, LONG) for width in (64, 32, 128)]
     again = [replace(task, group="replicate", seed=1) for task in (*shallow[:3], whole[0])]
     return shallow[:6] + whole[:1] + shallow[6:16] + again + shallow[16:] + whole[1:]
 
