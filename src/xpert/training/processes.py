@@ -55,7 +55,7 @@ def group(
     """
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device.index or 0)
     # Between two trainings lies as much time as a search likes to take.
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=timedelta(days=30))
     with _left():
