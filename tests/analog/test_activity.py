@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from xpert.analog import measure_activity
-from xpert.design import Activity, Chip, Design, Device, Layer, Network, Periphery
+from xpert.design import Activity, AnalogSettings, Chip, Design, Device, Layer, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.hardware import evaluate
 from xpert.networks.quantised import QuantConv2d, QuantLinear
@@ -46,6 +46,17 @@ def test_two_weights_by_hand() -> None:
     expected = (1 / (200e3 + 5e3) + 1 / (1 / (1 / 200e3 + level) + 5e3)) / 2
     assert swapped is not None
     assert swapped[0].cell_conductance_s == pytest.approx(expected, rel=2e-3)
+
+
+def test_both_columns_of_a_differential_pair_count() -> None:
+    model = one_layer([[127.0, -127.0]])
+    images = torch.tensor([[3.0, 0.0], [1.0, 0.0]]).reshape(2, 2, 1, 1)
+    chip = Chip(analog=AnalogSettings(encoding="differential"))
+    (found,) = measure_activity(model, design(model, (2, 1, 1), chip), images).activity or ()
+    # 127 = 0x7F stands in one column, nothing in the other: levels 7 and 15, 0 and 0.
+    level = (1 / 20e3 - 1 / 200e3) / 15
+    paths = [1 / (1 / (1 / 200e3 + digit * level) + 5e3) for digit in (7, 15, 0, 0)]
+    assert found.cell_conductance_s == pytest.approx(sum(paths) / 4, rel=2e-3)
 
 
 def test_padding_is_part_of_the_inputs() -> None:

@@ -226,6 +226,38 @@ def test_depthwise_layers_pay_for_crossbars_of_their_own(conv):
     assert all(np.isfinite(float(x)) for x in (depthwise.area, depthwise.latency, depthwise.energy))
 
 
+def paired(cell_bits: int = 4, **changes) -> Chip:
+    chip = Chip(device=Device(cell_bits=cell_bits), **changes)
+    return chip.model_copy(update={"analog": chip.analog.model_copy(update={"encoding": "differential"})})
+
+
+def test_differential_pairs_take_twice_the_columns_and_the_same_conversions(conv):
+    """On one layer whose columns fill their crossbars; pairs of 128 columns share ADCs as 64 columns do."""
+    network = Network(backbone="custom", layers=(conv("a", (64, 256), 8),))
+    fixed = {"subarrays_per_pe": 4, "pes_per_tile": 4}
+    single, pairs, wide = (
+        evaluate(Design.homogeneous(network, chip, Periphery(columns_per_adc=8)))
+        for chip in (Chip(**fixed), paired(**fixed), paired(columns=128, **fixed))
+    )
+    assert pairs.tiles[0] == 2 * single.tiles[0]
+    assert wide.tiles[0] == single.tiles[0]
+    for name in ("array", "adc"):
+        ratio = 2.0 if name == "array" else 1.0
+        assert float(pairs.breakdown["energy"][name]) == pytest.approx(ratio * single.breakdown["energy"][name])
+        assert float(pairs.breakdown["area"][name]) == pytest.approx(
+            2 / (3 - ratio) * single.breakdown["area"][name], rel=0.02
+        )
+    assert pairs.energy > single.energy
+
+
+def test_the_sign_of_a_differential_weight_takes_no_cell():
+    assert [(chip.weight_slices, chip.columns_per_weight) for chip in (Chip(), paired(), paired(1), paired(7))] == [
+        (2, 2), (2, 4), (7, 14), (1, 2)
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="a weight takes 14 columns, but the crossbar has 8"):
+        Chip.parse({"columns": 8, "device": {"cell_bits": 1}, "analog": {"encoding": "differential"}})
+
+
 def test_sharing_below_the_slices_of_a_weight_is_not_free(vgg16):
     """The reference's integer division makes accumulation free there; a search would live on it."""
     chip = Chip(device=Device(cell_bits=1))

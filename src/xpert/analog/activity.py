@@ -48,8 +48,11 @@ def _activity(layer: AnalogLayer, chip: Chip, vectors: Tensor) -> Activity:
         return Activity(input_bit_density=float(driven.mean()))
     device = chip.device
     level = (1 / device.r_on_ohm - 1 / device.r_off_ohm) / (2**device.cell_bits - 1)
-    stored = layer.code.cells(layer.weights).data.flip(2)  # most significant slice first, as the hardware lays them out
-    cells = 1 / device.r_off_ohm + level * stored.transpose(2, 3).flatten(2).double()
+    stored = layer.code.cells(layer.weights)
+    columns = [stored.data, *([stored.reference] if chip.columns_per_slice > 1 else [])]
+    # Most significant slice first, as the hardware lays them out.
+    levels = torch.stack([part.flip(2).transpose(2, 3) for part in columns], dim=-1).flatten(2)
+    cells = 1 / device.r_off_ohm + level * levels.double()
     mean = mean_conductance(process(chip.technology), crossbar_of(chip), cells.cpu().numpy(), driven.cpu().numpy())
     return Activity(input_bit_density=float(driven.mean()), cell_conductance_s=mean)
 

@@ -22,7 +22,8 @@ class AnalogSettings(Model):
     """
 
     encoding: Encoding = "offset"
-    """`offset`: offset binary, one cell per slice, as the cost model counts; `differential`: two cells per slice."""
+    """`offset`: offset binary, one cell per slice and a reference column; `differential`: two cells per slice, the
+    difference of which is converted."""
 
     reference: Reference = "middle"
     """What the reference column of `offset` holds: the middle level or the off state. Its current is subtracted before

@@ -311,8 +311,8 @@ class Chip(Model):
             raise ValueError(
                 f"device.cell_bits ({self.device.cell_bits}) must not exceed weight_bits ({self.weight_bits})"
             )
-        if self.weight_slices > self.columns:
-            raise ValueError(f"a weight takes {self.weight_slices} columns, but the crossbar has {self.columns}")
+        if self.columns_per_weight > self.columns:
+            raise ValueError(f"a weight takes {self.columns_per_weight} columns, but the crossbar has {self.columns}")
         node_nm = self.technology.feature_nm
         for index, adc in enumerate(self.adcs):
             if adc.name in self.adc_types[: len(ADC_TYPES) + index]:
@@ -363,5 +363,16 @@ class Chip(Model):
 
     @property
     def weight_slices(self) -> int:
+        """Slices of a weight: of a differential pair's magnitudes, which have no sign."""
+        bits = self.weight_bits - 1 if self.analog.encoding == "differential" else self.weight_bits
+        return -(-bits // self.device.cell_bits)
+
+    @property
+    def columns_per_slice(self) -> int:
+        """Columns of a slice, which are converted as one: the two of a differential pair, else one."""
+        return 2 if self.analog.encoding == "differential" else 1
+
+    @property
+    def columns_per_weight(self) -> int:
         """Columns that hold one weight."""
-        return -(-self.weight_bits // self.device.cell_bits)
+        return self.weight_slices * self.columns_per_slice

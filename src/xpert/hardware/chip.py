@@ -211,7 +211,7 @@ def context_of(
     pipelined = chip.execution == "pipelined"
     sharing = tile.sharing
     span = np.where(mapping.novel, np.ceil(np.sqrt(organisation.novel_pes)), 1) * mapping.tile_side
-    lanes = span * crossbar.rows + span * crossbar.columns / sharing
+    lanes = span * crossbar.rows + span * crossbar.converted / sharing
     bus = _bus_bits(p, chip, _sum(lanes * np.where(pipelined, mapping.tiles, 1)))
     maps = workload.in_height * workload.in_width * workload.in_channels
     held = maps + workload.residual * mapping.vectors * workload.out_channels
@@ -236,9 +236,9 @@ def context_of(
         sensing_period=_largest(period),
         tree_inputs=_largest(_summed_tiles(p, mapping)),
         tree_bits=_largest(tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pes)),
-        trees=np.ceil(widest * crossbar.columns / _smallest(sharing)),
+        trees=np.ceil(widest * crossbar.converted / _smallest(sharing)),
         word_bits=_largest(pe.input_bits),
-        pool_units=organisation.tile_side * crossbar.columns,
+        pool_units=organisation.tile_side * crossbar.converted,
         pool_window=np.maximum(_POOL_WINDOW, _largest(workload.pool) ** 2),
         residual=_largest(workload.residual),
         tile_leakage=_sum(mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping)),
@@ -416,14 +416,16 @@ def _run_shared(
     switches, pe = p.switches, tile.pe
     vectors, pixels = mapping.vectors, workload.pool**2
     outputs = vectors * workload.out_channels
-    words = mapping.used_columns / crossbar.slices
+    words = mapping.used_columns / crossbar.columns_per_weight
     words = words if switches.exact_access_counts else np.floor(words)
 
     relu_uses = np.ceil(outputs / context.trees) * workload.relu
     residual_uses = np.ceil(outputs / context.trees) * workload.residual
     summed = _summed_tiles(p, mapping)
     tree = circuits.adder_tree(p, context.tree_inputs, context.tree_bits, context.trees, used=summed)
-    per_vector = workload.out_channels if switches.global_word_counts else mapping.used_columns
+    per_vector = (
+        workload.out_channels if switches.global_word_counts else mapping.used_columns / crossbar.columns_per_slice
+    )
     tree_uses = np.where(summed > 1, np.ceil(per_vector * vectors / context.trees), 0)
     pooled = workload.pool > 1
     if switches.global_word_counts:
@@ -431,7 +433,7 @@ def _run_shared(
     else:
         units = np.where(
             mapping.novel,
-            mapping.pe_side * crossbar.columns / np.sqrt(np.maximum(mapping.organisation.novel_pes, 1)),
+            mapping.pe_side * crossbar.converted / np.sqrt(np.maximum(mapping.organisation.novel_pes, 1)),
             context.pool_units,
         )
         pool_turns = np.where(pooled, np.ceil(vectors / pixels / units), 0)

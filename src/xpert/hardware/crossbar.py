@@ -52,7 +52,7 @@ class Crossbar:
     """Columns."""
 
     slices: int
-    """Columns that hold one weight."""
+    """Slices of a weight."""
 
     r_on: float
     """Resistance of the most conductive state. [ohm]"""
@@ -81,6 +81,19 @@ class Crossbar:
     flash_sensing: Literal["current", "voltage"] = "current"
     """What a flash ADC's comparators sense."""
 
+    columns_per_slice: int = 1
+    """Columns that are converted as one, the difference of their currents: 2 for differential pairs."""
+
+    @property
+    def columns_per_weight(self) -> int:
+        """Columns that hold one weight."""
+        return self.slices * self.columns_per_slice
+
+    @property
+    def converted(self) -> int:
+        """Columns, or pairs of columns, that ADCs convert."""
+        return self.columns // self.columns_per_slice
+
     @property
     def sram(self) -> bool:
         """Whether cells are SRAM."""
@@ -98,6 +111,7 @@ def crossbar_of(chip: Chip) -> Crossbar:
         rows=chip.rows,
         columns=chip.columns,
         slices=chip.weight_slices,
+        columns_per_slice=chip.columns_per_slice,
         r_on=device.r_on_ohm,
         r_off=device.r_off_ohm,
         read_voltage=device.read_voltage_v,

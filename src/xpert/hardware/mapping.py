@@ -48,7 +48,7 @@ class Mapping:
     rows: np.ndarray
     """Rows of the matrix that is spread over a tile's rows: input channels x kernel area, novel: input channels."""
     columns: np.ndarray
-    """Columns of the matrix: output channels x weight slices; groups side by side, each in crossbars of its own."""
+    """Columns of the matrix: outputs x columns per weight; groups side by side, each in crossbars of its own."""
     used_columns: np.ndarray
     """Columns that hold weights."""
     group_columns: np.ndarray
@@ -87,19 +87,19 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
     """The mapping of every layer.
 
     Args:
-        chip: Crossbar size, weight slices, and the tile organisation where it is fixed.
+        chip: Crossbar size, columns per weight, and the tile organisation where it is fixed.
         workload: Shapes, [*batch, layers].
         switches: For the number of output positions.
         organisation: Of PEs and tiles, where the layers are not the whole network on which it depends.
     """
-    slices = chip.weight_slices
+    columns = chip.columns_per_weight
     grouped = workload.groups > 1
-    group_columns = workload.matrix_columns * slices
+    group_columns = workload.matrix_columns * columns
     padded_columns = workload.groups * ceil_div(group_columns, chip.columns) * chip.columns
     matrix = _Matrix(
         rows=workload.matrix_rows,
         columns=np.where(grouped, padded_columns, group_columns),
-        used=workload.out_channels * slices * workload.matrix_rows,
+        used=workload.out_channels * columns * workload.matrix_rows,
         row_blocks=ceil_div(workload.matrix_rows, chip.rows),
         column_blocks=ceil_div(np.where(grouped, padded_columns, group_columns), chip.columns),
         channel_blocks=ceil_div(workload.in_channels, chip.rows),
@@ -124,7 +124,7 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
         novel=novel,
         rows=np.where(novel, workload.in_channels, matrix.rows),
         columns=matrix.columns,
-        used_columns=workload.out_channels * slices,
+        used_columns=workload.out_channels * columns,
         group_columns=matrix.columns // workload.groups,
         pe_side=pe_side,
         tile_side=tile_side,
@@ -140,7 +140,7 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
 
 def utilization(chip: Chip, workload: Workload, mapping: Mapping) -> np.ndarray:
     """Share of the cells of a layer's tiles that hold weights, copies included. [*batch, layers]"""
-    weights = workload.weights * chip.weight_slices * mapping.useful_copies
+    weights = workload.weights * chip.columns_per_weight * mapping.useful_copies
     pes = np.where(mapping.novel, mapping.organisation.novel_pes, 1)
     return weights / (mapping.tiles * mapping.tile_side**2 * chip.rows * chip.columns * pes)
 

@@ -115,7 +115,7 @@ class PE:
     input_bus: Cost
     """Bus along the rows; one use carries a bit for each row of a crossbar."""
     output_bus: Cost
-    """Bus along the columns; one use carries a bit for each column of the PE."""
+    """Bus along the columns; one use carries a bit for each column (or pair) of the PE."""
     subarray_area: Array
     """Area of a subarray's cells and circuits. [m2]"""
     subarray_width: Array
@@ -151,7 +151,7 @@ def build_pe(
         full: A subarray whose rows all hold weights, given one column.
         partial: The subarray with the last rows of the matrix, given one column.
     """
-    rows, columns, slices = crossbar.rows, crossbar.columns, crossbar.slices
+    rows, columns, slices = crossbar.rows, crossbar.converted, crossbar.slices
     bits = log2(periphery.levels)
     sharing = columns_in_turn(p, crossbar, periphery.columns_per_adc)
     stages = ceil_log2(side)
@@ -265,14 +265,14 @@ def run_pe(
     if not switches.tree_energy_once:
         tree_payments = tree_uses * np.where(copies > 1, down * across, 1)
     input_uses = share.input_rows * reads / pe.input_flip_flops
-    output_words = share.used_columns / crossbar.slices
+    output_words = share.used_columns / crossbar.columns_per_weight
     output_uses = output_words * pe.tree_bits * vectors / pe.output_flip_flops
     if not switches.exact_access_counts:
         output_words = np.floor(output_words)
         input_uses = np.floor(share.input_rows * reads / pe.input_flip_flops)
         output_uses = np.floor(output_words * pe.tree_bits * vectors / pe.output_flip_flops)
     input_words = share.input_rows * reads / crossbar.rows
-    bus_words = output_words * pe.adc_bits * vectors / (pe.side * crossbar.columns)
+    bus_words = output_words * pe.adc_bits * vectors / (pe.side * crossbar.converted)
     if timing.synchronous:
         adc = pe.adc_cycles * timing.sensing_period
         accumulation = pe.accumulation_cycles * timing.logic_period
@@ -290,7 +290,8 @@ def run_pe(
     )
     energy = Parts(
         array=reads * visited_across * blocks("array_energy"),
-        adc=reads * (visited_across * blocks("adc_energy") + used_columns * blocks("column_energy")),
+        adc=reads
+        * (visited_across * blocks("adc_energy") + used_columns / crossbar.columns_per_slice * blocks("column_energy")),
         accumulation=reads * visited_across * visited_down * pe.accumulation_energy + tree_payments * tree.energy,
         other=reads * visited_across * blocks("other_energy"),
         buffers=pe.input_bank.energy * input_uses + pe.output_bank.energy * output_uses,

@@ -135,7 +135,7 @@ class Subarray:
     """Energy of drivers and multiplexers. [J]"""
 
     column_energy: Array
-    """The part of `adc_energy` that the ADCs take, which counts the columns that were given. [J]"""
+    """The part of `adc_energy` that the ADCs take, which counts the columns (or pairs) that were given. [J]"""
 
     leakage: Array
     """Leakage power. [W]"""
@@ -148,15 +148,15 @@ class Subarray:
 
 def adc_count(p: Process, crossbar: Crossbar, columns_per_adc: Array) -> Array:
     """ADCs of a subarray."""
-    groups = crossbar.columns / np.minimum(columns_per_adc, crossbar.columns)
+    groups = crossbar.converted / np.minimum(columns_per_adc, crossbar.converted)
     return np.ceil(groups) if p.switches.whole_adc_groups else np.floor(groups)
 
 
 def columns_in_turn(p: Process, crossbar: Crossbar, columns_per_adc: Array) -> Array:
-    """Columns that an ADC converts one after the other."""
+    """Columns, or pairs, that an ADC converts one after the other."""
     if p.switches.whole_adc_groups:
-        return np.ceil(crossbar.columns / adc_count(p, crossbar, columns_per_adc))
-    return np.minimum(columns_per_adc, crossbar.columns)
+        return np.ceil(crossbar.converted / adc_count(p, crossbar, columns_per_adc))
+    return np.minimum(columns_per_adc, crossbar.converted)
 
 
 def weights_per_adc(p: Process, crossbar: Crossbar, columns_per_adc: Array) -> Array:
@@ -245,7 +245,8 @@ def subarray(
             load_resistance=0.0,
             read_voltage=crossbar.read_voltage,
         )
-    mux, decoder = _column_mux(p, n_adcs, turns, mux_target, width, crossbar.read_voltage)
+    lines = n_adcs * crossbar.columns_per_slice  # a pair's two columns are led to the ADC side by side
+    mux, decoder = _column_mux(p, lines, turns, mux_target, width, crossbar.read_voltage)
     blocks["column_mux"], blocks["mux_decoder"] = _where(shared, mux), _where(shared, decoder)
     read = {
         "width": width,
@@ -377,14 +378,14 @@ def subarray(
     )
 
 
-def _column_mux(p, n_adcs, sharing, target, width, read_voltage) -> tuple[Cost, Cost]:
+def _column_mux(p, lines, sharing, target, width, read_voltage) -> tuple[Cost, Cost]:
     """Column multiplexer and its decoder, one as high as the other."""
     ways = np.maximum(sharing, 2.0)
     gate_n, gate_p = circuits.column_mux_gates(p, target)
-    decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, load=gate_n * n_adcs, load_2=gate_p * n_adcs)
+    decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, load=gate_n * lines, load_2=gate_p * lines)
     place = {"target_resistance": target, "width": width, "read_voltage": read_voltage}
-    free = circuits.column_mux(p, n_adcs, ways, **place)
-    return circuits.column_mux(p, n_adcs, ways, height=np.maximum(free.height, decoder.height), **place), decoder
+    free = circuits.column_mux(p, lines, ways, **place)
+    return circuits.column_mux(p, lines, ways, height=np.maximum(free.height, decoder.height), **place), decoder
 
 
 def _where(present: Array | np.ndarray | bool, cost: Cost) -> Cost:

@@ -106,7 +106,7 @@ def build_tile(
 
     def output(pe_side: Array, pes: Array) -> tuple[Array, Array]:
         """Word length of a sum, and sums that a tile puts out at once."""
-        columns = pes * crossbar.columns * (pe_side if p.switches.whole_pe_columns else 1)
+        columns = pes * crossbar.converted * (pe_side if p.switches.whole_pe_columns else 1)
         return tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pe_side), columns / sharing
 
     bits, sums = output(pe.side, pes_per_side)
@@ -337,7 +337,7 @@ def _run_tile(
 
     # Buffers and H-tree carry inputs and sums once.
     part = _share(mapping, rows, columns)
-    words = part.used_columns / crossbar.slices
+    words = part.used_columns / crossbar.columns_per_weight
     words = words if switches.exact_access_counts else np.floor(words)
     reads = mapping.vectors * pe.input_bits
     outgoing = words * (1 + tile.tree_bits) * mapping.vectors / kernel
