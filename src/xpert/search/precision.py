@@ -356,7 +356,11 @@ def search_precision(
             missing = missing or short
         if not missing:
             break
-        session.ask_for(session.bench.floor + missing)
+        # More than the nominal design's own accuracy would leave next to nothing to choose from.
+        ask = max(bench.floor, min(session.bench.floor + missing, float(bench.reference.mean())))
+        if ask <= session.bench.floor:
+            break
+        session.ask_for(ask)
     assert confirmation is not None  # noqa: S101 (without one, the first round is the last)
     # No search found one. Among what was measured on the way, dearer designs stand a better chance.
     session.ask_for(bench.floor)
