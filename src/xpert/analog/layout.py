@@ -36,7 +36,7 @@ class Layout:
     def of(cls, outputs: int, slices: int, chip: Chip) -> Layout:
         """The layout of a chip."""
         differential = chip.analog.encoding == "differential"
-        return cls(outputs, slices, differential, max(1, chip.columns // (slices * (1 + differential))))
+        return cls(outputs, slices, differential, max(1, chip.columns // (slices * chip.columns_per_slice)))
 
     @property
     def crossbars(self) -> int:

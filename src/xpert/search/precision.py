@@ -15,8 +15,8 @@ cheapest ones, proven optimal at its precisions (`converters.py`).
 
 Predictions only rank: only measured designs are returned. All designs are measured on the same images and chips, so
 that differences between them are told with few images. The cheapest of many noisy measurements flatters itself; so the
-winner is measured again, on other chips and more images, and the next one takes its place where it fails. Where the
-cheapest few all fail, the search goes on, and asks for the accuracy that was missing on top.
+winner is measured again, on other chips and more images. Where it fails, the search goes on: bisection finds how much
+accuracy must be asked for between the floor, which was too little, and the nominal design's own.
 """
 
 from __future__ import annotations
@@ -38,11 +38,8 @@ from xpert.search.statistics import Bools, Interval, accuracy_interval, differen
 BISECTIONS = 7
 """Steps on the bound of the predicted loss."""
 
-CONFIRMED = 3
-"""Feasible designs of one round, the cheapest first, that are measured again, at most."""
-
-ROUNDS = 4
-"""Searches, each of which asks for more than the one before, at most."""
+ROUNDS = 5
+"""Searches, each of which asks for another accuracy, at most."""
 
 Choice = tuple[int, ...]
 """Index into the options, for every layer."""
@@ -146,6 +143,7 @@ class Session:
         bench: Where designs are measured.
         seed: Of everything random in a strategy.
         tried: Measured designs by choice, in order.
+        confirmed: Those that were measured again, as they did then, in order.
         tell: Takes figures of progress.
     """
 
@@ -170,10 +168,11 @@ class Session:
         self.bench = bench
         self.seed = seed
         self.tried: dict[Choice, Tried] = {}
+        self.confirmed: dict[Choice, Tried] = {}
         self.tell = progress or (lambda _: None)
         self._evaluations = evaluations
         self._joint: dict[Choice, Design] = {}
-        self._confirmed = 0
+        self._missing: dict[Choice, float] = {}
 
     @property
     def n_layers(self) -> int:
@@ -248,15 +247,17 @@ class Session:
         )
         return entry
 
-    def confirm(self, choice: Choice, confirmation: Callable[[dict[str, Any] | None], Bench]) -> tuple[Tried, float]:
-        """Measure a design again; how it did, and by how much it missed the floor there."""
-        entry = self.tried[choice]
-        bench = confirmation(entry.weights)
-        correct = bench.correct(entry.design)
-        again = _entry(entry.design, correct, bench, self.budgets, entry.predicted_loss, entry.weights)
-        self._confirmed += 1
-        self.tell({"confirmed": self._confirmed, "ni_accuracy": again.accuracy.mean, "feasible": again.feasible})
-        return again, bench.floor - again.accuracy.mean
+    def confirm(self, choice: Choice, confirmation: Callable[[dict[str, Any] | None], Bench]) -> float:
+        """By how much a design misses the floor of a second measurement, which is made once; not above 0: it does."""
+        if choice not in self.confirmed:
+            entry = self.tried[choice]
+            bench = confirmation(entry.weights)
+            correct = bench.correct(entry.design)
+            again = _entry(entry.design, correct, bench, self.budgets, entry.predicted_loss, entry.weights)
+            self.confirmed[choice], self._missing[choice] = again, bench.floor - again.accuracy.mean
+            figures = {"ni_accuracy": again.accuracy.mean, "feasible": again.feasible}
+            self.tell({"confirmed": len(self.confirmed)} | figures)
+        return self._missing[choice]
 
     def ask_for(self, floor: float) -> None:
         """Judge all designs, those that were measured too, by another least accuracy."""
@@ -332,47 +333,47 @@ def search_precision(
     present = [(entry.adc_bits, entry.input_bits) for entry in design.periphery]
     if all(pair in session.options for pair in present):  # measured already, as the reference
         session.measure([session.options.index(pair) for pair in present], correct=lambda _: bench.reference)
-    again: dict[Choice, Tried] = {}
 
     def outcome(best: Tried) -> PrecisionResult:
-        confirmed = (*(entry for entry in again.values() if entry is not best), *([best] if again else []))
+        confirmed = sorted(session.confirmed.values(), key=lambda entry: entry is best)
         session.ask_for(bench.floor)
-        return PrecisionResult(best, tuple(session.tried.values()), confirmed, status)
+        return PrecisionResult(best, tuple(session.tried.values()), tuple(confirmed), status)
 
+    asked, enough = bench.floor, float(bench.reference.mean())
+    too_little = asked
     for _ in range(ROUNDS):
-        try:
-            strategy(session)
-        except _Spent:
-            status = "evaluations"
+        if status == "finished":
+            try:
+                strategy(session)
+            except _Spent:
+                status = "evaluations"
         feasible = session.feasible()
-        if confirmation is None or not (feasible or again):
+        if confirmation is None or not (feasible or session.confirmed):
             best = max(session.tried.values(), key=lambda entry: entry.accuracy.mean)
             return outcome(session.tried[feasible[0]] if feasible else best)
-        missing = 0.0
-        for choice in [choice for choice in feasible if choice not in again][:CONFIRMED]:
-            again[choice], short = session.confirm(choice, confirmation)
-            if again[choice].feasible:
-                return outcome(again[choice])
-            missing = missing or short
-        if not missing:
+        missing = session.confirm(feasible[0], confirmation) if feasible else 0.0
+        if missing <= 0:
+            enough = asked
+        else:
+            too_little = asked
+        if enough <= too_little:
             break
-        # More than the nominal design's own accuracy would leave next to nothing to choose from.
-        ask = max(bench.floor, min(session.bench.floor + missing, float(bench.reference.mean())))
-        if ask <= session.bench.floor:
-            break
-        session.ask_for(ask)
+        middle = (too_little + enough) / 2
+        asked = min(asked + missing, middle) if missing > 0 else middle
+        session.ask_for(asked)
     assert confirmation is not None  # noqa: S101 (without one, the first round is the last)
-    # No search found one. Among what was measured on the way, dearer designs stand a better chance.
-    session.ask_for(bench.floor)
-    left = [choice for choice in session.feasible() if choice not in again]
-    while left:
-        middle = left[len(left) // 2]
-        again[middle], _ = session.confirm(middle, confirmation)
-        left = left[: len(left) // 2] if again[middle].feasible else left[len(left) // 2 + 1 :]
-    reached = [entry for entry in again.values() if entry.feasible]
+    reached = [entry for entry in session.confirmed.values() if entry.feasible]
+    if not reached:
+        # Among what was measured on the way, dearer designs stand a better chance.
+        session.ask_for(bench.floor)
+        left = [choice for choice in session.feasible() if choice not in session.confirmed]
+        while left:
+            half = len(left) // 2
+            left = left[:half] if session.confirm(left[half], confirmation) <= 0 else left[half + 1 :]
+        reached = [entry for entry in session.confirmed.values() if entry.feasible]
     if reached:
         return outcome(min(reached, key=lambda entry: objective_value(entry.evaluation, objective)))
-    return outcome(max(again.values(), key=lambda entry: entry.accuracy.mean))
+    return outcome(max(session.confirmed.values(), key=lambda entry: entry.accuracy.mean))
 
 
 def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisections: int = BISECTIONS) -> Strategy:
