@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from xpert.analog.convert import analog_layers, reprogram, rewind, to_analog
 from xpert.analog.draws import chip_generator
+from xpert.analog.norm import measure_norms, with_chip_norms
 from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError, DataError
 
@@ -65,9 +66,14 @@ class SampledChips:
         design: Its layers draw in their order.
         images: Normalised images [n, channels, height, width]; on every chip the first that it reads.
         labels: Classes [n].
+        calibration: Normalised images on which every chip measures the statistics of its batch norms, before any other;
+            only with `adaptive_batch_norm`.
         seed: Of the chips.
         chips: Their numbers, see `chip_generator`.
         batch_size: Images at a time on each chip; results do not depend on it.
+
+    Raises:
+        ConfigError: If batch norms are to be measured, and there are none, or no images for it.
     """
 
     def __init__(
@@ -76,18 +82,28 @@ class SampledChips:
         design: Design,
         images: Tensor,
         labels: Tensor,
+        calibration: Tensor | None,
         *,
         seed: int,
         chips: range,
         batch_size: int,
     ) -> None:
-        self._model, self._images, self._labels = model, images, labels
+        self._images, self._labels = images, labels
         self._seed, self._batch_size = seed, batch_size
         self._order = [layer.name for layer in design.network.layers]
         layers = analog_layers(model).values()
         self._ir_drop = any(layer.chip.analog.ir_drop for layer in layers)
+        at_a_time = min(batch_size, len(images))
+        self._calibration = None
+        if any(layer.chip.analog.adaptive_batch_norm for layer in layers):
+            if calibration is None or len(calibration) == 0:
+                raise ConfigError("adaptive_batch_norm needs at least one calibration image")
+            self._calibration = calibration
+            model = with_chip_norms(model)
+            at_a_time = max(at_a_time, len(calibration))
+        self._model = model
         cells = sum(layer.weights.numel() * len(layer.code.significance) for layer in layers)
-        values = min(batch_size, len(images)) * max(map(_values, design.network.layers))
+        values = at_a_time * max(map(_values, design.network.layers))
         most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * values))
         size = math.ceil(len(chips) / math.ceil(len(chips) / most))  # groups of about the same size
         self._groups = [chips[first : first + size] for first in range(0, len(chips), size)]
@@ -109,6 +125,8 @@ class SampledChips:
 
         for group in self._groups:
             self._program(group, tell)
+            if self._calibration is not None:
+                measure_norms(self._model, self._calibration, len(group))
             before = len(found)
             for batch, truth in zip(self._images.split(self._batch_size), self._labels.split(self._batch_size)):
                 with torch.no_grad():
@@ -155,7 +173,8 @@ def ni_accuracy(
         design: Chip, layers and periphery.
         images: Normalised images [n, channels, height, width].
         labels: Classes [n].
-        calibration_images: Normalised images on which ADC ranges are calibrated; not those that are evaluated.
+        calibration_images: Normalised images on which ADC ranges are calibrated, and batch norms measured; not those
+            that are evaluated.
         seed: Of the chips.
         chips: How many chips to sample.
         batch_size: Images at a time on each chip; results do not depend on it.
@@ -163,7 +182,8 @@ def ni_accuracy(
         progress: As for `SampledChips.right`.
 
     Raises:
-        ConfigError: If model and design do not match, or a count is not positive.
+        ConfigError: If model and design do not match, a count is not positive, or batch norms are to be measured and
+            there are none.
         DataError: If there are no images, or labels of another number.
     """
     for name, value in (("chips", chips), ("batch_size", batch_size)):
@@ -172,7 +192,9 @@ def ni_accuracy(
     if len(images) == 0 or len(images) != len(labels):
         raise DataError(f"NI-accuracy needs one label per image and at least one, got {len(images)} and {len(labels)}")
     analog = to_analog(model, design, generator=None, settings=settings, calibration=calibration_images)
-    sampled = SampledChips(analog, design, images, labels, seed=seed, chips=range(chips), batch_size=batch_size)
+    sampled = SampledChips(
+        analog, design, images, labels, calibration_images, seed=seed, chips=range(chips), batch_size=batch_size
+    )
     accuracies = sampled.right(progress).mean(axis=1).tolist()
     std = float(np.std(accuracies, ddof=1)) if chips > 1 else 0.0
     return NiAccuracy(float(np.mean(accuracies)), std, accuracies)

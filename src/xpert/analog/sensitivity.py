@@ -13,6 +13,9 @@ from xpert.analog.convert import REFERENCE_INPUT_BITS, analog_layers, sample_inp
 from xpert.analog.layer import AnalogLayer
 from xpert.design import AnalogSettings, Design
 from xpert.errors import ConfigError
+from xpert.networks.quantised import QuantConv2d
+
+_SMALLEST = torch.finfo(torch.float64).tiny
 
 
 def layer_errors(
@@ -30,7 +33,8 @@ def layer_errors(
 
     Each layer gets the inputs that the quantised network sees, so errors of earlier layers do not enter. Noise is the
     mean square of `output - reference`, where the reference is the same layer computed exactly with 8-bit inputs;
-    signal is the reference's variance about each output channel's mean, which is what batch norm passes on.
+    signal is the reference's variance about each output channel's mean, which is what batch norm passes on. With
+    `adaptive_batch_norm` the output of a convolution first gets the reference's mean and variance, channel by channel.
 
     Args:
         model: Quantised model that matches the design; left as it is.
@@ -57,14 +61,25 @@ def layer_errors(
     for index, entry in enumerate(design.network.layers):
         layer, vectors = layers[entry.name], samples[entry.name]
         reference = _reference(layer, vectors)
-        signal = reference.var(dim=1, correction=0).mean().clamp_min(torch.finfo(torch.float64).tiny)
+        signal = reference.var(dim=1, correction=0).mean().clamp_min(_SMALLEST)
+        adapted = layer.chip.analog.adaptive_batch_norm and isinstance(layer.layer, QuantConv2d)
         # Options of one input precision follow each other, so that the layer keeps its codes' statistics.
         for option in sorted(range(len(options)), key=lambda i: options[i][1]):
             layer.set_precision(*options[option])
-            errors[index, option] = float((_output(layer, vectors) - reference).square().mean() / signal)
+            output = _output(layer, vectors)
+            if adapted:
+                output = _matched(output, reference)
+            errors[index, option] = float((output - reference).square().mean() / signal)
         if progress is not None:
             progress({"layer": entry.name, "done": index + 1, "total": len(layers)})
     return errors
+
+
+def _matched(output: Tensor, reference: Tensor) -> Tensor:
+    """The output with the mean and variance of the reference in every channel."""
+    variance, mean = torch.var_mean(output, dim=1, correction=0, keepdim=True)
+    wanted, centre = torch.var_mean(reference, dim=1, correction=0, keepdim=True)
+    return (output - mean) * (wanted / variance.clamp_min(_SMALLEST)).sqrt() + centre
 
 
 def _output(layer: AnalogLayer, vectors: Tensor) -> Tensor:

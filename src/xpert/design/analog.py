@@ -56,6 +56,10 @@ class AnalogSettings(Model):
     """Whether a layer's digital outputs are scaled by what its conductances have lost in sum to drift, retention and IR
     drop, as found by driving all rows: global drift compensation."""
 
+    adaptive_batch_norm: bool = False
+    """Whether every chip, once programmed, measures the means and variances of its batch norms on the calibration
+    images and uses them in the place of the training's: only digital numbers change."""
+
     ir_drop: bool = False
     """Whether wires, drivers and sense amplifiers take their share of the voltage."""
 

@@ -22,7 +22,7 @@ class ChipBench:
         design: Network and chip; the designs to measure may differ in ADC and input precision.
         images: Normalised images [n, channels, height, width].
         labels: Classes [n].
-        calibration: Normalised images on which ADC ranges are set; others than those.
+        calibration: Normalised images on which ADC ranges are set, and batch norms measured; others than those.
         seed: Of the chips.
         chips: How many.
         first_chip: Number of the first of them.
@@ -51,7 +51,7 @@ class ChipBench:
         self._analog = to_analog(model, design, generator=None, calibration=calibration)
         numbers = range(first_chip, first_chip + chips)
         self._sampled = SampledChips(
-            self._analog, design, images, labels, seed=seed, chips=numbers, batch_size=batch_size
+            self._analog, design, images, labels, calibration, seed=seed, chips=numbers, batch_size=batch_size
         )
 
     def __call__(self, design: Design) -> Bools:
