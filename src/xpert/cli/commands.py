@@ -372,7 +372,8 @@ def accuracy(
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
     chips: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the cells' variation to average over.")] = 5,
     calibration_images: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Training images on which ADC ranges are set.")
+        int,
+        typer.Option(min=1, max=100_000, help="Training images on which ADC ranges are set, and batch norms measured."),
     ] = 128,
     batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images at a time on each chip.")] = 128,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the cells' variation.")] = 0,

@@ -44,7 +44,7 @@ def measure_accuracy(
         design: Chip and peripheries.
         images: Normalised test images [n, channels, height, width].
         labels: Their classes [n].
-        calibration: Normalised training images on which ADC ranges are set.
+        calibration: Normalised training images on which ADC ranges are set, and batch norms measured.
         seed: Of the sampled chips.
         chips: How many chips are sampled.
         batch_size: Images at a time.
@@ -99,7 +99,7 @@ def accuracy_of_design(
         data_dir: Folder of data sets.
         seed: Of the sampled chips.
         chips: How many chips are sampled.
-        calibration_images: Training images on which ADC ranges are set.
+        calibration_images: Training images on which ADC ranges are set, and batch norms measured.
         batch_size: Images at a time.
         images: The first so many test images; all by default.
         each_effect: Whether to add `ablation`: for each effect that is on, `effect`, and `alone` and `without`, each

@@ -195,7 +195,7 @@ class PrecisionSettings(Model):
     """Chips (draws of the cells' variation) over which accuracy is averaged during the search."""
 
     calibration_images: Annotated[int, Field(ge=1, le=100_000)] = 128
-    """Training images on which ADC ranges are set."""
+    """Training images on which ADC ranges are set, and batch norms measured."""
 
     images: Annotated[int, Field(ge=1, le=1_000_000)] = 512
     """Validation images on which phase 2 measures accuracy, at most."""
