@@ -1,24 +1,28 @@
-"""What training against the cells' variation is worth: `python -m benchmarks.training_noise [--json] [--sigma S]`.
+"""What training against the cells' variation is worth: `python -m benchmarks.training_noise`.
 
-VGG16 with 16 to 24 channels on handwritten digits is trained with and without noise of the device's cells, and with its
-weights held within some standard deviations; then its NI-accuracy is measured on the same chips at several precisions.
+A network is trained with and without noise of the device's cells, and with its weights held within some standard
+deviations; then its NI-accuracy is measured on the same chips at several precisions, with batch norms of the training
+and with those that each chip measures. Without `--data-dir` VGG16 with 16 to 24 channels on handwritten digits; with
+it the network of the preset `cifar10-vgg16`, on CIFAR-10.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from xpert.analog import weight_deviation
-from xpert.design import Chip, Design, Device, Periphery
+from xpert.design import AnalogSettings, Chip, Design, Device, Network, Periphery
 from xpert.networks import build, space
 from xpert.search.chip_bench import ChipBench
 from xpert.search.precision import with_precisions
 from xpert.search.statistics import accuracy_interval
-from xpert.training import Hardware, TrainingSettings, accuracy, load_dataset, train
+from xpert.training import Dataset, Hardware, TrainingSettings, accuracy, load_dataset, train
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "neither": {},
@@ -30,27 +34,60 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "weights within 2": {"weight_clip": 2.0},
 }
 PRECISIONS = ((8, 8), (6, 8), (4, 4))
-CHIPS = 4
 
 
-def measure(changes: dict[str, Any], sigma: float, epochs: int) -> dict[str, Any]:
-    """Software accuracy of a training, and NI-accuracy at each precision."""
+@dataclass(frozen=True)
+class Setting:
+    """What is trained and measured."""
+
+    data: Dataset
+    network: Network
+    training: dict[str, Any] = field(default_factory=dict)
+    images: int | None = None
+    """Validation images that NI-accuracy is measured on; None for all."""
+    calibration: int = 64
+    chips: int = 4
+
+
+def digits() -> Setting:
+    """A narrow VGG16 on handwritten digits."""
     data = load_dataset("digits").split(0.25, 0)
     network = space("vgg16", (16, 24), data.input_shape, data.num_classes).network([16] * 4 + [24] * 9)
+    return Setting(data, network, {"batch_size": 32, "precision": "float32"})
+
+
+def cifar10(data_dir: Path) -> Setting:
+    """The network that the preset `cifar10-vgg16` finds, and its augmentation."""
+    data = load_dataset("cifar10", data_dir).split(0.1, 1)
+    widths = [32, 32, *[128] * 7, *[96] * 3, 64]
+    kernels = [*[3] * 7, 0, 0, 3, 0, 0, 3, 1]
+    network = space("vgg16", tuple(sorted(set(widths))), kernels=(0, 3)).network(widths, kernels)
+    return Setting(data, network, {"shift": 4, "cutout": 8}, images=1000, calibration=256, chips=2)
+
+
+def measure(setting: Setting, changes: dict[str, Any], sigma: float, epochs: int) -> dict[str, Any]:
+    """Software accuracy of a training, and NI-accuracy at each precision."""
+    data, network = setting.data, setting.network
     model = build(network, generator=torch.Generator().manual_seed(0))
     chip = Chip(device=Device(programming_sigma=sigma))
-    told = {"epochs": epochs, "batch_size": 32, "precision": "float32"} | changes
+    told = {"epochs": epochs} | setting.training | changes
     hardware = Hardware(weight_deviation=weight_deviation(chip))
     train(model, data, TrainingSettings.parse(told), seed=0, hardware=hardware)
     images, labels = data.normalised(data.validation_images), data.validation_labels
-    design = Design.homogeneous(network, chip, Periphery())
-    calibration = data.normalised(data.train_images[:64])
-    bench = ChipBench(model.eval(), design, images, labels, calibration, seed=0, chips=CHIPS)
-    found = {}
-    for pair in PRECISIONS:
-        interval = accuracy_interval(bench(with_precisions(design, [pair] * len(network.layers))))
-        found[f"{pair[0]}/{pair[1]}"] = interval._asdict()
-    return {"software": accuracy(model, images, labels), "ni": found}
+    found: dict[str, Any] = {"software": accuracy(model.eval(), images, labels)}
+    calibration = data.normalised(data.train_images[: setting.calibration])
+    part = slice(setting.images)
+    for name, adaptive in (("ni", False), ("ni_adaptive", True)):
+        analog = AnalogSettings(adaptive_batch_norm=adaptive)
+        design = Design.homogeneous(network, chip.model_copy(update={"analog": analog}), Periphery())
+        bench = ChipBench(model, design, images[part], labels[part], calibration, seed=0, chips=setting.chips)
+        found[name] = {
+            f"{adc}/{bits}": accuracy_interval(
+                bench(with_precisions(design, [(adc, bits)] * len(network.layers)))
+            )._asdict()
+            for adc, bits in PRECISIONS
+        }
+    return found
 
 
 def main() -> None:
@@ -60,16 +97,22 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=0.1, help="programming variation (default 0.1)")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of each training (default 10)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default 1)")
+    parser.add_argument("--data-dir", type=Path, help="holds cifar-10-batches-bin: CIFAR-10 in the place of digits")
+    parser.add_argument("--variants", default=";".join(VARIANTS), help="some of them, with semicolons")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    setting = cifar10(arguments.data_dir) if arguments.data_dir else digits()
     rows = {}
-    for name, changes in VARIANTS.items():
-        rows[name] = row = measure(changes, arguments.sigma, arguments.epochs)
+    for name in arguments.variants.split(";"):
+        rows[name] = row = measure(setting, VARIANTS[name], arguments.sigma, arguments.epochs)
         if not arguments.json:
-            cells = [f"{key}: {100 * one['mean']:.1f} %" for key, one in row["ni"].items()]
-            print(f"{name:28} software {100 * row['software']:.1f} %   NI  {'   '.join(cells)}", flush=True)
+            print(f"{name:28} software {100 * row['software']:.1f} %", end="")
+            for key in ("ni", "ni_adaptive"):
+                cells = [f"{pair}: {100 * one['mean']:.1f} %" for pair, one in row[key].items()]
+                print(f"   {key}  {'   '.join(cells)}", end="")
+            print(flush=True)
     if arguments.json:
-        print(json.dumps({"sigma": arguments.sigma, "epochs": arguments.epochs, "chips": CHIPS, "rows": rows}))
+        print(json.dumps({"sigma": arguments.sigma, "epochs": arguments.epochs, "rows": rows}))
 
 
 if __name__ == "__main__":

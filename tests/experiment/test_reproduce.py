@@ -14,6 +14,7 @@ import yaml
 from xpert.design import Design
 from xpert.errors import ConfigError, RunError
 from xpert.experiment.experiments import Experiment, experiment_names, load_experiment
+from xpert.experiment.presets import load_preset
 from xpert.experiment.reproduce import reproduce
 from xpert.hardware import evaluate
 
@@ -146,6 +147,16 @@ def test_shipped_experiments_hold_together(name: str) -> None:
     baseline = experiment.baseline()
     for config in experiment.searches():
         assert config.dataset == baseline.dataset
+
+
+def test_the_short_comparison_has_the_preset_for_ours() -> None:
+    experiment, preset = load_experiment("cifar10-short"), load_preset("cifar10-vgg16")
+    (ours,) = (config for config in experiment.searches() if config.name == "ours")
+    for part in ("seed", "network", "dataset", "chip", "periphery", "training", "precision", "evaluation"):
+        assert getattr(ours, part) == getattr(preset, part), part
+    assert ours.architecture.model_copy(update={"seconds": None}) == preset.architecture
+    assert ours.baselines.typical == preset.baselines.typical
+    assert experiment.baseline().training == preset.baselines.training
 
 
 def test_experiments_that_do_not_hold_together_are_refused(tmp_path: Path) -> None:
