@@ -30,6 +30,7 @@ def test_a_report_names_own_parts_and_their_sources(
     run = write_run(own_results)
     data = design.model_dump(mode="json")
     data["chip"] |= {"adcs": ["murmann-sar-best"], "device": "rram-wan-2022", "technology": "lstp-28nm"}
+    data["chip"]["analog"]["adaptive_batch_norm"] = True
     data["periphery"] = [
         entry | {"adc_bits": 6} | ({"adc_type": "murmann-sar-best"} if entry["adc_type"] == "flash" else {})
         for entry in data["periphery"]
@@ -40,6 +41,7 @@ def test_a_report_names_own_parts_and_their_sources(
     assert load_part(Adc, "murmann-sar-best").source.split(",")[0] in html
     assert "rram-wan-2022: RRAM 1T1R" in html
     assert "28 nm LSTP, 300 K" in html
+    assert "measured on each chip" in html
 
 
 def test_own_adcs_have_lines_and_colours_of_their_own(own_results: dict[str, Any]) -> None:

@@ -163,6 +163,7 @@ def _facts(design: Design) -> dict[str, str]:
         "Tile": tiles,
         **{f"ADC {adc.name}": adc.source for adc in chip.adcs},
         "Execution": f"{chip.execution.replace('_', ' ')}, {chip.mapping} mapping, one clock per {chip.clock}",
+        **({"Batch norm": "measured on each chip"} if chip.analog.adaptive_batch_norm else {}),
     }
 
 
