@@ -18,6 +18,7 @@ import torch
 
 from xpert.analog import weight_deviation
 from xpert.design import AnalogSettings, Chip, Design, Device, Network, Periphery
+from xpert.experiment import load_preset
 from xpert.networks import build, space
 from xpert.search.chip_bench import ChipBench
 from xpert.search.precision import with_precisions
@@ -34,6 +35,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "weights within 2": {"weight_clip": 2.0},
 }
 PRECISIONS = ((8, 8), (6, 8), (4, 4))
+FOUND = Path(__file__).parents[1] / "results" / "cifar10" / "designs" / "ours.json"
+"""What the preset `cifar10-vgg16` found."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,11 @@ def digits() -> Setting:
 
 
 def cifar10(data_dir: Path) -> Setting:
-    """The network that the preset `cifar10-vgg16` finds, and its augmentation."""
-    data = load_dataset("cifar10", data_dir).split(0.1, 1)
-    widths = [32, 32, *[128] * 7, *[96] * 3, 64]
-    kernels = [*[3] * 7, 0, 0, 3, 0, 0, 3, 1]
-    network = space("vgg16", tuple(sorted(set(widths))), kernels=(0, 3)).network(widths, kernels)
-    return Setting(data, network, {"shift": 4, "cutout": 8}, images=1000, calibration=256, chips=2)
+    """The network that the preset `cifar10-vgg16` finds, its data and its augmentation."""
+    preset = load_preset("cifar10-vgg16")
+    data = load_dataset("cifar10", data_dir).split(preset.dataset.validation, preset.seed)
+    augmentation = preset.training.model_dump(include={"shift", "cutout"})
+    return Setting(data, Design.read(FOUND).network, augmentation, images=1000, calibration=256, chips=2)
 
 
 def measure(setting: Setting, changes: dict[str, Any], sigma: float, epochs: int) -> dict[str, Any]:
@@ -101,9 +103,12 @@ def main() -> None:
     parser.add_argument("--variants", default=";".join(VARIANTS), help="some of them, with semicolons")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    variants = arguments.variants.split(";")
+    if unknown := [name for name in variants if name not in VARIANTS]:
+        parser.error(f"--variants: must be of {'; '.join(VARIANTS)}, got {unknown[0]!r}")
     setting = cifar10(arguments.data_dir) if arguments.data_dir else digits()
     rows = {}
-    for name in arguments.variants.split(";"):
+    for name in variants:
         rows[name] = row = measure(setting, VARIANTS[name], arguments.sigma, arguments.epochs)
         if not arguments.json:
             print(f"{name:28} software {100 * row['software']:.1f} %", end="")
@@ -112,7 +117,8 @@ def main() -> None:
                 print(f"   {key}  {'   '.join(cells)}", end="")
             print(flush=True)
     if arguments.json:
-        print(json.dumps({"sigma": arguments.sigma, "epochs": arguments.epochs, "rows": rows}))
+        told = {"sigma": arguments.sigma, "epochs": arguments.epochs, "chips": setting.chips}
+        print(json.dumps(told | {"rows": rows}))
 
 
 if __name__ == "__main__":

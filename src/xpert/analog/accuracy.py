@@ -64,10 +64,11 @@ class SampledChips:
     Args:
         model: From `to_analog`; changed in place. Its weights must not change any more, its precisions may.
         design: Its layers draw in their order.
-        images: Normalised images [n, channels, height, width]; on every chip the first that it reads.
+        images: Normalised images [n, channels, height, width]; on every chip the first that it reads, `calibration`
+            aside.
         labels: Classes [n].
-        calibration: Normalised images on which every chip measures the statistics of its batch norms, before any other;
-            only with `adaptive_batch_norm`.
+        calibration: Normalised images on which every chip measures the statistics of its batch norms before that; only
+            with `adaptive_batch_norm`.
         seed: Of the chips.
         chips: Their numbers, see `chip_generator`.
         batch_size: Images at a time on each chip; results do not depend on it.

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from xpert.analog.layer import AnalogLayer
 from xpert.design import AnalogSettings, Design, Layer, Periphery
 from xpert.errors import ConfigError
-from xpert.networks.quantised import QuantConv2d, QuantLayer, has_plain_layers, quantise, quantised_layers
+from xpert.networks.quantised import (
+    QuantConv2d,
+    QuantLayer,
+    has_plain_layers,
+    quantise,
+    quantised_layers,
+    replace_module,
+)
 
 REFERENCE_INPUT_BITS = 8
 """Input precision of the quantised network against which layers are calibrated and judged. [bit]"""
@@ -77,8 +84,7 @@ def placed(model: nn.Module, design: Design, settings: AnalogSettings | None) ->
     model = copy.deepcopy(model).eval()
     chip = design.chip if settings is None else design.chip.model_copy(update={"analog": settings})
     for (name, layer), periphery in zip(_matched(model, design).items(), design.periphery):
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, AnalogLayer(layer, chip, periphery).eval())
+        replace_module(model, name, AnalogLayer(layer, chip, periphery).eval())
     return model
 
 

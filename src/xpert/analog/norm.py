@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from xpert.errors import ConfigError
+from xpert.networks.quantised import replace_module
 
 
 class ChipNorm(nn.Module):
@@ -50,8 +51,7 @@ def with_chip_norms(model: nn.Module) -> nn.Module:
     if not norms:
         raise ConfigError("adaptive_batch_norm: the network has no batch norm")
     for name, norm in norms.items():
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, ChipNorm(norm))
+        replace_module(model, name, ChipNorm(norm))
     return model
 
 

@@ -61,25 +61,25 @@ def layer_errors(
     for index, entry in enumerate(design.network.layers):
         layer, vectors = layers[entry.name], samples[entry.name]
         reference = _reference(layer, vectors)
-        signal = reference.var(dim=1, correction=0).mean().clamp_min(_SMALLEST)
+        variance, mean = torch.var_mean(reference, dim=1, correction=0, keepdim=True)
+        signal = variance.mean().clamp_min(_SMALLEST)
         adapted = layer.chip.analog.adaptive_batch_norm and isinstance(layer.layer, QuantConv2d)
         # Options of one input precision follow each other, so that the layer keeps its codes' statistics.
         for option in sorted(range(len(options)), key=lambda i: options[i][1]):
             layer.set_precision(*options[option])
             output = _output(layer, vectors)
             if adapted:
-                output = _matched(output, reference)
+                output = _moved(output, variance, mean)
             errors[index, option] = float((output - reference).square().mean() / signal)
         if progress is not None:
             progress({"layer": entry.name, "done": index + 1, "total": len(layers)})
     return errors
 
 
-def _matched(output: Tensor, reference: Tensor) -> Tensor:
-    """The output with the mean and variance of the reference in every channel."""
-    variance, mean = torch.var_mean(output, dim=1, correction=0, keepdim=True)
-    wanted, centre = torch.var_mean(reference, dim=1, correction=0, keepdim=True)
-    return (output - mean) * (wanted / variance.clamp_min(_SMALLEST)).sqrt() + centre
+def _moved(output: Tensor, variance: Tensor, mean: Tensor) -> Tensor:
+    """The output with another variance and mean in every channel."""
+    own_variance, own_mean = torch.var_mean(output, dim=1, correction=0, keepdim=True)
+    return (output - own_mean) * (variance / own_variance.clamp_min(_SMALLEST)).sqrt() + mean
 
 
 def _output(layer: AnalogLayer, vectors: Tensor) -> Tensor:

@@ -401,9 +401,15 @@ def replace_plain(
     """
     root = nn.ModuleDict({"model": copy.deepcopy(model).eval()})
     for name, module in _plain_layers(root["model"]).items():
-        parent, _, child = f"model.{name}".rstrip(".").rpartition(".")
-        setattr(root.get_submodule(parent), child, _quantised_copy(module, weight_bits, input_bits, signed[name]))
+        made = _quantised_copy(module, weight_bits, input_bits, signed[name])
+        replace_module(root, f"model.{name}".rstrip("."), made)
     return root["model"]
+
+
+def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:
+    """Put a module in the place of the one of a name within a model."""
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)
 
 
 def _plain_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
@@ -553,6 +559,7 @@ __all__ = [
     "has_plain_layers",
     "quantise",
     "quantised_layers",
+    "replace_module",
     "replace_plain",
     "set_weight_noise",
     "unquantised",

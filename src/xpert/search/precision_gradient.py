@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from xpert.analog import AnalogLayer, analog_layers, reprogram, to_analog
 from xpert.design import Design
+from xpert.networks.quantised import replace_module
 from xpert.search.precision import Session, Strategy
 from xpert.search.statistics import Bools
 
@@ -167,9 +168,8 @@ class _Search:
         layers = analog_layers(self.network)
         self._order = [layer.name for layer in session.design.network.layers]
         for index, name in enumerate(self._order):
-            parent, _, child = name.rpartition(".")
             mixture = Mixture(layers[name], session.options, self.logits[index], self._generator)
-            setattr(self.network.get_submodule(parent), child, mixture)
+            replace_module(self.network, name, mixture)
         self._renew()
 
     def _renew(self) -> None:
