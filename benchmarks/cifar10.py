@@ -22,7 +22,7 @@ from xpert.experiment.run import versions
 from xpert.files import write_atomically
 from xpert.networks import build, space
 from xpert.networks.quantised import unquantised
-from xpert.training import Hardware, TrainingSettings, accuracy, load_dataset, processes, save_weights, train
+from xpert.training import Disturbance, TrainingSettings, accuracy, distributed, load_dataset, save_weights, train
 
 
 def parse() -> argparse.Namespace:
@@ -63,14 +63,14 @@ def main() -> None:
             print(json.dumps(row), flush=True)
 
     start = time.process_time()
-    with processes.joined() as device, unquantised(model) if arguments.float else contextlib.nullcontext():
+    with distributed.joined() as device, unquantised(model) if arguments.float else contextlib.nullcontext():
         model.to(device)
-        hardware = Hardware(weight_deviation=weight_deviation(Chip()))
+        hardware = Disturbance(weight_deviation=weight_deviation(Chip()))
         checkpoint = arguments.out / "checkpoint"
         result = train(
             model, data, settings, seed=arguments.seed, hardware=hardware, checkpoint=checkpoint, progress=told
         )
-        if processes.rank():
+        if distributed.rank():
             return
         save_weights(model, arguments.out / "weights.safetensors")
         test = data.normalised(data.test_images).to(device), data.test_labels.to(device)

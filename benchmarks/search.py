@@ -31,13 +31,13 @@ from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import LEFT_OUT, Space, space
 from xpert.search.architecture import design_of, tabulate
-from xpert.search.evolution import evolve_front
 from xpert.search.objectives import Budgets, objective_value
-from xpert.search.pareto import front, log_hypervolume
-from xpert.search.problem import Choices, Problem, load_problem
-from xpert.search.quality import total_quality
-from xpert.search.solution import Solution
-from xpert.search.strategies import STRATEGIES, solve
+from xpert.search.quality.additive import total_quality
+from xpert.solver.evolution import evolve_front
+from xpert.solver.pareto import front, log_hypervolume
+from xpert.solver.problem import Choices, Problem, load_problem
+from xpert.solver.solution import Solution
+from xpert.solver.strategies import STRATEGIES, solve
 
 FOLDER = Path(os.environ.get("XPERT_SHARED", Path(__file__).parents[2] / "shared")) / "reference" / "problems"
 ORIGINAL = {"xpert-window": (249.1, 56.3)}

@@ -22,7 +22,7 @@ from xpert.analog import weight_deviation
 from xpert.design import Chip
 from xpert.networks import build, space
 from xpert.networks.quantised import QuantConv2d, QuantLinear
-from xpert.training import Dataset, Hardware, TrainingSettings, train
+from xpert.training import Dataset, Disturbance, TrainingSettings, train
 from xpert.training.loop import training_operations
 
 WIDTHS = (64, 64, 64, *[128] * 10)
@@ -88,7 +88,7 @@ def our_loop(batch: int, noise: float | str) -> Callable[[], None]:
             "precision": "bfloat16",
         }
     )
-    hardware = Hardware(weight_deviation=weight_deviation(Chip()))
+    hardware = Disturbance(weight_deviation=weight_deviation(Chip()))
     return lambda: train(model, data, settings, seed=0, hardware=hardware) and None
 
 

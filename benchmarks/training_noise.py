@@ -20,10 +20,10 @@ from xpert.analog import weight_deviation
 from xpert.design import AnalogSettings, Chip, Design, Device, Network, Periphery
 from xpert.experiment import load_preset
 from xpert.networks import build, space
-from xpert.search.chip_bench import ChipBench
-from xpert.search.precision import with_precisions
+from xpert.search.precision.bench import ChipBench
+from xpert.search.precision.session import with_precisions
 from xpert.search.statistics import accuracy_interval
-from xpert.training import Dataset, Hardware, TrainingSettings, accuracy, load_dataset, train
+from xpert.training import Dataset, Disturbance, TrainingSettings, accuracy, load_dataset, train
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "neither": {},
@@ -73,7 +73,7 @@ def measure(setting: Setting, changes: dict[str, Any], sigma: float, epochs: int
     model = build(network, generator=torch.Generator().manual_seed(0))
     chip = Chip(device=Device(programming_sigma=sigma))
     told = {"epochs": epochs} | setting.training | changes
-    hardware = Hardware(weight_deviation=weight_deviation(chip))
+    hardware = Disturbance(weight_deviation=weight_deviation(chip))
     train(model, data, TrainingSettings.parse(told), seed=0, hardware=hardware)
     images, labels = data.normalised(data.validation_images), data.validation_labels
     found: dict[str, Any] = {"software": accuracy(model.eval(), images, labels)}

@@ -16,7 +16,7 @@ from benchmarks.quality.predictors import LONG, PREDICTORS, SHORT, STAGES, WITH_
 from benchmarks.quality.statistics import Agreement, agreement, ceiling, chance, lead, spearman
 from xpert.files import write_atomically
 
-WIDTH_LAW = Path(__file__).parents[2] / "src" / "xpert" / "search" / "width_law.json"
+WIDTH_LAW = Path(__file__).parents[2] / "src" / "xpert" / "search" / "quality" / "width_law.json"
 SHIPPED = {"vgg": "width law", "any": "width law, one loss"}
 """Predictors that are shipped: for VGG networks, by the longer budget, and for backbones that were not measured."""
 

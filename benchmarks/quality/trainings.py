@@ -23,8 +23,8 @@ from xpert.design import Network
 from xpert.networks import Space, build, space
 from xpert.networks.quantised import unquantised
 from xpert.networks.spaces import LEFT_OUT
-from xpert.search.proxies import SCORES, score
-from xpert.search.quality import total_quality
+from xpert.search.quality.additive import total_quality
+from xpert.search.quality.scores import SCORES, score
 from xpert.training import Dataset, TrainingSettings, load_dataset, train
 
 SIDE = 16

@@ -25,7 +25,7 @@ from xpert.analog.columns import Conversion, on_grid, torch_readings
 from xpert.analog.draws import chip_generator
 from xpert.design import Design
 from xpert.errors import ConfigError
-from xpert.search.chip_bench import ChipBench
+from xpert.search.precision.bench import ChipBench
 
 Designs = Callable[..., Design]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xpert.analog import AnalogLayer, AnalogSettings, analog_layers, reprogram, rewind, to_analog
-from xpert.analog.devices import cell_conductance, largest, pedestal
+from xpert.analog.cell_states import cell_conductance, largest, pedestal
 from xpert.analog.draws import Draws, chip_generator
 from xpert.analog.program import adc_errors
 from xpert.design import IDEAL, Chip, Design, Device, Periphery

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from xpert.hardware.reference_rows import REFERENCE_MODELS
+from xpert.hardware.reference.rows import REFERENCE_MODELS
 
 KIND = "module/h_tree"
 

@@ -26,7 +26,7 @@ from xpert.experiment.pipeline import STAGES, Pipeline, run_search
 from xpert.experiment.precision import choose_precisions
 from xpert.experiment.run import open_run
 from xpert.networks import build, space
-from xpert.search.precision import with_precisions
+from xpert.search.precision.session import with_precisions
 from xpert.training import load_dataset, load_weights
 
 TINY: dict[str, Any] = {

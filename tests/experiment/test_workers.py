@@ -15,7 +15,7 @@ from tests.experiment.test_pipeline import TINY
 from xpert.errors import ConfigError, RunError
 from xpert.experiment import SearchConfig, read_events
 from xpert.experiment.pipeline import run_search
-from xpert.training import processes
+from xpert.training import distributed
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_two_processes_share_the_trainings(
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
     assert not list((shared / "state").glob("*.log"))
     assert torch.get_num_threads() == 1
-    assert processes.count() == 1
+    assert distributed.count() == 1
 
 
 def test_a_worker_that_stops_is_told_of(config: SearchConfig, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_worker_that_stops_is_told_of(config: SearchConfig, tmp_path: Path) ->
         RunError, match=r"a worker process stopped, with exit code -9; what it said is in .*worker1\.log"
     ):
         run_search(config, tmp_path / "run", processes=2, progress=kill)
-    assert processes.count() == 1
+    assert distributed.count() == 1
     run_search(config, tmp_path / "run", resume=True, stop_after="training")
 
 
@@ -98,6 +98,6 @@ def test_numbers_that_cannot_be(config: SearchConfig, tmp_path: Path, count: int
 
 
 def test_what_is_told_and_shared_alone() -> None:
-    assert processes.tell("näh") == "näh"
-    with processes.own_cores():
+    assert distributed.tell("näh") == "näh"
+    with distributed.own_cores():
         assert torch.get_num_threads() == 1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from xpert.design import Activity, Buffers, Chip, Design, Device, Layer, Network, Periphery, Technology
 from xpert.errors import ConfigError
 from xpert.hardware import PHYSICAL, REFERENCE, PeripheryArrays, Switches, evaluate, evaluate_batch
-from xpert.hardware.parts import COMPONENTS
+from xpert.hardware.breakdown import COMPONENTS
 from xpert.workload.layers import Workload
 
 AUTO = {"subarrays_per_pe": None, "pes_per_tile": None}

@@ -144,7 +144,7 @@ def test_a_batch_maps_as_its_members(batch, novel):
 
 
 def test_every_floorplan_of_the_reference(reference_rows):
-    from xpert.hardware.reference_chips import chip_of_row, workload_of_row
+    from xpert.hardware.reference.chips import chip_of_row, workload_of_row
 
     rows = reference_rows("chip") + reference_rows("chip_random")
     assert len(rows) > 200

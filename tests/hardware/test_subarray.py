@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from xpert.design import Chip, Device, Periphery, Technology
 from xpert.hardware.crossbar import crossbar_of
-from xpert.hardware.reference_chips import subarray_outputs
+from xpert.hardware.reference.chips import subarray_outputs
 from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, columns_in_turn, subarray, weights_per_adc
 from xpert.hardware.switches import PHYSICAL, REFERENCE
 from xpert.hardware.technology import process

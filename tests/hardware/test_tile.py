@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpert.design import Chip, Layer, Periphery
+from xpert.hardware.breakdown import COMPONENTS, Breakdown, distinct, map_arrays
 from xpert.hardware.chip import build_tiles, sensing_periods
 from xpert.hardware.crossbar import active_conductance, crossbar_of
 from xpert.hardware.mapping import map_layers
-from xpert.hardware.parts import COMPONENTS, Parts, distinct, map_arrays
 from xpert.hardware.pe import Share, Timing, run_pe
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, REFERENCE
@@ -24,7 +24,7 @@ def pieces(length: int, piece: int) -> list[int]:
     return [min(piece, length - start) for start in range(0, length, piece)]
 
 
-def total(parts: Parts) -> float:
+def total(parts: Breakdown) -> float:
     return float(np.sum(parts.total))
 
 
@@ -129,12 +129,12 @@ def test_distinct_finds_every_tuple():
 
 
 def test_parts_add_up():
-    parts = Parts(**{name: float(k) for k, name in enumerate(COMPONENTS)})
+    parts = Breakdown(**{name: float(k) for k, name in enumerate(COMPONENTS)})
     assert parts.total == sum(range(len(COMPONENTS)))
     assert (parts + parts).total == 2 * parts.total
     assert (parts * 3.0).adc == 3 * parts.adc
-    assert parts.maximum(Parts(array=9.0)).array == 9
+    assert parts.maximum(Breakdown(array=9.0)).array == 9
     assert parts.map(lambda value: value + 1).total == parts.total + len(COMPONENTS)
-    doubled = map_arrays(lambda array: array * 2, Parts(adc=np.arange(3)))
+    doubled = map_arrays(lambda array: array * 2, Breakdown(adc=np.arange(3)))
     assert doubled.adc.tolist() == [0, 2, 4]
     assert doubled.array == 0

@@ -12,12 +12,12 @@ import pytest
 from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
-from xpert.hardware.parts import map_arrays
+from xpert.hardware.breakdown import map_arrays
 from xpert.networks.spaces import Space, space
 from xpert.search.architecture import ArchitectureResult, search_architecture
 from xpert.search.fronts import architecture_fronts
 from xpert.search.objectives import Budgets, objective_value
-from xpert.search.quality import Quality, additive_quality, total_quality
+from xpert.search.quality.additive import Quality, additive_quality, total_quality
 from xpert.workload.layers import Workload
 
 SPACE = space("vgg11", [[16, 64], *[[16]] * 6, [16, 64]], (1, 32, 32), 10)

@@ -14,7 +14,7 @@ from xpert.hardware import evaluate
 from xpert.networks.spaces import space
 from xpert.search.joint import _dominated, search_joint
 from xpert.search.objectives import objective_value
-from xpert.search.quality import quality_tables
+from xpert.search.quality.additive import quality_tables
 
 CHOICES = [[16]] * 6 + [[16, 32], [16, 32]]
 SPACE = space("vgg11", CHOICES, (1, 16, 16), 10)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from xpert.design import Chip, Design, Periphery
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
-from xpert.search.converters import peripheries
 from xpert.search.objectives import OBJECTIVES, UNITS, network_tables, objective_value, space_tables
+from xpert.search.precision.converters import peripheries
 
 SPACE = space("vgg11", (16, 64), (1, 32, 32), 10)
 OPTIONS = [Periphery(adc_type=kind, columns_per_adc=columns) for kind in ("sar", "flash") for columns in (4, 16)]

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from xpert.errors import ConfigError, RunError
 from xpert.networks.quantised import QuantConv2d, QuantLinear, quantised_layers
-from xpert.training import Dataset, Hardware, TrainingSettings, accuracy, train
+from xpert.training import Dataset, Disturbance, TrainingSettings, accuracy, train
 from xpert.training.loop import _Slow, bfloat16_is_native, learning_rate, training_operations
 from xpert.training.weights import read_tensors, write_tensors
 
@@ -128,13 +128,13 @@ def test_a_training_killed_within_an_epoch_goes_on_from_its_last_step(
     expected = train(unbroken, stripes, settings, seed=5)
     steps: list[int] = []
 
-    def count(step: int) -> Hardware:
+    def count(step: int) -> Disturbance:
         def before_step(_: torch.Generator) -> None:
             if len(steps) == step:
                 raise Killed
             steps.append(step)
 
-        return Hardware(before_step=before_step)
+        return Disturbance(before_step=before_step)
 
     checkpoint = tmp_path / "training.safetensors"
     if killed_at < 12:
@@ -216,16 +216,16 @@ JOB = """
 import sys
 from pathlib import Path
 import torch
-from xpert.training import processes, save_weights, train
+from xpert.training import distributed, save_weights, train
 from tests.training.test_loop import SHARED, halves, shared_model
 torch.set_num_threads(1)
 out = Path(sys.argv[1])
 told = []
-with processes.joined():
-    name = f"rank{processes.rank()}"
+with distributed.joined():
+    name = f"rank{distributed.rank()}"
     model = shared_model()
     result = train(model, halves(), SHARED, seed=0, checkpoint=out / f"checkpoint-{name}", progress=told.append)
-    assert len(told) >= 3 if processes.rank() == 0 else not told
+    assert len(told) >= 3 if distributed.rank() == 0 else not told
     save_weights(model, out / name)
     print(result.curves[-1]["loss"])
 """

@@ -6,7 +6,7 @@ from xpert.analog.activity import measure_activity
 from xpert.analog.adc import AdcRange
 from xpert.analog.convert import analog_layers, calibrate, reprogram, rewind, set_precision, to_analog
 from xpert.analog.layer import AnalogLayer
-from xpert.analog.sensitivity import layer_errors
+from xpert.analog.layer_errors import layer_errors
 from xpert.analog.snr import LayerSnr, layer_snr
 from xpert.analog.store import load_analog, save_analog
 from xpert.analog.variation import weight_deviation

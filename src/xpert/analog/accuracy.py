@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
+from xpert.analog.batch_norm import measure_norms, with_chip_norms
 from xpert.analog.convert import analog_layers, reprogram, rewind, to_analog
 from xpert.analog.draws import chip_generator
-from xpert.analog.norm import measure_norms, with_chip_norms
 from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError, DataError
 

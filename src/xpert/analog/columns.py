@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xpert.analog import native, normal
+from xpert.analog import gaussian, native
 
 Blocks = tuple[tuple[int, int], ...]
 
@@ -202,7 +202,7 @@ def converted_sums(
         y = sum over rows of bit_b(code) * conductance + offset[k] + sqrt(floor + sum of bit_b(code) * variance) * z
 
     is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even; the result is the sum of all
-    `2**b * reading`. z is standard normal (`xpert.analog.normal`), a pure function of `key`, `first` + position, block,
+    `2**b * reading`. z is standard normal (`xpert.analog.gaussian`), a function of `key`, `first` + position, block,
     bit, group and column. All of it is rounded to a grid, see `on_grid`.
 
     Args:
@@ -272,7 +272,7 @@ def torch_readings(
             planes = bit_planes(part[..., low:high], input_bits)
             sums = torch.bmm(planes, cells[:, low:high]).add_(starts[k])
             if noise is not None:
-                z = normal.draw(keys, numbers, k, input_bits, groups, n_columns)
+                z = gaussian.draw(keys, numbers, k, input_bits, groups, n_columns)
                 sums += noise(planes, low, high, z.flatten(2, 3).flatten(0, 1))
             sums.mul_(step).round_().clamp_(shared.lowest, shared.lowest + span)
             accumulated.baddbmm_(significance, sums.view(len(codes), input_bits, n * n_columns).to(exact))
@@ -310,7 +310,7 @@ class _Noise:
         """
         of_rows = 0.0 if self._variance is None else torch.bmm(planes, self._variance[:, low:high])
         sigma = (of_rows * self._unit + self._floor).sqrt_().round_()
-        shift = normal.FRACTION + _SIGMA_BITS
+        shift = gaussian.FRACTION + _SIGMA_BITS
         return (sigma.long() * z.long()).add_(1 << (shift - 1)).bitwise_right_shift_(shift).float()
 
 

@@ -214,13 +214,13 @@ def reproduce(
     Example: **xpert reproduce cifar10 --out runs/cifar10 --data-dir data**
     """
     from xpert.design import read_mapping
-    from xpert.experiment.experiments import load_experiment
+    from xpert.experiment.published import load_experiment
 
     loaded = load_experiment(experiment)
     folder = out or Path("runs") / loaded.name
     try:
         with patience():
-            from xpert.experiment.reproduce import reproduce as run_experiment
+            from xpert.experiment.comparison import reproduce as run_experiment
 
         with output.progress() as progress:
             path = run_experiment(
@@ -299,7 +299,7 @@ def evaluate(
     if weights is not None and dataset is not None:
         _require_file(weights, "weight file")
         with patience():
-            from xpert.experiment.accuracy import activity_of_design
+            from xpert.experiment.measure import activity_of_design
         design = activity_of_design(design, weights, dataset, data_dir)
     if write is not None:
         design.write(write)
@@ -421,7 +421,7 @@ def accuracy(
     _require_file(weights, "weight file")
 
     with patience():
-        from xpert.experiment.accuracy import accuracy_of_design
+        from xpert.experiment.measure import accuracy_of_design
 
     with output.progress() as progress:
         found = accuracy_of_design(
@@ -599,8 +599,8 @@ def solve(
     **xpert solve problem.json --strategy evolution --seed 2 --resume solution.json**
     """
     from xpert.design import read_mapping
-    from xpert.search import solve as solve_problem
-    from xpert.search.problem import load_problem
+    from xpert.solver import solve as solve_problem
+    from xpert.solver.problem import load_problem
 
     loaded = load_problem(problem)
     start = None

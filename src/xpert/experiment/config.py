@@ -306,7 +306,7 @@ class SearchConfig(Model):
             )
         backbone = space(self.network.backbone, self.network.choices, kernels=self.network.kernels)
         if not backbone.own_layers:
-            from xpert.search.quality import is_fitted  # with scipy, for which other configs do not wait
+            from xpert.search.quality.additive import is_fitted  # with scipy, for which other configs do not wait
 
             if self.architecture.quality == "width_law" and not is_fitted(backbone):
                 raise ValueError(

@@ -15,8 +15,8 @@ from xpert.hardware import evaluate
 from xpert.networks.spaces import LEFT_OUT, Space
 from xpert.search.joint import search_joint
 from xpert.search.objectives import objective_value
-from xpert.search.precision import with_precisions
-from xpert.search.quality import ADDITIVE, quality_tables, total_quality
+from xpert.search.precision.session import with_precisions
+from xpert.search.quality.additive import ADDITIVE, quality_tables, total_quality
 
 if TYPE_CHECKING:
     from xpert.experiment.pipeline import Pipeline

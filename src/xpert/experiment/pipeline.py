@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from xpert.analog import measure_activity, ni_accuracy
 from xpert.design import ADC_TYPES, Design, Network, Periphery
 from xpert.errors import ConfigError
-from xpert.experiment.accuracy import measure_accuracy, set_input_bits
 from xpert.experiment.config import SearchConfig, search_space
 from xpert.experiment.joint import joint_rounds
+from xpert.experiment.measure import measure_accuracy, set_input_bits
 from xpert.experiment.precision import FINAL, choose_precisions
 from xpert.experiment.run import Run, open_run, read_config, versions
 from xpert.experiment.trainings import load_split, new_model, train_new
@@ -31,8 +31,8 @@ from xpert.report import write_report
 from xpert.search.architecture import search_architecture
 from xpert.search.fronts import architecture_fronts, figures
 from xpert.search.objectives import Budgets
-from xpert.search.proxies import score
-from xpert.search.quality import ADDITIVE, LABELS, Quality, additive_quality
+from xpert.search.quality.additive import ADDITIVE, LABELS, Quality, additive_quality
+from xpert.search.quality.scores import score
 from xpert.training import (
     Dataset,
     TrainingSettings,

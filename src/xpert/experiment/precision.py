@@ -15,15 +15,15 @@ from torch import nn
 from xpert.analog import layer_errors
 from xpert.design import Design
 from xpert.errors import RunError
-from xpert.experiment.accuracy import set_input_bits
+from xpert.experiment.measure import set_input_bits
 from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
 from xpert.files import write_atomically
-from xpert.search.chip_bench import ChipBench
-from xpert.search.converters import Kind
 from xpert.search.objectives import Budgets
-from xpert.search.precision import Bench, PrecisionResult, Strategy, Tried, search_precision, sensitivity
-from xpert.search.sensitivity import noise_sensitivity
+from xpert.search.precision.bench import ChipBench
+from xpert.search.precision.converters import Kind
+from xpert.search.precision.sensitivity import noise_sensitivity
+from xpert.search.precision.session import Bench, PrecisionResult, Strategy, Tried, search_precision, sensitivity
 from xpert.search.statistics import Bools, Interval
 from xpert.training import Dataset, save_weights
 
@@ -176,11 +176,11 @@ class _Stage:
         """The strategy that the config asks for, and the table of its error model where it has one."""
         data = self.dataset
         if self.settings.strategy == "evolution":
-            from xpert.search.precision_evolution import evolution
+            from xpert.search.precision.evolution import evolution
 
             return evolution(), []
         if self.settings.strategy == "gradient":
-            from xpert.search.precision_gradient import gradient
+            from xpert.search.precision.gradient import gradient
 
             images = data.normalised(data.train_images[:_GRADIENT_IMAGES])
             labels = data.train_labels[:_GRADIENT_IMAGES]

@@ -1,6 +1,6 @@
 """The trainings of a run, by one process or by several.
 
-Every process of a `processes.group` makes the same calls. The one of rank 0 is the run's own and says which call is
+Every process of a `distributed.group` makes the same calls. The one of rank 0 is the run's own and says which call is
 next; the others, in `take_part`, follow it.
 """
 
@@ -16,10 +16,10 @@ from torch import nn
 
 from xpert.analog import analog_layers, layer_errors, reprogram, to_analog, weight_deviation
 from xpert.design import Design, Network
-from xpert.experiment.accuracy import set_input_bits
 from xpert.experiment.config import SearchConfig
+from xpert.experiment.measure import set_input_bits
 from xpert.networks import build
-from xpert.training import Dataset, Hardware, TrainingResult, TrainingSettings, load_dataset, processes, train
+from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -63,8 +63,8 @@ def train_new(
         "train_new", network=network.model_dump(mode="json"), settings=settings.model_dump(), checkpoint=str(checkpoint)
     )
     model = new_model(config, network, dataset.train_images.device)
-    hardware = Hardware(weight_deviation=weight_deviation(config.chip, seed=config.seed))
-    with processes.own_cores():
+    hardware = Disturbance(weight_deviation=weight_deviation(config.chip, seed=config.seed))
+    with distributed.own_cores():
         result = train(
             model, dataset, settings, seed=config.seed, hardware=hardware, checkpoint=checkpoint, progress=tell
         )
@@ -81,7 +81,7 @@ def finetune(
 ) -> list[dict[str, Any]]:
     """Train a network in place for a few epochs at the precisions of a design; the curve.
 
-    Other processes of a `processes.group` take part.
+    Other processes of a `distributed.group` take part.
 
     Args:
         model: The design's trained network.
@@ -92,7 +92,7 @@ def finetune(
         tell: Takes figures of progress.
     """
     _call("finetune", design=design.model_dump(mode="json"), checkpoint=str(checkpoint))
-    processes.share(model)
+    distributed.share(model)
     settings = config.precision
     set_input_bits(model, design)
     changes = {"epochs": settings.finetune_epochs, "learning_rate": settings.finetune_learning_rate}
@@ -101,10 +101,10 @@ def finetune(
     if settings.finetune == "simulation":
         analog = to_analog(model, design, generator=None, calibration=calibration)
         order = [layer.name for layer in design.network.layers]
-        hardware = Hardware(before_step=lambda generator: reprogram(analog, generator, order))
+        hardware = Disturbance(before_step=lambda generator: reprogram(analog, generator, order))
         # The chips that are written in every step have the cells' variation already.
         training = training.model_copy(update={"weight_noise": 0.0})
-        with processes.own_cores():
+        with distributed.own_cores():
             result = train(
                 analog, dataset, training, seed=config.seed, hardware=hardware, checkpoint=checkpoint, progress=tell
             )
@@ -120,8 +120,8 @@ def finetune(
         for index, (layer, entry) in enumerate(zip(design.network.layers, design.periphery, strict=True)):
             pair = pairs.index((entry.adc_bits, entry.input_bits))
             noise[layer.name] = float(max(errors[index, pair] - alone[index, pair], 0.0))
-    hardware = Hardware(weight_deviation=weight_deviation(config.chip, seed=config.seed), output_noise=noise)
-    with processes.own_cores():
+    hardware = Disturbance(weight_deviation=weight_deviation(config.chip, seed=config.seed), output_noise=noise)
+    with distributed.own_cores():
         result = train(
             model, dataset, training, seed=config.seed, hardware=hardware, checkpoint=checkpoint, progress=tell
         )
@@ -141,7 +141,7 @@ def take_part(config: SearchConfig, device: torch.device) -> None:
     """Make every call that the process of rank 0 makes, until it is gone."""
     dataset = load_split(config, device)
     while True:
-        call = json.loads(processes.tell())
+        call = json.loads(distributed.tell())
         checkpoint = Path(call["checkpoint"])
         if call["name"] == "train_new":
             network, settings = Network.parse(call["network"]), TrainingSettings.parse(call["settings"])
@@ -152,8 +152,8 @@ def take_part(config: SearchConfig, device: torch.device) -> None:
 
 
 def _call(name: str, **arguments: Any) -> None:
-    if processes.rank() == 0:
-        processes.tell(json.dumps({"name": name} | arguments))
+    if distributed.rank() == 0:
+        distributed.tell(json.dumps({"name": name} | arguments))
 
 
 __all__ = ["finetune", "load_split", "new_model", "take_part", "train_new"]

@@ -22,7 +22,7 @@ from xpert.errors import ConfigError, RunError
 from xpert.experiment.config import SearchConfig
 from xpert.experiment.run import read_config
 from xpert.experiment.trainings import take_part
-from xpert.training import device_of, processes
+from xpert.training import device_of, distributed
 
 _HOST = "127.0.0.1"
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -85,7 +85,7 @@ def workers(count: int, folder: Path, device: torch.device) -> Iterator[None]:
         while not store.check([_here(rank) for rank in range(1, count)]):
             _refuse_stopped(started, logs)
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        with processes.group(store, 0, count, device):
+        with distributed.group(store, 0, count, device):
             try:
                 yield
             except RuntimeError:
@@ -135,7 +135,7 @@ def main() -> None:
     device = device_of(place)
     store = dist.TCPStore(_HOST, int(port), int(count), is_master=False)  # pyright: ignore[reportPrivateImportUsage]
     store.set(_here(int(rank)), "")
-    with processes.group(store, int(rank), int(count), device):
+    with distributed.group(store, int(rank), int(count), device):
         take_part(read_config(Path(folder)), device)
 
 

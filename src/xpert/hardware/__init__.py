@@ -2,10 +2,10 @@
 
 from xpert.hardware.chip import Context
 from xpert.hardware.evaluate import Evaluation, evaluate, evaluate_batch
+from xpert.hardware.reference.validate import Validation, validate
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, REFERENCE, Switches
 from xpert.hardware.tables import CostTables, LayerTable, cost_tables
-from xpert.hardware.validate import Validation, validate
 
 __all__ = [
     "PHYSICAL",

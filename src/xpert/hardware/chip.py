@@ -16,11 +16,11 @@ import numpy as np
 
 from xpert.design import Chip
 from xpert.hardware import circuits
+from xpert.hardware.breakdown import Breakdown, distinct, map_arrays
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, Organisation
-from xpert.hardware.parts import Parts, distinct, map_arrays
 from xpert.hardware.pe import Timing, build_pe
 from xpert.hardware.subarray import PeripheryArrays, subarray
 from xpert.hardware.technology import Process
@@ -100,7 +100,7 @@ class Shared:
     """Residual adders; no area where there are none."""
     h_tree: Cost
     """H-tree."""
-    area: Parts
+    area: Breakdown
     """Area of all of them. [m2]"""
     leakage: Array
     """Leakage power of all of them. [W]"""
@@ -110,15 +110,15 @@ class Shared:
 class Layers:
     """Layers on a chip, for one image; arrays [*batch, layers]."""
 
-    area: Parts
+    area: Breakdown
     """Area of a layer's tiles. [m2]"""
-    latency: Parts
+    latency: Breakdown
     """Latency. [s]"""
-    energy: Parts
+    energy: Breakdown
     """Energy, leakage included. [J]"""
     leakage: Array
     """Leakage power of a layer's tiles. [W]"""
-    peaks: Parts
+    peaks: Breakdown
     """Largest latency of each component over the layer's tiles, which may be of different tiles. [s]"""
 
 
@@ -326,7 +326,7 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
         relu=relu,
         adders=adders,
         h_tree=h_tree,
-        area=Parts(
+        area=Breakdown(
             accumulation=tree.area,
             buffers=buffer.area * context.buffer_cores,
             interconnect=h_tree.area,
@@ -381,7 +381,7 @@ def run_layers(
     return Layers(
         area=tile.area * mapping.tiles,
         latency=latency,
-        energy=energy + Parts(leakage=leaked),
+        energy=energy + Breakdown(leakage=leaked),
         leakage=power,
         peaks=peaks,
     )
@@ -411,7 +411,7 @@ def _run_shared(
     workload: Workload,
     context: Context,
     shared: Shared,
-) -> tuple[Parts, Parts]:
+) -> tuple[Breakdown, Breakdown]:
     """Latency [s] and dynamic energy [J] of a layer's work outside its tiles."""
     switches, pe = p.switches, tile.pe
     vectors, pixels = mapping.vectors, workload.pool**2
@@ -456,7 +456,7 @@ def _run_shared(
     if switches.whole_bus and chip.execution == "layer_by_layer":
         crowd = 1
     buffer_time = timing.digital(shared.buffer, read_lines) + timing.write(shared.buffer, write_lines)
-    latency = Parts(
+    latency = Breakdown(
         accumulation=timing.digital(tree, tree_uses),
         buffers=buffer_time / parallel * crowd,
         interconnect=timing.digital(h_tree, bus),
@@ -464,7 +464,7 @@ def _run_shared(
         + timing.digital(shared.pool, pool_turns)
         + timing.digital(shared.adders, residual_uses),
     )
-    energy = Parts(
+    energy = Breakdown(
         accumulation=tree.energy * tree_uses,
         buffers=shared.buffer.energy * read_lines + shared.buffer.write_energy * write_lines,
         interconnect=h_tree.energy * bus,

@@ -10,6 +10,7 @@ import numpy as np
 
 from xpert.design import Chip, Design
 from xpert.errors import ConfigError
+from xpert.hardware.breakdown import COMPONENTS, Breakdown, map_arrays
 from xpert.hardware.chip import (
     Context,
     Layers,
@@ -23,7 +24,6 @@ from xpert.hardware.chip import (
 from xpert.hardware.crossbar import Crossbar, active_conductance, crossbar_of
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, map_layers, utilization
-from xpert.hardware.parts import COMPONENTS, Parts, map_arrays
 from xpert.hardware.pe import Read
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
@@ -86,11 +86,11 @@ class Evaluation:
     """Cost of the layers."""
     shared_leakage: np.ndarray
     """Leakage power of the blocks that layers share. [W]"""
-    area_parts: Parts
+    area_parts: Breakdown
     """Area of the chip by component. [m2]"""
-    latency_parts: Parts
+    latency_parts: Breakdown
     """Latency of an image by component; pipelined: of the slowest layer. [s]"""
-    energy_parts: Parts
+    energy_parts: Breakdown
     """Energy of an image by component. [J]"""
     operations: np.ndarray
     """Operations per image."""
@@ -339,7 +339,7 @@ def summarise(
     latency, energy = _sum_parts(layers.latency, shape), _sum_parts(layers.energy, shape)
     if chip.execution == "pipelined":
         latency = _slowest(layers.latency, shape)
-        energy = energy + Parts(leakage=_first(shared.leakage) * latency.total)
+        energy = energy + Breakdown(leakage=_first(shared.leakage) * latency.total)
     operations = _operations(p.switches, workload)
     factor = 1.0 if p.switches.post_layout_energy else p.calibration.post_layout_energy
     return Evaluation(
@@ -375,8 +375,8 @@ def _total(values: Array) -> np.ndarray:
     return np.add.accumulate(values, axis=-1)[..., -1]
 
 
-def _sum_parts(parts: Parts, shape: tuple[int, ...]) -> Parts:
-    return Parts(*(_total(np.broadcast_to(getattr(parts, name), shape)) for name in COMPONENTS))
+def _sum_parts(parts: Breakdown, shape: tuple[int, ...]) -> Breakdown:
+    return Breakdown(*(_total(np.broadcast_to(getattr(parts, name), shape)) for name in COMPONENTS))
 
 
 def _first(value: Array) -> Array:
@@ -384,9 +384,9 @@ def _first(value: Array) -> Array:
     return value[..., 0] if isinstance(value, np.ndarray) and value.ndim else value
 
 
-def _slowest(parts: Parts, shape: tuple[int, ...]) -> Parts:
+def _slowest(parts: Breakdown, shape: tuple[int, ...]) -> Breakdown:
     index = np.argmax(np.broadcast_to(parts.total, shape), axis=-1)[..., None]
-    return Parts(
+    return Breakdown(
         *(
             np.take_along_axis(np.broadcast_to(getattr(parts, name), shape), index, axis=-1)[..., 0]
             for name in COMPONENTS
@@ -394,7 +394,7 @@ def _slowest(parts: Parts, shape: tuple[int, ...]) -> Parts:
     )
 
 
-def _plain(parts: Parts, scale: float, index: Any) -> dict[str, float]:
+def _plain(parts: Breakdown, scale: float, index: Any) -> dict[str, float]:
     """Components as numbers; of the layer at `index`."""
     values = {}
     for name in COMPONENTS:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from xpert.hardware import circuits
+from xpert.hardware.breakdown import Breakdown
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
 from xpert.hardware.gates import Array, ceil_log2, log2
 from xpert.hardware.mapping import ceil_div
-from xpert.hardware.parts import Parts
 from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, columns_in_turn, weights_per_adc
 from xpert.hardware.technology import Process
 
@@ -124,7 +124,7 @@ class PE:
     """Height of a subarray's bounding box. [m]"""
     tree_area: Array
     """Area of the adder trees. [m2]"""
-    area: Parts
+    area: Breakdown
     """Area. [m2]"""
 
     @property
@@ -188,7 +188,7 @@ def build_pe(
         subarray_width=full.width,
         subarray_height=full.height,
         tree_area=tree.area,
-        area=Parts(
+        area=Breakdown(
             array=full.array_area * side**2,
             adc=full.adc_area * side**2,
             accumulation=full.accumulation_area * side**2 + tree.area,
@@ -221,7 +221,7 @@ def run_pe(
     vectors: np.ndarray,
     copies_down: np.ndarray,
     copies_across: np.ndarray,
-) -> tuple[Parts, Parts]:
+) -> tuple[Breakdown, Breakdown]:
     """Latency [s] and dynamic energy [J] of a PE for all input vectors of an image.
 
     Args:
@@ -281,14 +281,14 @@ def run_pe(
     else:
         adc, accumulation, other = worst("adc_latency"), pe.accumulation_latency, worst("other_latency")
         bus = input_words * pe.input_bus.latency + bus_words * pe.output_bus.latency
-    latency = Parts(
+    latency = Breakdown(
         adc=reads * adc / copies,
         accumulation=(reads * accumulation + timing.digital(tree, turns)) / copies,
         other=reads * other / copies,
         buffers=timing.digital(pe.input_bank, input_uses) + timing.digital(pe.output_bank, output_uses),
         interconnect=bus,
     )
-    energy = Parts(
+    energy = Breakdown(
         array=reads * visited_across * blocks("array_energy"),
         adc=reads
         * (visited_across * blocks("adc_energy") + used_columns / crossbar.columns_per_slice * blocks("column_energy")),

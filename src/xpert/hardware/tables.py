@@ -17,11 +17,11 @@ import numpy as np
 
 from xpert.design import Chip, Design, Layer, Network, Periphery
 from xpert.errors import ConfigError
+from xpert.hardware.breakdown import map_arrays
 from xpert.hardware.chip import Context, build_shared, build_tiles, run_layers, sensing_periods
 from xpert.hardware.crossbar import active_conductance, crossbar_of
 from xpert.hardware.evaluate import evaluate
 from xpert.hardware.mapping import map_layers
-from xpert.hardware.parts import map_arrays
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
 from xpert.hardware.technology import process

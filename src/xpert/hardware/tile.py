@@ -12,11 +12,11 @@ import numpy as np
 
 from xpert.design import Buffers
 from xpert.hardware import circuits
+from xpert.hardware.breakdown import COMPONENTS, Breakdown
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
 from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.mapping import Mapping, ceil_div
-from xpert.hardware.parts import COMPONENTS, Parts
 from xpert.hardware.pe import PE, Share, Timing, run_pe
 from xpert.hardware.subarray import columns_in_turn
 from xpert.hardware.technology import Process
@@ -70,7 +70,7 @@ class Tile:
     """Leakage power of the tile's adder tree with all inputs. [W]"""
     tree_area: Array
     """Area of the adder trees. [m2]"""
-    area: Parts
+    area: Breakdown
     """Area. [m2]"""
 
 
@@ -147,7 +147,7 @@ def build_tile(
         pe_tree_leakage=circuits.adder_tree(p, pe.side, pe.tree_bits, pe.trees).leakage,
         tree_leakage=tree.leakage,
         tree_area=tree.area,
-        area=pe.area * pes + Parts(accumulation=tree.area, buffers=buffer_area, interconnect=h_tree.area),
+        area=pe.area * pes + Breakdown(accumulation=tree.area, buffers=buffer_area, interconnect=h_tree.area),
     )
 
 
@@ -180,7 +180,7 @@ def _kinds(length: np.ndarray, piece: np.ndarray) -> tuple[Kind, Kind]:
 
 def run_layer(
     p: Process, crossbar: Crossbar, timing: Timing, tile: Tile, mapping: Mapping
-) -> tuple[Parts, Parts, Parts]:
+) -> tuple[Breakdown, Breakdown, Breakdown]:
     """A layer on its tiles, for one image.
 
     Tiles of a layer hold equal parts of the matrix except at its lower and right edge, and so do the PEs of a tile:
@@ -221,7 +221,7 @@ def run_layer(
         for row in range(2)
         for column in range(2)
     }
-    latency, energy, peaks = Parts(), Parts(), Parts()
+    latency, energy, peaks = Breakdown(), Breakdown(), Breakdown()
     slowest = np.full(np.shape(whole), -1.0)
     for row in range(2):
         for column in range(2):
@@ -230,7 +230,7 @@ def run_layer(
             time, spent = _run_tile(p, crossbar, timing, tile, mapping, mode, pe_runs, down.extent, across.extent)
             energy = energy + spent * count
             slower = (count > 0) & (time.total > slowest)
-            latency = Parts(*(np.where(slower, getattr(time, name), getattr(latency, name)) for name in COMPONENTS))
+            latency = Breakdown(*(np.where(slower, getattr(time, name), getattr(latency, name)) for name in COMPONENTS))
             slowest = np.where(slower, time.total, slowest)
             peaks = peaks.maximum(time * (count > 0))
     return latency, energy, peaks
@@ -303,10 +303,10 @@ def _run_tile(
     tile: Tile,
     mapping: Mapping,
     mode: Mode,
-    pe_runs: dict[tuple[int, int], tuple[Parts, Parts]],
+    pe_runs: dict[tuple[int, int], tuple[Breakdown, Breakdown]],
     rows: np.ndarray,
     columns: np.ndarray,
-) -> tuple[Parts, Parts]:
+) -> tuple[Breakdown, Breakdown]:
     """Latency [s] and dynamic energy [J] of a tile that holds `rows` x `columns` of the matrix."""
     switches, pe = p.switches, tile.pe
     pe_rows = np.where(mode.whole, mapping.tile_side, pe.side) * crossbar.rows
@@ -315,8 +315,8 @@ def _run_tile(
     kernel = np.where(mapping.novel, tile.pes, 1)
 
     # PEs: the slowest counts, all of them spend.
-    energy = Parts()
-    latency = Parts()
+    energy = Breakdown()
+    latency = Breakdown()
     for (row, column), (time, spent) in pe_runs.items():
         count = down[row].pieces * across[column].pieces
         energy = energy + spent * (count * kernel)
@@ -342,29 +342,29 @@ def _run_tile(
     reads = mapping.vectors * pe.input_bits
     outgoing = words * (1 + tile.tree_bits) * mapping.vectors / kernel
     incoming = part.input_rows * reads * np.sqrt(kernel)
-    latency = latency + Parts(accumulation=timing.digital(tree, turns))
-    energy = energy + Parts(accumulation=tree.energy * spends)
+    latency = latency + Breakdown(accumulation=timing.digital(tree, turns))
+    energy = energy + Breakdown(accumulation=tree.energy * spends)
     for buffer, bits in ((tile.input_buffer, incoming), (tile.output_buffer, outgoing)):
         lines = bits / buffer.line_bits
         parallel_line = np.where(mapping.novel, tile.input_buffer.line_bits, buffer.line_bits)
         parallel = np.minimum(buffer.cores, np.ceil(tile.bus_bits / parallel_line))
         time = timing.digital(buffer.core, lines) + timing.write(buffer.core, lines)
-        latency = latency + Parts(buffers=time / parallel)
-        energy = energy + Parts(buffers=(buffer.core.energy + buffer.core.write_energy) * lines)
+        latency = latency + Breakdown(buffers=time / parallel)
+        energy = energy + Breakdown(buffers=(buffer.core.energy + buffer.core.write_energy) * lines)
     uses = (outgoing + incoming) / tile.bus_bits
     return (
-        latency + Parts(interconnect=timing.digital(tile.h_tree, uses)),
-        energy + Parts(interconnect=tile.h_tree.energy * uses),
+        latency + Breakdown(interconnect=timing.digital(tile.h_tree, uses)),
+        energy + Breakdown(interconnect=tile.h_tree.energy * uses),
     )
 
 
-def _repeated(tile: Tile, mode: Mode, pe_runs, down: tuple[Kind, Kind], across: tuple[Kind, Kind]) -> Parts:
+def _repeated(tile: Tile, mode: Mode, pe_runs, down: tuple[Kind, Kind], across: tuple[Kind, Kind]) -> Breakdown:
     """Energy that the reference adds for PEs without weights: that of the PE visited before. [J]"""
     side = tile.pes_per_side
     idle_across = side - (across[0].pieces + across[1].pieces)
     idle_down = side - (down[0].pieces + down[1].pieces)
     last_row, last_column = down[1].pieces > 0, across[1].pieces > 0
-    extra = Parts()
+    extra = Breakdown()
     for row in range(2):
         for column in range(2):
             is_last_column = last_column if column else ~last_column

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
-from xpert.hardware.parts import map_arrays
+from xpert.hardware.breakdown import map_arrays
 from xpert.hardware.tables import Option, layer_options
 from xpert.networks.spaces import Space
 from xpert.search.objectives import (
@@ -35,10 +35,10 @@ from xpert.search.objectives import (
     objective_value,
     space_tables,
 )
-from xpert.search.problem import Choices, Problem
-from xpert.search.quality import Quality, quality_tables, total_quality
-from xpert.search.ratio import minimize_ratio
-from xpert.search.strategies import solve
+from xpert.search.quality.additive import Quality, quality_tables, total_quality
+from xpert.solver.problem import Choices, Problem
+from xpert.solver.ratio import minimize_ratio
+from xpert.solver.strategies import solve
 from xpert.workload.layers import Workload
 
 QUALITY = "quality"

@@ -12,9 +12,9 @@ from xpert.hardware import evaluate
 from xpert.networks.spaces import Space
 from xpert.search.architecture import QUALITY, design_of
 from xpert.search.objectives import OBJECTIVES, objective_value
-from xpert.search.pareto import front
-from xpert.search.problem import Problem
-from xpert.search.quality import total_quality
+from xpert.search.quality.additive import total_quality
+from xpert.solver.pareto import front
+from xpert.solver.problem import Problem
 
 EVALUATIONS = 200_000
 """Partial designs per point; where that is not enough, the point's gap says how far from proven it is."""

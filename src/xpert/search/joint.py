@@ -23,8 +23,8 @@ from xpert.hardware.tables import Option, layer_options
 from xpert.networks.spaces import Space
 from xpert.search.architecture import design_of
 from xpert.search.objectives import OBJECTIVES, UNITS, objective_value, space_tables
-from xpert.search.problem import Choices, Problem
-from xpert.search.strategies import solve
+from xpert.solver.problem import Choices, Problem
+from xpert.solver.strategies import solve
 
 ROUNDS = 3
 """Rounds of tables and search in which a design and its context come to agree, at most."""

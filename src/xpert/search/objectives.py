@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xpert.design import Chip, Design, Layer, Network, Periphery
 from xpert.hardware import Evaluation, evaluate
 from xpert.hardware.tables import CostTables, SearchSpace, cost_tables
-from xpert.search.problem import Problem
+from xpert.solver.problem import Problem
 
 OBJECTIVES: Mapping[str, tuple[str, ...]] = {
     "latency": ("latency",),

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from xpert.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from xpert.training import processes
+    from xpert.training import distributed
     from xpert.training.data import DATASETS, Dataset, load_dataset
     from xpert.training.devices import device_of
-    from xpert.training.hardware import Hardware
+    from xpert.training.disturbance import Disturbance
     from xpert.training.loop import TrainingResult, accuracy, train
     from xpert.training.weights import load_weights, save_weights
 
@@ -23,7 +23,7 @@ _HOMES = {
     "Dataset": "data",
     "load_dataset": "data",
     "device_of": "devices",
-    "Hardware": "hardware",
+    "Disturbance": "disturbance",
     "TrainingResult": "loop",
     "accuracy": "loop",
     "train": "loop",
@@ -33,8 +33,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "processes":
-        return import_module(f"{__name__}.processes")
+    if name == "distributed":
+        return import_module(f"{__name__}.distributed")
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -43,14 +43,14 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "DATASETS",
     "Dataset",
-    "Hardware",
+    "Disturbance",
     "TrainingResult",
     "TrainingSettings",
     "accuracy",
     "device_of",
+    "distributed",
     "load_dataset",
     "load_weights",
-    "processes",
     "save_weights",
     "train",
 ]

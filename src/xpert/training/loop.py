@@ -21,9 +21,9 @@ from torch.nn import functional as F
 from xpert.design import Model
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.networks.quantised import calibrate, quantised_layers
-from xpert.training import processes
+from xpert.training import distributed
 from xpert.training.data import Dataset, augmented
-from xpert.training.hardware import Hardware, felt
+from xpert.training.disturbance import Disturbance, felt
 from xpert.training.settings import TrainingSettings
 from xpert.training.weights import fill, read_tensors, write_tensors
 
@@ -104,7 +104,7 @@ def train(
     settings: TrainingSettings,
     *,
     seed: int,
-    hardware: Hardware | None = None,
+    hardware: Disturbance | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainingResult:
@@ -114,8 +114,8 @@ def train(
     goes on from its checkpoint ends, on the same processor and number of threads, with the same bits as one that was
     not. Any module can be trained; what its forward pass adds (noise, converters) is trained against.
 
-    Within `processes.joined`, several processes share every batch; the one of rank 0 writes and reports. On CPUs batch
-    norm takes the statistics of each process's share.
+    Within `distributed.joined` several processes share every batch; the one of rank 0 writes and reports. On CPUs
+    batch norm takes the statistics of each process's share.
 
     Args:
         model: Maps normalised images [n, channels, height, width] to logits [n, classes].
@@ -155,7 +155,7 @@ def train(
         nesterov=settings.momentum > 0,
         fused=True,
     )
-    hardware = hardware or Hardware()
+    hardware = hardware or Disturbance()
     slow = _Slow(model) if settings.lookahead else None
     origin = {"seed": seed, "settings": settings.model_dump(), "dataset": dataset.name, "images": n_images}
     if checkpoint and checkpoint.exists():
@@ -170,7 +170,7 @@ def train(
             with _own_randomness(device):
                 _random(seed, 0)
                 calibrate(model, dataset.normalised(dataset.train_images[: settings.calibration_images]))
-    leader = processes.rank() == 0
+    leader = distributed.rank() == 0
     run = _Epochs(model, dataset, settings, optimiser, slow, seed, hardware, standing)
 
     def keep() -> None:
@@ -315,11 +315,11 @@ class _Epochs:
         optimiser: torch.optim.Optimizer,
         slow: _Slow | None,
         seed: int,
-        hardware: Hardware,
+        hardware: Disturbance,
         standing: _Standing,
     ) -> None:
         self.model = model
-        self.network = processes.parallel(model)
+        self.network = distributed.parallel(model)
         self.dataset = dataset
         self.settings = settings
         self.optimiser = optimiser
@@ -331,11 +331,11 @@ class _Epochs:
         self.device = dataset.train_images.device
         self.batch_size = min(settings.batch_size, n_images)
         self.n_steps = n_images // self.batch_size
-        workers = processes.count()
+        workers = distributed.count()
         if self.batch_size % workers:
             raise ConfigError(f"batch_size: {workers} processes cannot share {self.batch_size} images evenly")
         share = self.batch_size // workers
-        self.own = slice(processes.rank() * share, (processes.rank() + 1) * share)
+        self.own = slice(distributed.rank() * share, (distributed.rank() + 1) * share)
         self.operations = training_operations(model, dataset.input_shape)
         mirror = settings.flip and dataset.mirror
         draws = torch.rand(n_images, generator=torch.Generator().manual_seed(seed)) if mirror else torch.ones(n_images)
@@ -373,7 +373,7 @@ class _Epochs:
             noise.manual_seed(noise_seed)
             before_step()
             batch = order[standing.step * self.batch_size : (standing.step + 1) * self.batch_size]
-            standing.sums += processes.total(self._step(epoch, batch, data_seed)).cpu()
+            standing.sums += distributed.total(self._step(epoch, batch, data_seed)).cpu()
             standing.step += 1
             now = time.perf_counter()
             standing.seconds = before + now - start

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from xpert.errors import ConfigError
-from xpert.hardware.reference_rows import REFERENCE_MODELS, reference_process
+from xpert.hardware.reference.rows import REFERENCE_MODELS, reference_process
 
 TOLERANCE = 1e-10
 """The rows carry 11 to 12 digits; the largest error seen is 5e-12."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from xpert.analog import normal
+from xpert.analog import gaussian
 
 if TYPE_CHECKING:
     from xpert.analog.columns import Columns
@@ -195,7 +195,7 @@ def _read(
     """Readings of one chip, into `out`."""
     groups, positions, rows = codes.shape
     blocks = torch.tensor(columns.blocks, dtype=torch.int64)
-    table = torch.tensor(normal.TABLE, dtype=torch.int16)
+    table = torch.tensor(gaussian.TABLE, dtype=torch.int16)
     problem = _Problem(
         codes=codes.data_ptr(),
         conductance=columns.conductance.data_ptr(),
@@ -222,7 +222,7 @@ def _read(
         threads=torch.get_num_threads(),
         key=key % 2**64,
         first=first,
-        multiplier=normal.MULTIPLIER,
+        multiplier=gaussian.MULTIPLIER,
         variance_unit=columns.variance_unit,
         floor=columns.floor,
     )

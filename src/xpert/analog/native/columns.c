@@ -1,5 +1,5 @@
 // ADC readings of all column sums, shift-added and accumulated: see summed_readings in ../columns.py, whose numbers
-// this computes to the bit, and ../normal.py for the noise.
+// this computes to the bit, and ../gaussian.py for the noise.
 //
 // Inputs are bits, so the sum over a few rows is one of a few numbers: it is looked up, with the rows' bits as the
 // index. With AVX-512, 64 entries of 16 bits are two registers, one instruction looks up 32 positions, and 64 rows take

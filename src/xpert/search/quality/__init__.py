@@ -1,0 +1,1 @@
+"""What stands in for the accuracy of a network before it is trained."""

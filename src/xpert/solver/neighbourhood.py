@@ -1,0 +1,126 @@
+"""Large neighbourhoods: a few layers at a time are decided anew, by label setting, while all others stay (Shaw 1998).
+
+Where budgets are tight, designs that differ in one layer or in two neighbours do not keep them: what one layer gains
+another far away must pay. Descents that end there go on with several layers at once, anywhere in the network.
+
+The first neighbourhood is the whole network, of which only the most promising partial designs are kept (a beam); of a
+product every other one is, because its cells differ. The size of the others depends on what can be searched: one that
+was exhausted is followed by a larger one, one that was not by a smaller one. Two things make them large. The budget
+whose steps a price cannot smooth, such as that on weights, is counted in the bounds (`exact.counted`). And a product is
+looked for in one cell of its contour at a time, drawn near the present outcome, in which its tangent is nearly tight.
+
+Several designs are improved with few labels, the best of them with more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from xpert.solver.bounds import Proof
+from xpert.solver.exact import LabelSearch, counted, outcome
+from xpert.solver.graph import Ints, make_graph, make_resource
+from xpert.solver.problem import Problem
+from xpert.solver.solution import Record
+
+FREE = 4
+"""Layers that are decided together at first."""
+
+LABELS = (100, 300)
+"""Partial designs that a neighbourhood keeps per layer, the most promising ones: of all designs, and of the best."""
+
+ROUNDS = 32
+"""Neighbourhoods in a row without improvement after which a design is left."""
+
+BINS = 512
+"""Bins in which the budget is counted."""
+
+CELL = 1.1
+"""By what factor the factors of a product may be away from the middle of a cell."""
+
+SHIFT = 0.1
+"""Standard deviation of the logarithms by which the middle of a cell is away from the present outcome, at first,"""
+
+FURTHER = 1.12
+"""and by what factor it grows when the whole network was searched in a cell."""
+
+
+def best_of(problem: Problem, designs: Sequence[Ints] | Ints, count: int) -> Ints:
+    """The best different designs [count, layers, 2], best first: those that keep the budgets, or nearly so."""
+    different = np.unique(problem.tied(np.array(designs)), axis=0)
+    totals = problem.active_totals(different)
+    order = np.lexsort((problem.objective(totals), problem.violation(totals)))
+    return different[order[:count]]
+
+
+def revise(problem: Problem, record: Record, designs: Sequence[Ints] | Ints, generator: np.random.Generator) -> None:
+    """Improve designs in neighbourhoods drawn at random; one that breaks budgets, until some design near it does not.
+
+    Args:
+        problem: The problem.
+        record: Holds a design, and is offered what is found.
+        designs: Where to start, [n, layers, 2].
+        generator: Draws the neighbourhoods.
+    """
+    surroundings = Surroundings(problem, record)
+    for labels in LABELS:
+        designs = [surroundings.improved(record, design, generator, labels) for design in designs]
+        designs = best_of(problem, designs, 1)
+
+
+class Surroundings:
+    """What all neighbourhoods in a problem share: its graph, the prices of the budgets, and which one is counted."""
+
+    def __init__(self, problem: Problem, record: Record) -> None:
+        self.problem = problem
+        self.graph = make_graph(problem)
+        self.stages = self.graph.stages()
+        proof = Proof(self.stages, self.stages.unlimited)
+        center = outcome(self.stages, problem, record.best)
+        prices, least = proof.tangent(center, record)
+        proof.lead(center, prices)
+        proof = counted(problem, proof, record, least, BINS)
+        self._prices = proof.prices
+        self._counted = proof.resource.dim
+
+    def improved(self, record: Record, design: Ints, generator: np.random.Generator, labels: int) -> Ints:
+        """A design after neighbourhoods that keep so many labels per layer, until they bring nothing, [layers, 2]."""
+        count = len(self.problem.layers)
+        own = record.child(self.problem, target=-np.inf)
+        size, quiet, shift = min(FREE, count), 0, SHIFT
+        product = len(self.stages.factors) > 1  # elsewhere the whole network looks the same every time
+        try:
+            own.offer(design[None])
+            while quiet < ROUNDS:
+                before = (own.violation, own.value)
+                whole = not quiet or (product and not quiet % 2)
+                free = generator.choice(count, count if whole else size, replace=False)
+                exhausted = self._search(own, free, shift, generator, labels)
+                own.step()
+                quiet = 0 if (own.violation, own.value) < before else quiet + 1
+                if whole and exhausted:
+                    if quiet and not product:
+                        break
+                    shift *= FURTHER
+                elif not whole:
+                    size = min(size + 1, count) if exhausted else max(size - 1, 1)
+        finally:
+            record.join(own)
+        return own.best
+
+    def _search(self, record: Record, free: Ints, shift: float, generator: np.random.Generator, labels: int) -> bool:
+        """Decide the free layers of the record's design anew; whether all that is worth it was looked at."""
+        part = self.graph.stages(record.best, free)
+        center = outcome(part, self.problem, record.best)
+        factors, powers = part.factors, part.powers[part.factors]
+        steps = shift * generator.standard_normal(len(factors))
+        center[factors] *= np.exp(steps - powers @ steps / powers.sum())  # on the contour still
+        resource = make_resource(part, self._counted, BINS) if self._counted >= 0 else None
+        proof = Proof(part, resource or part.unlimited, center, self._prices)
+        if record.violation == 0.0 and len(factors) > 1:
+            proof.confine(center, CELL)
+        return LabelSearch(part, record).dive(proof, labels)
+
+
+__all__ = ["best_of", "revise"]

@@ -1,0 +1,62 @@
+"""ADC type and column sharing for given precisions, held to evaluations of whole designs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xpert.design import Design, Periphery
+from xpert.hardware import evaluate
+from xpert.networks.spaces import space
+from xpert.search.objectives import Budgets, objective_value
+from xpert.search.precision.converters import cheapest_converters
+
+NETWORK = space("vgg11", (32, 64), (3, 32, 32), 10).network([64] * 8)
+KINDS = [(kind, columns) for kind in ("sar", "flash") for columns in (2, 8)]
+PRECISIONS = [(adc, bits) for adc in (3, 5, 6) for bits in (2, 4, 8)]
+DESIGN = Design(
+    network=NETWORK,
+    periphery=tuple(Periphery(columns_per_adc=8, adc_bits=adc, input_bits=bits) for adc, bits in PRECISIONS),
+)
+
+
+def value(design: Design, objective: str) -> float:
+    return objective_value(evaluate(design), objective)
+
+
+def neighbours(design: Design) -> list[Design]:
+    """All designs in which one layer has another kind of ADC or sharing."""
+    found = []
+    for layer, entry in enumerate(design.periphery):
+        for adc_type, columns in KINDS:
+            periphery = list(design.periphery)
+            periphery[layer] = entry.model_copy(update={"adc_type": adc_type, "columns_per_adc": columns})
+            found.append(design.model_copy(update={"periphery": tuple(periphery)}))
+    return found
+
+
+@pytest.mark.parametrize("objective", ["energy", "edap"])
+def test_no_other_choice_of_one_layer_is_much_better(objective: str) -> None:
+    """Up to what one layer changes in the others' costs."""
+    found = cheapest_converters(DESIGN, KINDS, objective, Budgets())
+    assert [(entry.adc_bits, entry.input_bits) for entry in found.periphery] == PRECISIONS
+    assert value(found, objective) < 0.95 * value(DESIGN, objective)
+    assert value(found, objective) <= 1.015 * min(value(other, objective) for other in neighbours(found))
+
+
+def test_budgets_are_kept_and_used() -> None:
+    free = evaluate(cheapest_converters(DESIGN, KINDS, "latency", Budgets()))
+    smallest = evaluate(cheapest_converters(DESIGN, KINDS, "area", Budgets()))
+    budget = Budgets(area_mm2=float(np.sqrt(free.area * smallest.area)) * 1e6)
+    found = evaluate(cheapest_converters(DESIGN, KINDS, "latency", budget))
+    assert budget.met(found)
+    assert free.latency < found.latency < smallest.latency
+
+
+def test_what_cannot_keep_them_is_returned_all_the_same() -> None:
+    found = cheapest_converters(DESIGN, KINDS, "edap", Budgets(area_mm2=1e-6))
+    assert value(found, "edap") == value(cheapest_converters(DESIGN, KINDS, "edap", Budgets()), "edap")
+
+
+def test_no_other_kinds_leave_the_design() -> None:
+    assert cheapest_converters(DESIGN, [("sar", 8)], "edap", Budgets()) == DESIGN

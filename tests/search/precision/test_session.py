@@ -1,0 +1,218 @@
+"""Phase 2 with an accuracy that is known by formula, and what all its strategies promise."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xpert.design import Design, Network, Periphery
+from xpert.hardware import evaluate
+from xpert.networks.spaces import space
+from xpert.search.objectives import Budgets, objective_value
+from xpert.search.precision.evolution import evolution
+from xpert.search.precision.session import Bench, PrecisionResult, Strategy, search_precision, sensitivity
+from xpert.search.statistics import Bools
+
+LAYERS = space("vgg11", (16, 32), (1, 16, 16), 10).network([16] * 8).layers[-4:]
+NETWORK = Network(backbone="custom", input_shape=(16, 1, 1), layers=LAYERS)
+DESIGN = Design(network=NETWORK, periphery=(Periphery(columns_per_adc=8, adc_bits=6, input_bits=8),) * 4)
+OPTIONS = [(adc, bits) for adc in (3, 4, 6) for bits in (2, 4, 8)]
+ERRORS = np.array([[4.0**-adc + 4.0**-bits for adc, bits in OPTIONS]] * 4)
+IMAGES = 4000
+
+
+def accuracy_of(design: Design, weights: np.ndarray) -> float:
+    errors = [4.0**-entry.adc_bits + 4.0**-entry.input_bits for entry in design.periphery]
+    return float(np.clip(1 - np.dot(errors, weights), 0, 1))
+
+
+def chips(weights: np.ndarray, shuffle: int = 0, flatter: Callable[[Design], float] | None = None) -> Any:
+    """What a bench sees of a design whose accuracy is known: every image is right up to a difficulty of its own."""
+    difficulty = np.random.default_rng(shuffle).permutation(np.arange(IMAGES)) / IMAGES
+
+    def correct(design: Design) -> Bools:
+        bonus = flatter(design) if flatter else 0.0
+        return np.stack([difficulty < accuracy_of(design, weights) + bonus] * 2)
+
+    return correct
+
+
+def searched(
+    weights: np.ndarray, *, drop: float | None = None, floor: float | None = None, strategy: Strategy | None = None,
+    objective: str = "edap", **options: Any,
+) -> PrecisionResult:  # fmt: skip
+    bench = Bench.of(chips(weights), DESIGN, drop, floor)
+    chosen = strategy or sensitivity(ERRORS, weights)
+    return search_precision(DESIGN, chosen, options=OPTIONS, objective=objective, bench=bench, **options)
+
+
+STRATEGIES: dict[str, Callable[[np.ndarray], Strategy]] = {
+    "sensitivity": lambda weights: sensitivity(ERRORS, weights, bisections=3),
+    "evolution": lambda weights: evolution(population=6, generations=3),
+}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@settings(max_examples=2, deadline=None)
+@given(values=st.lists(st.floats(0.01, 1), min_size=4, max_size=4), drop=st.floats(0, 0.4))
+def test_the_result_was_measured_and_reaches_the_floor(name: str, values: list[float], drop: float) -> None:
+    weights = np.array(values)
+    result = searched(weights, drop=drop, strategy=STRATEGIES[name](weights))
+    measured = chips(weights)
+    assert result.best in result.tried
+    assert result.best.feasible
+    assert result.best.accuracy.mean == measured(result.best.design).mean()
+    for entry in result.tried:
+        assert entry.accuracy.low <= entry.accuracy.mean <= entry.accuracy.high
+        assert entry.difference.mean == pytest.approx(entry.accuracy.mean - measured(DESIGN).mean())
+        assert entry.feasible == (entry.accuracy.mean >= measured(DESIGN).mean() - drop)
+        if entry.feasible:
+            assert objective_value(result.best.evaluation, "edap") <= objective_value(entry.evaluation, "edap")
+    front = [(objective_value(entry.evaluation, "edap"), entry.accuracy.mean) for entry in result.front]
+    assert front == sorted(front)
+    for entry in result.tried:
+        cost = objective_value(entry.evaluation, "edap")
+        assert any(c <= cost and a >= entry.accuracy.mean for c, a in front)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_seed_decides_and_the_limit_stops(name: str) -> None:
+    weights = np.linspace(0.05, 0.9, 4)
+    rows: list[dict[str, Any]] = []
+    results = [
+        searched(weights, drop=0.02, strategy=STRATEGIES[name](weights), seed=3, progress=rows.append) for _ in range(2)
+    ]
+    assert [one.design for one in results[0].tried] == [one.design for one in results[1].tried]
+    assert results[0].status == "finished"
+    assert {"tried", "ni_accuracy", "feasible", "edap"} <= rows[0].keys()
+    short = searched(weights, drop=0.02, strategy=STRATEGIES[name](weights), seed=3, evaluations=5)
+    assert short.status == "evaluations"
+    assert [one.design for one in short.tried] == [one.design for one in results[0].tried[:5]]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
+def test_every_objective_is_lowered(name: str, objective: str) -> None:
+    weights = np.linspace(0.05, 0.9, 4)
+    result = searched(weights, drop=0.05, strategy=STRATEGIES[name](weights), objective=objective)
+    before = objective_value(evaluate(DESIGN), objective)
+    assert objective_value(result.best.evaluation, objective) < 0.8 * before
+
+
+def test_it_finds_the_cheapest_precisions() -> None:
+    # Two layers matter and the rest do not: all 81 designs of those two can be tried.
+    weights = np.array([1e-9] * 2 + [1.0, 0.5])
+    result = searched(weights, floor=0.99, strategy=sensitivity(ERRORS, weights, bisections=8))
+    coarse = Periphery(columns_per_adc=8, adc_bits=3, input_bits=2)
+    best = np.inf
+    for first, second in itertools.product(OPTIONS, repeat=2):
+        last = [coarse.model_copy(update={"adc_bits": adc, "input_bits": bits}) for adc, bits in (first, second)]
+        design = DESIGN.model_copy(update={"periphery": (coarse,) * 2 + tuple(last)})
+        if accuracy_of(design, weights) >= 0.99:
+            best = min(best, objective_value(evaluate(design), "edap"))
+    assert objective_value(result.best.evaluation, "edap") == pytest.approx(
+        best, rel=1e-3
+    )  # tables hold in their context only
+
+
+def test_measurements_correct_a_wrong_prediction() -> None:
+    """The model believes the first layer to matter most; in truth it does not matter at all."""
+    truth = np.array([1e-9, *[0.05] * 3])
+    believed = np.array([1.0, *[0.05] * 3])
+    result = searched(truth, drop=0.01, strategy=sensitivity(ERRORS, believed))
+    first = result.best.design.periphery[0]
+    assert (first.adc_bits, first.input_bits) == (3, 2)
+
+
+def test_an_insensitive_layer_gets_less_precision_than_a_sensitive_one() -> None:
+    weights = np.array([1.0] + [1e-6] * 3)
+    first, *rest = searched(weights, floor=0.995, objective="energy").best.design.periphery
+    assert first.adc_bits > 3
+    assert first.input_bits > 2
+    assert {(entry.adc_bits, entry.input_bits) for entry in rest} == {(3, 2)}
+
+
+def test_without_a_design_that_reaches_the_floor_the_most_accurate_is_returned() -> None:
+    weights = np.full(4, 0.5)
+    result = searched(weights, floor=0.9999)
+    assert not result.best.feasible
+    assert result.best.accuracy.mean == max(entry.accuracy.mean for entry in result.tried)
+
+
+def test_a_winner_that_was_lucky_is_passed_over() -> None:
+    """The bench flatters designs with 3-bit ADCs in the last layer; other chips do not."""
+    weights = np.full(4, 0.05)
+    flattered = Bench.of(chips(weights, 0, lambda d: 0.05 * (d.periphery[-1].adc_bits == 3)), DESIGN, 0.004, None)
+    honest = Bench.of(chips(weights, 1), DESIGN, 0.004, None)
+    asked: list[Any] = []
+
+    def confirmation(given: Any) -> Bench:
+        asked.append(given)
+        return honest
+
+    result = search_precision(
+        DESIGN, sensitivity(ERRORS, weights), options=OPTIONS, objective="edap", bench=flattered,
+        confirmation=confirmation,
+    )  # fmt: skip
+    assert not result.confirmed[0].feasible
+    assert result.best is result.confirmed[-1]
+    assert result.best.feasible
+    assert asked == [None] * len(result.confirmed)
+    assert accuracy_of(result.best.design, weights) >= accuracy_of(DESIGN, weights) - 0.0045
+
+
+def test_where_all_are_flattered_more_is_asked_for() -> None:
+    """On the bench everything but the nominal design looks 0.4 % better than it is."""
+    weights = np.full(4, 0.05)
+    flattered = Bench.of(chips(weights, 0, lambda d: 0.004 * (d != DESIGN)), DESIGN, 0.006, None)
+    honest = Bench.of(chips(weights, 1), DESIGN, 0.006, None)
+
+    def search(bench: Bench) -> PrecisionResult:
+        return search_precision(
+            DESIGN, sensitivity(ERRORS, weights), options=OPTIONS, objective="edap", bench=bench,
+            confirmation=lambda _: honest,
+        )  # fmt: skip
+
+    result, fair = search(flattered), search(honest)
+    assert result.best.feasible
+    assert len(result.tried) > len(fair.tried)
+    cost, least = (objective_value(one.best.evaluation, "edap") for one in (result, fair))
+    assert least <= cost < 1.15 * least
+
+
+def test_where_nothing_else_is_confirmed_the_nominal_design_is() -> None:
+    weights = np.full(4, 0.05)
+    bench = Bench.of(chips(weights), DESIGN, 0.01, None)
+    others = Bench.of(chips(weights, 1, lambda d: -0.5 * (d != DESIGN)), DESIGN, 0.01, None)
+    result = search_precision(
+        DESIGN, sensitivity(ERRORS, weights), options=OPTIONS, objective="edap", bench=bench,
+        confirmation=lambda _: others,
+    )  # fmt: skip
+    assert result.best.design == DESIGN
+    assert result.best.feasible
+    assert result.confirmed[-1] is result.best
+    assert not any(entry.feasible for entry in result.confirmed[:-1])
+
+
+def test_converters_follow_the_precisions() -> None:
+    """The same accuracies, since they change no sum, at less cost."""
+    weights = np.linspace(0.05, 0.9, 4)
+    kinds = [(kind, columns) for kind in ("sar", "flash") for columns in (8, 16)]
+    kept, chosen = (searched(weights, floor=0.98, evaluations=4, **options) for options in ({}, {"kinds": kinds}))
+    assert objective_value(chosen.best.evaluation, "edap") < 0.95 * objective_value(kept.best.evaluation, "edap")
+    assert chosen.best.accuracy.mean >= 0.98
+    assert chosen.best.evaluation.to_dict() == evaluate(chosen.best.design).to_dict()
+
+
+def test_a_design_beyond_the_budget_is_not_feasible() -> None:
+    weights = np.full(4, 1e-9)
+    free = searched(weights, floor=0.9)
+    area = min(float(entry.evaluation.area) * 1e6 for entry in free.tried)
+    assert not searched(weights, floor=0.9, budgets=Budgets(area_mm2=0.99 * area)).best.feasible
+    assert searched(weights, floor=0.9, budgets=Budgets(area_mm2=1.01 * area)).best.feasible
