@@ -87,7 +87,7 @@ def layer(channels: int, side: int) -> tuple[QuantConv2d, torch.Tensor]:
 
 def on_crossbars(convolution: QuantConv2d, images: torch.Tensor, effect: str, input_bits: int = 8) -> AnalogLayer:
     """The layer on a chip with an effect, ready to compute."""
-    periphery = PERIPHERY.model_copy(update={"input_bits": input_bits})
+    periphery = PERIPHERY.replace(input_bits=input_bits)
     analog = AnalogLayer(convolution, chip(effect), periphery)
     analog.calibrate(analog.sample_inputs(images, 256))
     analog.program(torch.Generator().manual_seed(1))

@@ -70,7 +70,7 @@ def main() -> None:
         trained = None
         for number, (name, changes) in enumerate(VARIANTS.items()):
             precision = type(preset.precision).parse(preset.precision.model_dump() | changes)
-            config = preset.model_copy(update={"seed": seed, "precision": precision})
+            config = preset.replace(seed=seed, precision=precision)
             folder = arguments.out / f"seed{seed}-{number}"
             rows[name].append(row(run_variant(config, folder, trained)))
             trained = trained or folder

@@ -81,7 +81,7 @@ def measure(setting: Setting, changes: dict[str, Any], sigma: float, epochs: int
     part = slice(setting.images)
     for name, adaptive in (("ni", False), ("ni_adaptive", True)):
         analog = AnalogSettings(adaptive_batch_norm=adaptive)
-        design = Design.homogeneous(network, chip.model_copy(update={"analog": analog}), Periphery())
+        design = Design.homogeneous(network, chip.replace(analog=analog), Periphery())
         bench = ChipBench(model, design, images[part], labels[part], calibration, seed=0, chips=setting.chips)
         found[name] = {
             f"{adc}/{bits}": accuracy_interval(

@@ -45,7 +45,7 @@ NARROW = space("vgg16", (16, 32, 64, 128), (3, SIDE, SIDE), 10)
 SHALLOW = space("vgg16", (16, 32, 48, 64, 96, 128, 192, 256), (3, SIDE, SIDE), 10, kernels=(LEFT_OUT, 3))
 """The same backbone with layers that may be left out."""
 
-LONGER = SETTINGS.model_copy(update={"epochs": LONG, "shift": 1, "flip": True})
+LONGER = SETTINGS.replace(epochs=LONG, shift=1, flip=True)
 """Images that are seen again are mirrored and shifted: by one pixel of four, as by two at full size."""
 
 

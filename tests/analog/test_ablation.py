@@ -46,7 +46,7 @@ def test_effects_that_are_on() -> None:
     assert active_effects(AnalogSettings(), Device()) == ("on_off_ratio", "programming", "adc")
     assert active_effects(AnalogSettings(), Device(programming_sigma=0)) == ("on_off_ratio", "adc")
     # Without an ADC its errors are nothing, and before t0 nothing has drifted.
-    unbounded = EVERYTHING.model_copy(update={"adc_range": "unbounded", "seconds_since_programming": 1.0})
+    unbounded = EVERYTHING.replace(adc_range="unbounded", seconds_since_programming=1.0)
     assert active_effects(unbounded, Device(**DEVICE)) == tuple(OFF)[:3] + tuple(OFF)[4:6]
 
 

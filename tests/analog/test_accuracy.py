@@ -154,7 +154,7 @@ def test_layer_errors_with_variation_are_seeded(model: nn.Module, design_of: Des
 def test_precision_of_each_layer_is_the_designs(model: nn.Module, design_of: Designs, images: Tensor) -> None:
     design = design_of()
     peripheries = tuple(Periphery(adc_bits=4 + i, input_bits=3 + i) for i in range(4))
-    mixed = design.model_copy(update={"periphery": peripheries})
+    mixed = design.replace(periphery=peripheries)
     analog = to_analog(model, mixed, generator=None, calibration=images)
     found = [(layer.adc_bits, layer.input_bits) for layer in analog_layers(analog).values()]
     assert found == [(4, 3), (5, 4), (6, 5), (7, 6)]
@@ -191,8 +191,8 @@ def test_state_dict_names(model: nn.Module, design_of: Designs, images: Tensor) 
 
 def renamed(design: Design, index: int, **changes: object) -> Design:
     layers = list(design.network.layers)
-    layers[index] = layers[index].model_copy(update=changes)
-    return design.model_copy(update={"network": design.network.model_copy(update={"layers": tuple(layers)})})
+    layers[index] = layers[index].replace(**changes)
+    return design.replace(network=design.network.replace(layers=tuple(layers)))
 
 
 def test_mismatches_are_refused(model: nn.Module, design_of: Designs, images: Tensor) -> None:
@@ -235,7 +235,7 @@ def test_bad_counts_are_refused(model: nn.Module, design_of: Designs, images: Te
 def test_range_without_samples_is_refused(model: nn.Module, design_of: Designs, images: Tensor) -> None:
     analog = to_analog(model, design_of(), generator=None, settings=AnalogSettings(adc_range="full_scale"))
     for layer in analog_layers(analog).values():
-        layer.chip = layer.chip.model_copy(update={"analog": AnalogSettings()})
+        layer.chip = layer.chip.replace(analog=AnalogSettings())
         layer.set_precision(5, 8)
         with pytest.raises(ConfigError, match="calibration images"):
             _ = layer.adc_range

@@ -81,7 +81,7 @@ def test_the_model_and_the_design_are_left_as_they_were(model: nn.Module, design
     given = design_of(input_bits=4)
     measured = measure_activity(model, given, images)
     assert given.activity is None
-    assert measured.model_copy(update={"activity": None}) == given
+    assert measured.replace(activity=None) == given
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert [part.input_bits for part in model.modules() if isinstance(part, QuantConv2d)] == bits
     assert Design.parse(measured.model_dump()) == measured
@@ -96,7 +96,7 @@ def test_the_model_and_the_design_are_left_as_they_were(model: nn.Module, design
 def test_sram_cells_have_a_conductance_of_their_own(model: nn.Module, design_of: Callable, images: torch.Tensor):
     sram = Chip(device=Device(cell="sram", cell_bits=1, cell_height_f=10, cell_width_f=28))
     plain = design_of()
-    measured = measure_activity(model, plain.model_copy(update={"chip": sram}), images)
+    measured = measure_activity(model, plain.replace(chip=sram), images)
     assert {entry.cell_conductance_s for entry in measured.activity or ()} == {None}
 
 
@@ -137,7 +137,7 @@ def test_what_the_hardware_model_makes_of_it() -> None:
     usual = evaluate(plain)
 
     def energy(*activity: Activity) -> np.ndarray:
-        return np.asarray(evaluate(plain.model_copy(update={"activity": activity})).layers.energy.total)
+        return np.asarray(evaluate(plain.replace(activity=activity)).layers.energy.total)
 
     assert np.array_equal(energy(Activity(), Activity()), usual.layers.energy.total)
     busier = energy(Activity(), Activity(input_bit_density=0.6))

@@ -84,8 +84,8 @@ def test_what_changes_alike_in_a_channel_is_made_up_for(model: nn.Module, design
         with torch.no_grad():
             return nn.Sequential(*analog.children())[:6](images)
 
-    drifted = DRIFTED.model_copy(update={"adc_range": "unbounded"})
-    fresh = drifted.model_copy(update={"seconds_since_programming": 0.0})
+    drifted = DRIFTED.replace(adc_range="unbounded")
+    fresh = drifted.replace(seconds_since_programming=0.0)
     torch.testing.assert_close(after_the_norms(drifted, True), after_the_norms(fresh, True), rtol=0, atol=0.02)
     assert (after_the_norms(drifted, False) - after_the_norms(fresh, False)).abs().mean() > 0.05
 
@@ -94,7 +94,7 @@ def test_error_model_does_not_count_what_is_made_up_for(model: nn.Module, design
     design = design_of(device=DRIFT)
 
     def errors(**changes: bool) -> list[float]:
-        settings = DRIFTED.model_copy(update={"adc_range": "unbounded"} | changes)
+        settings = DRIFTED.replace(**{"adc_range": "unbounded"} | changes)
         return layer_errors(model, design, images, [(8, 8)], settings=settings)[:, 0].tolist()
 
     *convolutions, classifier = errors(adaptive_batch_norm=True)
@@ -104,7 +104,7 @@ def test_error_model_does_not_count_what_is_made_up_for(model: nn.Module, design
 
 def test_needs_batch_norm_and_images(model: nn.Module, design_of: Designs, images: Tensor) -> None:
     labels = right(model, images)
-    settings = ADAPTIVE.model_copy(update={"adc_range": "full_scale"})
+    settings = ADAPTIVE.replace(adc_range="full_scale")
     with pytest.raises(ConfigError, match="adaptive_batch_norm needs at least one calibration image"):
         ni_accuracy(model, design_of(), images, labels, None, seed=0, settings=settings)
     plain = nn.Sequential(*(nn.Identity() if isinstance(module, nn.BatchNorm2d) else module for module in model))

@@ -41,7 +41,7 @@ NOISY = AnalogSettings(
 )
 KINDS = {
     "everything noisy": NOISY,
-    "two's complement": NOISY.model_copy(update={"signed_inputs": "twos_complement"}),
+    "two's complement": NOISY.replace(signed_inputs="twos_complement"),
     "differential": AnalogSettings(encoding="differential", read_noise=False, ir_drop=True),
     "no ADC": AnalogSettings(adc_range="unbounded", read_noise=False),
     "nothing varies": AnalogSettings(

@@ -74,7 +74,7 @@ def test_drift_by_hand() -> None:
     later = AnalogSettings(seconds_since_programming=2000)
     torch.testing.assert_close(conductance(device, later)[0], 0.794328 * states, rtol=1e-5, atol=0)
     assert torch.equal(conductance(device, AnalogSettings(seconds_since_programming=20))[0], states)
-    spread = conductance(device.model_copy(update={"drift_nu_sigma": 0.01}), later)
+    spread = conductance(device.replace(drift_nu_sigma=0.01), later)
     exponents = -torch.log10(spread / states) / 2
     assert exponents.mean() == pytest.approx(0.05, abs=1e-4)
     assert exponents.std() == pytest.approx(0.01, rel=0.01)
@@ -409,7 +409,7 @@ def test_a_range_learns() -> None:
 
 
 def test_two_s_complement_is_the_quantised_network(model: nn.Module, design_of: Designs, images: Tensor) -> None:
-    chosen = IDEAL.model_copy(update={"signed_inputs": "twos_complement"})
+    chosen = IDEAL.replace(signed_inputs="twos_complement")
     for bits in (2, 8):
         analog = to_analog(model, design_of(input_bits=bits), generator=None, settings=chosen)
         reference = copy.deepcopy(model)

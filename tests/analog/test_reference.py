@@ -166,7 +166,7 @@ def conductances(setup: Setup, draws: Streams | None) -> tuple[np.ndarray, float
     gain = 1.0
     analog = setup.settings
     if analog.gain_compensation and (analog.ir_drop or analog.seconds_since_programming > setup.device.drift_t0_s):
-        quiet = replace(setup, settings=IDEAL.model_copy(update={"finite_on_off": True}))
+        quiet = replace(setup, settings=IDEAL.replace(finite_on_off=True))
         wanted = cells(quiet, data, None).sum() + cells(quiet, subtracted, None).sum()
         gain = wanted / (conducting.sum() + reference.sum())
     return result, gain

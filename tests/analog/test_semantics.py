@@ -58,7 +58,7 @@ def test_ideal_equals_the_quantised_network(
         model,
         design_of(input_bits=input_bits),
         generator=seeded(0),
-        settings=IDEAL.model_copy(update={"encoding": encoding}),
+        settings=IDEAL.replace(encoding=encoding),
     )
     reference = copy.deepcopy(model)
     for layer in quantised_layers(reference).values():
@@ -144,8 +144,8 @@ def test_column_sharing_changes_no_result(model: nn.Module, design_of: Designs, 
     design = design_of(sigma=0.1)
     outputs = []
     for columns in (2, 16):
-        periphery = tuple(entry.model_copy(update={"columns_per_adc": columns}) for entry in design.periphery)
-        shared = design.model_copy(update={"periphery": periphery})
+        periphery = tuple(entry.replace(columns_per_adc=columns) for entry in design.periphery)
+        shared = design.replace(periphery=periphery)
         outputs.append(to_analog(model, shared, generator=seeded(0), calibration=images)(images))
     assert torch.equal(*outputs)
 
@@ -192,7 +192,7 @@ def test_state_survives_a_round_trip(model: nn.Module, design_of: Designs, image
 
 def mean_squared_error(layer: QuantLayer, x: Tensor, chip: Chip, adc_bits: int, chosen: AnalogSettings) -> float:
     """Over several chips, against the exact layer."""
-    analog = AnalogLayer(copy.deepcopy(layer), chip.model_copy(update={"analog": chosen}), Periphery(adc_bits=adc_bits))
+    analog = AnalogLayer(copy.deepcopy(layer), chip.replace(analog=chosen), Periphery(adc_bits=adc_bits))
     analog.calibrate(analog.sample_inputs(x, 64))
     errors = []
     with torch.no_grad():

@@ -73,7 +73,7 @@ def test_tables_hold_the_figures(xpert: Callable, design_file: Path) -> None:
 
 
 def test_markup_in_names_is_shown_as_it_is(xpert: Callable, tmp_path: Path) -> None:
-    design = typical_design(load_preset("quickstart")).model_copy(update={"name": "[red]my[/red] :fire: design"})
+    design = typical_design(load_preset("quickstart")).replace(name="[red]my[/red] :fire: design")
     design.write(tmp_path / "d.json")
     assert xpert("evaluate", tmp_path / "d.json").stdout.startswith("[red]my[/red] :fire: design\n")
     assert "[red]my[/red]" in xpert("compare", tmp_path / "d.json", tmp_path / "d.json").stdout
@@ -233,14 +233,14 @@ def test_measured_activity(xpert: Callable, design_file: Path, weight_file: Path
 def test_activity_that_a_sweep_would_falsify(refusal: Callable, design_file: Path, tmp_path: Path) -> None:
     design = Design.read(design_file)
     path = tmp_path / "measured.json"
-    design.model_copy(update={"activity": (Activity(),) * 14}).write(path)
+    design.replace(activity=(Activity(),) * 14).write(path)
     for sweep in ("input_bits=4,8", "device.cell_bits=2", "device=rram-woo-2016", "input_bit_density=0.5"):
         assert f"{sweep.partition('=')[0]} changes what the activity" in refusal("evaluate", path, "--sweep", sweep)
 
 
 def test_measured_and_assumed_activity_are_not_compared(refusal: Callable, design_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "measured.json"
-    Design.read(design_file).model_copy(update={"activity": (Activity(),) * 14}).write(path)
+    Design.read(design_file).replace(activity=(Activity(),) * 14).write(path)
     for files in ((design_file, path), (path, design_file)):
         assert f"{path} has measured activity and {design_file} has not" in refusal("compare", *files)
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from xpert.design import (
     Adc,
     Chip,
+    DataModel,
     Design,
     Device,
     Layer,
-    Model,
     Network,
     Periphery,
     Technology,
@@ -32,7 +32,7 @@ from xpert.design import (
 from xpert.errors import ConfigError
 from xpert.experiment import SearchConfig
 
-MODELS: dict[str, type[Model]] = {"adc": Adc, "device": Device, "technology": Technology}
+MODELS: dict[str, type[DataModel]] = {"adc": Adc, "device": Device, "technology": Technology}
 SHIPPED = [(kind, name) for kind in MODELS for name in part_names(kind)]
 
 ADC = {
@@ -47,7 +47,7 @@ ADC = {
 NETWORK = Network(backbone="custom", layers=(Layer(name="conv", in_channels=3, out_channels=8),))
 
 
-def refusal(data: Any, model: type[Model] = Adc, folder: Path | None = None) -> str:
+def refusal(data: Any, model: type[DataModel] = Adc, folder: Path | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
         model.parse(data, "f.yaml", folder)
     assert str(caught.value).isprintable()
@@ -268,7 +268,7 @@ def test_an_error_in_a_part_names_its_file_and_field(tmp_path: Path) -> None:
 def test_a_shipped_part_says_where_it_comes_from(kind: str, name: str) -> None:
     part = load_part(MODELS[kind], name)
     owner = part.process if isinstance(part, Technology) else part
-    assert isinstance(owner, Model)
+    assert isinstance(owner, DataModel)
     assert len(getattr(owner, "source", "")) > 30
     if not isinstance(part, Technology):
         assert getattr(part, "name", "") == name

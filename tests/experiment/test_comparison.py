@@ -154,7 +154,7 @@ def test_the_short_comparison_has_the_preset_for_ours() -> None:
     (ours,) = (config for config in experiment.searches() if config.name == "ours")
     for part in ("seed", "network", "dataset", "chip", "periphery", "training", "precision", "evaluation"):
         assert getattr(ours, part) == getattr(preset, part), part
-    assert ours.architecture.model_copy(update={"seconds": None}) == preset.architecture
+    assert ours.architecture.replace(seconds=None) == preset.architecture
     assert ours.baselines.typical == preset.baselines.typical
     assert experiment.baseline().training == preset.baselines.training
 

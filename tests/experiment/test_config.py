@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpert.design import Design, Model, Periphery, parse_mapping
+from xpert.design import DataModel, Design, Periphery, parse_mapping
 from xpert.errors import ConfigError
 from xpert.experiment import SearchConfig, load_preset, preset_names, search_space, typical_design
 from xpert.experiment.presets import describe_preset, preset_text
@@ -156,10 +156,10 @@ def test_what_is_required() -> None:
             SearchConfig.parse(data, "c")
 
 
-def models(model: type[Model]) -> Iterator[type[Model]]:
+def models(model: type[DataModel]) -> Iterator[type[DataModel]]:
     yield model
     for field in model.model_fields.values():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Model):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, DataModel):
             yield from models(field.annotation)
 
 

@@ -27,7 +27,7 @@ CONFIG = SearchConfig.parse(
 
 
 def with_changes(**changes: Any) -> SearchConfig:
-    return CONFIG.model_copy(update=changes)
+    return CONFIG.replace(**changes)
 
 
 def refusal(path: Path, config: SearchConfig | None = CONFIG, *, resume: bool = False) -> str:
@@ -50,7 +50,7 @@ def test_a_new_run_writes_the_resolved_config(tmp_path: Path) -> None:
     assert data["seed"] == 0
     assert data["versions"] == versions()
     assert {"xpert", "python", "torch", "numpy"} <= set(versions())
-    assert read_config(path) == CONFIG.model_copy(update={"versions": versions()})
+    assert read_config(path) == CONFIG.replace(versions=versions())
 
 
 def test_an_empty_folder_is_as_good_as_none(tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_resume_can_take_the_config_from_the_folder(tmp_path: Path) -> None:
     [
         ({"seed": 1}, "seed was 0, now 1"),
         ({"name": "other", "seed": 1}, "name was 'small', now 'other'"),
-        ({"chip": CONFIG.chip.model_copy(update={"rows": 128})}, "chip.rows was 64, now 128"),
+        ({"chip": CONFIG.chip.replace(rows=128)}, "chip.rows was 64, now 128"),
         (
-            {"architecture": CONFIG.architecture.model_copy(update={"area_budget_mm2": 5.0})},
+            {"architecture": CONFIG.architecture.replace(area_budget_mm2=5.0)},
             "architecture.area_budget_mm2 was None, now 5.0",
         ),
     ],
@@ -114,7 +114,7 @@ def test_resuming_with_another_config_names_the_first_difference(
 def test_data_may_move_between_runs(tmp_path: Path) -> None:
     with open_run(tmp_path, CONFIG, resume=False):
         pass
-    moved = with_changes(dataset=CONFIG.dataset.model_copy(update={"data_dir": "/elsewhere"}))
+    moved = with_changes(dataset=CONFIG.dataset.replace(data_dir="/elsewhere"))
     with open_run(tmp_path, moved, resume=True) as run:
         assert run.config.dataset.data_dir == "/elsewhere"
     assert read_config(tmp_path).dataset.data_dir == "/elsewhere"

@@ -228,7 +228,7 @@ def test_depthwise_layers_pay_for_crossbars_of_their_own(conv):
 
 def paired(cell_bits: int = 4, **changes) -> Chip:
     chip = Chip(device=Device(cell_bits=cell_bits), **changes)
-    return chip.model_copy(update={"analog": chip.analog.model_copy(update={"encoding": "differential"})})
+    return chip.replace(analog=chip.analog.replace(encoding="differential"))
 
 
 def test_differential_pairs_take_twice_the_columns_and_the_same_conversions(conv):

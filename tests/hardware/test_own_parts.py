@@ -309,9 +309,7 @@ def test_a_process_with_the_constants_of_a_node_is_that_node_bit_for_bit(node_nm
     p = process(hot)
     fins = {"fin_height_m": p.fin_height, "fin_width_m": p.fin_width, "fin_pitch_m": p.fin_pitch} if p.finfet else {}
     currents = {
-        f"{state}_current_{kind}_a_per_m": [
-            getattr(process(hot.model_copy(update={"temperature_k": k})), name) for k in TEN
-        ]
+        f"{state}_current_{kind}_a_per_m": [getattr(process(hot.replace(temperature_k=k)), name) for k in TEN]
         for state, kind, name in (
             ("on", "n", "ion_n"),
             ("on", "p", "ion_p"),

@@ -35,7 +35,7 @@ def test_other_kernels_and_missing_layers_are_built() -> None:
     assert trace(model, network.input_shape) == network.layers
     assert model(torch.zeros(2, *network.input_shape)).shape == (2, 5)
     with pytest.raises(ConfigError, match=r"network\.layers\.1"):
-        build(network.model_copy(update={"kernels": ()}))
+        build(network.replace(kernels=()))
 
 
 def test_weights_come_from_the_generator_alone() -> None:
@@ -93,7 +93,7 @@ def test_networks_with_missing_blocks_are_built(name: str, missing: tuple[int, .
     assert len(network.layers) == len(backbone.positions) - 2 * len(missing)
     assert model(torch.zeros(2, 3, 16, 16)).shape == (2, 5)
     with pytest.raises(ConfigError, match=r"network\.layers\.1"):
-        build(network.model_copy(update={"channels": (8,) * backbone.depth}))
+        build(network.replace(channels=(8,) * backbone.depth))
 
 
 def test_a_missing_block_leaves_the_rest_as_it_is() -> None:
@@ -133,11 +133,11 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 def test_networks_that_cannot_be_built_are_refused() -> None:
     network = space("vgg11", (8,)).network((8,) * 8)
     with pytest.raises(ConfigError, match=r"can build vgg11, .* got 'custom'"):
-        build(network.model_copy(update={"backbone": "custom"}))
+        build(network.replace(backbone="custom"))
     with pytest.raises(ConfigError, match="one for each of the 9 layers, got 2"):
         build(network, input_bits=[8, 8])
     layers = list(network.layers)
-    layers[3] = layers[3].model_copy(update={"pool": 1})
+    layers[3] = layers[3].replace(pool=1)
     for wrong, index in ((layers, 3), (network.layers[:-1], 8)):
         with pytest.raises(ConfigError, match=f"network.layers.{index}: not what vgg11"):
             build(Network.parse(network.model_dump() | {"layers": [layer.model_dump() for layer in wrong]}))

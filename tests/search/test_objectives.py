@@ -36,8 +36,7 @@ def test_a_design_is_the_sum_of_its_entries_in_its_own_context(channels: list[in
 @given(choices, st.lists(st.integers(0, len(PRECISIONS) - 1), min_size=9, max_size=9))
 def test_precisions_of_a_design_add_up_in_its_own_context(chosen: list[int], precisions: list[int]) -> None:
     periphery = tuple(
-        OPTIONS[k].model_copy(update={"adc_bits": PRECISIONS[p][0], "input_bits": PRECISIONS[p][1]})
-        for k, p in zip(chosen, precisions)
+        OPTIONS[k].replace(adc_bits=PRECISIONS[p][0], input_bits=PRECISIONS[p][1]) for k, p in zip(chosen, precisions)
     )
     design = Design(network=SPACE.network([16, 64] * 4), periphery=periphery)
     kinds = [(entry.adc_type, entry.columns_per_adc) for entry in OPTIONS]

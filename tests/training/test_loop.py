@@ -48,7 +48,7 @@ class Killed(Exception):
 
 def test_it_learns(make_model: MakeModel, stripes: Dataset) -> None:
     model = make_model()
-    result = train(model, stripes, SETTINGS.model_copy(update={"epochs": 12}), seed=0)
+    result = train(model, stripes, SETTINGS.replace(epochs=12), seed=0)
     losses = [row["loss"] for row in result.curves]
     assert losses[-1] < losses[0] - 0.2
     assert result.curves[-1]["validation_accuracy"] > 0.9
@@ -60,7 +60,7 @@ def test_it_learns(make_model: MakeModel, stripes: Dataset) -> None:
 def test_the_seed_decides(make_model: MakeModel, stripes: Dataset) -> None:
     def weights(seed: int, **changes: Any) -> dict[str, Tensor]:
         model = make_model()
-        train(model, stripes, SETTINGS.model_copy(update={"epochs": 1, **changes}), seed=seed)
+        train(model, stripes, SETTINGS.replace(**{"epochs": 1, **changes}), seed=seed)
         return state(model)
 
     first = weights(0)
@@ -76,7 +76,7 @@ def test_a_killed_training_ends_with_the_same_bits(
     make_model: MakeModel, stripes: Dataset, tmp_path: Path, killed_after: int
 ) -> None:
     """With everything random switched on, dropout included, killed in the middle of the next epoch."""
-    settings = SETTINGS.model_copy(update={"weight_noise": 0.05})
+    settings = SETTINGS.replace(weight_noise=0.05)
 
     def with_dropout() -> nn.Module:
         return nn.Sequential(nn.Dropout(0.1), make_model())
@@ -123,7 +123,7 @@ def test_a_training_killed_within_an_epoch_goes_on_from_its_last_step(
 ) -> None:
     """A checkpoint after every step: no step is done twice, and every bit is as in an unbroken training."""
     monkeypatch.setattr("xpert.training.loop._SECONDS_BETWEEN_CHECKPOINTS", -1)
-    settings = SETTINGS.model_copy(update={"weight_noise": 0.05, "lookahead": True, "cutout": 4})
+    settings = SETTINGS.replace(weight_noise=0.05, lookahead=True, cutout=4)
     unbroken = make_model()
     expected = train(unbroken, stripes, settings, seed=5)
     steps: list[int] = []
@@ -167,7 +167,7 @@ def test_lookahead_ends_on_the_mean_of_its_way(make_model: MakeModel, stripes: D
 def test_weights_are_held_within_their_deviations(make_model: MakeModel, stripes: Dataset) -> None:
     free, held = make_model(), make_model()
     train(free, stripes, SETTINGS, seed=0)
-    train(held, stripes, SETTINGS.model_copy(update={"weight_clip": 1.5}), seed=0)
+    train(held, stripes, SETTINGS.replace(weight_clip=1.5), seed=0)
 
     def reach(model: nn.Module) -> Tensor:
         weights = [layer.weight.detach() for layer in quantised_layers(model).values()]
@@ -196,7 +196,7 @@ def test_images_are_mirrored_in_every_second_epoch(stripes: Dataset) -> None:
             return self.weight[:, 0] * image.mean((1, 2, 3))[:, None]
 
     changes = {"epochs": 2, "shift": 0, "calibration_images": 0, "batch_size": 32}
-    train(Watching(), dataset, SETTINGS.model_copy(update=changes), seed=0)
+    train(Watching(), dataset, SETTINGS.replace(**changes), seed=0)
     first, second = ({int(row.max()): bool(row[0] == 0) for row in torch.cat(seen[a : a + 3])} for a in (0, 3))
     assert first.keys() == second.keys() == set(range(1, 97))
     assert all(first[image] != second[image] for image in first)
@@ -208,7 +208,7 @@ def test_operations_of_a_training_are_counted(make_model: MakeModel, stripes: Da
     model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 16 * 16, 2))
     conv, linear = 2 * 9 * 4 * 256, 2 * 1024 * 2
     assert training_operations(model, (1, 16, 16)) == 2 * conv + 3 * linear
-    result = train(model, stripes, SETTINGS.model_copy(update={"calibration_images": 0, "epochs": 2}), seed=0)
+    result = train(model, stripes, SETTINGS.replace(calibration_images=0, epochs=2), seed=0)
     assert result.operations == 2 * 96 * (2 * conv + 3 * linear)
 
 
@@ -289,7 +289,7 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 def test_the_number_format_of_a_resumed_training_stays(
     make_model: MakeModel, stripes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = SETTINGS.model_copy(update={"epochs": 1, "precision": "auto"})
+    settings = SETTINGS.replace(epochs=1, precision="auto")
     for answer in (False, True):
         monkeypatch.setattr("xpert.training.loop.bfloat16_is_native", lambda device, answer=answer: answer)
         result = train(make_model(), stripes, settings, seed=0, checkpoint=tmp_path / "checkpoint")
@@ -299,14 +299,14 @@ def test_the_number_format_of_a_resumed_training_stays(
 def test_bfloat16_products_learn_too(make_model: MakeModel, stripes: Dataset) -> None:
     model = make_model()
     changes = {"epochs": 1, "batch_size": 96, "precision": "bfloat16"}
-    result = train(model, stripes, SETTINGS.model_copy(update=changes), seed=0)
+    result = train(model, stripes, SETTINGS.replace(**changes), seed=0)
     assert result.precision == "bfloat16"
     assert all(tensor.dtype != torch.bfloat16 for tensor in model.state_dict().values())
 
 
 def test_a_checkpoint_of_another_training_is_refused(make_model: MakeModel, stripes: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
-    settings = SETTINGS.model_copy(update={"epochs": 1})
+    settings = SETTINGS.replace(epochs=1)
     train(make_model(), stripes, settings, seed=0, checkpoint=path)
     with pytest.raises(RunError, match="checkpoint of another training: its seed differs"):
         train(make_model(), stripes, settings, seed=1, checkpoint=path)
@@ -326,14 +326,14 @@ def test_a_broken_checkpoint_is_refused(
     content = whole_checkpoint.read_bytes()
     path.write_bytes(content[: max(0, int(share * len(content)) - len(junk))] + junk)
     with pytest.raises(RunError, match="not a checkpoint to go on from") as error:
-        train(make_model(), stripes, SETTINGS.model_copy(update={"epochs": 1}), seed=0, checkpoint=path)
+        train(make_model(), stripes, SETTINGS.replace(epochs=1), seed=0, checkpoint=path)
     assert "\n" not in str(error.value)
 
 
 @pytest.fixture(scope="module")
 def whole_checkpoint(make_model: MakeModel, stripes: Dataset, tmp_path_factory: Any) -> Path:
     path = tmp_path_factory.mktemp("whole") / "checkpoint"
-    train(make_model(), stripes, SETTINGS.model_copy(update={"epochs": 1}), seed=0, checkpoint=path)
+    train(make_model(), stripes, SETTINGS.replace(epochs=1), seed=0, checkpoint=path)
     return path
 
 
@@ -360,7 +360,7 @@ def test_progress_says_where_it_stands(
 ) -> None:
     monkeypatch.setattr("xpert.training.loop._SECONDS_BETWEEN_REPORTS", 0)
     events: list[dict] = []
-    train(make_model(), stripes, SETTINGS.model_copy(update={"epochs": 2}), seed=0, progress=events.append)
+    train(make_model(), stripes, SETTINGS.replace(epochs=2), seed=0, progress=events.append)
     seen = [(event["event"], event["epoch"], event["step"]) for event in events]
     assert seen == [("step", e, s) if s < 4 else ("epoch", e, 3) for e in (1, 2) for s in (1, 2, 3, 4)]
     for event in events:
@@ -389,14 +389,14 @@ def test_divergence_is_said(make_model: MakeModel, stripes: Dataset) -> None:
 
 def test_without_validation_images_none_is_noted(make_model: MakeModel, stripes: Dataset) -> None:
     bare = replace(stripes, validation_images=stripes.train_images[:0], validation_labels=stripes.train_labels[:0])
-    result = train(make_model(), bare, SETTINGS.model_copy(update={"epochs": 1}), seed=0)
+    result = train(make_model(), bare, SETTINGS.replace(epochs=1), seed=0)
     assert result.curves[0]["validation_accuracy"] is None
 
 
 def test_a_batch_may_be_larger_than_the_data(make_model: MakeModel, stripes: Dataset) -> None:
     events: list[dict] = []
     changes = {"epochs": 1, "batch_size": 5000}
-    train(make_model(), stripes, SETTINGS.model_copy(update=changes), seed=0, progress=events.append)
+    train(make_model(), stripes, SETTINGS.replace(**changes), seed=0, progress=events.append)
     assert events[-1]["steps"] == 1
 
 
@@ -411,7 +411,7 @@ def test_calibration_comes_before_the_first_step_only(make_model: MakeModel, str
     for images in (0, 64):
         model = make_model()
         changes = {"epochs": 1, "learning_rate": 1e-9, "calibration_images": images}
-        train(model, stripes, SETTINGS.model_copy(update=changes), seed=0)
+        train(model, stripes, SETTINGS.replace(**changes), seed=0)
         clips[images] = [layer.input_clip.item() for layer in quantised_layers(model).values()]
     assert clips[0] == pytest.approx([4.0] * 9)
     normalised = stripes.normalised(stripes.train_images[:64])

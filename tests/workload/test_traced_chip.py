@@ -80,8 +80,8 @@ def test_only_what_follows_a_layer_is_paid_for(chip: Evaluation, network: Networ
     digital = np.broadcast_to(chip.layers.energy.digital, 7)
     # Neither ReLU nor pooling nor a sum follows `same`, `deep` and `head`.
     assert (digital > 0).tolist() == [True, True, False, True, False, True, False]
-    layers = [layer.model_copy(update={"residual": False}) for layer in network.layers]
-    plain = evaluate(Design.homogeneous(network.model_copy(update={"layers": tuple(layers)}), Chip(), Periphery()))
+    layers = [layer.replace(residual=False) for layer in network.layers]
+    plain = evaluate(Design.homogeneous(network.replace(layers=tuple(layers)), Chip(), Periphery()))
     without = np.broadcast_to(plain.layers.energy.digital, 7)
     assert digital[3] > without[3]
     assert digital[1] == without[1]

@@ -55,14 +55,14 @@ def active_effects(settings: AnalogSettings, device: Device) -> tuple[str, ...]:
 def only(settings: AnalogSettings, effect: str) -> AnalogSettings:
     """The settings with one effect and no other."""
     kept = {effect, "adc"} if effect in _NEEDS_ADC else {effect}
-    return settings.model_copy(
-        update={key: value for name, off in OFF.items() if name not in kept for key, value in off.items()}
+    return settings.replace(
+        **({key: value for name, off in OFF.items() if name not in kept for key, value in off.items()})
     )
 
 
 def without(settings: AnalogSettings, effect: str) -> AnalogSettings:
     """The settings with all effects but one."""
-    return settings.model_copy(update=OFF[effect])
+    return settings.replace(**OFF[effect])
 
 
 def ablation(

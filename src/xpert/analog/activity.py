@@ -32,12 +32,12 @@ def measure_activity(model: nn.Module, design: Design, images: Tensor, *, positi
     Raises:
         ConfigError: If model and design do not match.
     """
-    settings = design.chip.analog.model_copy(update={"adc_range": "unbounded"})
+    settings = design.chip.analog.replace(adc_range="unbounded")
     analog = to_analog(model, design, generator=None, settings=settings, calibration=images)
     samples = sample_inputs(analog, images, positions)
     layers = analog_layers(analog)
     names = (layer.name for layer in design.network.layers)
-    return design.model_copy(update={"activity": tuple(_activity(layers[n], design.chip, samples[n]) for n in names)})
+    return design.replace(activity=tuple(_activity(layers[n], design.chip, samples[n]) for n in names))
 
 
 def _activity(layer: AnalogLayer, chip: Chip, vectors: Tensor) -> Activity:

@@ -82,7 +82,7 @@ def placed(model: nn.Module, design: Design, settings: AnalogSettings | None) ->
         ConfigError: If model and design do not match.
     """
     model = copy.deepcopy(model).eval()
-    chip = design.chip if settings is None else design.chip.model_copy(update={"analog": settings})
+    chip = design.chip if settings is None else design.chip.replace(analog=settings)
     for (name, layer), periphery in zip(_matched(model, design).items(), design.periphery):
         replace_module(model, name, AnalogLayer(layer, chip, periphery).eval())
     return model

@@ -35,7 +35,7 @@ def weight_deviation(chip: Chip, *, seed: int = 0, draws: int = 2048) -> Tensor:
     shape = len(values), 1, 1
     network = Network(backbone="custom", input_shape=shape, layers=trace(model, shape))
     design = Design.homogeneous(network, chip, Periphery(input_bits=1))
-    settings = chip.analog.model_copy(update={"adc_range": "unbounded", "ir_drop": False})
+    settings = chip.analog.replace(adc_range="unbounded", ir_drop=False)
     analog = to_analog(model, design, generator=torch.Generator().manual_seed(seed), settings=settings)
     with torch.no_grad():
         read = analog(torch.eye(len(values)).reshape(-1, *shape))

@@ -140,8 +140,8 @@ def search(
         raise ConfigError("nothing to search: give a config file, or --preset NAME (`xpert presets` lists them)")
     changes: dict[str, Any] = {} if seed is None else {"seed": seed}
     if data_dir is not None:
-        changes["dataset"] = chosen.dataset.model_copy(update={"data_dir": str(data_dir)})
-    chosen = chosen.model_copy(update=changes)
+        changes["dataset"] = chosen.dataset.replace(data_dir=str(data_dir))
+    chosen = chosen.replace(**changes)
 
     try:
         with patience():

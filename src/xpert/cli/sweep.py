@@ -86,7 +86,7 @@ def with_values(design: Design, texts: Sequence[str]) -> Design:
     for name, values in sweeps.items():
         if len(values) > 1:
             raise ConfigError(f"--set: {name}: one value, got {len(values)}")
-    return swept(design.model_copy(update={"activity": None}), sweeps, "--set")[0][1]
+    return swept(design.replace(activity=None), sweeps, "--set")[0][1]
 
 
 def swept(design: Design, sweeps: dict[str, list[Any]], flag: str = "--sweep") -> list[tuple[dict[str, Any], Design]]:

@@ -1,6 +1,6 @@
 """Plain validated data: the design and its parts."""
 
-from xpert.design._base import Model, describe, parse_mapping, read_mapping, read_text, shown
+from xpert.design._base import DataModel, describe, parse_mapping, read_mapping, read_text, shown
 from xpert.design.adc import Adc
 from xpert.design.analog import IDEAL, OFF, AnalogSettings
 from xpert.design.chip import Activity, Buffers, CellState, CellType, Chip, Device, Technology
@@ -24,10 +24,10 @@ __all__ = [
     "CellState",
     "CellType",
     "Chip",
+    "DataModel",
     "Design",
     "Device",
     "Layer",
-    "Model",
     "Network",
     "Periphery",
     "ProcessData",

@@ -17,7 +17,7 @@ _MAX_BYTES = 64 << 20
 """Largest text file that is read: far above any design, far below what would fill the memory."""
 
 
-class Model(pydantic.BaseModel):
+class DataModel(pydantic.BaseModel):
     """Frozen data; unknown keys, NaN and infinities are refused."""
 
     model_config = pydantic.ConfigDict(
@@ -55,6 +55,14 @@ class Model(pydantic.BaseModel):
             raise ConfigError(describe(error, where)) from None
         except RecursionError:
             raise ConfigError(f"{where}: nested too deeply".removeprefix(": ")) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """The same data with some fields changed; all rules are checked again.
+
+        Raises:
+            ConfigError: If a field is unknown or a rule is broken.
+        """
+        return self.parse({name: getattr(self, name) for name in self.model_fields_set} | changes)
 
 
 def describe(error: pydantic.ValidationError, where: str = "") -> str:

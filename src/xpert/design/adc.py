@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
-from xpert.design._base import Model, shown
+from xpert.design._base import DataModel, shown
 from xpert.design.formula import check_formula, evaluate_formula
 from xpert.design.periphery import ADC_TYPES, AdcBits, AdcType
 from xpert.errors import ConfigError
@@ -54,7 +54,7 @@ Figure = Annotated[
 bits, which then allows no other precision."""
 
 
-class Adc(Model):
+class Adc(DataModel):
     """An ADC of the user's own. Figures are those of one converter; energy and latency of one conversion."""
 
     name: AdcType

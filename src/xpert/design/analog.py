@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from xpert.design._base import Model
+from xpert.design._base import DataModel
 
 Encoding = Literal["offset", "differential"]
 Reference = Literal["middle", "off"]
@@ -15,7 +15,7 @@ AdcRangeMode = Literal["calibrated", "learned", "full_scale", "unbounded"]
 Ohm = Annotated[float, Field(ge=0, le=1e9)]
 
 
-class AnalogSettings(Model):
+class AnalogSettings(DataModel):
     """Conventions and effects of the analog simulation; the size of what a cell does is the device's.
 
     Formulas: `docs/analog-model.md`.

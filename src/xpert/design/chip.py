@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from xpert.design._base import Model, read_text, shown
+from xpert.design._base import DataModel, read_text, shown
 from xpert.design.adc import Adc
 from xpert.design.analog import AnalogSettings
 from xpert.design.parts import part_of
@@ -21,7 +21,7 @@ CellType = Literal["rram", "pcm", "fefet", "sram"]
 PowerOfTwo = Annotated[int, Field(ge=2, le=4096)]
 
 
-class Technology(Model):
+class Technology(DataModel):
     """CMOS process of the periphery."""
 
     node_nm: Literal[130, 90, 65, 45, 32, 22, 14, 10, 7] = 32
@@ -53,7 +53,7 @@ class Technology(Model):
         return float(self.node_nm) if self.process is None else self.process.feature_nm
 
 
-class CellState(Model):
+class CellState(DataModel):
     """One programmed state as it was measured over many cells."""
 
     mean_us: Annotated[float, Field(ge=0, le=1e9)]
@@ -89,7 +89,7 @@ def _state(line: str, index: int, where: str) -> CellState:
     return CellState.parse(dict(zip(("mean_us", "sigma_us"), fields[1:])), where)
 
 
-class Device(Model):
+class Device(DataModel):
     """One memory cell: its electrical values, its size and how far it strays from them."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)] | None = None
@@ -212,7 +212,7 @@ class Device(Model):
         return self.r_off_ohm / self.r_on_ohm
 
 
-class Buffers(Model):
+class Buffers(DataModel):
     """On-chip buffers. Core sizes matter: a small core hides the periphery behind buffer accesses."""
 
     tile_core_bits: PowerOfTwo = 1024
@@ -228,7 +228,7 @@ class Buffers(Model):
     """Widest global bus. [bit]"""
 
 
-class Activity(Model):
+class Activity(DataModel):
     """Data statistics on which dynamic energy and the flash ADC's delay depend."""
 
     input_bit_density: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -242,7 +242,7 @@ class Activity(Model):
     """
 
 
-class Chip(Model):
+class Chip(DataModel):
     """All that is the same for every layer of a design."""
 
     technology: Annotated[Technology, part_of(Technology)] = Technology()

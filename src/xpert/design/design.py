@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from xpert.design._base import Model, read_mapping, shown
+from xpert.design._base import DataModel, read_mapping, shown
 from xpert.design.chip import Activity, Chip
 from xpert.design.network import Network
 from xpert.design.periphery import Periphery
@@ -18,7 +18,7 @@ SCHEMA = 1
 """Version of the design file. A file of another version is refused until a migration for it exists."""
 
 
-class Design(Model):
+class Design(DataModel):
     """A network on a chip, with the periphery of every layer."""
 
     schema_version: Literal[1] = SCHEMA

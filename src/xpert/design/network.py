@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from xpert.design._base import Model
+from xpert.design._base import DataModel
 
 Size = Annotated[int, Field(ge=1, le=1 << 20)]
 
@@ -20,7 +20,7 @@ KernelSide = Annotated[int, Field(ge=0, le=LARGEST_KERNEL)]
 """Side of a backbone's kernel; 0 leaves the layer out. [pixel]"""
 
 
-class Layer(Model):
+class Layer(DataModel):
     """One convolution or linear layer with what follows it before the next layer.
 
     A linear layer is a 1x1 convolution on a 1x1 map: `in_channels` features in, `out_channels` out.
@@ -105,7 +105,7 @@ class Layer(Model):
         return self.weights * self.out_height * self.out_width
 
 
-class Network(Model):
+class Network(DataModel):
     """The layers that are mapped onto crossbars, in order, and how to rebuild the network."""
 
     backbone: Annotated[str, Field(min_length=1, max_length=100)]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from xpert.design._base import Model
+from xpert.design._base import DataModel
 
 ADC_TYPES = ("sar", "flash")
 """ADCs that are derived from their circuits. `sar`: successive approximation, small and slow; `flash`: one comparator
@@ -20,7 +20,7 @@ AdcBits = Annotated[int, Field(ge=1, le=12)]
 InputBits = Annotated[int, Field(ge=1, le=16)]
 
 
-class Periphery(Model):
+class Periphery(DataModel):
     """ADC type, column sharing, ADC precision and input precision of a layer's subarrays."""
 
     adc_type: AdcType = "sar"

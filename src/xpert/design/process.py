@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
-from xpert.design._base import Model
+from xpert.design._base import DataModel
 
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 Length = Annotated[float, Field(gt=0, le=1e-5)]
@@ -26,7 +26,7 @@ Currents = Annotated[
 """One value for all temperatures, or one for each of 300, 310, ... 400 K."""
 
 
-class ProcessData(Model):
+class ProcessData(DataModel):
     """Transistors and wires of one process. "Per metre" is per metre of effective transistor width."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)]

@@ -163,7 +163,7 @@ def reproduce(
 def _with_data(config: SearchConfig, data_dir: Path | None) -> SearchConfig:
     if data_dir is None:
         return config
-    return config.model_copy(update={"dataset": config.dataset.model_copy(update={"data_dir": str(data_dir)})})
+    return config.replace(dataset=config.dataset.replace(data_dir=str(data_dir)))
 
 
 def _baseline(
@@ -249,7 +249,7 @@ def _homogeneous(
 def _homogeneous_design(typical: Design, changes: dict[str, Any]) -> Design:
     """The typical design with another periphery, in tiles of another size."""
     pes = changes.get("pes_per_tile", typical.chip.pes_per_tile)
-    entry = typical.periphery[0].model_copy(update={key: changes[key] for key in _PERIPHERY if key in changes})
+    entry = typical.periphery[0].replace(**{key: changes[key] for key in _PERIPHERY if key in changes})
     return Design.homogeneous(typical.network, tiled(typical.chip, pes), entry, name="homogeneous")
 
 

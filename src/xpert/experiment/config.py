@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
-from xpert.design import AdcType, Chip, Design, Model, Periphery, read_mapping, shown
+from xpert.design import AdcType, Chip, DataModel, Design, Periphery, read_mapping, shown
 from xpert.design.network import KernelSide
 from xpert.design.periphery import AdcBits, ColumnsPerAdc, InputBits
 from xpert.errors import ConfigError
@@ -49,7 +49,7 @@ Kernels = Annotated[
 ]
 
 
-class NetworkOptions(Model):
+class NetworkOptions(DataModel):
     """The backbone and what may change in it."""
 
     backbone: Annotated[str, Field(min_length=1, max_length=100)]
@@ -71,7 +71,7 @@ class NetworkOptions(Model):
         return self
 
 
-class DatasetOptions(Model):
+class DatasetOptions(DataModel):
     """The images."""
 
     name: Literal["digits", "cifar10"]
@@ -84,7 +84,7 @@ class DatasetOptions(Model):
     """Share of the training images that is held back, for phase 2 to measure accuracy on."""
 
 
-class PeripheryOptions(Model):
+class PeripheryOptions(DataModel):
     """What phase 1 may choose for each layer besides its channels."""
 
     adc_types: Annotated[tuple[AdcType, ...], Field(min_length=1)] = ("sar", "flash")
@@ -94,7 +94,7 @@ class PeripheryOptions(Model):
     """Degrees of column sharing."""
 
 
-class ArchitectureSettings(Model):
+class ArchitectureSettings(DataModel):
     """Phase 1: channels, ADC type and column sharing of every layer."""
 
     strategy: Literal["exact", "gradient", "evolution", "random"] = "exact"
@@ -164,7 +164,7 @@ class ArchitectureSettings(Model):
         }
 
 
-class PrecisionSettings(Model):
+class PrecisionSettings(DataModel):
     """Phase 2: ADC and input precision of every layer, with the accuracy on the non-ideal crossbars in the loop."""
 
     adc_bits: Annotated[tuple[AdcBits, ...], Field(min_length=1)] = (3, 4, 5, 6)
@@ -229,7 +229,7 @@ class PrecisionSettings(Model):
         return self
 
 
-class BaselineSettings(Model):
+class BaselineSettings(DataModel):
     """The homogeneous designs that the result is compared with."""
 
     typical: Periphery = Periphery(adc_type="sar", columns_per_adc=8, adc_bits=6, input_bits=8)
@@ -240,7 +240,7 @@ class BaselineSettings(Model):
     long as many of the found network."""
 
 
-class EvaluationSettings(Model):
+class EvaluationSettings(DataModel):
     """How final accuracies are measured."""
 
     chips: Annotated[int, Field(ge=1, le=1000)] = 5
@@ -250,7 +250,7 @@ class EvaluationSettings(Model):
     """Images per batch."""
 
 
-class SearchConfig(Model):
+class SearchConfig(DataModel):
     """One search, from the backbone to the report."""
 
     schema_version: Literal[1] = 1

@@ -164,7 +164,7 @@ class Pipeline:
         settings = self.config.architecture
         nominal = self.config.baselines.typical
         options = [
-            nominal.model_copy(update={"adc_type": adc_type, "columns_per_adc": columns})
+            nominal.replace(adc_type=adc_type, columns_per_adc=columns)
             for adc_type in self.config.periphery.adc_types
             for columns in self.config.periphery.columns_per_adc
         ]
@@ -202,7 +202,7 @@ class Pipeline:
             )
         typical = self.typical()
         return {
-            "design": found.design.model_copy(update={"name": self.config.name}).model_dump(mode="json"),
+            "design": found.design.replace(name=self.config.name).model_dump(mode="json"),
             "strategy": settings.strategy,
             "objective": settings.objective,
             "area_budget_mm2": settings.area_budget_mm2,
@@ -296,7 +296,7 @@ class Pipeline:
         measured = {
             "searched": evaluate(measure_activity(model, searched, images)).to_dict(),
             "typical": evaluate(measured_typical).to_dict(),
-            "best": evaluate(designs[best].model_copy(update={"activity": measured_typical.activity})).to_dict(),
+            "best": evaluate(designs[best].replace(activity=measured_typical.activity)).to_dict(),
         }
         self.tell("evaluation", what="accuracy against precision")
         return {
@@ -339,12 +339,8 @@ class Pipeline:
         points = {(adc, finest[1]) for adc in options.adc_bits} | {(finest[0], bits) for bits in options.input_bits}
         curve = []
         for adc, bits in sorted(points):
-            uniform = design.model_copy(
-                update={
-                    "periphery": tuple(
-                        entry.model_copy(update={"adc_bits": adc, "input_bits": bits}) for entry in design.periphery
-                    )
-                }
+            uniform = design.replace(
+                periphery=tuple(entry.replace(adc_bits=adc, input_bits=bits) for entry in design.periphery)
             )
             set_input_bits(model, uniform)
             mean, _, _ = ni_accuracy(
@@ -386,7 +382,7 @@ class Pipeline:
 
 
 def _with(design: Design, adc_type: str, columns_per_adc: int) -> Design:
-    periphery = design.periphery[0].model_copy(update={"adc_type": adc_type, "columns_per_adc": columns_per_adc})
+    periphery = design.periphery[0].replace(adc_type=adc_type, columns_per_adc=columns_per_adc)
     name = f"homogeneous {adc_type}, {columns_per_adc} columns per ADC"
     return Design.homogeneous(design.network, design.chip, Periphery.parse(periphery.model_dump()), name=name)
 

@@ -96,14 +96,14 @@ def finetune(
     settings = config.precision
     set_input_bits(model, design)
     changes = {"epochs": settings.finetune_epochs, "learning_rate": settings.finetune_learning_rate}
-    training = config.training.model_copy(update=changes | {"calibration_images": 0})
+    training = config.training.replace(**changes | {"calibration_images": 0})
     calibration = dataset.normalised(dataset.train_images[: settings.calibration_images])
     if settings.finetune == "simulation":
         analog = to_analog(model, design, generator=None, calibration=calibration)
         order = [layer.name for layer in design.network.layers]
         hardware = Disturbance(before_step=lambda generator: reprogram(analog, generator, order))
         # The chips that are written in every step have the cells' variation already.
-        training = training.model_copy(update={"weight_noise": 0.0})
+        training = training.replace(weight_noise=0.0)
         with distributed.own_cores():
             result = train(
                 analog, dataset, training, seed=config.seed, hardware=hardware, checkpoint=checkpoint, progress=tell
@@ -115,7 +115,7 @@ def finetune(
         pairs = sorted({(entry.adc_bits, entry.input_bits) for entry in design.periphery})
         errors = layer_errors(model, design, calibration, pairs)
         # Rounding of inputs is in the network already; only what it does not compute itself is added.
-        exact = design.chip.analog.model_copy(update={"adc_range": "unbounded", "ir_drop": False})
+        exact = design.chip.analog.replace(adc_range="unbounded", ir_drop=False)
         alone = layer_errors(model, design, calibration, pairs, settings=exact)
         for index, (layer, entry) in enumerate(zip(design.network.layers, design.periphery, strict=True)):
             pair = pairs.index((entry.adc_bits, entry.input_bits))

@@ -39,7 +39,7 @@ _QUANTITIES = {"area_mm2": ("area", 1e6), "latency_us": ("latency", 1e6), "energ
 
 
 @dataclass(frozen=True)
-class Model:
+class CostedChip:
     """Everything that is known about a design, or a batch of them; per-layer arrays [*batch, layers]."""
 
     mapping: Mapping
@@ -293,7 +293,7 @@ def model(
     density: Array | None = None,
     conductance: Array | None = None,
     reads: tuple[Read, Read] | None = None,
-) -> Model:
+) -> CostedChip:
     """Map layers onto a chip and cost them; `evaluate` and `evaluate_batch` are the doors to it.
 
     Args:
@@ -320,7 +320,7 @@ def model(
     shared = build_shared(p, chip, context)
     layers = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
     assumed = (np.broadcast_to(values, workload.shape) for values in (density, conductance))
-    return Model(mapping, tile, period, context, shared, layers, *assumed)
+    return CostedChip(mapping, tile, period, context, shared, layers, *assumed)
 
 
 def summarise(
@@ -328,7 +328,7 @@ def summarise(
     chip: Chip,
     workload: Workload,
     periphery: PeripheryArrays,
-    costed: Model,
+    costed: CostedChip,
     *,
     name: str = "design",
     layer_names: tuple[str, ...] = (),
@@ -415,4 +415,4 @@ def _join(blocks: Sequence[Any], batch: tuple[int, ...]) -> Any:
     return first
 
 
-__all__ = ["Evaluation", "Model", "evaluate", "evaluate_batch", "model", "summarise"]
+__all__ = ["CostedChip", "Evaluation", "evaluate", "evaluate_batch", "model", "summarise"]

@@ -423,7 +423,7 @@ def read_run(folder: Path | str) -> RunFiles:
         if path := present.get("config.yaml"):
             name = read_mapping(path, "config file").get("name")
             if results.name is None and isinstance(name, str):
-                results = results.model_copy(update={"name": name})
+                results = Results.parse(dict(results) | {"name": name}, str(path))
             config = read_text(path, "config file")
     except ConfigError as error:
         raise DataError(str(error)) from None

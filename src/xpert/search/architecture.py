@@ -278,7 +278,7 @@ def _polished(design: Design, options: Sequence[Periphery], objective: str, budg
     """Change one layer's option at a time, for as long as full evaluation says that it helps; the network stays."""
     while True:
         neighbours = [
-            design.model_copy(update={"periphery": (*design.periphery[:layer], option, *design.periphery[layer + 1 :])})
+            design.replace(periphery=(*design.periphery[:layer], option, *design.periphery[layer + 1 :]))
             for layer, present in enumerate(design.periphery)
             for option in options
             if option != present

@@ -107,7 +107,7 @@ def search_joint(
         solution = solve(problem, strategy=strategy, seed=seed, seconds=seconds, progress=progress)
         if solution.status == "interrupted":
             raise KeyboardInterrupt
-        found = design_of(space, context.chip, options, solution.design).model_copy(update={"name": context.name})
+        found = design_of(space, context.chip, options, solution.design).replace(name=context.name)
         result = JointResult(
             found, evaluate(found), solution.totals["loss"], solution.totals["quality"], solution.lower_bound
         )

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from xpert.design import Model, read_mapping
+from xpert.design import DataModel, read_mapping
 from xpert.errors import ConfigError
 from xpert.files import write_atomically
 
@@ -342,7 +342,7 @@ class Problem:
         return f"{value:.6g} {self.units[name]}" if name in self.units else f"{value:.6g}"
 
 
-class _LayerFile(Model):
+class _LayerFile(DataModel):
     name: str
     widths: list[Label]
     options: list[Label]
@@ -350,7 +350,7 @@ class _LayerFile(Model):
     tied_to: str | None = None
 
 
-class _ProblemFile(Model):
+class _ProblemFile(DataModel):
     """The JSON format: what `problems/README` of the reference describes, plus graphs, constants and units."""
 
     name: str = "problem"

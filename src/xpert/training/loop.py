@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xpert.design import Model
+from xpert.design import DataModel
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.networks.quantised import calibrate, quantised_layers
 from xpert.training import distributed
@@ -60,7 +60,7 @@ class TrainingResult:
         return sum(epoch["seconds"] for epoch in self.curves)
 
 
-class _Record(Model):
+class _Record(DataModel):
     """What a checkpoint says beside its tensors."""
 
     origin: dict[str, Any]

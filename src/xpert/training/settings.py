@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from xpert.design import Model
+from xpert.design import DataModel
 
 
-class TrainingSettings(Model):
+class TrainingSettings(DataModel):
     """Settings of one training: SGD with Nesterov momentum on a learning rate that rises and falls linearly."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 20

@@ -30,8 +30,8 @@ def neighbours(design: Design) -> list[Design]:
     for layer, entry in enumerate(design.periphery):
         for adc_type, columns in KINDS:
             periphery = list(design.periphery)
-            periphery[layer] = entry.model_copy(update={"adc_type": adc_type, "columns_per_adc": columns})
-            found.append(design.model_copy(update={"periphery": tuple(periphery)}))
+            periphery[layer] = entry.replace(adc_type=adc_type, columns_per_adc=columns)
+            found.append(design.replace(periphery=tuple(periphery)))
     return found
 
 

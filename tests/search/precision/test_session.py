@@ -112,8 +112,8 @@ def test_it_finds_the_cheapest_precisions() -> None:
     coarse = Periphery(columns_per_adc=8, adc_bits=3, input_bits=2)
     best = np.inf
     for first, second in itertools.product(OPTIONS, repeat=2):
-        last = [coarse.model_copy(update={"adc_bits": adc, "input_bits": bits}) for adc, bits in (first, second)]
-        design = DESIGN.model_copy(update={"periphery": (coarse,) * 2 + tuple(last)})
+        last = [coarse.replace(adc_bits=adc, input_bits=bits) for adc, bits in (first, second)]
+        design = DESIGN.replace(periphery=(coarse,) * 2 + tuple(last))
         if accuracy_of(design, weights) >= 0.99:
             best = min(best, objective_value(evaluate(design), "edap"))
     assert objective_value(result.best.evaluation, "edap") == pytest.approx(

@@ -186,7 +186,7 @@ def test_the_shipped_law_is_the_fit_to_the_measurements(benchmark) -> None:
         for row in measured.networks.widths.astype(int).tolist():
             widths = [width or next(w for w in row[index::-1] if w) for index, width in enumerate(row)]
             kernels = [*(3 if width else 0 for width in row), 1]
-            network = networks.network(widths, kernels).model_copy(update={"backbone": backbone})
+            network = networks.network(widths, kernels).replace(backbone=backbone)
             predicted.append(total_quality("width_law", network))
         fit = predictor.fit(measured.networks, measured.accuracy)
         assert predicted == pytest.approx(predictor.predict(fit, measured.networks), abs=1e-3)

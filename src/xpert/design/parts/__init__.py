@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BeforeValidator, ValidationInfo
 
-from xpert.design._base import Model, parse_mapping, read_mapping, shown
+from xpert.design._base import DataModel, parse_mapping, read_mapping, shown
 from xpert.errors import ConfigError
 
 _FOLDERS = {"adc": "adcs", "device": "devices", "technology": "technologies"}
@@ -21,7 +21,7 @@ _FOLDERS = {"adc": "adcs", "device": "devices", "technology": "technologies"}
 PART_KINDS = tuple(_FOLDERS)
 """Kinds of parts."""
 
-Part = TypeVar("Part", bound=Model)
+Part = TypeVar("Part", bound=DataModel)
 
 
 def part_names(kind: str) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def load_part(model: type[Part], reference: str | Path, folder: Path | None = No
     return part
 
 
-def part_of(model: type[Model]) -> BeforeValidator:
+def part_of(model: type[DataModel]) -> BeforeValidator:
     """A rule for a field that holds a part: where it has a text, `load_part` finds what that stands for."""
 
     def resolve(given: Any, info: ValidationInfo) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from xpert.design import Chip, Model, parse_mapping, read_mapping, shown
+from xpert.design import Chip, DataModel, parse_mapping, read_mapping, shown
 from xpert.design.periphery import AdcBits, InputBits
 from xpert.errors import ConfigError
 from xpert.experiment.config import SearchConfig
@@ -16,7 +16,7 @@ from xpert.experiment.config import SearchConfig
 _FOLDER = resources.files("xpert.experiment.published")
 
 
-class HomogeneousGrid(Model):
+class HomogeneousGrid(DataModel):
     """Precisions and tile sizes of the homogeneous designs."""
 
     adc_bits: Annotated[tuple[AdcBits, ...], Field(min_length=1)]
@@ -30,7 +30,7 @@ class HomogeneousGrid(Model):
     backbone."""
 
 
-class Experiment(Model):
+class Experiment(DataModel):
     """A comparison of searches with homogeneous designs of one backbone."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")]

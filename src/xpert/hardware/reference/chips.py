@@ -11,7 +11,7 @@ import numpy as np
 
 from xpert.design import Activity, Buffers, CellType, Chip, Device, Technology
 from xpert.hardware.crossbar import CellKind, Crossbar, active_conductance, column_resistances, parasitics
-from xpert.hardware.evaluate import Evaluation, Model, model, summarise
+from xpert.hardware.evaluate import CostedChip, Evaluation, model, summarise
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.measured import cell_conductances, measure_reads
 from xpert.hardware.pe import Read
@@ -163,7 +163,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     return outputs
 
 
-def _floorplan(i: Row, chip: Chip, costed: Model, figures: Evaluation) -> dict[str, Any]:
+def _floorplan(i: Row, chip: Chip, costed: CostedChip, figures: Evaluation) -> dict[str, Any]:
     mapping, context = costed.mapping, costed.context
     organisation = mapping.organisation
     tiles, novel = mapping.tiles, mapping.novel
@@ -188,7 +188,7 @@ def _floorplan(i: Row, chip: Chip, costed: Model, figures: Evaluation) -> dict[s
     }
 
 
-def _areas(workload: Workload, costed: Model, figures: Evaluation) -> dict[str, Any]:
+def _areas(workload: Workload, costed: CostedChip, figures: Evaluation) -> dict[str, Any]:
     tile, shared, novel = costed.tile, costed.shared, costed.mapping.novel
     parts = figures.area_parts
 
@@ -223,7 +223,7 @@ def _areas(workload: Workload, costed: Model, figures: Evaluation) -> dict[str, 
     }
 
 
-def _runs(i: Row, costed: Model, figures: Evaluation, shape: tuple[int, ...]) -> dict[str, Any]:
+def _runs(i: Row, costed: CostedChip, figures: Evaluation, shape: tuple[int, ...]) -> dict[str, Any]:
     latency, peaks, energy = costed.layers.latency, costed.layers.peaks, costed.layers.energy
     layers = {
         "latency_s": latency.total,
@@ -258,7 +258,7 @@ def _runs(i: Row, costed: Model, figures: Evaluation, shape: tuple[int, ...]) ->
     }
 
 
-def _statistics(i: Row, p: Process, crossbar: Crossbar, costed: Model) -> dict[str, Any]:
+def _statistics(i: Row, p: Process, crossbar: Crossbar, costed: CostedChip) -> dict[str, Any]:
     """Mean over the crossbars of a layer of driven rows and of column conductance."""
     # Rows that the reference drops from pipelined chips are not part of the mean.
     mode = mode_of(p, crossbar, costed.tile, costed.mapping)

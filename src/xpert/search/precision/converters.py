@@ -85,9 +85,7 @@ def cheapest_converters(design: Design, kinds: Sequence[Kind], objective: str, b
     least = _rank(best, objective, budgets)
     for _ in range(ROUNDS):
         chosen = cheapest(context, choices, objective, budgets)
-        found = design.model_copy(
-            update={"periphery": tuple(row[index] for row, index in zip(choices, chosen, strict=True))}
-        )
+        found = design.replace(periphery=tuple(row[index] for row, index in zip(choices, chosen, strict=True)))
         if found == context:
             break
         if (rank := _rank(found, objective, budgets)) < least:

@@ -471,10 +471,10 @@ def _entry(
 def with_precisions(design: Design, precisions: Sequence[tuple[int, int]]) -> Design:
     """The same design with other precisions, a pair (ADC bits, input bits) for every layer."""
     periphery = tuple(
-        entry.model_copy(update={"adc_bits": adc_bits, "input_bits": input_bits})
+        entry.replace(adc_bits=adc_bits, input_bits=input_bits)
         for entry, (adc_bits, input_bits) in zip(design.periphery, precisions, strict=True)
     )
-    return design.model_copy(update={"periphery": periphery})
+    return design.replace(periphery=periphery)
 
 
 __all__ = [

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from xpert.design import Layer, Model, Network
+from xpert.design import DataModel, Layer, Network
 from xpert.errors import ConfigError
 from xpert.networks.spaces import LEFT_OUT, Space
 
@@ -37,7 +37,7 @@ UNIT_WIDTH = 64
 _FILE = "width_law.json"
 
 
-class WidthLaw(Model):
+class WidthLaw(DataModel):
     """Fitted coefficients of the width law, and how good they are."""
 
     losses: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
