@@ -141,7 +141,7 @@ _SCORED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "vgg11, synflow": (
         _NARROW,
-        {"architecture": {"quality": "synflow", "minimum_quality": 0.98}, "periphery": {"columns_per_adc": [8]}},
+        {"architecture": {"quality": "synflow", "minimum_quality": 0.9}, "periphery": {"columns_per_adc": [8]}},
     ),
 }
 
