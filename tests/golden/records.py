@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.golden import chips, command, problems
+from tests.golden import analog, chips, command, problems
 from tests.golden.store import Kind
 
 _FLOAT64 = 1e-9
@@ -55,6 +55,25 @@ KINDS = {
             problems.reference_solution,
             elsewhere=_FLOAT64,
             shared=True,
+        ),
+        Kind(
+            "precision",
+            "xpert search, whole runs on digits that share their trained networks: the design and the main results",
+            command.runs,
+            command.run,
+        ),
+        Kind(
+            "ni_outputs",
+            "xpert.analog.to_analog and ni_accuracy on a small network: logits, and accuracies of three chips",
+            analog.settings,
+            analog.outputs,
+        ),
+        Kind(
+            "cli",
+            "xpert evaluate --json and xpert compare --json on the quickstart's typical design",
+            command.commands,
+            command.evaluated,
+            elsewhere=_FLOAT64,
         ),
     )
 }
