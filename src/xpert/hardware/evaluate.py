@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from xpert.design import Chip, Design
-from xpert.errors import ConfigError
 from xpert.hardware.breakdown import COMPONENTS, Breakdown, map_arrays
 from xpert.hardware.chip import (
     Context,
@@ -264,10 +263,6 @@ def evaluate_batch(
     Raises:
         ConfigError: If a memory cell cannot hold its access transistor, or the chip does not have an ADC.
     """
-    if np.any(np.logical_or(periphery.adc < 0, periphery.adc >= len(chip.adc_types))):
-        kinds = ", ".join(f"{index} ({name})" for index, name in enumerate(chip.adc_types))
-        given = f"{np.min(periphery.adc)} to {np.max(periphery.adc)}"
-        raise ConfigError(f"periphery.adc must be one of {kinds}, got {given}")
     periphery = replace(periphery, adcs=chip.adcs)
     shape = np.broadcast_shapes(workload.shape, np.shape(periphery.adc), np.shape(periphery.adc_bits))
     p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)

@@ -13,7 +13,7 @@ from xpert.hardware import circuits
 from xpert.hardware.breakdown import Breakdown
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
-from xpert.hardware.gates import Array, ceil_log2, log2
+from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.mapping import ceil_div
 from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, columns_in_turn, weights_per_adc
 from xpert.hardware.technology import Process
@@ -152,7 +152,7 @@ def build_pe(
         partial: The subarray with the last rows of the matrix, given one column.
     """
     rows, columns, slices = crossbar.rows, crossbar.converted, crossbar.slices
-    bits = log2(periphery.levels)
+    bits = periphery.adc_bits
     sharing = columns_in_turn(p, crossbar, periphery.columns_per_adc)
     stages = ceil_log2(side)
     tree_bits = np.floor(bits + periphery.input_bits + slices + 1)

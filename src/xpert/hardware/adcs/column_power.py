@@ -1,4 +1,4 @@
-"""What both kinds of ADC share: transistor area, power over column resistance, sums over columns."""
+"""What kinds of ADC share: transistor area, power over column resistance, sums over columns."""
 
 from __future__ import annotations
 
