@@ -25,10 +25,10 @@ from xpert.hardware.technology import Process
 FASTEST, SLOWEST = 1e-9, 10e-9
 """Bounds of a comparison's duration. [s] Source: DNN+NeuroSim V1.3."""
 
-_TRANSISTORS = {"current": (57.0, 49.0), "voltage": (52.0, 60.0)}
+COMPARATOR_TRANSISTORS = {"current": (57.0, 49.0), "voltage": (52.0, 60.0)}
 """Sensing -> NMOS and PMOS of one comparator. Source: DNN+NeuroSim V1.3."""
 
-_POWER = {
+COMPARATOR_POWER = {
     ("LSTP", "current"): {
         130: 18.09,
         90: 12.612,
@@ -126,9 +126,9 @@ def flash_adc(
     """
     levels = gates.exp2(bits)
     comparators = levels - 1
-    n_nmos, n_pmos = _TRANSISTORS[sensing]
+    n_nmos, n_pmos = COMPARATOR_TRANSISTORS[sensing]
     area = instances * comparators * adc_area(p, n_nmos, n_pmos)
-    fixed = _POWER[p.roadmap, sensing][p.node_nm] * comparators * 1e-6
+    fixed = COMPARATOR_POWER[p.roadmap, sensing][p.node_nm] * comparators * 1e-6
     power = resistance_power(
         p, np.expand_dims(fixed, -1), column_resistance, read_voltage, current_mode=sensing == "current"
     )
@@ -266,4 +266,4 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
 FLASH = AdcKind(_blocks)
 """One comparator per level, all at once: large and fast."""
 
-__all__ = ["FASTEST", "FLASH", "SLOWEST", "flash_adc", "flash_encoder"]
+__all__ = ["COMPARATOR_POWER", "COMPARATOR_TRANSISTORS", "FASTEST", "FLASH", "SLOWEST", "flash_adc", "flash_encoder"]
