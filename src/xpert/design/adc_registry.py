@@ -29,6 +29,7 @@ ADC_NAME = r"^[a-z][a-z0-9_-]*$"
 _BUILT_IN = {
     "sar": "xpert.hardware.adcs.sar:SAR",
     "flash": "xpert.hardware.adcs.flash:FLASH",
+    "ramp": "xpert.hardware.adcs.ramp:RAMP",
 }
 """XPert's own kinds, each where an entry point would say that it is."""
 
