@@ -11,7 +11,7 @@ import numpy as np
 
 from xpert.design import Activity, Buffers, CellType, Chip, Device, Technology, adc_kinds
 from xpert.hardware.crossbar import CellKind, Crossbar, active_conductance, column_resistances, parasitics
-from xpert.hardware.evaluate import CostedChip, Evaluation, model, summarise
+from xpert.hardware.evaluate import CostedChip, Evaluation, cost_layers, summarise
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.measured import cell_conductances, measure_reads
 from xpert.hardware.pe import Read
@@ -145,7 +145,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     reads, statistics = None, None
     if i["trace"] == "random":
         reads, statistics = _random_reads(i, p, crossbar, workload, periphery)
-    costed = model(p, chip, crossbar, workload, periphery, reads=reads)
+    costed = cost_layers(p, chip, crossbar, workload, periphery, reads=reads)
     figures = summarise(p, chip, workload, periphery, costed)
     outputs = {
         **_floorplan(i, chip, costed, figures),
