@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpert.design import Chip, Design, Device, Layer, Network, Periphery, Technology
+from xpert.experiment.config import SearchConfig
 from xpert.hardware import Evaluation, evaluate
 from xpert.hardware.adcs.ramp import RAMP, ramp_adc, ramp_counter, ramp_generator
 from xpert.hardware.circuits import flip_flop_bank
@@ -114,3 +115,10 @@ def test_comparators_have_offsets_and_the_ramp_has_the_gain() -> None:
              for effect in ("adc_offset", "adc_gain")}  # fmt: skip
     assert drawn["adc_offset"].shape == shape
     assert drawn["adc_gain"].shape == (2, 3, 4, 1)
+
+
+def test_a_search_chooses_ramps_where_its_config_names_them() -> None:
+    config = {"name": "x", "network": {"backbone": "vgg16", "choices": [64]}, "dataset": {"name": "digits"}}
+    assert SearchConfig.parse(config).periphery.adc_types == ("sar", "flash")
+    named = SearchConfig.parse(config | {"periphery": {"adc_types": ["sar", "ramp"]}})
+    assert named.periphery.adc_types == ("sar", "ramp")
