@@ -7,13 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from xpert.design._base import DataModel
+from xpert.design.adc_registry import ADC_NAME
 
-ADC_TYPES = ("sar", "flash")
-"""ADCs that are derived from their circuits. `sar`: successive approximation, small and slow; `flash`: one comparator
-per level, large and fast. A chip may have others, see `Adc`."""
-
-AdcType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
-"""One of `ADC_TYPES`, or the name of one of the chip's own ADCs: lower-case letters, digits, - and _."""
+AdcType = Annotated[str, Field(pattern=ADC_NAME, max_length=60)]
+"""A kind of ADC that is made of circuits (`adc_kinds`), or the name of one of the chip's own ADCs (`Adc`)."""
 
 ColumnsPerAdc = Annotated[int, Field(ge=1, le=1024)]
 AdcBits = Annotated[int, Field(ge=1, le=12)]
@@ -24,7 +21,7 @@ class Periphery(DataModel):
     """ADC type, column sharing, ADC precision and input precision of a layer's subarrays."""
 
     adc_type: AdcType = "sar"
-    """Kind of analogue-to-digital converter: `sar`, `flash`, or the name of one of `chip.adcs`."""
+    """Kind of analogue-to-digital converter: one of `adc_kinds()`, or the name of one of `chip.adcs`."""
 
     columns_per_adc: ColumnsPerAdc = 8
     """Columns multiplexed onto one ADC. At most the columns of the crossbar."""

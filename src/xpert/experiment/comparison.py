@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from xpert.design import ADC_TYPES, Design, read_mapping
+from xpert.design import Design, read_mapping
 from xpert.errors import RunError
-from xpert.experiment.config import SearchConfig
+from xpert.experiment.config import ADC_TYPES, SearchConfig
 from xpert.experiment.measure import measure_accuracy, set_input_bits
 from xpert.experiment.pipeline import Pipeline, machine, run_search
 from xpert.experiment.precision import Kept

@@ -84,11 +84,15 @@ class DatasetOptions(DataModel):
     """Share of the training images that is held back, for phase 2 to measure accuracy on."""
 
 
+ADC_TYPES = ("sar", "flash")
+"""Kinds of ADC that a search chooses from by default, and that every homogeneous baseline is made of."""
+
+
 class PeripheryOptions(DataModel):
     """What phase 1 may choose for each layer besides its channels."""
 
-    adc_types: Annotated[tuple[AdcType, ...], Field(min_length=1)] = ("sar", "flash")
-    """Kinds of ADC: `sar`, `flash`, and names of `chip.adcs`."""
+    adc_types: Annotated[tuple[AdcType, ...], Field(min_length=1)] = ADC_TYPES
+    """Kinds of ADC: those made of circuits (`sar`, `flash`, ...), and names of `chip.adcs`."""
 
     columns_per_adc: Annotated[tuple[ColumnsPerAdc, ...], Field(min_length=1, max_length=64)] = (2, 4, 8, 16, 32)
     """Degrees of column sharing."""

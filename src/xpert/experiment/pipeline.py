@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog import measure_activity, ni_accuracy
-from xpert.design import ADC_TYPES, Design, Network, Periphery
+from xpert.design import Design, Network, Periphery
 from xpert.errors import ConfigError
-from xpert.experiment.config import SearchConfig, search_space
+from xpert.experiment.config import ADC_TYPES, SearchConfig, search_space
 from xpert.experiment.joint import joint_rounds
 from xpert.experiment.measure import measure_accuracy, set_input_bits
 from xpert.experiment.precision import FINAL, choose_precisions
