@@ -32,7 +32,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 TORCH_FREE = (
     "xpert.cli",
-    "xpert.cli.commands",
+    "xpert.cli.app",
     "xpert.design",
     "xpert.experiment",
     "xpert.experiment.config",

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpert.cli.commands import read_design
+from xpert.cli.inputs import read_design
 from xpert.design import Adc, Chip, Design, Device, Layer, Network, Periphery, Technology, load_part, part_names
 from xpert.errors import ConfigError
 from xpert.experiment.config import SearchConfig, search_space, typical_design
