@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "xpert"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
-    {"errors"},
+    {"errors", "text"},
     {"files"},
     {"design"},
     {"workload", "solver"},

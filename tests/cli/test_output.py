@@ -16,29 +16,6 @@ from xpert.cli import output
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "-"),
-        (0, "0"),
-        (0.0012345, "0.001234"),
-        (1.5, "1.5"),
-        (9999.4, "9999"),
-        (12345.6, "12346"),
-        (1e-4, "1.000e-04"),
-        (-2.5, "-2.5"),
-        (123456.0, "1.235e+05"),
-    ],
-)
-def test_number(value: float | None, text: str) -> None:
-    assert output.number(value) == text
-
-
-def test_percent() -> None:
-    assert output.percent(0.9876) == "98.8 %"
-    assert output.percent(None) == "-"
-
-
-@pytest.mark.parametrize(
     ("event", "text"),
     [
         (

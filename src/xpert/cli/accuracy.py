@@ -13,6 +13,7 @@ from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import patience
 from xpert.cli.options import Device, Json
 from xpert.files import jsonable, write_atomically
+from xpert.text import plain_percent
 
 
 def accuracy(
@@ -98,10 +99,10 @@ def accuracy(
 
 
 def _show_accuracy(found: dict[str, Any], name: str, dataset: str, chips: int) -> None:
-    rows = [[row, output.percent(found[key])] for row, key in (("ideal", "ideal"), ("quantised", "quantised"))]
-    rows.append([f"NI, mean of {chips} chips", output.percent(found["ni_mean"])])
+    rows = [[row, plain_percent(found[key])] for row, key in (("ideal", "ideal"), ("quantised", "quantised"))]
+    rows.append([f"NI, mean of {chips} chips", plain_percent(found["ni_mean"])])
     rows.append(["NI, 95 % confidence", _interval(found)])
-    rows.append(["NI, standard deviation", output.percent(found["ni_std"])])
+    rows.append(["NI, standard deviation", plain_percent(found["ni_std"])])
     title = f"{name}: accuracy on {found['images']} images of {dataset}"
     output.show(output.table(title, ["", "accuracy"], rows))
     if "ablation" in found:
@@ -111,11 +112,11 @@ def _show_accuracy(found: dict[str, Any], name: str, dataset: str, chips: int) -
 
 
 def _show_ablation(found: dict[str, Any]) -> None:
-    rows = [["none: quantised", output.percent(found["quantised"]), "", "", ""]]
+    rows = [["none: quantised", plain_percent(found["quantised"]), "", "", ""]]
     for row in found["ablation"]:
-        figures = [(output.percent(row[key]["ni_mean"]), _interval(row[key])) for key in ("alone", "without")]
+        figures = [(plain_percent(row[key]["ni_mean"]), _interval(row[key])) for key in ("alone", "without")]
         rows.append([row["effect"].replace("_", " "), *figures[0], *figures[1]])
-    rows.append(["all", output.percent(found["ni_mean"]), _interval(found), "", ""])
+    rows.append(["all", plain_percent(found["ni_mean"]), _interval(found), "", ""])
     header = ["effect", "with it alone", "95 %", "with all others", "95 %"]
     output.show(output.table("Accuracy by effect", header, rows))
 

@@ -15,6 +15,7 @@ from xpert.cli.interrupts import patience
 from xpert.cli.options import Json
 from xpert.errors import ConfigError
 from xpert.files import write_atomically
+from xpert.text import plain_number
 
 if TYPE_CHECKING:
     from xpert.design import Design
@@ -128,5 +129,5 @@ def _evaluate_sweep(
         output.write_json({"name": name, "sweep": rows})
     else:
         names = list(variants[0][0])
-        cells = [[*(str(row[name]) for name in names), *(output.number(row[key]) for key in HEADLINE)] for row in rows]
+        cells = [[*(str(row[name]) for name in names), *(plain_number(row[key]) for key in HEADLINE)] for row in rows]
         output.show(output.table(name, [*names, *TITLES], cells, left=len(names)))

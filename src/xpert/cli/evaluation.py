@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpert.cli import output
+from xpert.text import plain_number, plain_percent
 
 HEADLINE = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
 """Names of the headline figures in an evaluation."""
@@ -30,12 +31,12 @@ def show_evaluation(figures: dict[str, Any]) -> None:
     Args:
         figures: From `Evaluation.to_dict`.
     """
-    headline = [output.number(figures[key]) for key in HEADLINE]
+    headline = [plain_number(figures[key]) for key in HEADLINE]
     output.show(output.table(figures["name"], TITLES, [headline], left=0))
     output.write(
-        f"{figures['tiles']} tiles; {output.number(figures['frames_per_second'])} images/s, "
-        f"{output.number(figures['throughput_tops'])} TOPS; leakage power {output.number(figures['leakage_mw'])} mW; "
-        f"sensing cycle {output.number(figures['sensing_period_ns'])} ns at most\n\n"
+        f"{figures['tiles']} tiles; {plain_number(figures['frames_per_second'])} images/s, "
+        f"{plain_number(figures['throughput_tops'])} TOPS; leakage power {plain_number(figures['leakage_mw'])} mW; "
+        f"sensing cycle {plain_number(figures['sensing_period_ns'])} ns at most\n\n"
     )
     shares = ("area mm²", "", "latency µs", "", "energy µJ", "")
     components = _component_rows(figures)
@@ -65,7 +66,7 @@ def _component_rows(figures: dict[str, Any]) -> list[list[str]]:
 
 def _layer_rows(figures: dict[str, Any]) -> list[list[str]]:
     rows = [
-        [layer["name"], *_with_shares(figures, layer), output.number(layer["leakage_energy_uj"])]
+        [layer["name"], *_with_shares(figures, layer), plain_number(layer["leakage_energy_uj"])]
         for layer in figures["layers"]
     ]
     rest = {q: figures[q] - sum(layer[q] for layer in figures["layers"]) for q in _QUANTITIES}
@@ -81,7 +82,7 @@ def _with_shares(figures: dict[str, Any], values: dict[str, Any]) -> list[str]:
     cells = []
     for quantity in _QUANTITIES:
         value = values[quantity]
-        cells += [output.number(value), output.percent(None if value is None else value / figures[quantity])]
+        cells += [plain_number(value), plain_percent(None if value is None else value / figures[quantity])]
     return cells
 
 
@@ -92,7 +93,7 @@ def _mapping_rows(figures: dict[str, Any]) -> list[list[str]]:
             f"{layer['in_channels']} → {layer['out_channels']}",
             layer["adc_type"],
             *(str(layer[key]) for key in ("columns_per_adc", "adc_bits", "input_bits", "tiles", "speed_up")),
-            *(output.percent(layer[key]) for key in ("utilization", "input_bit_density")),
+            *(plain_percent(layer[key]) for key in ("utilization", "input_bit_density")),
         ]
         for layer in figures["layers"]
     ]

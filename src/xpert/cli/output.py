@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpert.errors import RunError
 from xpert.files import jsonable, write_atomically
+from xpert.text import plain_number, plain_percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -96,20 +97,6 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, l
     return Group(Text(title, style="bold"), made)
 
 
-def number(value: float | None) -> str:
-    """A figure with four significant digits; large and small ones with an exponent of ten."""
-    if value is None:
-        return "-"
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
-    return f"{value:.3e}"
-
-
-def percent(value: float | None) -> str:
-    """A fraction as a percentage."""
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
 def fail(message: str) -> None:
     """Write an error to stderr as one line."""
     with contextlib.suppress(OSError):
@@ -180,11 +167,11 @@ def _figures(event: Mapping[str, Any], done: str, total: str) -> str:
         if name in {"stage", "event", "seconds", done, total}:
             continue
         if name.endswith("accuracy") and isinstance(value, float):
-            shown.append(f"{words} {percent(value)}")
+            shown.append(f"{words} {plain_percent(value)}")
         elif isinstance(value, bool):
             shown.append(words if value else f"not {words}")
         elif isinstance(value, float):
-            shown.append(f"{words} {number(value)}")
+            shown.append(f"{words} {plain_number(value)}")
         elif isinstance(value, int):
             shown.append(f"{words} {value}")
         elif isinstance(value, str):

@@ -43,7 +43,7 @@ from xpert.report.tables import (
     effect_name,
     objective_name,
 )
-from xpert.report.text import log_ticks, number, percent
+from xpert.text import log_ticks, number, percent
 
 _INK = "#334155"
 _GRID = "#e2e8f0"

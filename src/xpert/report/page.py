@@ -9,9 +9,10 @@ import jinja2
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from xpert import text
 from xpert.design import Design
 from xpert.files import write_atomically
-from xpert.report import figures, palette, tables, text
+from xpert.report import figures, palette, tables
 from xpert.report.chip_drawing import draw_chip, scale_bar
 from xpert.report.run_files import Event, Results, Row, RunFiles, read_run
 

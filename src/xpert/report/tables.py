@@ -21,7 +21,7 @@ from xpert.report.run_files import (
     Results,
     Row,
 )
-from xpert.report.text import number, times
+from xpert.text import number, times
 
 
 @dataclass(frozen=True)
