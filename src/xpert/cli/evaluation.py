@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from xpert.cli import output
@@ -31,6 +32,8 @@ def show_evaluation(figures: dict[str, Any]) -> None:
     Args:
         figures: From `Evaluation.to_dict`.
     """
+    from xpert.design import Periphery
+
     headline = [plain_number(figures[key]) for key in HEADLINE]
     output.show(output.table(figures["name"], TITLES, [headline], left=0))
     output.write(
@@ -42,19 +45,10 @@ def show_evaluation(figures: dict[str, Any]) -> None:
     components = _component_rows(figures)
     output.show(output.table("By component", ["component", *shares], components))
     output.show(output.table("By layer", ["layer", *shares, "of it leakage"], _layer_rows(figures)))
-    header = [
-        "layer",
-        "channels",
-        "ADC",
-        "columns\nper ADC",
-        "ADC\nbits",
-        "input\nbits",
-        "tiles",
-        "copies",
-        "used",
-        "ones",
-    ]
-    output.show(output.table("Periphery, mapping and activity", header, _mapping_rows(figures), left=3))
+    decisions = Periphery.decisions()
+    titles = (decision.label.replace(" ", "\n", 1) for decision in decisions.values())
+    header = ["layer", "channels", *titles, "tiles", "copies", "used", "ones"]
+    output.show(output.table("Periphery, mapping and activity", header, _mapping_rows(figures, decisions), left=3))
     output.write("used: share of the tiles' cells that hold weights; ones: among input bits\n")
 
 
@@ -86,13 +80,12 @@ def _with_shares(figures: dict[str, Any], values: dict[str, Any]) -> list[str]:
     return cells
 
 
-def _mapping_rows(figures: dict[str, Any]) -> list[list[str]]:
+def _mapping_rows(figures: dict[str, Any], periphery: Iterable[str]) -> list[list[str]]:
     return [
         [
             layer["name"],
             f"{layer['in_channels']} → {layer['out_channels']}",
-            layer["adc_type"],
-            *(str(layer[key]) for key in ("columns_per_adc", "adc_bits", "input_bits", "tiles", "speed_up")),
+            *(str(layer[key]) for key in (*periphery, "tiles", "speed_up")),
             *(plain_percent(layer[key]) for key in ("utilization", "input_bit_density")),
         ]
         for layer in figures["layers"]

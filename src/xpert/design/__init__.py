@@ -7,14 +7,27 @@ from xpert.design.chip import Activity, Buffers, CellState, CellType, Chip, Devi
 from xpert.design.design import SCHEMA, Design
 from xpert.design.network import Layer, Network
 from xpert.design.parts import PART_KINDS, load_part, part_names, part_text
-from xpert.design.periphery import ADC_TYPES, AdcType, Periphery
+from xpert.design.periphery import (
+    ADC_TYPES,
+    ARCHITECTURE_FIELDS,
+    KIND_FIELDS,
+    PRECISION_FIELDS,
+    AdcType,
+    Decision,
+    Periphery,
+    Phase,
+    options_of,
+)
 from xpert.design.process import ProcessData
 
 __all__ = [
     "ADC_TYPES",
+    "ARCHITECTURE_FIELDS",
     "IDEAL",
+    "KIND_FIELDS",
     "OFF",
     "PART_KINDS",
+    "PRECISION_FIELDS",
     "SCHEMA",
     "Activity",
     "Adc",
@@ -25,15 +38,18 @@ __all__ = [
     "CellType",
     "Chip",
     "DataModel",
+    "Decision",
     "Design",
     "Device",
     "Layer",
     "Network",
     "Periphery",
+    "Phase",
     "ProcessData",
     "Technology",
     "describe",
     "load_part",
+    "options_of",
     "parse_mapping",
     "part_names",
     "part_text",

@@ -15,7 +15,6 @@ Each part resumes by itself, so that the whole does.
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -26,9 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from xpert.design import ADC_TYPES, Design, read_mapping
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, read_mapping
 from xpert.errors import RunError
-from xpert.experiment.config import SearchConfig
+from xpert.experiment.config import SearchConfig, homogeneous_kinds
 from xpert.experiment.measure import measure_accuracy, set_input_bits
 from xpert.experiment.pipeline import Pipeline, machine, run_search
 from xpert.experiment.precision import Kept
@@ -47,8 +46,10 @@ _SHARED = ("typical.safetensors", "typical_accuracy.json", "baseline.json")
 
 _FIGURES = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
 
-_PERIPHERY = ("adc_type", "columns_per_adc", "adc_bits", "input_bits")
+_PERIPHERY = tuple(Periphery.decisions())
 _HOMOGENEOUS = (*_PERIPHERY, "pes_per_tile")
+_SUMS = tuple(Periphery.decisions(changes_sums=True))
+"""What an accuracy is kept by."""
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -190,12 +191,11 @@ def _baseline(
                 seed=config.seed, chips=config.precision.chips, batch_size=config.evaluation.batch_size,
             ),
         )  # fmt: skip
-        present = typical.periphery[0].adc_bits, typical.periphery[0].input_bits
-        pairs = itertools.product(experiment.homogeneous.adc_bits, experiment.homogeneous.input_bits)
-        precisions = list(dict.fromkeys((present, *pairs)))
+        present = typical.periphery[0].values(PRECISION_FIELDS)
+        precisions = list(dict.fromkeys((present, *experiment.homogeneous.combinations(PRECISION_FIELDS))))
         rows = []
-        for adc_bits, input_bits in precisions:
-            row = {"adc_bits": adc_bits, "input_bits": input_bits}
+        for precision in precisions:
+            row = dict(zip(PRECISION_FIELDS, precision, strict=True))
             correct = kept(_homogeneous_design(typical, row))
             rows.append(row | {"validation": accuracy_interval(correct)._asdict()})
             figures = {"design": len(rows), "designs": len(precisions), "ni_accuracy": float(correct.mean())}
@@ -233,16 +233,15 @@ def _homogeneous(
     pipeline: Pipeline, grid: Sequence[dict[str, Any]], pes_per_tile: Sequence[int]
 ) -> list[dict[str, Any]]:
     """All homogeneous designs: ADC type, sharing and tile size change costs only, precisions accuracy too."""
-    typical, options = pipeline.typical(), pipeline.config.periphery
+    typical = pipeline.typical()
     rows = []
     for pes in dict.fromkeys((typical.chip.pes_per_tile, *pes_per_tile)):
-        for adc_type in dict.fromkeys((*ADC_TYPES, *options.adc_types)):
-            for columns in sorted({*options.columns_per_adc, typical.periphery[0].columns_per_adc}):
-                for cell in grid:
-                    row = {"adc_type": adc_type, "columns_per_adc": columns, "pes_per_tile": pes}
-                    row |= {key: cell[key] for key in ("adc_bits", "input_bits")}
-                    evaluation = evaluate(_homogeneous_design(typical, row)).to_dict()
-                    rows.append(row | {"validation": cell["validation"], "evaluation": evaluation})
+        for kind in homogeneous_kinds(pipeline.config):
+            for cell in grid:
+                row = dict(zip(KIND_FIELDS, kind, strict=True)) | {"pes_per_tile": pes}
+                row |= {key: cell[key] for key in PRECISION_FIELDS}
+                evaluation = evaluate(_homogeneous_design(typical, row)).to_dict()
+                rows.append(row | {"validation": cell["validation"], "evaluation": evaluation})
     return rows
 
 
@@ -277,7 +276,7 @@ def _measured_row(run: Run, pipeline: Pipeline, row: dict[str, Any]) -> dict[str
             progress=lambda figures: pipeline.tell("evaluation", **figures),
         )  # fmt: skip
 
-    accuracy = run.stage(f"homogeneous_accuracy_{row['adc_bits']}_{row['input_bits']}", measure)
+    accuracy = run.stage("_".join(["homogeneous_accuracy", *(str(row[key]) for key in _SUMS)]), measure)
     return chosen | {"evaluation": row["evaluation"], "accuracy": accuracy, "validation": row["validation"]}
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from xpert.analog import analog_layers, layer_errors, reprogram, to_analog, weight_deviation
-from xpert.design import Design, Network
+from xpert.design import PRECISION_FIELDS, Design, Network
 from xpert.experiment.config import SearchConfig
 from xpert.experiment.measure import set_input_bits
 from xpert.networks import build
@@ -112,13 +112,13 @@ def finetune(
         return list(result.curves)
     noise: dict[str, float] = {}
     if settings.finetune == "converters":
-        pairs = sorted({(entry.adc_bits, entry.input_bits) for entry in design.periphery})
+        pairs = sorted({entry.values(PRECISION_FIELDS) for entry in design.periphery})
         errors = layer_errors(model, design, calibration, pairs)
         # Rounding of inputs is in the network already; only what it does not compute itself is added.
         exact = design.chip.analog.replace(adc_range="unbounded", ir_drop=False)
         alone = layer_errors(model, design, calibration, pairs, settings=exact)
         for index, (layer, entry) in enumerate(zip(design.network.layers, design.periphery, strict=True)):
-            pair = pairs.index((entry.adc_bits, entry.input_bits))
+            pair = pairs.index(entry.values(PRECISION_FIELDS))
             noise[layer.name] = float(max(errors[index, pair] - alone[index, pair], 0.0))
     hardware = Disturbance(weight_deviation=weight_deviation(config.chip, seed=config.seed), output_noise=noise)
     with distributed.own_cores():

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.design import Chip, Design, Network, Periphery
+from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
@@ -375,7 +375,7 @@ def _label(option: Option, with_kernel: bool) -> str:
     if option.periphery is None:
         return "left out"
     kernel = f"{option.kernel}x{option.kernel}/" if with_kernel else ""
-    return f"{kernel}{option.periphery.adc_type}/{option.periphery.columns_per_adc}"
+    return kernel + option.periphery.short(ARCHITECTURE_FIELDS)
 
 
 def _leaders(space: Space) -> tuple[int, ...]:
