@@ -484,8 +484,8 @@ def accuracy_against_precision(points: Sequence[PrecisionPoint], field: str) -> 
 
     Args:
         points: Measured precisions.
-        field: Of the periphery, what goes along the axis; there is one line for each value of the others that was measured
-            at two values of this one.
+        field: Of the periphery, what goes along the axis; there is one line for each value of the others that was
+            measured at two values of this one.
     """
     decisions = Periphery.decisions("precision")
     others = [name for name in decisions if name != field]
