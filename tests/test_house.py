@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "xpert"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
-    {"errors", "text"},
+    {"errors", "progress", "text"},
     {"files"},
     {"design"},
     {"workload", "solver"},
@@ -40,6 +40,7 @@ TORCH_FREE = (
     "xpert.experiment.run",
     "xpert.hardware",
     "xpert.networks.spaces",
+    "xpert.progress",
     "xpert.report",
     "xpert.search",
     "xpert.solver",

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from xpert.cli import output
+from xpert.progress import Progress
 
 
 @pytest.mark.parametrize(
@@ -23,15 +24,15 @@ from xpert.cli import output
             "epoch 3/10  loss 0.5123  train accuracy 50.0 %",
         ),
         (
-            {"stage": "precision", "tried": 2, "of": 9, "ni_accuracy": 0.875, "feasible": False, "adc_bits": [4, 5]},
-            "tried 2/9  NI-accuracy 87.5 %  not feasible",
+            {"stage": "precision", "images": 2, "of": 9, "ni_accuracy": 0.875, "feasible": False, "adc_bits": [4, 5]},
+            "images 2/9  NI-accuracy 87.5 %  not feasible",
         ),
         ({"stage": "evaluation", "what": "NI-accuracy of the baseline"}, "NI-accuracy of the baseline"),
         ({"stage": "architecture", "step": 7, "value": None, "excess": 0.0}, "step 7  excess 0"),
     ],
 )
 def test_figures_beside_a_bar(event: dict[str, Any], text: str) -> None:
-    assert output._figures(event, *output._count(event)) == text
+    assert output.figures_beside(Progress.of(event)) == text
 
 
 def test_no_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

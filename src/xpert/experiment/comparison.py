@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from xpert.experiment.run import Run, open_run, versions
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
+from xpert.progress import Tell
 from xpert.report.front_svg import Point, front_svg
 from xpert.search.precision.bench import ChipBench
 from xpert.search.statistics import accuracy_interval
@@ -51,8 +52,6 @@ _HOMOGENEOUS = (*_PERIPHERY, "pes_per_tile")
 _SUMS = tuple(Periphery.decisions(changes_sums=True))
 """What an accuracy is kept by."""
 
-Progress = Callable[[dict[str, Any]], None]
-
 
 def reproduce(
     experiment: Experiment,
@@ -63,7 +62,7 @@ def reproduce(
     device: str = "cpu",
     processes: int = 1,
     command: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Path:
     """Run an experiment, or go on with one.
 
@@ -93,7 +92,7 @@ def reproduce(
         refuse_odd_numbers(processes, config, place)
     out.mkdir(parents=True, exist_ok=True)
 
-    def told(part: str) -> Progress:
+    def told(part: str) -> Tell:
         return lambda figures: progress({"part": part} | figures) if progress else None
 
     baseline = _with_data(experiment.baseline(), data_dir)
@@ -173,7 +172,7 @@ def _baseline(
     folder: Path,
     device: torch.device,
     processes: int,
-    tell: Progress,
+    tell: Tell,
 ) -> list[dict[str, Any]]:
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision."""
     with open_run(folder, config, resume=True) as run:
@@ -203,7 +202,7 @@ def _baseline(
         return rows
 
 
-def _search(config: SearchConfig, folder: Path, baseline: Path, device: str, processes: int, tell: Progress) -> None:
+def _search(config: SearchConfig, folder: Path, baseline: Path, device: str, processes: int, tell: Tell) -> None:
     """Run a search that takes its baseline from another run folder."""
     state = folder / "state"
     if not (state / "baseline.json").exists():

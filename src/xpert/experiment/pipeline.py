@@ -7,7 +7,7 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from xpert.experiment.trainings import load_split, new_model, train_new
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
+from xpert.progress import Tell
 from xpert.report import write_report
 from xpert.search.architecture import search_architecture
 from xpert.search.fronts import architecture_fronts, figures
@@ -46,8 +47,6 @@ STAGES = ("architecture", "training", "baseline", "precision", "evaluation")
 
 _SCORE_IMAGES = 64
 
-Progress = Callable[[dict[str, Any]], None]
-
 
 def run_search(
     config: SearchConfig | None,
@@ -58,7 +57,7 @@ def run_search(
     device: str = "cpu",
     processes: int = 1,
     command: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Path:
     """Run a search, or go on with one, in a run folder.
 
@@ -102,7 +101,7 @@ def run_search(
 class Pipeline:
     """One run under way: the stages' results, and the data and networks that they share."""
 
-    def __init__(self, run: Run, progress: Progress | None, device: torch.device) -> None:
+    def __init__(self, run: Run, progress: Tell | None, device: torch.device) -> None:
         self.run = run
         self.config = run.config
         self.results: dict[str, dict[str, Any]] = {}

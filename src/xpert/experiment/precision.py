@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from xpert.experiment.measure import set_input_bits
 from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
 from xpert.files import write_atomically
+from xpert.progress import Tell
 from xpert.search.objectives import Budgets
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.converters import Kind
@@ -32,8 +32,6 @@ FINAL = "final"
 _SENSITIVITY_IMAGES = 256
 _GRADIENT_IMAGES = 8192
 
-Progress = Callable[[dict[str, Any]], None]
-
 
 class Floors(NamedTuple):
     """Least NI-accuracy on the images and chips of the search, and on those of the confirmation."""
@@ -47,7 +45,7 @@ def choose_precisions(
     found: Design,
     model: nn.Module,
     dataset: Dataset,
-    tell: Progress,
+    tell: Tell,
     *,
     name: str = FINAL,
     floors: Floors | None = None,
@@ -117,7 +115,7 @@ class _Stage:
         found: Design,
         model: nn.Module,
         dataset: Dataset,
-        tell: Progress,
+        tell: Tell,
         name: str,
         floors: Floors | None,
     ) -> None:

@@ -7,7 +7,6 @@ next; the others, in `take_part`, follow it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ from xpert.design import PRECISION_FIELDS, Design, Network
 from xpert.experiment.config import SearchConfig
 from xpert.experiment.measure import set_input_bits
 from xpert.networks import build
+from xpert.progress import Tell
 from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 def load_split(config: SearchConfig, device: torch.device) -> Dataset:
@@ -47,7 +45,7 @@ def train_new(
     dataset: Dataset,
     config: SearchConfig,
     checkpoint: Path,
-    tell: Progress | None = None,
+    tell: Tell | None = None,
 ) -> tuple[nn.Module, TrainingResult]:
     """A network, initialised and trained against the variation of the chip's cells, and how that went.
 
@@ -77,7 +75,7 @@ def finetune(
     dataset: Dataset,
     config: SearchConfig,
     checkpoint: Path,
-    tell: Progress | None = None,
+    tell: Tell | None = None,
 ) -> list[dict[str, Any]]:
     """Train a network in place for a few epochs at the precisions of a design; the curve.
 

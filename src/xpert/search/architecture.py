@@ -26,6 +26,7 @@ from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
 from xpert.hardware.tables import Option, layer_options
 from xpert.networks.spaces import Space
+from xpert.progress import Tell
 from xpert.search.objectives import (
     ENERGY_PER_OPERATION,
     OBJECTIVES,
@@ -58,8 +59,6 @@ _STEP = 1.01
 
 _ROUNDING = 1e-9
 """Relative slack of the least quality, for the rounding of sums over layers."""
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def search_architecture(
     seed: int,
     seconds: float | None = None,
     evaluations: int | None = None,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> ArchitectureResult:
     """Find the network and the periphery of its layers that minimise an objective.
 
