@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert.design import Chip, Design, Periphery
+from xpert.design import Chip, Design, Periphery, options_of
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import LEFT_OUT, Space, space
@@ -54,7 +54,7 @@ TIGHT = {
 
 HEURISTICS = [strategy for strategy in STRATEGIES if strategy != "exact"]
 SHARING = (2, 4, 8, 16, 32)
-OPTIONS = [Periphery(adc_type=kind, columns_per_adc=columns) for kind in ("sar", "flash") for columns in SHARING]
+OPTIONS = options_of(Periphery(), adc_type=("sar", "flash"), columns_per_adc=SHARING)
 BUDGETS_MM2 = (10, 20, 50, 100)
 SPACES = {"vgg16": (64, 128, 256, 512), "resnet18": (64, 128, 256, 512), "resnet20": (16, 32, 64, 128)}
 

@@ -17,11 +17,10 @@ from typing import Any
 import torch
 
 from xpert.analog import weight_deviation
-from xpert.design import AnalogSettings, Chip, Design, Device, Network, Periphery
+from xpert.design import PRECISION_FIELDS, AnalogSettings, Chip, Design, Device, Network, Periphery
 from xpert.experiment import load_preset
 from xpert.networks import build, space
 from xpert.search.precision.bench import ChipBench
-from xpert.search.precision.session import with_precisions
 from xpert.search.statistics import accuracy_interval
 from xpert.training import Dataset, Disturbance, TrainingSettings, accuracy, load_dataset, train
 
@@ -85,7 +84,7 @@ def measure(setting: Setting, changes: dict[str, Any], sigma: float, epochs: int
         bench = ChipBench(model, design, images[part], labels[part], calibration, seed=0, chips=setting.chips)
         found[name] = {
             f"{adc}/{bits}": accuracy_interval(
-                bench(with_precisions(design, [(adc, bits)] * len(network.layers)))
+                bench(design.with_values(PRECISION_FIELDS, [(adc, bits)] * len(network.layers)))
             )._asdict()
             for adc, bits in PRECISIONS
         }

@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "xpert"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
-    {"errors"},
+    {"errors", "progress", "text"},
     {"files"},
     {"design"},
     {"workload", "solver"},
@@ -32,7 +32,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 TORCH_FREE = (
     "xpert.cli",
-    "xpert.cli.commands",
+    "xpert.cli.app",
     "xpert.design",
     "xpert.experiment",
     "xpert.experiment.config",
@@ -40,6 +40,7 @@ TORCH_FREE = (
     "xpert.experiment.run",
     "xpert.hardware",
     "xpert.networks.spaces",
+    "xpert.progress",
     "xpert.report",
     "xpert.search",
     "xpert.solver",

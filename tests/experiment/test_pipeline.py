@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 import yaml
 
-from xpert.design import Design
+from xpert.design import PRECISION_FIELDS, Design
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
 from xpert.experiment.joint import _as_found, joint_rounds
@@ -26,7 +26,6 @@ from xpert.experiment.pipeline import STAGES, Pipeline, run_search
 from xpert.experiment.precision import choose_precisions
 from xpert.experiment.run import open_run
 from xpert.networks import build, space
-from xpert.search.precision.session import with_precisions
 from xpert.training import load_dataset, load_weights
 
 TINY: dict[str, Any] = {
@@ -168,7 +167,7 @@ def test_joint_rounds_adopt_what_is_better(config: SearchConfig, unbroken: Path,
     joint = SearchConfig.parse(TINY | {"precision": told})
     first = json.loads((unbroken / "state" / "precision.json").read_text())
     fine = Design.parse(first["design"])
-    fine = with_precisions(fine, [(6, 8)] * len(fine.periphery))
+    fine = fine.with_values(PRECISION_FIELDS, [(6, 8)] * len(fine.periphery))
     losses = sum(max(row["loss"] for row in first["sensitivity"] if row["layer"] == layer.name)
                  for layer in fine.network.layers)  # fmt: skip
     first |= {

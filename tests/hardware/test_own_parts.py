@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpert.cli.commands import read_design
+from xpert.cli.inputs import read_design
 from xpert.design import (
     Adc,
     Chip,

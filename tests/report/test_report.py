@@ -17,7 +17,7 @@ from xpert.errors import DataError, RunError
 from xpert.hardware import evaluate
 from xpert.report import page, palette, write_report
 from xpert.report.run_files import Results, RunFiles
-from xpert.report.text import number
+from xpert.text import number
 
 Write = Callable[[dict[str, Any]], Path]
 VOID = {"meta", "br", "link", "img"}

@@ -29,7 +29,7 @@ QUALITY = [
     for index, source in enumerate(([1], *CHOICES))
 ]
 LOSSES = np.array([[0.001, 0.0]] * 6 + [[0.5, 0.1], [0.3, 0.05], [0.2, 0.02]])
-FIXED = {"adc_types": ["sar"], "columns_per_adc": [8], "precisions": PRECISIONS, "losses": LOSSES, "quality": QUALITY}
+FIXED = {"kinds": [("sar", 8)], "precisions": PRECISIONS, "losses": LOSSES, "quality": QUALITY}
 
 
 def searched(most_loss: float, least_quality: float, **changes: object):

@@ -8,13 +8,25 @@ from xpert.design.chip import Activity, Buffers, CellState, CellType, Chip, Devi
 from xpert.design.design import SCHEMA, Design
 from xpert.design.network import Layer, Network
 from xpert.design.parts import PART_KINDS, load_part, part_names, part_text
-from xpert.design.periphery import AdcType, Periphery
+from xpert.design.periphery import (
+    ARCHITECTURE_FIELDS,
+    KIND_FIELDS,
+    PRECISION_FIELDS,
+    AdcType,
+    Decision,
+    Periphery,
+    Phase,
+    options_of,
+)
 from xpert.design.process import ProcessData
 
 __all__ = [
+    "ARCHITECTURE_FIELDS",
     "IDEAL",
+    "KIND_FIELDS",
     "OFF",
     "PART_KINDS",
+    "PRECISION_FIELDS",
     "SCHEMA",
     "Activity",
     "Adc",
@@ -25,17 +37,20 @@ __all__ = [
     "CellType",
     "Chip",
     "DataModel",
+    "Decision",
     "Design",
     "Device",
     "Layer",
     "Network",
     "Periphery",
+    "Phase",
     "ProcessData",
     "Technology",
     "adc_kinds",
     "describe",
     "find_adc",
     "load_part",
+    "options_of",
     "parse_mapping",
     "part_names",
     "part_text",

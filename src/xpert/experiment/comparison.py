@@ -15,10 +15,9 @@ Each part resumes by itself, so that the whole does.
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from xpert.design import Design, read_mapping
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, read_mapping
 from xpert.errors import RunError
-from xpert.experiment.config import ADC_TYPES, SearchConfig
+from xpert.experiment.config import SearchConfig, homogeneous_kinds
 from xpert.experiment.measure import measure_accuracy, set_input_bits
 from xpert.experiment.pipeline import Pipeline, machine, run_search
 from xpert.experiment.precision import Kept
@@ -37,6 +36,7 @@ from xpert.experiment.run import Run, open_run, versions
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
+from xpert.progress import Tell
 from xpert.report.front_svg import Point, front_svg
 from xpert.search.precision.bench import ChipBench
 from xpert.search.statistics import accuracy_interval
@@ -47,10 +47,10 @@ _SHARED = ("typical.safetensors", "typical_accuracy.json", "baseline.json")
 
 _FIGURES = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
 
-_PERIPHERY = ("adc_type", "columns_per_adc", "adc_bits", "input_bits")
+_PERIPHERY = tuple(Periphery.decisions())
 _HOMOGENEOUS = (*_PERIPHERY, "pes_per_tile")
-
-Progress = Callable[[dict[str, Any]], None]
+_SUMS = tuple(Periphery.decisions(changes_sums=True))
+"""What an accuracy is kept by."""
 
 
 def reproduce(
@@ -62,7 +62,7 @@ def reproduce(
     device: str = "cpu",
     processes: int = 1,
     command: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Path:
     """Run an experiment, or go on with one.
 
@@ -92,7 +92,7 @@ def reproduce(
         refuse_odd_numbers(processes, config, place)
     out.mkdir(parents=True, exist_ok=True)
 
-    def told(part: str) -> Progress:
+    def told(part: str) -> Tell:
         return lambda figures: progress({"part": part} | figures) if progress else None
 
     baseline = _with_data(experiment.baseline(), data_dir)
@@ -172,7 +172,7 @@ def _baseline(
     folder: Path,
     device: torch.device,
     processes: int,
-    tell: Progress,
+    tell: Tell,
 ) -> list[dict[str, Any]]:
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision."""
     with open_run(folder, config, resume=True) as run:
@@ -190,12 +190,11 @@ def _baseline(
                 seed=config.seed, chips=config.precision.chips, batch_size=config.evaluation.batch_size,
             ),
         )  # fmt: skip
-        present = typical.periphery[0].adc_bits, typical.periphery[0].input_bits
-        pairs = itertools.product(experiment.homogeneous.adc_bits, experiment.homogeneous.input_bits)
-        precisions = list(dict.fromkeys((present, *pairs)))
+        present = typical.periphery[0].values(PRECISION_FIELDS)
+        precisions = list(dict.fromkeys((present, *experiment.homogeneous.combinations(PRECISION_FIELDS))))
         rows = []
-        for adc_bits, input_bits in precisions:
-            row = {"adc_bits": adc_bits, "input_bits": input_bits}
+        for precision in precisions:
+            row = dict(zip(PRECISION_FIELDS, precision, strict=True))
             correct = kept(_homogeneous_design(typical, row))
             rows.append(row | {"validation": accuracy_interval(correct)._asdict()})
             figures = {"design": len(rows), "designs": len(precisions), "ni_accuracy": float(correct.mean())}
@@ -203,7 +202,7 @@ def _baseline(
         return rows
 
 
-def _search(config: SearchConfig, folder: Path, baseline: Path, device: str, processes: int, tell: Progress) -> None:
+def _search(config: SearchConfig, folder: Path, baseline: Path, device: str, processes: int, tell: Tell) -> None:
     """Run a search that takes its baseline from another run folder."""
     state = folder / "state"
     if not (state / "baseline.json").exists():
@@ -233,16 +232,15 @@ def _homogeneous(
     pipeline: Pipeline, grid: Sequence[dict[str, Any]], pes_per_tile: Sequence[int]
 ) -> list[dict[str, Any]]:
     """All homogeneous designs: ADC type, sharing and tile size change costs only, precisions accuracy too."""
-    typical, options = pipeline.typical(), pipeline.config.periphery
+    typical = pipeline.typical()
     rows = []
     for pes in dict.fromkeys((typical.chip.pes_per_tile, *pes_per_tile)):
-        for adc_type in dict.fromkeys((*ADC_TYPES, *options.adc_types)):
-            for columns in sorted({*options.columns_per_adc, typical.periphery[0].columns_per_adc}):
-                for cell in grid:
-                    row = {"adc_type": adc_type, "columns_per_adc": columns, "pes_per_tile": pes}
-                    row |= {key: cell[key] for key in ("adc_bits", "input_bits")}
-                    evaluation = evaluate(_homogeneous_design(typical, row)).to_dict()
-                    rows.append(row | {"validation": cell["validation"], "evaluation": evaluation})
+        for kind in homogeneous_kinds(pipeline.config):
+            for cell in grid:
+                row = dict(zip(KIND_FIELDS, kind, strict=True)) | {"pes_per_tile": pes}
+                row |= {key: cell[key] for key in PRECISION_FIELDS}
+                evaluation = evaluate(_homogeneous_design(typical, row)).to_dict()
+                rows.append(row | {"validation": cell["validation"], "evaluation": evaluation})
     return rows
 
 
@@ -277,7 +275,7 @@ def _measured_row(run: Run, pipeline: Pipeline, row: dict[str, Any]) -> dict[str
             progress=lambda figures: pipeline.tell("evaluation", **figures),
         )  # fmt: skip
 
-    accuracy = run.stage(f"homogeneous_accuracy_{row['adc_bits']}_{row['input_bits']}", measure)
+    accuracy = run.stage("_".join(["homogeneous_accuracy", *(str(row[key]) for key in _SUMS)]), measure)
     return chosen | {"evaluation": row["evaluation"], "accuracy": accuracy, "validation": row["validation"]}
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, create_model, model_validator
 
-from xpert.design import AdcType, Chip, DataModel, Design, Periphery, read_mapping, shown
+from xpert.design import KIND_FIELDS, Chip, DataModel, Design, Periphery, Phase, read_mapping, shown
 from xpert.design.network import KernelSide
-from xpert.design.periphery import AdcBits, ColumnsPerAdc, InputBits
 from xpert.errors import ConfigError
 from xpert.networks.spaces import Space, space
 from xpert.training.settings import TrainingSettings
@@ -84,18 +85,43 @@ class DatasetOptions(DataModel):
     """Share of the training images that is held back, for phase 2 to measure accuracy on."""
 
 
-ADC_TYPES = ("sar", "flash")
-"""Kinds of ADC that a search chooses from by default, and that every homogeneous baseline is made of."""
+class OptionLists(DataModel):
+    """Options of the decisions of one phase: for each a list, which `Periphery` names and documents."""
+
+    phase: ClassVar[Phase]
+
+    @property
+    def options(self) -> dict[str, tuple[Any, ...]]:
+        """The list of each field of `Periphery`, in the order of the fields."""
+        decisions = Periphery.decisions(self.phase)
+        return {name: getattr(self, decision.options_name) for name, decision in decisions.items()}
+
+    def combinations(self, fields: Iterable[str] | None = None) -> list[tuple[Any, ...]]:
+        """All combinations of the options of some fields, or all; the last field's innermost."""
+        options = self.options
+        return list(itertools.product(*(options[name] for name in fields or options)))
 
 
-class PeripheryOptions(DataModel):
+def option_lists(phase: Phase, *, required: bool = False) -> type[OptionLists]:
+    """The model that has a list of options for each decision of a phase.
+
+    Args:
+        phase: Whose decisions.
+        required: Whether the lists must be given, rather than have defaults.
+    """
+    fields: dict[str, Any] = {}
+    for name, decision in Periphery.decisions(phase).items():
+        field = Periphery.model_fields[name]
+        option: Any = Annotated[(field.annotation, *field.metadata)]  # type: ignore[valid-type]
+        lists = Annotated[tuple[option, ...], Field(min_length=1, max_length=64, description=decision.options_text)]
+        fields[decision.options_name] = (lists, ... if required else decision.options)
+    made = create_model("OptionLists", __base__=OptionLists, **fields)
+    made.phase = phase
+    return made
+
+
+class PeripheryOptions(option_lists("architecture")):
     """What phase 1 may choose for each layer besides its channels."""
-
-    adc_types: Annotated[tuple[AdcType, ...], Field(min_length=1)] = ADC_TYPES
-    """Kinds of ADC: those made of circuits (`sar`, `flash`, ...), and names of `chip.adcs`."""
-
-    columns_per_adc: Annotated[tuple[ColumnsPerAdc, ...], Field(min_length=1, max_length=64)] = (2, 4, 8, 16, 32)
-    """Degrees of column sharing."""
 
 
 class ArchitectureSettings(DataModel):
@@ -168,14 +194,8 @@ class ArchitectureSettings(DataModel):
         }
 
 
-class PrecisionSettings(DataModel):
+class PrecisionSettings(option_lists("precision")):
     """Phase 2: ADC and input precision of every layer, with the accuracy on the non-ideal crossbars in the loop."""
-
-    adc_bits: Annotated[tuple[AdcBits, ...], Field(min_length=1)] = (3, 4, 5, 6)
-    """ADC precisions to choose from. [bit]"""
-
-    input_bits: Annotated[tuple[InputBits, ...], Field(min_length=1)] = (3, 4, 5, 6, 8)
-    """Input precisions to choose from. [bit]"""
 
     strategy: Literal["sensitivity", "gradient", "evolution"] = "sensitivity"
     """How precisions are searched: by a measured error model and exact knapsacks, by logits trained along with the
@@ -298,12 +318,14 @@ class SearchConfig(DataModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for part, names in _OPTION_LISTS.items():
-            for name in names:
-                options = getattr(getattr(self, part), name)
+        decisions = Periphery.decisions()
+        lists: dict[str, OptionLists] = {"periphery": self.periphery, "precision": self.precision}
+        for part, settings in lists.items():
+            for field, options in settings.options.items():
                 if len(set(options)) < len(options):
+                    name = decisions[field].options_name
                     raise ValueError(f"{part}.{name}: options must differ, got {shown(list(options))}")
-        shares = (*self.periphery.columns_per_adc, self.baselines.typical.columns_per_adc)
+        shares = (*self.periphery.options["columns_per_adc"], self.baselines.typical.columns_per_adc)
         if max(shares) > self.chip.columns:
             raise ValueError(
                 f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
@@ -322,8 +344,9 @@ class SearchConfig(DataModel):
         self.chip.check_adc(
             typical.adc_type, typical.adc_bits, "baselines.typical.adc_type", "baselines.typical.adc_bits"
         )
-        fields = {"baselines.typical.adc_bits": (typical.adc_bits,), "precision.adc_bits": self.precision.adc_bits}
-        for index, adc_type in enumerate(self.periphery.adc_types):
+        bits = self.precision.options["adc_bits"]
+        fields = {"baselines.typical.adc_bits": (typical.adc_bits,), "precision.adc_bits": bits}
+        for index, adc_type in enumerate(self.periphery.options["adc_type"]):
             for field, options in fields.items():
                 for adc_bits in options:
                     self.chip.check_adc(adc_type, adc_bits, f"periphery.adc_types.{index}", field)
@@ -348,8 +371,6 @@ class SearchConfig(DataModel):
         return cls.parse(read_mapping(path, "config file"), str(path), Path(path).parent)
 
 
-_OPTION_LISTS = {"periphery": ("adc_types", "columns_per_adc"), "precision": ("adc_bits", "input_bits")}
-
 _IMAGES: dict[str, tuple[tuple[int, int, int], int]] = {"digits": ((1, 32, 32), 10), "cifar10": ((3, 32, 32), 10)}
 """Image shape (channels, height, width) and classes of each data set, known without loading it."""
 
@@ -358,6 +379,16 @@ def search_space(config: SearchConfig) -> Space:
     """The networks among which a config chooses."""
     shape, classes = _IMAGES[config.dataset.name]
     return space(config.network.backbone, config.network.choices, shape, classes, config.network.kernels)
+
+
+def homogeneous_kinds(config: SearchConfig) -> list[tuple[Any, ...]]:
+    """Values of `KIND_FIELDS` of homogeneous designs: phase 1's options, the usual ADCs, the typical sharing."""
+    usual = Periphery.decisions()["adc_type"].options
+    lists = config.periphery.options | {"adc_type": (*usual, *config.periphery.options["adc_type"])}
+    for field in KIND_FIELDS:
+        if field != "adc_type":
+            lists[field] = tuple(sorted({*lists[field], getattr(config.baselines.typical, field)}))
+    return list(itertools.product(*(dict.fromkeys(lists[field]) for field in KIND_FIELDS)))
 
 
 def typical_design(config: SearchConfig) -> Design:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpert.design import Design, Network
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Network
 from xpert.errors import InfeasibleError
 from xpert.experiment.precision import FINAL, Floors, choose_precisions
 from xpert.hardware import evaluate
 from xpert.networks.spaces import LEFT_OUT, Space
 from xpert.search.joint import search_joint
 from xpert.search.objectives import objective_value
-from xpert.search.precision.session import with_precisions
 from xpert.search.quality.additive import ADDITIVE, quality_tables, total_quality
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ def joint_rounds(pipeline: Pipeline, first: dict[str, Any]) -> dict[str, Any]:
         if found.network.channels not in trained:
             pipeline.train(found.network, config.training, name, "precision")
             trained[found.network.channels] = name
-        pair = config.baselines.typical.adc_bits, config.baselines.typical.input_bits
-        nominal = with_precisions(found, [pair] * len(found.periphery))
+        typical = config.baselines.typical.values(PRECISION_FIELDS)
+        nominal = found.with_values(PRECISION_FIELDS, [typical] * len(found.periphery))
         model = pipeline.trained(found.network, trained[found.network.channels])
         latest = choose_precisions(
             run,
@@ -104,7 +103,7 @@ def _search(pipeline: Pipeline, latest: dict[str, Any], best: dict[str, Any]) ->
     config, found = pipeline.config, pipeline.design("architecture").network
     space = _as_found(pipeline.space, found)
     start = Design.parse(best["design"], "precision")
-    precisions = [(adc, bits) for adc in config.precision.adc_bits for bits in config.precision.input_bits]
+    precisions = config.precision.combinations(PRECISION_FIELDS)
     losses = np.array([row["loss"] for row in latest["sensitivity"]]).reshape(-1, len(precisions))
     # Phase 1 found these widths good enough. Scores that are no sums over layers follow the number of ReLU units.
     measure = config.architecture.quality if config.architecture.quality in ADDITIVE else "relu_units"
@@ -112,8 +111,7 @@ def _search(pipeline: Pipeline, latest: dict[str, Any], best: dict[str, Any]) ->
     return search_joint(
         space,
         start,
-        adc_types=config.periphery.adc_types,
-        columns_per_adc=config.periphery.columns_per_adc,
+        kinds=config.periphery.combinations(KIND_FIELDS),
         precisions=precisions,
         losses=losses,
         most_loss=latest["predicted_loss"],

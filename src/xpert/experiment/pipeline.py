@@ -7,7 +7,7 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog import measure_activity, ni_accuracy
-from xpert.design import Design, Network, Periphery
+from xpert.design import ARCHITECTURE_FIELDS, KIND_FIELDS, PRECISION_FIELDS, Design, Network, Periphery, options_of
 from xpert.errors import ConfigError
-from xpert.experiment.config import ADC_TYPES, SearchConfig, search_space
+from xpert.experiment.config import SearchConfig, homogeneous_kinds, search_space
 from xpert.experiment.joint import joint_rounds
 from xpert.experiment.measure import measure_accuracy, set_input_bits
 from xpert.experiment.precision import FINAL, choose_precisions
@@ -27,6 +27,7 @@ from xpert.experiment.trainings import load_split, new_model, train_new
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
+from xpert.progress import Tell
 from xpert.report import write_report
 from xpert.search.architecture import search_architecture
 from xpert.search.fronts import architecture_fronts, figures
@@ -46,8 +47,6 @@ STAGES = ("architecture", "training", "baseline", "precision", "evaluation")
 
 _SCORE_IMAGES = 64
 
-Progress = Callable[[dict[str, Any]], None]
-
 
 def run_search(
     config: SearchConfig | None,
@@ -58,7 +57,7 @@ def run_search(
     device: str = "cpu",
     processes: int = 1,
     command: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Path:
     """Run a search, or go on with one, in a run folder.
 
@@ -102,7 +101,7 @@ def run_search(
 class Pipeline:
     """One run under way: the stages' results, and the data and networks that they share."""
 
-    def __init__(self, run: Run, progress: Progress | None, device: torch.device) -> None:
+    def __init__(self, run: Run, progress: Tell | None, device: torch.device) -> None:
         self.run = run
         self.config = run.config
         self.results: dict[str, dict[str, Any]] = {}
@@ -162,12 +161,7 @@ class Pipeline:
 
     def _architecture(self) -> dict[str, Any]:
         settings = self.config.architecture
-        nominal = self.config.baselines.typical
-        options = [
-            nominal.replace(adc_type=adc_type, columns_per_adc=columns)
-            for adc_type in self.config.periphery.adc_types
-            for columns in self.config.periphery.columns_per_adc
-        ]
+        options = options_of(self.config.baselines.typical, **self.config.periphery.options)
 
         def told(figures: dict[str, Any]) -> None:
             self.tell("architecture", **figures)
@@ -221,8 +215,8 @@ class Pipeline:
             "quality_name": LABELS[quality.tabulated],
             "fronts": fronts,
             "homogeneous": [
-                {"adc_type": option.adc_type, "columns_per_adc": option.columns_per_adc}
-                | figures(_with(typical, option.adc_type, option.columns_per_adc), quality.tabulated)
+                option.model_dump(include={*ARCHITECTURE_FIELDS})
+                | figures(_homogeneous(typical, option), quality.tabulated)
                 for option in options
             ],
         }
@@ -281,9 +275,8 @@ class Pipeline:
 
         # ADC type and column sharing change no accuracy: one measurement stands for all homogeneous designs.
         designs = [
-            _with(typical, adc_type, columns)
-            for adc_type in dict.fromkeys((*ADC_TYPES, *self.config.periphery.adc_types))
-            for columns in sorted({*self.config.periphery.columns_per_adc, typical.periphery[0].columns_per_adc})
+            _homogeneous(typical, typical.periphery[0].with_values(KIND_FIELDS, kind))
+            for kind in homogeneous_kinds(self.config)
         ]
         homogeneous = [_row(design, baseline_accuracy) for design in designs]
         best = min(range(len(designs)), key=lambda index: homogeneous[index]["evaluation"]["edap"])
@@ -335,13 +328,13 @@ class Pipeline:
         """NI-accuracy on the validation images with one precision in all layers, along both axes."""
         images, labels = self.validation()
         options = self.config.precision
-        finest = max(options.adc_bits), max(options.input_bits)
-        points = {(adc, finest[1]) for adc in options.adc_bits} | {(finest[0], bits) for bits in options.input_bits}
+        finest = {field: max(values) for field, values in options.options.items()}
+        points = {
+            tuple((finest | {field: value}).values()) for field, values in options.options.items() for value in values
+        }
         curve = []
-        for adc, bits in sorted(points):
-            uniform = design.replace(
-                periphery=tuple(entry.replace(adc_bits=adc, input_bits=bits) for entry in design.periphery)
-            )
+        for point in sorted(points):
+            uniform = design.with_values(PRECISION_FIELDS, [point] * len(design.periphery))
             set_input_bits(model, uniform)
             mean, _, _ = ni_accuracy(
                 model,
@@ -353,7 +346,7 @@ class Pipeline:
                 chips=1,
                 batch_size=self.config.evaluation.batch_size,
             )
-            curve.append({"adc_bits": adc, "input_bits": bits, "ni_accuracy": mean})
+            curve.append(dict(zip(PRECISION_FIELDS, point, strict=True)) | {"ni_accuracy": mean})
         return curve
 
     def finish(self, command: Sequence[str]) -> None:
@@ -381,10 +374,9 @@ class Pipeline:
         write_atomically(path / "results.json", json.dumps(jsonable(results), indent=1) + "\n")
 
 
-def _with(design: Design, adc_type: str, columns_per_adc: int) -> Design:
-    periphery = design.periphery[0].replace(adc_type=adc_type, columns_per_adc=columns_per_adc)
-    name = f"homogeneous {adc_type}, {columns_per_adc} columns per ADC"
-    return Design.homogeneous(design.network, design.chip, Periphery.parse(periphery.model_dump()), name=name)
+def _homogeneous(design: Design, periphery: Periphery) -> Design:
+    name = f"homogeneous {periphery.in_words(ARCHITECTURE_FIELDS)}"
+    return Design.homogeneous(design.network, design.chip, periphery, name=name)
 
 
 def _row(design: Design, accuracy: dict[str, Any] | None) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +11,13 @@ import numpy as np
 from torch import nn
 
 from xpert.analog import layer_errors
-from xpert.design import Design
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
 from xpert.errors import RunError
 from xpert.experiment.measure import set_input_bits
 from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
 from xpert.files import write_atomically
+from xpert.progress import Tell
 from xpert.search.objectives import Budgets
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.converters import Kind
@@ -33,8 +32,6 @@ FINAL = "final"
 _SENSITIVITY_IMAGES = 256
 _GRADIENT_IMAGES = 8192
 
-Progress = Callable[[dict[str, Any]], None]
-
 
 class Floors(NamedTuple):
     """Least NI-accuracy on the images and chips of the search, and on those of the confirmation."""
@@ -48,7 +45,7 @@ def choose_precisions(
     found: Design,
     model: nn.Module,
     dataset: Dataset,
-    tell: Progress,
+    tell: Tell,
     *,
     name: str = FINAL,
     floors: Floors | None = None,
@@ -118,7 +115,7 @@ class _Stage:
         found: Design,
         model: nn.Module,
         dataset: Dataset,
-        tell: Progress,
+        tell: Tell,
         name: str,
         floors: Floors | None,
     ) -> None:
@@ -126,12 +123,12 @@ class _Stage:
             run, run.config, found, model, dataset, tell,
         )  # fmt: skip
         self.settings = run.config.precision
-        self.options = [(adc, bits) for adc in self.settings.adc_bits for bits in self.settings.input_bits]
+        self.options = self.settings.combinations(PRECISION_FIELDS)
         analog, periphery = found.chip.analog, run.config.periphery
         shared_errors = analog.adc_offset_sigma > 0 or analog.adc_gain_sigma > 0
         self.kinds: list[Kind] = []
         if self.settings.choose_adcs_again and not shared_errors:
-            self.kinds = list(itertools.product(periphery.adc_types, periphery.columns_per_adc))
+            self.kinds = periphery.combinations(KIND_FIELDS)
         self.calibration = dataset.normalised(dataset.train_images[: self.settings.calibration_images])
         self.name, self.floors = name, floors
         kept = Kept(run.working_file(f"{name}-measured.json"), self._bench(model))
@@ -197,13 +194,12 @@ class _Stage:
         table = [
             {
                 "layer": layer.name,
-                "adc_bits": adc,
-                "input_bits": bits,
+                **dict(zip(PRECISION_FIELDS, option, strict=True)),
                 "error": errors[index, choice],
                 "loss": errors[index, choice] * weights[index],
             }
             for index, layer in enumerate(self.found.network.layers)
-            for choice, (adc, bits) in enumerate(self.options)
+            for choice, option in enumerate(self.options)
         ]
         return sensitivity(errors, weights), table
 
@@ -243,7 +239,7 @@ class Kept:
 
     def __call__(self, design: Design) -> Bools:
         """As `ChipBench`."""
-        key = " ".join(f"{entry.adc_bits}/{entry.input_bits}" for entry in design.periphery)
+        key = " ".join(entry.sums_key() for entry in design.periphery)
         if key not in self._known:
             correct = self._bench(design)
             self._known[key] = {"shape": list(correct.shape), "correct": np.packbits(correct).tobytes().hex()}
@@ -257,8 +253,7 @@ class Kept:
 
 def _row(one: Tried) -> dict[str, Any]:
     return {
-        "adc_bits": [entry.adc_bits for entry in one.design.periphery],
-        "input_bits": [entry.input_bits for entry in one.design.periphery],
+        **{field: [getattr(entry, field) for entry in one.design.periphery] for field in PRECISION_FIELDS},
         "ni_accuracy": one.accuracy.mean,
         "ni_accuracy_interval": _ends(one.accuracy),
         "difference": one.difference.mean,

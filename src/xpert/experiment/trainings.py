@@ -7,7 +7,6 @@ next; the others, in `take_part`, follow it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ import torch
 from torch import nn
 
 from xpert.analog import analog_layers, layer_errors, reprogram, to_analog, weight_deviation
-from xpert.design import Design, Network
+from xpert.design import PRECISION_FIELDS, Design, Network
 from xpert.experiment.config import SearchConfig
 from xpert.experiment.measure import set_input_bits
 from xpert.networks import build
+from xpert.progress import Tell
 from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 def load_split(config: SearchConfig, device: torch.device) -> Dataset:
@@ -47,7 +45,7 @@ def train_new(
     dataset: Dataset,
     config: SearchConfig,
     checkpoint: Path,
-    tell: Progress | None = None,
+    tell: Tell | None = None,
 ) -> tuple[nn.Module, TrainingResult]:
     """A network, initialised and trained against the variation of the chip's cells, and how that went.
 
@@ -77,7 +75,7 @@ def finetune(
     dataset: Dataset,
     config: SearchConfig,
     checkpoint: Path,
-    tell: Progress | None = None,
+    tell: Tell | None = None,
 ) -> list[dict[str, Any]]:
     """Train a network in place for a few epochs at the precisions of a design; the curve.
 
@@ -112,13 +110,13 @@ def finetune(
         return list(result.curves)
     noise: dict[str, float] = {}
     if settings.finetune == "converters":
-        pairs = sorted({(entry.adc_bits, entry.input_bits) for entry in design.periphery})
+        pairs = sorted({entry.values(PRECISION_FIELDS) for entry in design.periphery})
         errors = layer_errors(model, design, calibration, pairs)
         # Rounding of inputs is in the network already; only what it does not compute itself is added.
         exact = design.chip.analog.replace(adc_range="unbounded", ir_drop=False)
         alone = layer_errors(model, design, calibration, pairs, settings=exact)
         for index, (layer, entry) in enumerate(zip(design.network.layers, design.periphery, strict=True)):
-            pair = pairs.index((entry.adc_bits, entry.input_bits))
+            pair = pairs.index(entry.values(PRECISION_FIELDS))
             noise[layer.name] = float(max(errors[index, pair] - alone[index, pair], 0.0))
     hardware = Disturbance(weight_deviation=weight_deviation(config.chip, seed=config.seed), output_noise=noise)
     with distributed.own_cores():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xpert.design import Chip, Design
+from xpert.design import Chip, Design, Periphery
 from xpert.hardware.breakdown import COMPONENTS, Breakdown, map_arrays
 from xpert.hardware.chip import (
     Context,
@@ -193,6 +193,12 @@ class Evaluation:
             },
         }
 
+    def _chosen(self, field: str, layer: int) -> str | int:
+        """A field of a layer's periphery."""
+        if field == "adc_type":
+            return self.periphery.types[int(self.periphery.adc[layer])]
+        return int(getattr(self.periphery, field)[layer])
+
     def _layer(self, index: int) -> dict[str, Any]:
         parts = {
             unit: _plain(getattr(self.layers, quantity), scale, index)
@@ -206,10 +212,7 @@ class Evaluation:
             "speed_up": int(self.speed_up[index]),
             "utilization": float(self.utilization[index]),
             "sensing_period_ns": float(self.sensing_period[index] * 1e9),
-            "adc_type": self.periphery.types[int(self.periphery.adc[index])],
-            "columns_per_adc": int(self.periphery.columns_per_adc[index]),
-            "adc_bits": int(self.periphery.adc_bits[index]),
-            "input_bits": int(self.periphery.input_bits[index]),
+            **{field: self._chosen(field, index) for field in Periphery.decisions()},
             "input_bit_density": float(self.density[index]),
             "cell_conductance_us": float(self.conductance[index] * 1e6),
             "in_channels": int(self.workload.in_channels[index]),

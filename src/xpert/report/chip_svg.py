@@ -11,7 +11,7 @@ from xpert.report.chip_drawing import MAX_TILES, ChipDrawing, draw_chip, scale_b
 from xpert.report.palette import component_colours
 from xpert.report.run_files import Evaluation
 from xpert.report.tables import component_title
-from xpert.report.text import number, percent
+from xpert.text import number, percent
 
 _SIDE = 600.0
 """Width of the chip, or its height where that is more. [pixel]"""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import Field
 
-from xpert.design import AdcType, Design, describe, read_mapping, read_text
+from xpert.design import AdcType, Design, Periphery, describe, read_mapping, read_text
 from xpert.errors import ConfigError, DataError, RunError
 
 SCHEMA = 1
@@ -59,8 +59,8 @@ class _Part(pydantic.BaseModel):
             raise DataError(describe(error, where)) from None
 
 
-class LayerCost(_Part):
-    """One layer of an evaluation."""
+class LayerCost(Periphery, _Part):
+    """One layer of an evaluation: its periphery, what it costs and where it is."""
 
     name: str
     area_mm2: Positive
@@ -71,10 +71,6 @@ class LayerCost(_Part):
     """Copies of the layer's weights."""
 
     utilization: Annotated[float, Field(ge=0, le=1 + 1e-6)]
-    adc_type: AdcType
-    columns_per_adc: int
-    adc_bits: int
-    input_bits: int
     in_channels: int
     out_channels: int
     breakdown: Breakdown = {}
@@ -121,7 +117,7 @@ class Row(_Part):
     def homogeneous(self) -> LayerCost | None:
         """A layer that stands for all, if all have the same periphery."""
         layers = self.evaluation.layers
-        kinds = {(layer.adc_type, layer.columns_per_adc, layer.adc_bits, layer.input_bits) for layer in layers}
+        kinds = {layer.values(Periphery.decisions()) for layer in layers}
         return layers[0] if len(kinds) == 1 else None
 
 

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.design import Chip, Design, Network, Periphery
+from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
 from xpert.hardware.tables import Option, layer_options
 from xpert.networks.spaces import Space
+from xpert.progress import Tell
 from xpert.search.objectives import (
     ENERGY_PER_OPERATION,
     OBJECTIVES,
@@ -58,8 +59,6 @@ _STEP = 1.01
 
 _ROUNDING = 1e-9
 """Relative slack of the least quality, for the rounding of sums over layers."""
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def search_architecture(
     seed: int,
     seconds: float | None = None,
     evaluations: int | None = None,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> ArchitectureResult:
     """Find the network and the periphery of its layers that minimise an objective.
 
@@ -375,7 +374,7 @@ def _label(option: Option, with_kernel: bool) -> str:
     if option.periphery is None:
         return "left out"
     kernel = f"{option.kernel}x{option.kernel}/" if with_kernel else ""
-    return f"{kernel}{option.periphery.adc_type}/{option.periphery.columns_per_adc}"
+    return kernel + option.periphery.short(ARCHITECTURE_FIELDS)
 
 
 def _leaders(space: Space) -> tuple[int, ...]:

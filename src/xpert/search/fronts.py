@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xpert.design import Chip, Design, Periphery
+from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import Space
@@ -73,7 +73,7 @@ def architecture_fronts(
                         "gap": point.solution.gap,
                         **figures(design := design_of(space, chip, options, point.solution.design), quality),
                         "channels": list(design.network.channels),
-                        "periphery": [f"{entry.adc_type}/{entry.columns_per_adc}" for entry in design.periphery],
+                        "periphery": [entry.short(ARCHITECTURE_FIELDS) for entry in design.periphery],
                     }
                     for point in found
                 ],

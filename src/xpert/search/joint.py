@@ -23,6 +23,7 @@ from xpert.hardware.tables import Option, layer_options
 from xpert.networks.spaces import Space
 from xpert.search.architecture import design_of
 from xpert.search.objectives import OBJECTIVES, UNITS, objective_value, space_tables
+from xpert.search.precision.converters import Kind, Precision, peripheries
 from xpert.solver.problem import Choices, Problem
 from xpert.solver.strategies import solve
 
@@ -54,9 +55,8 @@ def search_joint(
     space: Space,
     design: Design,
     *,
-    adc_types: Sequence[str],
-    columns_per_adc: Sequence[int],
-    precisions: Sequence[tuple[int, int]],
+    kinds: Sequence[Kind],
+    precisions: Sequence[Precision],
     losses: NDArray[np.float64],
     most_loss: float,
     quality: Sequence[NDArray[np.float64]],
@@ -73,8 +73,7 @@ def search_joint(
     Args:
         space: Networks to choose from; every layer has one kernel, or is left out in all of them, as its block may be.
         design: Where to start: its chip, and the context of the first tables.
-        adc_types: Kinds of ADC to choose from.
-        columns_per_adc: Degrees of column sharing to choose from.
+        kinds: Pairs (ADC type, columns per ADC) to choose from.
         precisions: Pairs (ADC bits, input bits) to choose from.
         losses: Predicted loss of every layer that is there at every precision, [layers, precisions]. [nat]
         most_loss: Upper bound on their sum. [nat]
@@ -90,14 +89,9 @@ def search_joint(
     Raises:
         InfeasibleError: If no design meets the bounds.
     """
-    options = [
-        Periphery(adc_type=adc_type, columns_per_adc=columns, adc_bits=adc_bits, input_bits=input_bits)
-        for adc_type in adc_types
-        for columns in columns_per_adc
-        for adc_bits, input_bits in precisions
-    ]
+    options = peripheries(kinds, design.periphery[0], precisions)
     # Precisions are the options' innermost axis.
-    option_losses = np.tile(losses, len(adc_types) * len(columns_per_adc))
+    option_losses = np.tile(losses, len(kinds))
     best: JointResult | None = None
     context = design
     for _ in range(ROUNDS):
@@ -188,8 +182,7 @@ def _dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _label(option: Option) -> str:
-    o = option.periphery
-    return "left out" if o is None else f"{o.adc_type}/{o.columns_per_adc}/{o.adc_bits}/{o.input_bits}"
+    return "left out" if option.periphery is None else option.periphery.short()
 
 
 __all__ = ["ROUNDS", "JointResult", "search_joint"]

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.design import Design, Periphery
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.search.objectives import OBJECTIVES, UNITS, Budgets, network_tables, objective_value
 from xpert.solver.problem import Choices, Problem
 from xpert.solver.strategies import solve
 
-Kind = tuple[str, int]
-"""ADC type and columns per ADC."""
+Kind = tuple[Any, ...]
+"""Values of the periphery's `KIND_FIELDS`: ADC type and columns per ADC."""
+
+Precision = tuple[Any, ...]
+"""Values of the periphery's `PRECISION_FIELDS`: ADC bits and input bits."""
 
 ROUNDS = 4
 """Rounds of tables and search in which a design and its context come to agree, at most."""
 
 
-def peripheries(kinds: Sequence[Kind], own: Periphery, precisions: Sequence[tuple[int, int]]) -> list[Periphery]:
-    """All combinations of kinds (none: the own one) and precisions (ADC bits, input bits), the latter innermost."""
+def peripheries(kinds: Sequence[Kind], own: Periphery, precisions: Sequence[Precision]) -> list[Periphery]:
+    """All combinations of kinds (none: the own one) and precisions, the latter innermost; the rest as it is."""
     return [
-        Periphery(adc_type=adc_type, columns_per_adc=columns, adc_bits=adc_bits, input_bits=input_bits)
-        for adc_type, columns in (kinds or [(own.adc_type, own.columns_per_adc)])
-        for adc_bits, input_bits in precisions
+        own.with_values((*KIND_FIELDS, *PRECISION_FIELDS), (*kind, *precision))
+        for kind in (kinds or [own.values(KIND_FIELDS)])
+        for precision in precisions
     ]
 
 
@@ -80,7 +84,7 @@ def cheapest_converters(design: Design, kinds: Sequence[Kind], objective: str, b
         objective: `latency`, `energy`, `edp` or `edap`.
         budgets: What the chip may cost.
     """
-    choices = [peripheries(kinds, entry, [(entry.adc_bits, entry.input_bits)]) for entry in design.periphery]
+    choices = [peripheries(kinds, entry, [entry.values(PRECISION_FIELDS)]) for entry in design.periphery]
     best = context = design
     least = _rank(best, objective, budgets)
     for _ in range(ROUNDS):
@@ -99,4 +103,4 @@ def _rank(design: Design, objective: str, budgets: Budgets) -> tuple[bool, float
     return not budgets.met(evaluation), objective_value(evaluation, objective)
 
 
-__all__ = ["ROUNDS", "Kind", "cheapest", "cheapest_converters", "peripheries"]
+__all__ = ["ROUNDS", "Kind", "Precision", "cheapest", "cheapest_converters", "peripheries"]

@@ -29,10 +29,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.design import Design
+from xpert.design import PRECISION_FIELDS, Design
 from xpert.hardware import Evaluation, evaluate
 from xpert.search.objectives import OBJECTIVES, Budgets, network_tables, objective_value
-from xpert.search.precision.converters import Kind, cheapest, cheapest_converters, peripheries
+from xpert.search.precision.converters import Kind, Precision, cheapest, cheapest_converters, peripheries
 from xpert.search.statistics import Bools, Interval, accuracy_interval, difference_interval
 
 BISECTIONS = 7
@@ -150,7 +150,7 @@ class Session:
     def __init__(
         self,
         design: Design,
-        options: Sequence[tuple[int, int]],
+        options: Sequence[Precision],
         kinds: Sequence[Kind],
         budgets: Budgets,
         objective: str,
@@ -183,7 +183,7 @@ class Session:
         """The design with these precisions, and the ADC types and sharings that are cheapest for them."""
         key: Choice = tuple(int(k) for k in choice)
         if key not in self._joint:
-            fixed = with_precisions(self.design, [self.options[k] for k in key])
+            fixed = self.design.with_values(PRECISION_FIELDS, [self.options[k] for k in key])
             self._joint[key] = (
                 cheapest_converters(fixed, self.kinds, self.objective, self.budgets) if self.kinds else fixed
             )
@@ -299,7 +299,7 @@ def search_precision(
     design: Design,
     strategy: Strategy,
     *,
-    options: Sequence[tuple[int, int]],
+    options: Sequence[Precision],
     objective: str,
     bench: Bench,
     kinds: Sequence[Kind] = (),
@@ -330,7 +330,7 @@ def search_precision(
     """
     session = Session(design, options, kinds, budgets or Budgets(), objective, bench, seed, evaluations, progress)
     status = "finished"
-    present = [(entry.adc_bits, entry.input_bits) for entry in design.periphery]
+    present = [entry.values(PRECISION_FIELDS) for entry in design.periphery]
     if all(pair in session.options for pair in present):  # measured already, as the reference
         session.measure([session.options.index(pair) for pair in present], correct=lambda _: bench.reference)
 
@@ -468,15 +468,6 @@ def _entry(
     )
 
 
-def with_precisions(design: Design, precisions: Sequence[tuple[int, int]]) -> Design:
-    """The same design with other precisions, a pair (ADC bits, input bits) for every layer."""
-    periphery = tuple(
-        entry.replace(adc_bits=adc_bits, input_bits=input_bits)
-        for entry, (adc_bits, input_bits) in zip(design.periphery, precisions, strict=True)
-    )
-    return design.replace(periphery=periphery)
-
-
 __all__ = [
     "Bench",
     "PrecisionResult",
@@ -485,5 +476,4 @@ __all__ = [
     "Tried",
     "search_precision",
     "sensitivity",
-    "with_precisions",
 ]
