@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
     {"errors"},
-    {"files"},
+    {"files", "registry"},
     {"design"},
     {"workload", "solver"},
     {"hardware", "networks"},
@@ -42,8 +42,8 @@ TORCH_FREE = (
     "xpert.networks.spaces",
     "xpert.report",
     "xpert.search",
+    "xpert.registry",
     "xpert.solver",
-    "xpert.solver.problem",
     "xpert.solver.problem",
     "xpert.training.settings",
     "xpert.workload.layers",

@@ -213,9 +213,9 @@ def test_large_neighbourhoods_lead_out_of_where_coordinate_descent_ends(shared: 
     )
     assert float(tight.value(start)) > 1.02 * best
     record = Record(tight)
-    record.offer(start[None])
+    record.price(start[None])
     revise(tight, record, [start], np.random.default_rng(0))
-    assert best * (1 - 1e-9) <= record.threshold <= 1.01 * best
+    assert best * (1 - 1e-9) <= record.upper_bound <= 1.01 * best
 
 
 def test_the_part_of_a_graph_near_a_design_is_the_designs_near_it(

@@ -35,8 +35,13 @@ class SearchSpace(Protocol):
     """A backbone, a graph of layers whose output channels are to be decided; see `xpert.networks.spaces`."""
 
     @property
-    def choices(self) -> tuple[tuple[int, ...], ...]:
-        """Options of each channel decision; with 0 the layers that it feeds or makes are not there."""
+    def widths(self) -> tuple[tuple[int, ...], ...]:
+        """For every layer the output channels that it may have; with 0 neither it nor what it feeds is there."""
+        ...
+
+    @property
+    def entering(self) -> tuple[tuple[int, ...], ...]:
+        """For every layer the input channels that it may have."""
         ...
 
     @property
@@ -57,16 +62,6 @@ class SearchSpace(Protocol):
     @property
     def default_channels(self) -> tuple[int, ...]:
         """Channels of the original network."""
-        ...
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        ...
-
-    @property
-    def num_classes(self) -> int:
-        """Classes: the output width of the last layer, which is not searched."""
         ...
 
     def layer(self, index: int, in_channels: int, out_channels: int, kernel: int | None = None) -> Layer:
@@ -203,8 +198,6 @@ def cost_tables(
     crossbar = crossbar_of(chip)
     shared = build_shared(p, chip, context)
     options = PeripheryArrays.of(peripheries, chip.adcs)
-    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
-    entering = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
     choices = layer_options(space, peripheries)
 
     def costs_of(layers: Sequence[Layer]) -> np.ndarray:
@@ -229,7 +222,7 @@ def cost_tables(
     # Layers with all their widths and kernels, one after the other: their costs take few calls on large arrays.
     all_layers = [
         space.layer(index, i, o, kernel)
-        for index, (ins, outs) in enumerate(zip(entering, widths))
+        for index, (ins, outs) in enumerate(zip(space.entering, space.widths))
         for kernel in space.kernels[index]
         if kernel
         for i in ins
@@ -244,7 +237,7 @@ def cost_tables(
             progress(min(start + at_once, len(all_layers)), len(all_layers))
     costs, done = np.concatenate(blocks, axis=1), 0
     tables = []
-    for index, (ins, outs) in enumerate(zip(entering, widths)):
+    for index, (ins, outs) in enumerate(zip(space.entering, space.widths)):
         parts = []
         for kernel in space.kernels[index]:
             if kernel:

@@ -229,7 +229,7 @@ class Proof:
 
         Args:
             center: An outcome, [dims]; its factors are positive unless there is only one.
-            record: Is offered every design that is met.
+            record: Prices every design that is met.
             worth: Give up as soon as it is clear that the bound will not be above this.
             resource: The budget that completions are to respect; by default the proof's own.
             first: Prices that are good already; by default budgets cost nothing at first, [dims].
@@ -275,7 +275,7 @@ class Proof:
 
         Args:
             value: The objective of the best design known, positive.
-            record: Is offered every design that is met.
+            record: Prices every design that is met.
         """
         stages = self.stages
         factors, powers = stages.factors, stages.powers[stages.factors]
@@ -349,7 +349,7 @@ class Proof:
             lower: Least weight of every dimension, [dims].
             upper: Largest weight, [dims].
             scale: Typical size of every dimension, for the linear program, [dims].
-            record: Is offered every design that is met.
+            record: Prices every design that is met.
             normal: If given, `normal . weights` must be 1, [dims].
             worth: Stop when it is clear that the lift will not be above this.
             enough: Stop when the lift is above this.
@@ -382,7 +382,7 @@ class Proof:
             if not np.isfinite(beta) or margin > enough:
                 break
             path = finish(self.stages, weights[None], tables, resource, 0, zero, start)
-            record.offer(designs_of(self.stages, path))
+            record.price(designs_of(self.stages, path))
             costs = path_costs(self.stages, path)
             met, self._met = np.concatenate([met, costs]), np.concatenate([self._met, costs])
         return best, margin

@@ -88,7 +88,7 @@ class Stages:
 
 
 @dataclass(frozen=True)
-class Offer:
+class LayerEntries:
     """All that one layer offers in every state, before anything is left out.
 
     Attributes:
@@ -111,12 +111,12 @@ class Graph:
     Attributes:
         problem: The problem.
         names: Quantity and sign of every dimension.
-        offers: One per layer.
+        entries: One per layer.
     """
 
     problem: Problem
     names: tuple[tuple[str, float], ...]
-    offers: tuple[Offer, ...]
+    entries: tuple[LayerEntries, ...]
 
     def stages(self, design: Ints | None = None, free: Sequence[int] | Ints = ()) -> Stages:
         """The graph without what is of no use, and without states that no design comes to.
@@ -125,25 +125,25 @@ class Graph:
             design: If given, what the layers that are not free keep, [layers, 2].
             free: Indices of the layers that may change. A width may change if the layer that decides it may.
         """
-        kept = [offer.useful if design is None else self._near(layer, design, free) for layer, offer in self._numbered]
+        kept = [own.useful if design is None else self._near(layer, design, free) for layer, own in self._numbered]
         open_ = np.ones(1, dtype=bool)  # states from which some design can be completed
-        for layer, offer in reversed(self._numbered):
-            kept[layer] = kept[layer] & open_[offer.following]
+        for layer, own in reversed(self._numbered):
+            kept[layer] = kept[layer] & open_[own.following]
             open_ = np.asarray(kept[layer].any(axis=1))
         start = np.array([sign * self.problem.constants.get(name, 0.0) for name, sign in self.names])
-        steps, layers, decided = [], [], np.zeros((len(self.offers), 2), dtype=np.int64)
+        steps, layers, decided = [], [], np.zeros((len(self.entries), 2), dtype=np.int64)
         here = np.zeros(1, dtype=np.int64)  # states that some design comes to
-        for layer, offer in self._numbered:
-            useful, following = kept[layer][here], offer.following[here]
+        for layer, own in self._numbered:
+            useful, following = kept[layer][here], own.following[here]
             reached = np.unique(following[useful]) if useful.any() else here[:1]
             following = np.searchsorted(reached, np.where(useful, following, reached[0]))
-            if len(here) == useful.sum() == 1 and layer + 1 < len(self.offers):  # no choice
+            if len(here) == useful.sum() == 1 and layer + 1 < len(self.entries):  # no choice
                 place = here[0], int(useful[0].argmax())
-                start += offer.costs[place]
-                decided[layer] = offer.choices[place]
+                start += own.costs[place]
+                decided[layer] = own.choices[place]
             else:
                 layers.append(layer)
-                steps.append(_pack(offer.costs[here], useful, following, offer.choices[here]))
+                steps.append(_pack(own.costs[here], useful, following, own.choices[here]))
             here = reached
         problem, signs = self.problem, np.array([sign for _, sign in self.names])
         bounds = [
@@ -163,17 +163,17 @@ class Graph:
         )
 
     @cached_property
-    def _numbered(self) -> list[tuple[int, Offer]]:
-        return list(enumerate(self.offers))
+    def _numbered(self) -> list[tuple[int, LayerEntries]]:
+        return list(enumerate(self.entries))
 
     def _near(self, layer: int, design: Ints, free: Sequence[int] | Ints) -> NDArray[np.bool_]:
         """Which entries agree with a design in what is not free, [states, entries]."""
-        offer, leader = self.offers[layer], self.problem.ties[layer]
+        own, leader = self.entries[layer], self.problem.ties[layer]
         if layer in free:
-            kept = offer.useful
+            kept = own.useful
         else:
-            kept = np.isfinite(offer.costs[..., 0]) & (offer.choices[..., 1] == design[layer, 1])
-        return kept if leader in free else kept & (offer.choices[..., 0] == design[leader, 0])
+            kept = np.isfinite(own.costs[..., 0]) & (own.choices[..., 1] == design[layer, 1])
+        return kept if leader in free else kept & (own.choices[..., 0] == design[leader, 0])
 
 
 def build_stages(problem: Problem) -> Stages:
@@ -201,7 +201,7 @@ def make_graph(problem: Problem) -> Graph:
 
     alive: list[int] = []  # the layers whose width decisions make up the state
     states = np.zeros((1, 0), dtype=np.int64)
-    offers = []
+    entries = []
     for layer, (source, tie) in enumerate(zip(problem.inputs, problem.ties)):
         costs = np.stack([sign * problem.costs[name][layer] for name, sign in names], axis=-1)
         options = costs.shape[2]
@@ -220,10 +220,10 @@ def make_graph(problem: Problem) -> Graph:
         kept = [index for index, decision in enumerate(alive) if last_use[decision] > layer]
         after, following = np.unique(rows[:, kept], axis=0, return_inverse=True)
         shape = (len(states), len(rows) // len(states) * options)
-        offers.append(
-            Offer(
+        entries.append(
+            LayerEntries(
                 costs[entering, leaving].reshape(*shape, -1),
-                _useful_options(costs)[entering, leaving].reshape(shape),
+                useful_options(costs)[entering, leaving].reshape(shape),
                 np.repeat(following.reshape(-1), options).reshape(shape),
                 np.stack([np.repeat(leaving, options), np.tile(np.arange(options), len(rows))], axis=-1).reshape(
                     *shape, 2
@@ -232,10 +232,10 @@ def make_graph(problem: Problem) -> Graph:
         )
         alive = [alive[index] for index in kept]
         states = after
-    return Graph(problem, tuple(names), tuple(offers))
+    return Graph(problem, tuple(names), tuple(entries))
 
 
-def _useful_options(costs: Floats) -> NDArray[np.bool_]:
+def useful_options(costs: Floats) -> NDArray[np.bool_]:
     """Which options [in, out, options] are allowed and not dominated by another between the same widths."""
     useful: NDArray[np.bool_] = np.asarray(np.isfinite(costs).all(axis=-1))
     for pair in np.ndindex(useful.shape[:2]):

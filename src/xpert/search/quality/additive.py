@@ -185,8 +185,6 @@ def quality_tables(name: str, space: Space) -> QualityTables:
     if name == "width_law" and not is_fitted(space):
         raise ConfigError(_NOT_FITTED)
     constant, term = _terms(name, space.name, space.network(space.default_channels).layers)
-    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
-    inputs = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
 
     def entry(index: int, entering: int, width: int, kernel: int) -> float:
         there = LEFT_OUT not in (entering, width, kernel)
@@ -194,7 +192,7 @@ def quality_tables(name: str, space: Space) -> QualityTables:
 
     tables = [
         np.array([[[entry(index, i, o, k) for k in kernels] for o in outs] for i in ins], dtype=np.float64)
-        for index, (ins, outs, kernels) in enumerate(zip(inputs, widths, space.kernels, strict=True))
+        for index, (ins, outs, kernels) in enumerate(zip(space.entering, space.widths, space.kernels, strict=True))
     ]
     return QualityTables(tuple(tables), constant)
 
