@@ -54,7 +54,7 @@ TIGHT = {
 }
 """Problems that few designs solve: one in a file, its area budget [um2], and a factor on what it asks for at least."""
 
-HEURISTICS = [strategy for strategy in STRATEGIES if strategy != "exact"]
+HEURISTICS = [strategy for strategy in STRATEGIES.names() if strategy != "exact"]
 SHARING = (2, 4, 8, 16, 32)
 OPTIONS = [Periphery(adc_type=kind, columns_per_adc=columns) for kind in ("sar", "flash") for columns in SHARING]
 BUDGETS_MM2 = (10, 20, 50, 100)

@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
     {"errors"},
-    {"files", "registry"},
+    {"files", "lazy_registry"},
     {"design"},
     {"workload", "solver"},
     {"hardware", "networks"},
@@ -42,7 +42,10 @@ TORCH_FREE = (
     "xpert.networks.spaces",
     "xpert.report",
     "xpert.search",
-    "xpert.registry",
+    "xpert.search.objectives",
+    "xpert.search.precision.strategies",
+    "xpert.search.quality",
+    "xpert.lazy_registry",
     "xpert.solver",
     "xpert.solver.problem",
     "xpert.training.settings",

@@ -18,6 +18,7 @@ from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation
 from xpert.cli.interrupts import patience
 from xpert.errors import ConfigError, DataError, XpertError
 from xpert.files import jsonable, write_atomically
+from xpert.solver.registry import STRATEGIES
 
 if TYPE_CHECKING:
     from xpert.design import Design
@@ -579,7 +580,7 @@ def _show_validation(found: Validation) -> None:
 def solve(
     problem: Annotated[Path, typer.Argument(metavar="PROBLEM.json", help="Tabulated costs, objective and budgets.")],
     strategy: Annotated[
-        Literal["exact", "gradient", "evolution", "random"], typer.Option(help="How to search.")
+        str, typer.Option(metavar="NAME", help=f"How to search: {', '.join(STRATEGIES.names())}.")
     ] = "exact",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")] = 0,
     seconds: Annotated[float | None, typer.Option(min=0, help="Time limit.")] = None,

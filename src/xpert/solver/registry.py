@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from xpert.registry import Registry
+from xpert.lazy_registry import LazyRegistry
 
 if TYPE_CHECKING:
     from xpert.solver.problem import Problem
     from xpert.solver.solution import Record
 
-STRATEGIES: Registry[Callable[[Problem, Record, int], None]] = Registry(
+STRATEGIES: LazyRegistry[Callable[[Problem, Record, int], None]] = LazyRegistry(
     "strategy",
     "xpert.strategies",
     {

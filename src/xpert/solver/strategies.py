@@ -101,4 +101,4 @@ def solve(
     )
 
 
-__all__ = ["STRATEGIES", "solve"]
+__all__ = ["solve"]

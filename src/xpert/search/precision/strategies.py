@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert.design import Design
-from xpert.registry import Registry
+from xpert.lazy_registry import LazyRegistry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,7 +65,7 @@ class Prepared(NamedTuple):
     """What that error is predicted to cost the network, [layers, options]. [nat]"""
 
 
-PRECISION_STRATEGIES: Registry[Callable[[TrainedNetwork], Prepared]] = Registry(
+PRECISION_STRATEGIES: LazyRegistry[Callable[[TrainedNetwork], Prepared]] = LazyRegistry(
     "precision strategy",
     "xpert.precision_strategies",
     {
