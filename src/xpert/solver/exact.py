@@ -6,9 +6,13 @@ design known (*bound*, see `bounds`). Labels are extended in batches, the most p
 early and memory stays bounded; what does not fit into a batch waits on a stack. When the stack is empty the best
 design is optimal.
 
-The bounds come in two strengths. First all budgets are left to Lagrange multipliers. If that leaves too many labels,
-the budget whose large steps cause the duality gap is counted exactly (`stages.Resource`), and a product's outcomes
-are covered by cells.
+The bounds come in two strengths, and `exact` takes these steps:
+
+1. Find a feasible design, budget by budget.
+2. Leave all budgets to Lagrange multipliers, and improve the design by dives (a beam) and coordinate descent.
+3. Extend labels. If few are needed, that is the proof.
+4. Else count the budget whose large steps cause the duality gap exactly (`graph.Resource`), cover a product's outcomes
+   by cells (`bounds`), and extend labels from the beginning, to the end.
 """
 
 from __future__ import annotations
@@ -92,16 +96,16 @@ def exact(problem: Problem, record: Record, seed: int = 0) -> None:
     Raises:
         InfeasibleError: If no design meets all budgets together.
     """
-    find_feasible(problem, record)
+    find_feasible(problem, record)  # step 1
     stages = build_stages(problem)
     search = LabelSearch(stages, record)
     proof = Proof(stages, stages.unlimited)
-    least = _descend(problem, search, proof)
+    least = _descend(problem, search, proof)  # step 2
     record.raise_lower_bound(proof.bound(record.value))
-    if search.run(proof, EASY):
+    if search.run(proof, EASY):  # step 3
         record.raise_lower_bound(record.value)
         return
-    search.restart()
+    search.restart()  # step 4
     proof = counted(problem, proof, record, least)
     _descend(problem, search, proof, proof.prices)
     if len(stages.factors) > 1:
@@ -245,8 +249,9 @@ class LabelSearch:
         step = self.stages.steps[labels.layer]
         value = self.record.upper_bound
         reach = proof.reach(value)
+        # Every allowed entry of every label is a successor, [successors]: its label and its entry.
         parent, entry = np.nonzero(np.isfinite(step.barred[labels.states]))
-        alive = np.ones((len(parent), len(reach)), dtype=bool)
+        alive = np.ones((len(parent), len(reach)), dtype=bool)  # [successors, cells]
         rank = np.zeros(len(parent))
         directions = np.arange(len(proof.weights))
         # The unit vectors first: they are cheap to believe and drop most.
@@ -254,14 +259,15 @@ class LabelSearch:
             states = labels.states[parent]
             costs = labels.costs[parent] + step.costs[states, entry]
             beta = proof.beta(labels.layer + 1, costs, step.following[states, entry], block)
+            # [successors, 1, block] against [cells, block]: alive in a cell is within reach in all directions.
             alive &= (beta[:, None] <= reach[:, block]).all(axis=-1)
-            keep = alive.any(axis=1)
+            keep = alive.any(axis=1)  # the cells' axis vanishes: some cell is enough
             if block[0] == 0:
                 rank = beta[:, proof.main]
                 keep &= self._objective(beta) < value - SLACK * abs(value) if np.isfinite(value) else keep
             parent, entry, alive, rank = parent[keep], entry[keep], alive[keep], rank[keep]
         states = labels.states[parent]
-        paths = np.column_stack([labels.paths[parent], entry])
+        paths = np.column_stack([labels.paths[parent], entry])  # [successors, layer + 1]
         costs = labels.costs[parent] + step.costs[states, entry]
         return Labels(labels.layer + 1, costs, step.following[states, entry], paths), rank
 
@@ -271,7 +277,7 @@ class LabelSearch:
         return (beta[:, factors] ** self.stages.powers[factors]).prod(axis=1)
 
     def _undominated(self, labels: Labels) -> Ints:
-        clear = self._clear[labels.layer][labels.states]
+        clear = self._clear[labels.layer][labels.states]  # [labels, dims]
         costs = np.where(self.stages.powers > 0, labels.costs, np.maximum(labels.costs, clear))
         keep = np.zeros(len(labels), dtype=bool)
         for state in np.unique(labels.states):
@@ -282,6 +288,7 @@ class LabelSearch:
     def _finish(self, proof: Proof, labels: Labels) -> None:
         """Price the cheapest completions of labels in the main direction."""
         count, main = len(labels), proof.main
+        # `finish` takes a weighting per label: the main direction's column, once for each.
         tables = [np.repeat(table[..., main : main + 1], count, axis=-1) for table in proof.tables]
         weights = np.repeat(proof.weights[main][None], count, axis=0)
         bins = proof.bins(labels.costs)

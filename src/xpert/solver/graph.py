@@ -7,6 +7,12 @@ two more, so dynamic programming works there too, with as many states as combina
 Costs are brought to one sense, "less is better": a quantity with a lower budget appears with its sign changed. Every
 *dimension* of a cost is then either a factor of the objective, or bounded from above, or both. A quantity inside a
 two-sided window appears twice.
+
+With V[l, s] the least weighted cost of layers l, l + 1, ... from state s on (`complete`),
+
+    V[l, s] = min over entries e of  w . cost[l, s, e] + V[l + 1, state that e leads to],     V[last, 0] = 0.        (1)
+
+A `Resource` splits every state by how much of one budget is left, in bins, so that V respects that budget.
 """
 
 from __future__ import annotations
@@ -200,12 +206,13 @@ def make_graph(problem: Problem) -> Graph:
             last_use[problem.ties[source]] = layer
 
     alive: list[int] = []  # the layers whose width decisions make up the state
-    states = np.zeros((1, 0), dtype=np.int64)
+    states = np.zeros((1, 0), dtype=np.int64)  # [states, alive]: width indices
     entries = []
     for layer, (source, tie) in enumerate(zip(problem.inputs, problem.ties)):
+        # The quantities become the last axis: [in_widths, out_widths, options, dims].
         costs = np.stack([sign * problem.costs[name][layer] for name, sign in names], axis=-1)
         options = costs.shape[2]
-        rows = states
+        rows = states  # [states * widths that the layer decides anew, alive]; all of one state next to one another
         if tie not in alive:
             fresh = np.arange(costs.shape[1])
             alive = [*alive, tie]
@@ -215,10 +222,13 @@ def make_graph(problem: Problem) -> Graph:
                 f"{problem.name}: layers[{layer}]: {len(rows)} combinations of widths are alive at once;"
                 f" at most {MAX_STATES} can be searched exactly"
             )
+        # Input and output width of every row, [rows].
         entering = rows[:, alive.index(problem.ties[source])] if source >= 0 else np.zeros(len(rows), dtype=np.int64)
         leaving = rows[:, alive.index(tie)]
+        # Widths that no later layer reads leave the state: rows that differ in them alone lead to the same state.
         kept = [index for index, decision in enumerate(alive) if last_use[decision] > layer]
         after, following = np.unique(rows[:, kept], axis=0, return_inverse=True)
+        # [rows, options, ...] -> [states, entries, ...]: an entry is a width (where it is decided here) and an option.
         shape = (len(states), len(rows) // len(states) * options)
         entries.append(
             LayerEntries(
@@ -237,7 +247,7 @@ def make_graph(problem: Problem) -> Graph:
 
 def useful_options(costs: Floats) -> NDArray[np.bool_]:
     """Which options [in, out, options] are allowed and not dominated by another between the same widths."""
-    useful: NDArray[np.bool_] = np.asarray(np.isfinite(costs).all(axis=-1))
+    useful: NDArray[np.bool_] = np.asarray(np.isfinite(costs).all(axis=-1))  # [in, out, options, dims] -> without dims
     for pair in np.ndindex(useful.shape[:2]):
         allowed = np.flatnonzero(useful[pair])
         useful[pair][allowed] = undominated(costs[pair][allowed])
@@ -247,7 +257,7 @@ def useful_options(costs: Floats) -> NDArray[np.bool_]:
 def _pack(costs: Floats, useful: NDArray[np.bool_], following: Ints, choices: Ints) -> Stage:
     """Move every state's useful entries to the front and cut the common tail."""
     order = np.argsort(~useful, axis=1, kind="stable")[:, : max(1, int(useful.sum(axis=1).max()))]
-    rows = np.arange(len(costs))[:, None]
+    rows = np.arange(len(costs))[:, None]  # [states, 1] beside order [states, longest]
     valid = useful[rows, order]
     return Stage(
         costs=np.where(valid[..., None], costs[rows, order], 0.0),
@@ -287,8 +297,9 @@ def undominated(points: Floats, rivals: int | None = None, block: int = 256) -> 
         part = ranked[start : start + block]
         open_ = np.arange(len(part))
         for first in range(0, len(front), 4 * block):
+            # [points still open, rivals] -> [points still open]
             open_ = open_[~_beaten(part[open_], front[first : first + 4 * block]).any(axis=1)]
-        inner = part[open_]
+        inner = part[open_]  # among themselves: only those before a point, the lower triangle, can beat it
         open_ = open_[~(_beaten(inner, inner) & np.tri(len(inner), k=-1, dtype=bool)).any(axis=1)]
         keep[order[start + open_]] = True
         if rivals is None or len(front) < rivals:
@@ -298,7 +309,7 @@ def undominated(points: Floats, rivals: int | None = None, block: int = 256) -> 
 
 def _beaten(points: Floats, rivals: Floats) -> NDArray[np.bool_]:
     """Whether rivals are at most as large in every dimension, [points, rivals]."""
-    beaten = rivals[:, 0] <= points[:, None, 0]
+    beaten = rivals[:, 0] <= points[:, None, 0]  # [points, rivals]; one dimension at a time keeps it that small
     for dim in range(1, points.shape[1]):
         beaten &= rivals[:, dim] <= points[:, None, dim]
     return beaten
@@ -363,6 +374,7 @@ _SNAP = 1e-6
 
 def make_resource(stages: Stages, dim: int, max_bins: int) -> Resource | None:
     """Count the budget of one dimension in bins; None where it can never be exceeded or never be met."""
+    # The least and the most that any state still takes of the budget, equation (1) with w = +-unit, [all states].
     unit = np.zeros((1, len(stages.limits)))
     unit[0, dim] = 1.0
     least = np.concatenate([table[:, 0, 0] for table in complete(stages, unit, stages.unlimited)])
@@ -378,6 +390,7 @@ def make_resource(stages: Stages, dim: int, max_bins: int) -> Resource | None:
     high = min(float(most[np.isfinite(most)].max()), highest)
     if not low < high:
         return None
+    # Where all entries are multiples of one integer a bin is that; elsewhere the range is cut into as many as allowed.
     step = 0.0
     if np.abs(values).max() < 2**53 and (values == np.rint(values)).all():
         step = float(np.gcd.reduce(np.abs(values).astype(np.int64)))
@@ -432,18 +445,22 @@ def complete(stages: Stages, weights: Floats, resource: Resource) -> list[Floats
         Before every layer and after the last one, a table [states, bins, weightings]; infinite where nothing
         completes.
     """
-    last = np.zeros((1, resource.bins, len(weights)))
+    last = np.zeros((1, resource.bins, len(weights)))  # [states, bins, weightings], as all tables
     if resource.dim >= 0:
         last[:, ~resource.allowed()] = np.inf
     tables = [last]
     for step, group in zip(reversed(stages.steps), reversed(resource.groups)):
         ahead = tables[-1]
         priced = step.costs @ weights.T  # [states, entries, weightings]
+        # Of entries that lead to the same state and bin the cheapest: [states, groups, members, weightings] loses its
+        # third axis.
         rows = np.arange(len(priced))[:, None, None]
         cheapest = priced[rows, group.members].min(axis=2) + group.barred[..., None]
         if resource.bins == 1:
+            # Equation (1): the groups' axis vanishes, the single bin appears, [states, 1, weightings].
             tables.append((cheapest + ahead[group.following, 0]).min(axis=1)[:, None])
             continue
+        # Equation (1) for all bins at once: what a group takes shifts the bins of the state that it leads to.
         table = np.full((len(priced), resource.bins, len(weights)), np.inf)
         for state, number in zip(*np.nonzero(np.isfinite(group.barred))):
             _relax(
@@ -489,8 +506,9 @@ def finish(
     path = np.empty((len(states), len(stages.steps) - layer), dtype=np.int64)
     for index in range(layer, len(stages.steps)):
         step = stages.steps[index]
-        left = bins[:, None] - resource.shifts[index][states]
+        left = bins[:, None] - resource.shifts[index][states]  # [labels, entries], as all below
         following = step.following[states]
+        # The entry that attains the minimum in equation (1), in every label's own weighting.
         value = np.einsum("led,ld->le", step.costs[states], weights) + step.barred[states]
         value += tables[index + 1][following, np.clip(left, 0, resource.bins - 1), rows[:, None]]
         value[left < 0] = np.inf

@@ -1,4 +1,4 @@
-"""What a search returns, and the book that every strategy keeps while it runs."""
+"""What a search returns, and the record that every strategy keeps while it runs."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ class StopSearch(Exception):
 
 
 class Record:
-    """Keeps the best design, counts, watches the budgets, and tells the callback.
+    """Keeps the incumbent (the best design so far), counts evaluations, watches the limits, and reports progress.
 
     A strategy hands every design that it wants priced to `price`, and calls `step` once per round. Both raise
-    `StopSearch` when a budget is spent; what was found until then is kept.
+    `StopSearch` when a limit is exhausted; what was found until then is kept.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 A hardware-only search shrinks every network to its narrowest; quality holds it up. A quality that is a sum over layers,
 each term a function of the layer's own channels and those that enter it, is one more table of a `Problem`, and exact
-search stays exact. There are five: the *width law*, and four sizes. Scores that are not sums are in `proxies`.
+search stays exact. There are five: the *width law*, and four sizes. Scores that are not sums are in `scores`.
 
 The width law says what accuracy a network reaches in a short training, from its widths and the layers it leaves out:
 
