@@ -99,7 +99,7 @@ def search_joint(
 
     found: Candidates = {}
     settle(design, propose, ROUNDS, found)
-    best = min(found.values(), key=lambda candidate: goal.value(candidate.evaluation))
+    best = min(found.values(), key=lambda candidate: goal.rank(candidate.evaluation))
     assert best.solution is not None  # noqa: S101 (all were proposed)
     totals = best.solution.totals
     return JointResult(best.design, best.evaluation, totals["loss"], totals["quality"], best.solution.lower_bound)
