@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
     {"errors", "progress", "text"},
-    {"files"},
+    {"files", "lazy_registry"},
     {"design"},
     {"workload", "solver"},
     {"hardware", "networks"},
@@ -43,8 +43,11 @@ TORCH_FREE = (
     "xpert.progress",
     "xpert.report",
     "xpert.search",
+    "xpert.search.objectives",
+    "xpert.search.precision.strategies",
+    "xpert.search.quality",
+    "xpert.lazy_registry",
     "xpert.solver",
-    "xpert.solver.problem",
     "xpert.solver.problem",
     "xpert.training.settings",
     "xpert.workload.layers",

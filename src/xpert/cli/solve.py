@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from xpert.cli import output
 from xpert.cli.options import Json
+from xpert.solver.registry import STRATEGIES
 
 
 def solve(
     problem: Annotated[Path, typer.Argument(metavar="PROBLEM.json", help="Tabulated costs, objective and budgets.")],
     strategy: Annotated[
-        Literal["exact", "gradient", "evolution", "random"], typer.Option(help="How to search.")
+        str, typer.Option(metavar="NAME", help=f"How to search: {', '.join(STRATEGIES.names())}.")
     ] = "exact",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")] = 0,
     seconds: Annotated[float | None, typer.Option(min=0, help="Time limit.")] = None,

@@ -3,20 +3,74 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, create_model, model_validator
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+    model_validator,
+)
+from pydantic.annotated_handlers import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from xpert.design import KIND_FIELDS, Chip, DataModel, Design, Periphery, Phase, read_mapping, shown
 from xpert.design.network import KernelSide
 from xpert.errors import ConfigError
 from xpert.networks.spaces import Space, space
+from xpert.solver.registry import STRATEGIES
 from xpert.training.settings import TrainingSettings
 
-Objective = Literal["latency", "energy", "edp", "edap"]
-"""What a phase minimises: latency, energy, energy-delay product or energy-delay-area product."""
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a field that takes one of some names, which are looked up when they are needed.
+
+    So they stand where they mean something, may grow at run time, and cost an import only where a config is read.
+    """
+
+    names: Callable[[], Iterable[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"enum": list(self.names())}
+
+    def _check(self, name: str) -> str:
+        if name not in self.names():
+            raise ValueError(f"must be one of {', '.join(self.names())}")
+        return name
+
+
+def _precision_strategies() -> Iterable[str]:
+    from xpert.search.precision.strategies import PRECISION_STRATEGIES
+
+    return PRECISION_STRATEGIES.names()
+
+
+def _objectives_1() -> Iterable[str]:
+    from xpert.search.objectives import PHASE_1
+
+    return PHASE_1
+
+
+def _objectives_2() -> Iterable[str]:
+    from xpert.search.objectives import PHASE_2
+
+    return PHASE_2
+
+
+def _qualities() -> Iterable[str]:
+    from xpert.search.quality import SEARCHABLE
+
+    return SEARCHABLE
+
 
 Seconds = Annotated[float, Field(gt=0, le=1e7)]
 Limit = Annotated[float, Field(gt=0, le=1e9)]
@@ -127,10 +181,10 @@ class PeripheryOptions(option_lists("architecture")):
 class ArchitectureSettings(DataModel):
     """Phase 1: channels, ADC type and column sharing of every layer."""
 
-    strategy: Literal["exact", "gradient", "evolution", "random"] = "exact"
+    strategy: Annotated[str, OneOf(STRATEGIES.names)] = "exact"
     """How the space is searched; `exact` proves what it finds."""
 
-    objective: Literal["latency", "energy", "area", "edp", "edap", "tops_per_watt"] = "edap"
+    objective: Annotated[str, OneOf(_objectives_1)] = "edap"
     """What is minimised; of TOPS/W, its inverse, the energy per operation."""
 
     area_budget_mm2: Limit | None = None
@@ -148,18 +202,7 @@ class ArchitectureSettings(DataModel):
     least_area_mm2: Limit | None = None
     """Least chip area; together with `area_budget_mm2` the window that XPert's own search aims at. [mm2]"""
 
-    quality: Literal[
-        "width_law",
-        "parameters",
-        "macs",
-        "relu_units",
-        "log_widths",
-        "naswot",
-        "swap",
-        "expressivity",
-        "synflow",
-        "zico",
-    ] = "width_law"
+    quality: Annotated[str, OneOf(_qualities)] = "width_law"
     """What stands in for the accuracy of a network before it is trained; see docs/quality.md."""
 
     minimum_quality: Annotated[float, Field(gt=0, le=10)] | None = 0.98
@@ -197,11 +240,11 @@ class ArchitectureSettings(DataModel):
 class PrecisionSettings(option_lists("precision")):
     """Phase 2: ADC and input precision of every layer, with the accuracy on the non-ideal crossbars in the loop."""
 
-    strategy: Literal["sensitivity", "gradient", "evolution"] = "sensitivity"
+    strategy: Annotated[str, OneOf(_precision_strategies)] = "sensitivity"
     """How precisions are searched: by a measured error model and exact knapsacks, by logits trained along with the
     weights on the simulation, or by NSGA-II on measured designs."""
 
-    objective: Objective = "edap"
+    objective: Annotated[str, OneOf(_objectives_2)] = "edap"
     """What is minimised."""
 
     choose_adcs_again: bool = True
@@ -332,7 +375,7 @@ class SearchConfig(DataModel):
             )
         backbone = space(self.network.backbone, self.network.choices, kernels=self.network.kernels)
         if not backbone.own_layers:
-            from xpert.search.quality.additive import is_fitted  # with scipy, for which other configs do not wait
+            from xpert.search.quality.additive import is_fitted
 
             if self.architecture.quality == "width_law" and not is_fitted(backbone):
                 raise ValueError(

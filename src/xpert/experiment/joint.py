@@ -13,9 +13,11 @@ from xpert.errors import InfeasibleError
 from xpert.experiment.precision import FINAL, Floors, choose_precisions
 from xpert.hardware import evaluate
 from xpert.networks.spaces import LEFT_OUT, Space
+from xpert.search.context import Effort
 from xpert.search.joint import search_joint
-from xpert.search.objectives import objective_value
+from xpert.search.objectives import Budgets, Goal, objective_value
 from xpert.search.quality.additive import ADDITIVE, quality_tables, total_quality
+from xpert.search.tabulate import Term
 
 if TYPE_CHECKING:
     from xpert.experiment.pipeline import Pipeline
@@ -115,13 +117,9 @@ def _search(pipeline: Pipeline, latest: dict[str, Any], best: dict[str, Any]) ->
         precisions=precisions,
         losses=losses,
         most_loss=latest["predicted_loss"],
-        quality=quality.tables,
-        least_quality=total_quality(measure, found) - quality.constant,
-        objective=config.precision.objective,
-        area_budget=config.architecture.area_budget_mm2,
-        strategy="exact",
-        seed=config.seed,
-        seconds=config.architecture.seconds or _SECONDS,
+        quality=Term(quality.tables, at_least=total_quality(measure, found) - quality.constant),
+        goal=Goal(config.precision.objective, Budgets(area_mm2=config.architecture.area_budget_mm2)),
+        effort=Effort("exact", config.seed, config.architecture.seconds or _SECONDS),
         progress=lambda figures: pipeline.tell("precision", **figures),
     ).design
 

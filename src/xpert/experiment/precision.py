@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
-from xpert.analog import layer_errors
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
 from xpert.errors import RunError
 from xpert.experiment.measure import set_input_bits
@@ -18,19 +17,16 @@ from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
 from xpert.files import write_atomically
 from xpert.progress import Tell
-from xpert.search.objectives import Budgets
+from xpert.search.objectives import Budgets, Goal
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.converters import Kind
-from xpert.search.precision.sensitivity import noise_sensitivity
-from xpert.search.precision.session import Bench, PrecisionResult, Strategy, Tried, search_precision, sensitivity
+from xpert.search.precision.session import Bench, MeasuredDesign, PrecisionResult, search_precision
+from xpert.search.precision.strategies import PRECISION_STRATEGIES, Prepared, TrainedNetwork
 from xpert.search.statistics import Bools, Interval
 from xpert.training import Dataset, save_weights
 
 FINAL = "final"
 """Name of the weights that the stage leaves."""
-
-_SENSITIVITY_IMAGES = 256
-_GRADIENT_IMAGES = 8192
 
 
 class Floors(NamedTuple):
@@ -67,22 +63,21 @@ def choose_precisions(
     stage = _Stage(run, found, model, dataset, tell, name, floors)
     nominal = stage.bench.reference.mean()
     run.event("precision", "nominal", ni_accuracy=float(nominal))
-    strategy, table = stage.strategy()
+    prepared = stage.prepared()
     settings = run.config.precision
     result = search_precision(
         found,
-        strategy,
+        prepared.strategy,
         options=stage.options,
-        objective=settings.objective,
+        goal=Goal(settings.objective, Budgets(**run.config.architecture.budgets)),
         bench=stage.bench,
         kinds=stage.kinds,
-        budgets=Budgets(**run.config.architecture.budgets),
         confirmation=stage.confirmation if settings.confirmation_images else None,
         seed=run.config.seed,
         evaluations=settings.evaluations,
         progress=tell,
     )
-    tried = [_row(one) for one in result.tried]
+    tried = [_row(one) for one in result.measured]
     for entry in tried:
         run.event("precision", "tried", **entry)
     tuning = stage.finish(result)
@@ -103,7 +98,7 @@ def choose_precisions(
         "confirmed": [_row(one) for one in result.confirmed],
         "tried": tried,
         "front": [_row(one) for one in result.front],
-        "sensitivity": table,
+        "sensitivity": stage.error_table(prepared),
         "finetuning": tuning,
     }
 
@@ -169,39 +164,40 @@ class _Stage:
         tuned.load_state_dict(weights)
         return Bench(self._bench(tuned, confirmation=True), bench.reference, bench.floor)
 
-    def strategy(self) -> tuple[Strategy, list[dict[str, Any]]]:
-        """The strategy that the config asks for, and the table of its error model where it has one."""
+    def prepared(self) -> Prepared:
+        """The strategy that the config asks for, ready for the trained network."""
         data = self.dataset
-        if self.settings.strategy == "evolution":
-            from xpert.search.precision.evolution import evolution
 
-            return evolution(), []
-        if self.settings.strategy == "gradient":
-            from xpert.search.precision.gradient import gradient
+        def training_images(count: int) -> tuple[Tensor, Tensor]:
+            return data.normalised(data.train_images[:count]), data.train_labels[:count]
 
-            images = data.normalised(data.train_images[:_GRADIENT_IMAGES])
-            labels = data.train_labels[:_GRADIENT_IMAGES]
-            return gradient(self.model, images, labels, self.calibration, self._bench), []
         set_input_bits(self.model, self.found)
-        weights = noise_sensitivity(
+        trained = TrainedNetwork(
             self.model,
-            data.normalised(data.train_images[:_SENSITIVITY_IMAGES]),
-            data.train_labels[:_SENSITIVITY_IMAGES],
-            seed=self.config.seed,
-            progress=self.tell,
+            self.found,
+            self.options,
+            training_images,
+            self.calibration,
+            self._bench,
+            self.config.seed,
+            self.tell,
         )
-        errors = layer_errors(self.model, self.found, self.calibration, self.options, progress=self.tell)
-        table = [
+        return PRECISION_STRATEGIES.find(self.settings.strategy)(trained)
+
+    def error_table(self, prepared: Prepared) -> list[dict[str, Any]]:
+        """One row for every layer and option of the strategy's error model; none where it has no model."""
+        if prepared.errors is None or prepared.losses is None:
+            return []
+        return [
             {
                 "layer": layer.name,
                 **dict(zip(PRECISION_FIELDS, option, strict=True)),
-                "error": errors[index, choice],
-                "loss": errors[index, choice] * weights[index],
+                "error": prepared.errors[index, choice],
+                "loss": prepared.losses[index, choice],
             }
             for index, layer in enumerate(self.found.network.layers)
             for choice, option in enumerate(self.options)
         ]
-        return sensitivity(errors, weights), table
 
     def finish(self, result: PrecisionResult) -> dict[str, Any] | None:
         """Leave the final weights: those of the search, fine-tuned at its precisions where that raises accuracy."""
@@ -251,7 +247,7 @@ class Kept:
         return bits.astype(bool).reshape(entry["shape"])
 
 
-def _row(one: Tried) -> dict[str, Any]:
+def _row(one: MeasuredDesign) -> dict[str, Any]:
     return {
         **{field: [getattr(entry, field) for entry in one.design.periphery] for field in PRECISION_FIELDS},
         "ni_accuracy": one.accuracy.mean,

@@ -35,8 +35,13 @@ class SearchSpace(Protocol):
     """A backbone, a graph of layers whose output channels are to be decided; see `xpert.networks.spaces`."""
 
     @property
-    def choices(self) -> tuple[tuple[int, ...], ...]:
-        """Options of each channel decision; with 0 the layers that it feeds or makes are not there."""
+    def widths(self) -> tuple[tuple[int, ...], ...]:
+        """For every layer the output channels that it may have; with 0 neither it nor what it feeds is there."""
+        ...
+
+    @property
+    def entering(self) -> tuple[tuple[int, ...], ...]:
+        """For every layer the input channels that it may have."""
         ...
 
     @property
@@ -57,16 +62,6 @@ class SearchSpace(Protocol):
     @property
     def default_channels(self) -> tuple[int, ...]:
         """Channels of the original network."""
-        ...
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        ...
-
-    @property
-    def num_classes(self) -> int:
-        """Classes: the output width of the last layer, which is not searched."""
         ...
 
     def layer(self, index: int, in_channels: int, out_channels: int, kernel: int | None = None) -> Layer:
@@ -196,12 +191,10 @@ def cost_tables(
     crossbar = crossbar_of(chip)
     shared = build_shared(p, chip, context)
     options = PeripheryArrays.of(peripheries, chip.adcs)
-    outgoing = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
-    incoming = [outgoing[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
     # Layers with all their widths and kernels, one after the other: their costs take few calls on large arrays.
     layers = [
         space.layer(index, i, o, kernel)
-        for index, (ins, outs) in enumerate(zip(incoming, outgoing))
+        for index, (ins, outs) in enumerate(zip(space.entering, space.widths))
         for kernel in space.kernels[index]
         if kernel
         for i in ins
@@ -217,7 +210,7 @@ def cost_tables(
     costs, done = np.concatenate(blocks, axis=1), 0  # [quantities, layers, peripheries]
     choices = layer_options(space, peripheries)
     tables = []
-    for index, (ins, outs) in enumerate(zip(incoming, outgoing)):
+    for index, (ins, outs) in enumerate(zip(space.entering, space.widths)):
         figures, done = _figures_of(costs, done, ins, outs, space.kernels[index])
         name = space.layer(index, 1, 1).name
         tables.append(LayerTable(name, tuple(ins), tuple(outs), choices[index], *figures))

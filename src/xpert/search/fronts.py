@@ -10,9 +10,10 @@ from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import Space
-from xpert.search.architecture import QUALITY, design_of
+from xpert.search.architecture import QUALITY
 from xpert.search.objectives import OBJECTIVES, objective_value
 from xpert.search.quality.additive import total_quality
+from xpert.search.tabulate import design_of
 from xpert.solver.pareto import front
 from xpert.solver.problem import Problem
 

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
-from xpert.search.objectives import OBJECTIVES, UNITS, Budgets, network_tables, objective_value
-from xpert.solver.problem import Choices, Problem
-from xpert.solver.strategies import solve
+from xpert.search.context import Candidate, Candidates, Effort, settle, solve_tables
+from xpert.search.objectives import Goal
+from xpert.search.tabulate import Term, build_problem, network_tables
+from xpert.solver.problem import Choices
+from xpert.solver.solution import Solution
 
 Kind = tuple[Any, ...]
 """Values of the periphery's `KIND_FIELDS`: ADC type and columns per ADC."""
@@ -35,72 +37,58 @@ def peripheries(kinds: Sequence[Kind], own: Periphery, precisions: Sequence[Prec
 
 
 def cheapest(
-    context: Design,
-    choices: Sequence[Sequence[Periphery]],
-    objective: str,
-    budgets: Budgets,
-    loss: tuple[NDArray[np.float64], float] | None = None,
-) -> NDArray[np.int64]:
-    """Which periphery every layer of a network takes for the least objective, proven optimal in a context, [layers].
+    context: Design, choices: Sequence[Sequence[Periphery]], goal: Goal, loss: tuple[NDArray[np.float64], float] | None
+) -> Solution:
+    """Which periphery every layer of a network takes for the least objective, proven optimal in a context.
 
     Args:
         context: Network and chip; the design whose chip the layers are assumed to be part of.
         choices: Peripheries that each layer may have.
-        objective: `latency`, `energy`, `edp` or `edap`.
-        budgets: What the chip may cost. Where nothing keeps them, they are disregarded: the caller sees what was found.
-        loss: Predicted loss of every layer with every periphery, [layers, peripheries], and the bound on its sum.
+        goal: What is minimised, and what the chip may cost. Where nothing keeps the budgets, they are disregarded: the
+            caller sees what was found.
+        loss: Predicted loss of every layer with every periphery, [layers, peripheries], and the bound on its sum; None
+            for no bound.
+
+    Returns:
+        A solution whose options are indices into the choices.
     """
     tables, constants = network_tables(context, choices)
-    costs = {name: tuple(row[None, None] for row in rows) for name, rows in tables.items()}
-    if loss is not None:
-        costs["loss"] = tuple(row[None, None] for row in loss[0])
-    problem = Problem(
-        layers=tuple(
-            Choices(layer.name, (layer.out_channels,), tuple(range(len(row))))
-            for layer, row in zip(context.network.layers, choices, strict=True)
-        ),
-        costs=costs,
-        minimize=OBJECTIVES[objective],
-        at_most={} if loss is None else {"loss": loss[1]},
-        constants=constants,
-        units=UNITS,
-        name="precision",
-    )
+    layers = [
+        Choices(layer.name, (layer.out_channels,), tuple(range(len(row))))
+        for layer, row in zip(context.network.layers, choices, strict=True)
+    ]
+    # One width in, one width out: [peripheries] -> [1, 1, peripheries].
+    costs = {name: [row[None, None] for row in rows] for name, rows in tables.items()}
+    terms = {} if loss is None else {"loss": Term([row[None, None] for row in loss[0]], at_most=loss[1])}
+
+    def solved(posed: Goal) -> Solution:
+        return solve_tables(build_problem(layers, costs, constants, terms, posed, name="precision"), posed, Effort())
+
     try:
-        solution = solve(budgets.restrict(problem), strategy="exact")
+        return solved(goal)
     except InfeasibleError:
-        solution = solve(problem, strategy="exact")
-    if solution.status == "interrupted":
-        raise KeyboardInterrupt
-    return solution.design[:, 1]
+        return solved(Goal(goal.objective))
 
 
-def cheapest_converters(design: Design, kinds: Sequence[Kind], objective: str, budgets: Budgets) -> Design:
+def cheapest_converters(design: Design, kinds: Sequence[Kind], goal: Goal) -> Design:
     """The same network and precisions with the ADC types and column sharings of the least objective.
 
     Args:
         design: At its precisions. Its own kinds are kept where no others are better.
         kinds: From which every layer chooses.
-        objective: `latency`, `energy`, `edp` or `edap`.
-        budgets: What the chip may cost.
+        goal: What is minimised, and what the chip may cost.
     """
     choices = [peripheries(kinds, entry, [entry.values(PRECISION_FIELDS)]) for entry in design.periphery]
-    best = context = design
-    least = _rank(best, objective, budgets)
-    for _ in range(ROUNDS):
-        chosen = cheapest(context, choices, objective, budgets)
-        found = design.replace(periphery=tuple(row[index] for row, index in zip(choices, chosen, strict=True)))
-        if found == context:
-            break
-        if (rank := _rank(found, objective, budgets)) < least:
-            best, least = found, rank
-        context = found
-    return best
 
+    def propose(context: Design) -> tuple[Design, Solution]:
+        solution = cheapest(context, choices, goal, None)
+        periphery = tuple(row[index] for row, index in zip(choices, solution.design[:, 1], strict=True))
+        return design.replace(periphery=periphery), solution
 
-def _rank(design: Design, objective: str, budgets: Budgets) -> tuple[bool, float]:
-    evaluation = evaluate(design)
-    return not budgets.met(evaluation), objective_value(evaluation, objective)
+    found: Candidates = {}
+    found[design] = Candidate(design, evaluate(design))
+    settle(design, propose, ROUNDS, found)
+    return min(found.values(), key=lambda candidate: goal.rank(candidate.evaluation)).design
 
 
 __all__ = ["ROUNDS", "Kind", "Precision", "cheapest", "cheapest_converters", "peripheries"]
