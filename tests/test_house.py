@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
     {"errors"},
-    {"files"},
+    {"files", "registry"},
     {"design"},
     {"workload", "solver"},
     {"hardware", "networks"},
@@ -39,6 +39,8 @@ TORCH_FREE = (
     "xpert.experiment.presets",
     "xpert.experiment.run",
     "xpert.hardware",
+    "xpert.networks.backbones.resnet",
+    "xpert.networks.backbones.vgg",
     "xpert.networks.spaces",
     "xpert.report",
     "xpert.search",

@@ -96,7 +96,7 @@ def test_the_image_shapes_are_those_of_the_data_sets() -> None:
         (
             ("network", "backbone"),
             "lenet",
-            "network: backbone: must be one of vgg11, vgg13, vgg16, vgg19, resnet20, resnet18, got 'lenet'",
+            "network.backbone: must be one of resnet20, resnet18, vgg11, vgg13, vgg16, vgg19 (got 'lenet')",
         ),
         (("network", "choices"), [], "network.choices: must be a list of channel numbers"),
         (("network", "choices"), [-1], "network.choices: must be a list of channel numbers (1 ... 65536; 0: block"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import AfterValidator, Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from xpert.design import AdcType, Chip, DataModel, Design, Periphery, read_mapping, shown
 from xpert.design.network import KernelSide
 from xpert.design.periphery import AdcBits, ColumnsPerAdc, InputBits
 from xpert.errors import ConfigError
+from xpert.networks.backbones import BACKBONES
 from xpert.networks.spaces import Space, space
+from xpert.registry import Registry
 from xpert.training.settings import TrainingSettings
 
 Objective = Literal["latency", "energy", "edp", "edap"]
@@ -49,11 +51,33 @@ Kernels = Annotated[
 ]
 
 
+def _known_to(registry: Registry[Any]) -> AfterValidator:
+    """Refuse names that a registry does not know."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            raise ValueError(f"must be one of {', '.join(registry.names())}")
+        return name
+
+    return AfterValidator(check)
+
+
+def _shipped(registry: Registry[Any]) -> str:
+    return ", ".join(f"`{name}`" for name in registry.shipped())
+
+
 class NetworkOptions(DataModel):
     """The backbone and what may change in it."""
 
-    backbone: Annotated[str, Field(min_length=1, max_length=100)]
-    """Family of networks: `vgg11`, `vgg13`, `vgg16`, `vgg19`, `resnet18`, `resnet20`."""
+    backbone: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=100,
+            description=f"Backbone: {_shipped(BACKBONES)}, or one that is registered (docs/how-to/add-a-backbone.md).",
+        ),
+        _known_to(BACKBONES),
+    ]
 
     choices: Choices
     """Channels to choose from, rising: one list for all channel decisions, or a list for each. In a VGG every
@@ -64,11 +88,6 @@ class NetworkOptions(DataModel):
     """Kernel sides of the 3x3 convolutions to choose from, rising: one list for all, or a list for each. 0 leaves a
     layer out; in a list for all that holds where it is possible: in a VGG for all convolutions but the last of a stage
     and the first of all."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        space(self.backbone, self.choices, kernels=self.kernels)
-        return self
 
 
 class DatasetOptions(DataModel):
@@ -304,7 +323,10 @@ class SearchConfig(DataModel):
             raise ValueError(
                 f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
             )
-        backbone = space(self.network.backbone, self.network.choices, kernels=self.network.kernels)
+        try:
+            backbone = search_space(self)
+        except ConfigError as error:
+            raise ValueError(f"network: {error}") from None
         if not backbone.own_layers:
             from xpert.search.quality.additive import is_fitted  # with scipy, for which other configs do not wait
 

@@ -257,7 +257,7 @@ def cost_tables(
                 nothing = np.where(np.equal.outer(ins, outs), 0.0, np.inf)[..., None]
                 parts.append(np.stack([nothing] * 5))
         figures = np.concatenate(parts, axis=3)
-        name = space.layer(index, 1, 1).name
+        name = space.layer(index, ins[-1], outs[-1]).name
         tables.append(LayerTable(name, tuple(ins), tuple(outs), choices[index], *figures))
     return CostTables(
         layers=tuple(tables),
