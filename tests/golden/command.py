@@ -8,6 +8,7 @@ import io
 import json
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ _SCORED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "vgg11, synflow": (
         _NARROW,
-        {"architecture": {"quality": "synflow", "minimum_quality": 0.98}, "periphery": {"columns_per_adc": [8]}},
+        {"architecture": {"quality": "synflow", "minimum_quality": 0.9}, "periphery": {"columns_per_adc": [8]}},
     ),
 }
 
@@ -181,3 +182,115 @@ def decided(design: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "periphery": design["periphery"],
     }
+
+
+# The whole run
+
+_RUN = _DIGITS | {
+    "name": "tiny",
+    "network": {"backbone": "vgg11", "choices": [8, 16]},
+    "architecture": {"area_budget_mm2": 20, "minimum_quality": 0.9, "front_points": 0},
+    "training": {"epochs": 2, "learning_rate": 0.1, "batch_size": 256, "precision": "float32"},
+    "precision": {
+        "adc_bits": [4, 6],
+        "input_bits": [4, 8],
+        "maximum_drop": 0.05,
+        "chips": 1,
+        "calibration_images": 16,
+        "images": 64,
+        "confirmation_images": 48,
+    },
+    "evaluation": {"chips": 1},
+}
+
+_PRECISION: dict[str, dict[str, Any]] = {
+    "sensitivity": {"evaluations": 10, "finetune_epochs": 1, "finetune": "converters"},
+    "gradient": {"strategy": "gradient", "evaluations": 4},
+    "evolution": {"strategy": "evolution", "evaluations": 12, "finetune_epochs": 1, "finetune": "cells"},
+    "joint": {"evaluations": 6, "joint_rounds": 1},
+}
+
+_UNSTEADY = ("seconds", "peak_memory_mib", "images_per_second")
+"""Figures of results that are not the same twice."""
+
+
+def runs() -> dict[str, Any]:
+    """Runs that share their first stages; what the precision search is told, by name."""
+    return {name: {"config": _RUN, "precision": changes} for name, changes in _PRECISION.items()}
+
+
+def run(given: dict[str, Any]) -> dict[str, Any]:
+    """A whole search, from phase 1 to the evaluation of what phase 2 found."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "run"
+        folder.mkdir()
+        for name, content in _trained(json.dumps(given["config"])).items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
+        file = folder / "config.yaml"
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        file.write_text(yaml.safe_dump(changed(config, {"precision": given["precision"]})), encoding="utf-8")
+        results = _steady(printed("search", "--out", folder, "--resume"))
+        design = json.loads((folder / "design.json").read_text(encoding="utf-8"))
+    accuracies = {"searched": results["searched"]["accuracy"]}
+    accuracies |= {name: row["accuracy"] for name, row in results["baselines"].items()}
+    measured = results["measured_activity"]["evaluations"]["searched"]
+    return decided(design) | {
+        "evaluation": {key: value for key, value in results["searched"]["evaluation"].items() if key != "layers"},
+        "activity": [[layer["input_bit_density"], layer["cell_conductance_us"]] for layer in measured["layers"]],
+        "accuracies": accuracies,
+        "ratios": results["ratios"],
+        "accuracy_vs_precision": results["accuracy_vs_precision"],
+        "training": results["training"],
+        "precision": results["precision"],
+    }
+
+
+@cache
+def _trained(config: str) -> dict[str, bytes]:
+    """The files of a run folder once its networks are trained."""
+    with tempfile.TemporaryDirectory() as temporary:
+        file, folder = Path(temporary) / "config.yaml", Path(temporary) / "run"
+        file.write_text(config, encoding="utf-8")  # JSON is YAML
+        printed("search", file, "--out", folder, "--stop-after", "baseline")
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _steady(data: Any) -> Any:
+    """Results without what differs from one run to the next."""
+    if isinstance(data, dict):
+        return {key: _steady(value) for key, value in data.items() if key not in _UNSTEADY}
+    return [_steady(entry) for entry in data] if isinstance(data, list) else data
+
+
+# Commands that evaluate
+
+_COMMANDS: dict[str, list[str]] = {
+    "evaluate": ["evaluate", "a.yaml"],
+    "evaluate, reference": ["evaluate", "a.yaml", "--switches", "reference"],
+    "evaluate, sweep": ["evaluate", "a.yaml", "--sweep", "adc_type=sar,flash", "--sweep", "node_nm=22,45"],
+    "evaluate, sweep of parts": ["evaluate", "a.yaml", "--sweep", "device=pcm-joshi-2020,sram-neurosim"],
+    "compare": ["compare", "a.yaml", "b.json"],
+}
+
+
+def commands() -> dict[str, Any]:
+    """Command lines by name; `a.yaml` is the quickstart's config, `b.json` a design made from it."""
+    return _COMMANDS
+
+
+def evaluated(arguments: list[str]) -> Any:
+    """What one of them prints."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        main_quietly("init", "a.yaml")
+        config = yaml.safe_load(Path("a.yaml").read_text(encoding="utf-8"))
+        typical = {"adc_type": "flash", "columns_per_adc": 16, "adc_bits": 5, "input_bits": 6}
+        Path("b.yaml").write_text(yaml.safe_dump(changed(config, {"baselines": {"typical": typical}})))
+        main_quietly("evaluate", "b.yaml", "--write", "b.json")
+        return printed(*arguments)
+
+
+def main_quietly(*arguments: str) -> None:
+    """Run a command that prints no JSON, and that must succeed."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(list(arguments)) == 0

@@ -44,6 +44,9 @@ class Kind:
     drawn: bool = False
     """Whether inputs are random. Those in the file then stay, whatever becomes of the generator."""
 
+    shared: bool = False
+    """Whether the reference data that lie beside the project are needed."""
+
 
 def machine() -> dict[str, str]:
     """What the last bits of floating-point results depend on. The same machine gives the same bits."""
