@@ -40,6 +40,11 @@ class SearchSpace(Protocol):
         ...
 
     @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers."""
+        ...
+
+    @property
     def inputs(self) -> tuple[int, ...]:
         """For every layer the earlier one that feeds it; -1 is the image."""
         ...
@@ -257,8 +262,7 @@ def cost_tables(
                 nothing = np.where(np.equal.outer(ins, outs), 0.0, np.inf)[..., None]
                 parts.append(np.stack([nothing] * 5))
         figures = np.concatenate(parts, axis=3)
-        name = space.layer(index, ins[-1], outs[-1]).name
-        tables.append(LayerTable(name, tuple(ins), tuple(outs), choices[index], *figures))
+        tables.append(LayerTable(space.layer_names[index], tuple(ins), tuple(outs), choices[index], *figures))
     return CostTables(
         layers=tuple(tables),
         inputs=tuple(space.inputs),

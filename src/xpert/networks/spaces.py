@@ -80,6 +80,11 @@ class Space:
         return 1 + max(position.decision for position in self.positions)
 
     @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers."""
+        return tuple(position.name for position in self.positions)
+
+    @property
     def inputs(self) -> tuple[int, ...]:
         """For every layer the earlier one that feeds it; -1 is the image."""
         return tuple(position.source for position in self.positions)
