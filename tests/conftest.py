@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from xpert.networks.backbones import BACKBONES
+from xpert.training.datasets import DATASETS
 
 # Networks in tests are small: a second thread costs more than it gives, many times more on a busy machine. Torch reads
 # this when it is loaded, and so do the processes that tests start.
@@ -31,6 +32,6 @@ def shared() -> Path:
 @pytest.fixture
 def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
-    for registry in (BACKBONES,):
+    for registry in (BACKBONES, DATASETS):
         monkeypatch.setattr(registry, "_added", {})
         monkeypatch.setattr(registry, "_installed_are_loaded", False)

@@ -47,6 +47,8 @@ TORCH_FREE = (
     "xpert.solver",
     "xpert.solver.problem",
     "xpert.solver.problem",
+    "xpert.training.datasets.cifar10",
+    "xpert.training.datasets.digits",
     "xpert.training.settings",
     "xpert.workload.layers",
 )

@@ -266,7 +266,8 @@ def evaluate(
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Images for --weights: digits or cifar10.")
+        str | None,
+        typer.Option(metavar="NAME", help="Data set of the images for --weights; see docs/configuration.md."),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
     write: Annotated[
@@ -368,7 +369,7 @@ def read_design(path: Path) -> Design:
 def accuracy(
     design: Annotated[Path, typer.Argument(metavar="DESIGN.json", help="The design.")],
     weights: Annotated[Path, typer.Option(metavar="W.safetensors", help="The trained weights.")],
-    dataset: Annotated[str, typer.Option(metavar="NAME", help="digits or cifar10.")],
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="Data set of the images; see docs/configuration.md.")],
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
     chips: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the cells' variation to average over.")] = 5,
     calibration_images: Annotated[

@@ -14,6 +14,7 @@ from xpert.errors import ConfigError
 from xpert.networks.backbones import BACKBONES
 from xpert.networks.spaces import Space, space
 from xpert.registry import Registry
+from xpert.training.datasets import DATASETS
 from xpert.training.settings import TrainingSettings
 
 Objective = Literal["latency", "energy", "edp", "edap"]
@@ -93,8 +94,16 @@ class NetworkOptions(DataModel):
 class DatasetOptions(DataModel):
     """The images."""
 
-    name: Literal["digits", "cifar10"]
-    """`digits` comes with the installation; `cifar10` is read from `data_dir`."""
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=100,
+            description=f"Data set: {_shipped(DATASETS)}, or one that is registered (docs/how-to/add-a-data-set.md). "
+            "`digits` comes with the installation; the others are read from `data_dir`.",
+        ),
+        _known_to(DATASETS),
+    ]
 
     data_dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """Folder of data sets on disk; unset: `data` in the working directory."""
@@ -368,14 +377,11 @@ class SearchConfig(DataModel):
 
 _OPTION_LISTS = {"periphery": ("adc_types", "columns_per_adc"), "precision": ("adc_bits", "input_bits")}
 
-_IMAGES: dict[str, tuple[tuple[int, int, int], int]] = {"digits": ((1, 32, 32), 10), "cifar10": ((3, 32, 32), 10)}
-"""Image shape (channels, height, width) and classes of each data set, known without loading it."""
-
 
 def search_space(config: SearchConfig) -> Space:
     """The networks among which a config chooses."""
-    shape, classes = _IMAGES[config.dataset.name]
-    return space(config.network.backbone, config.network.choices, shape, classes, config.network.kernels)
+    images, network = DATASETS.find(config.dataset.name).info, config.network
+    return space(network.backbone, network.choices, images.input_shape, len(images.classes), network.kernels)
 
 
 def typical_design(config: SearchConfig) -> Design:

@@ -157,6 +157,10 @@ class _FixedNetwork:
         return tuple((layer.out_channels,) for layer in self.fixed.layers[:-1])
 
     @property
+    def layer_names(self) -> tuple[str, ...]:
+        return tuple(layer.name for layer in self.fixed.layers)
+
+    @property
     def inputs(self) -> tuple[int, ...]:
         return tuple(range(-1, len(self.fixed.layers) - 1))
 
