@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xpert.errors import ConfigError, DataError
+from xpert.networks.images import NormalisedImages, normalised
 from xpert.training.datasets import DATASETS
 from xpert.training.source import DatasetInfo, Progress
 from xpert.training.splits import stratified
@@ -89,10 +90,11 @@ class Dataset:
 
     def normalised(self, images: Tensor) -> Tensor:
         """Images [n, channels, height, width] of bytes as float32 of zero mean and unit spread per channel."""
-        mean, std = (
-            torch.tensor(values, device=images.device).view(-1, 1, 1) * 255 for values in (self.mean, self.std)
-        )
-        return (images.float() - mean).div_(std).contiguous(memory_format=torch.channels_last)
+        return normalised(images, self.mean, self.std)
+
+    def in_batches(self, images: Tensor) -> NormalisedImages:
+        """The same for many images, which stay bytes until a batch of them is taken."""
+        return NormalisedImages(images, self.mean, self.std)
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same data on a device."""
