@@ -73,7 +73,7 @@ def main() -> None:
         if distributed.rank():
             return
         save_weights(model, arguments.out / "weights.safetensors")
-        test = data.normalised(data.test_images).to(device), data.test_labels.to(device)
+        test = data.to(device).in_batches(data.test_images.to(device)), data.test_labels.to(device)
         found = {"test_accuracy": accuracy(model, *test)}
         with unquantised(model):
             found["test_accuracy_float"] = accuracy(model, *test)

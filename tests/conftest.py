@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from xpert.networks.backbones import BACKBONES
+from xpert.training.datasets import DATASETS
+
 # Networks in tests are small: a second thread costs more than it gives, many times more on a busy machine. Torch reads
 # this when it is loaded, and so do the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,3 +27,11 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"no reference data: {path} is absent (set XPERT_SHARED)")
     return path
+
+
+@pytest.fixture
+def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    for registry in (BACKBONES, DATASETS):
+        monkeypatch.setattr(registry, "_added", {})
+        monkeypatch.setattr(registry, "_installed_are_loaded", False)

@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
     {"errors", "progress", "text"},
-    {"files", "lazy_registry"},
+    {"files", "lazy_registry", "registry"},
     {"design"},
     {"workload", "solver"},
     {"hardware", "networks"},
@@ -39,6 +39,8 @@ TORCH_FREE = (
     "xpert.experiment.presets",
     "xpert.experiment.run",
     "xpert.hardware",
+    "xpert.networks.backbones.resnet",
+    "xpert.networks.backbones.vgg",
     "xpert.networks.spaces",
     "xpert.progress",
     "xpert.report",
@@ -49,6 +51,8 @@ TORCH_FREE = (
     "xpert.lazy_registry",
     "xpert.solver",
     "xpert.solver.problem",
+    "xpert.training.datasets.cifar10",
+    "xpert.training.datasets.digits",
     "xpert.training.settings",
     "xpert.workload.layers",
 )

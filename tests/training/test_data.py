@@ -4,6 +4,7 @@ import hashlib
 import io
 import tarfile
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 
 from xpert.errors import ConfigError, DataError
 from xpert.training import Dataset, load_dataset
-from xpert.training import data as data_module
 from xpert.training.data import augmented
+from xpert.training.datasets import cifar10
 
 FOLDER = "cifar-10-batches-bin"
 NAMES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
@@ -25,7 +26,11 @@ RECORDS, RECORD = 20, 3073
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of the official layout with 20 images instead of 10 000."""
-    monkeypatch.setattr(data_module, "_CIFAR10_RECORDS", RECORDS)
+    change_archive(monkeypatch, train=dict.fromkeys(NAMES[:-1], RECORDS), test={NAMES[-1]: RECORDS})
+
+
+def change_archive(monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
+    monkeypatch.setattr(cifar10, "_ARCHIVE", replace(cifar10._ARCHIVE, **changes))
 
 
 def records(seed: int) -> np.ndarray:
@@ -62,6 +67,12 @@ def test_digits_are_all_there(digits: Dataset) -> None:
         assert images.dtype == torch.uint8
     share = digits.test_labels.bincount() / (digits.train_labels.bincount() + digits.test_labels.bincount())
     assert (share - 0.2).abs().max() < 0.005
+
+
+def test_the_statistics_of_digits_are_those_of_its_images(digits: Dataset) -> None:
+    shares = digits.train_images.float() / 255
+    assert digits.mean == pytest.approx((shares.mean().item(),), rel=1e-6)
+    assert digits.std == pytest.approx((shares.std().item(),), rel=1e-6)
 
 
 def test_digits_are_images_of_digits(digits: Dataset) -> None:
@@ -107,7 +118,7 @@ def test_impossible_splits_are_refused(digits: Dataset, share: float) -> None:
 
 
 def test_unknown_data_sets_are_refused() -> None:
-    with pytest.raises(ConfigError, match="must be one of digits, cifar10, got 'mnist'"):
+    with pytest.raises(ConfigError, match="dataset: must be one of cifar10, cifar100, digits, got 'mnist'"):
         load_dataset("mnist")
 
 
@@ -230,8 +241,8 @@ def archive(path: Path, members: dict[str, bytes]) -> str:
 def test_missing_data_are_downloaded_checked_and_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "archive.tar.gz"
     members = {f"{FOLDER}/{name}": records(seed).tobytes() for seed, name in enumerate(NAMES)}
-    monkeypatch.setattr(data_module, "_CIFAR10_MD5", archive(source, members | {"../escaped": b"", f"{FOLDER}/x": b""}))
-    monkeypatch.setattr(data_module, "_CIFAR10_URL", source.as_uri())
+    md5 = archive(source, members | {"../escaped": b"", f"{FOLDER}/x": b""})
+    change_archive(monkeypatch, md5=md5, url=source.as_uri())
     events: list[dict] = []
     cifar = load_dataset("cifar10", tmp_path / "new", events.append)
     assert len(cifar.train_labels) == 5 * RECORDS
@@ -244,7 +255,7 @@ def test_missing_data_are_downloaded_checked_and_unpacked(tmp_path: Path, monkey
 def test_a_download_with_a_wrong_checksum_is_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "archive.tar.gz"
     source.write_bytes(b"not what was promised")
-    monkeypatch.setattr(data_module, "_CIFAR10_URL", source.as_uri())
+    change_archive(monkeypatch, url=source.as_uri())
     with pytest.raises(DataError, match="md5 must be c32a1d4ab5d03f1284b67883e8d87530, got"):
         load_dataset("cifar10", tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -252,7 +263,7 @@ def test_a_download_with_a_wrong_checksum_is_thrown_away(tmp_path: Path, monkeyp
 
 def test_offline_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A port on which nothing listens.
-    monkeypatch.setattr(data_module, "_CIFAR10_URL", "http://127.0.0.1:9/cifar-10-binary.tar.gz")
+    change_archive(monkeypatch, url="http://127.0.0.1:9/cifar-10-binary.tar.gz")
     with pytest.raises(DataError, match=f"{FOLDER}: missing, and http.* cannot be reached .*by hand") as error:
         load_dataset("cifar10", tmp_path)
     assert "\n" not in str(error.value)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from xpert.analog.accuracy import NiAccuracy, ni_accuracy
 from xpert.design import OFF, AnalogSettings, Design, Device
+from xpert.networks.images import Images
 
 _NEEDS_ADC = ("adc_offset", "adc_gain", "adc_noise")
 """Errors of an ADC, which are nothing without its levels."""
@@ -68,7 +69,7 @@ def without(settings: AnalogSettings, effect: str) -> AnalogSettings:
 def ablation(
     model: nn.Module,
     design: Design,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     calibration_images: Tensor | None,
     *,

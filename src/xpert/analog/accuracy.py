@@ -17,6 +17,7 @@ from xpert.analog.convert import analog_layers, reprogram, rewind, to_analog
 from xpert.analog.draws import chip_generator
 from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError, DataError
+from xpert.networks.images import Images
 
 
 class NiAccuracy(NamedTuple):
@@ -81,7 +82,7 @@ class SampledChips:
         self,
         model: nn.Module,
         design: Design,
-        images: Tensor,
+        images: Images,
         labels: Tensor,
         calibration: Tensor | None,
         *,
@@ -157,7 +158,7 @@ def _values(layer: Layer) -> int:
 def ni_accuracy(
     model: nn.Module,
     design: Design,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     calibration_images: Tensor | None,
     *,

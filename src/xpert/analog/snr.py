@@ -13,6 +13,7 @@ from xpert.analog.convert import analog_layers, reprogram, to_analog
 from xpert.analog.draws import chip_generator
 from xpert.analog.layer import AnalogLayer
 from xpert.design import AnalogSettings, Design
+from xpert.networks.images import Images
 
 
 class LayerSnr(NamedTuple):
@@ -34,7 +35,7 @@ class LayerSnr(NamedTuple):
 def layer_snr(
     model: nn.Module,
     design: Design,
-    images: Tensor,
+    images: Images,
     calibration_images: Tensor | None,
     *,
     seed: int,

@@ -19,7 +19,7 @@ from xpert.text import plain_percent
 def accuracy(
     design: Annotated[Path, typer.Argument(metavar="DESIGN.json", help="The design.")],
     weights: Annotated[Path, typer.Option(metavar="W.safetensors", help="The trained weights.")],
-    dataset: Annotated[str, typer.Option(metavar="NAME", help="digits or cifar10.")],
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="Data set of the images; see docs/configuration.md.")],
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
     chips: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the cells' variation to average over.")] = 5,
     calibration_images: Annotated[

@@ -44,7 +44,8 @@ def evaluate(
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Images for --weights: digits or cifar10.")
+        str | None,
+        typer.Option(metavar="NAME", help="Data set of the images for --weights; see docs/configuration.md."),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
     write: Annotated[

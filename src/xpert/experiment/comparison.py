@@ -270,7 +270,7 @@ def _measured_row(run: Run, pipeline: Pipeline, row: dict[str, Any]) -> dict[str
         set_input_bits(model, design)
         data, settings = pipeline.dataset, pipeline.config.evaluation
         return measure_accuracy(
-            model, design, data.normalised(data.test_images), data.test_labels, pipeline.calibration(),
+            model, design, data.in_batches(data.test_images), data.test_labels, pipeline.calibration(),
             seed=pipeline.config.seed, chips=settings.chips, batch_size=settings.batch_size,
             progress=lambda figures: pipeline.tell("evaluation", **figures),
         )  # fmt: skip

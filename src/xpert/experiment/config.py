@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Field,
     GetJsonSchemaHandler,
     ValidatorFunctionWrapHandler,
@@ -22,8 +23,11 @@ from pydantic_core import CoreSchema, core_schema
 from xpert.design import KIND_FIELDS, Chip, DataModel, Design, Periphery, Phase, read_mapping, shown
 from xpert.design.network import KernelSide
 from xpert.errors import ConfigError
+from xpert.networks.backbones import BACKBONES
 from xpert.networks.spaces import Space, space
+from xpert.registry import Registry
 from xpert.solver.registry import STRATEGIES
+from xpert.training.datasets import DATASETS
 from xpert.training.settings import TrainingSettings
 
 
@@ -104,11 +108,33 @@ Kernels = Annotated[
 ]
 
 
+def _known_to(registry: Registry[Any]) -> AfterValidator:
+    """Refuse names that a registry does not know."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            raise ValueError(f"must be one of {', '.join(registry.names())}")
+        return name
+
+    return AfterValidator(check)
+
+
+def _shipped(registry: Registry[Any]) -> str:
+    return ", ".join(f"`{name}`" for name in registry.shipped())
+
+
 class NetworkOptions(DataModel):
     """The backbone and what may change in it."""
 
-    backbone: Annotated[str, Field(min_length=1, max_length=100)]
-    """Family of networks: `vgg11`, `vgg13`, `vgg16`, `vgg19`, `resnet18`, `resnet20`."""
+    backbone: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=100,
+            description=f"Backbone: {_shipped(BACKBONES)}, or one that is registered (docs/how-to/add-a-backbone.md).",
+        ),
+        _known_to(BACKBONES),
+    ]
 
     choices: Choices
     """Channels to choose from, rising: one list for all channel decisions, or a list for each. In a VGG every
@@ -120,17 +146,20 @@ class NetworkOptions(DataModel):
     layer out; in a list for all that holds where it is possible: in a VGG for all convolutions but the last of a stage
     and the first of all."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        space(self.backbone, self.choices, kernels=self.kernels)
-        return self
-
 
 class DatasetOptions(DataModel):
     """The images."""
 
-    name: Literal["digits", "cifar10"]
-    """`digits` comes with the installation; `cifar10` is read from `data_dir`."""
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=100,
+            description=f"Data set: {_shipped(DATASETS)}, or one that is registered (docs/how-to/add-a-data-set.md). "
+            "`digits` comes with the installation; the others are read from `data_dir`.",
+        ),
+        _known_to(DATASETS),
+    ]
 
     data_dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """Folder of data sets on disk; unset: `data` in the working directory."""
@@ -373,7 +402,10 @@ class SearchConfig(DataModel):
             raise ValueError(
                 f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
             )
-        backbone = space(self.network.backbone, self.network.choices, kernels=self.network.kernels)
+        try:
+            backbone = search_space(self)
+        except ConfigError as error:
+            raise ValueError(f"network: {error}") from None
         if not backbone.own_layers:
             from xpert.search.quality.additive import is_fitted
 
@@ -414,14 +446,10 @@ class SearchConfig(DataModel):
         return cls.parse(read_mapping(path, "config file"), str(path), Path(path).parent)
 
 
-_IMAGES: dict[str, tuple[tuple[int, int, int], int]] = {"digits": ((1, 32, 32), 10), "cifar10": ((3, 32, 32), 10)}
-"""Image shape (channels, height, width) and classes of each data set, known without loading it."""
-
-
 def search_space(config: SearchConfig) -> Space:
     """The networks among which a config chooses."""
-    shape, classes = _IMAGES[config.dataset.name]
-    return space(config.network.backbone, config.network.choices, shape, classes, config.network.kernels)
+    images, network = DATASETS.find(config.dataset.name).info, config.network
+    return space(network.backbone, network.choices, images.input_shape, len(images.classes), network.kernels)
 
 
 def homogeneous_kinds(config: SearchConfig) -> list[tuple[Any, ...]]:

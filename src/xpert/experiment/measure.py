@@ -13,6 +13,7 @@ from xpert.analog import NiAccuracy, ablation, layer_snr, measure_activity, nati
 from xpert.design import Design
 from xpert.errors import DataError
 from xpert.networks import build
+from xpert.networks.images import Images
 from xpert.networks.quantised import quantised_layers, unquantised
 from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
 
@@ -28,7 +29,7 @@ def set_input_bits(model: nn.Module, design: Design) -> None:
 def measure_accuracy(
     model: nn.Module,
     design: Design,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     calibration: Tensor,
     *,
@@ -116,7 +117,7 @@ def accuracy_of_design(
     place = device_of(device)
     model, data = _load(design, weights, dataset, data_dir)
     model, data = model.to(place), data.to(place)
-    test, labels = data.normalised(data.test_images[:images]), data.test_labels[:images]
+    test, labels = data.in_batches(data.test_images[:images]), data.test_labels[:images]
     calibration = data.normalised(data.train_images[:calibration_images])
 
     def told(stage: str) -> Callable[[dict[str, Any]], None]:

@@ -27,6 +27,7 @@ from xpert.experiment.trainings import load_split, new_model, train_new
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
+from xpert.networks.images import Images
 from xpert.progress import Tell
 from xpert.report import write_report
 from xpert.search.architecture import search_architecture
@@ -136,10 +137,10 @@ class Pipeline:
         """The images on which ADC ranges are set."""
         return self.dataset.normalised(self.dataset.train_images[: self.config.precision.calibration_images])
 
-    def validation(self) -> tuple[Tensor, Tensor]:
+    def validation(self) -> tuple[Images, Tensor]:
         """The images, held back from training, on which phase 2 measures, and their classes."""
         count = self.config.precision.images
-        return self.dataset.normalised(self.dataset.validation_images[:count]), self.dataset.validation_labels[:count]
+        return self.dataset.in_batches(self.dataset.validation_images[:count]), self.dataset.validation_labels[:count]
 
     def run_stage(self, stage: str) -> None:
         """Run a stage, or read its result back."""
@@ -316,7 +317,7 @@ class Pipeline:
         return measure_accuracy(
             model,
             design,
-            self.dataset.normalised(self.dataset.test_images),
+            self.dataset.in_batches(self.dataset.test_images),
             self.dataset.test_labels,
             self.calibration(),
             seed=self.config.seed,

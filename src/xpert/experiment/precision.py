@@ -142,7 +142,7 @@ class _Stage:
         return ChipBench(
             model,
             self.found,
-            data.normalised(data.validation_images[part]),
+            data.in_batches(data.validation_images[part]),
             data.validation_labels[part],
             self.calibration,
             seed=self.config.seed,

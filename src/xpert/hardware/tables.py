@@ -45,6 +45,11 @@ class SearchSpace(Protocol):
         ...
 
     @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers."""
+        ...
+
+    @property
     def inputs(self) -> tuple[int, ...]:
         """For every layer the earlier one that feeds it; -1 is the image."""
         ...
@@ -212,8 +217,7 @@ def cost_tables(
     tables = []
     for index, (ins, outs) in enumerate(zip(space.entering, space.widths)):
         figures, done = _figures_of(costs, done, ins, outs, space.kernels[index])
-        name = space.layer(index, 1, 1).name
-        tables.append(LayerTable(name, tuple(ins), tuple(outs), choices[index], *figures))
+        tables.append(LayerTable(space.layer_names[index], tuple(ins), tuple(outs), choices[index], *figures))
     return CostTables(
         layers=tuple(tables),
         inputs=tuple(space.inputs),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from xpert.design import Network
+from xpert.design import Layer, Network
 from xpert.errors import ConfigError
-from xpert.networks.quantised import QuantConv2d, QuantLinear
-from xpert.networks.spaces import BACKBONES, space
+from xpert.networks.backbones import BACKBONES
+from xpert.networks.quantised import QuantConv2d, QuantLinear, quantised_layers
+from xpert.networks.spaces import space
 
 
 def build(
@@ -20,12 +21,11 @@ def build(
     weight_bits: int = 8,
     input_bits: int | Sequence[int] = 8,
     generator: torch.Generator | None = None,
-) -> nn.Sequential:
+) -> nn.Module:
     """The module of a network, freshly initialised; its layers are named as in the network.
 
-    Convolutions (without bias) are followed by batch norm, ReLU and pooling as modules of their own, those of a
-    residual block within a `BasicBlock`; weights start from He's normal distribution, the classifier from a uniform
-    one.
+    Convolutions have no bias. Their weights start from He's normal distribution, the classifier's from a uniform one.
+    The backbone's family puts them together.
 
     Args:
         network: From `Space.network` or a design file.
@@ -34,12 +34,11 @@ def build(
         generator: Source of the initial weights; unset: seeded with 0.
 
     Raises:
-        ConfigError: If the backbone is not one of ours, the layers are not what it builds, or a precision is wrong.
+        ConfigError: If the backbone is unknown, the layers are not what it builds, or a precision is wrong.
 
     Source: He et al., ICCV 2015, eq. (14), for the initial weights.
     """
-    if network.backbone not in BACKBONES:
-        raise ConfigError(f"network.backbone: can build {', '.join(BACKBONES)}, got {network.backbone!r}")
+    family = BACKBONES.find(network.backbone)
     options = [(width,) for width in network.channels]
     expected = space(network.backbone, options, network.input_shape, network.num_classes).network(
         network.channels, network.kernels
@@ -55,45 +54,75 @@ def build(
     if len(bits) != n_layers:
         raise ConfigError(f"input_bits: one for each of the {n_layers} layers, got {len(bits)}")
 
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
-    blocks: dict[str, OrderedDict[str, nn.Module]] = {}
     # Constructors draw initial weights from torch's global generator; leave that as it was.
     with torch.random.fork_rng(devices=()):
-        for index, (layer, layer_bits) in enumerate(zip(network.layers, bits, strict=True)):
-            if layer.kind == "linear":
-                modules["flatten"] = nn.Flatten()
-                modules[layer.name] = QuantLinear(
-                    layer.in_channels, layer.out_channels, weight_bits=weight_bits, input_bits=layer_bits
-                )
-                continue
-            convolution = QuantConv2d(
-                layer.in_channels,
-                layer.out_channels,
-                (layer.kernel_height, layer.kernel_width),
-                stride=layer.stride,
-                padding=layer.padding,
-                bias=False,
-                weight_bits=weight_bits,
-                input_bits=layer_bits,
-                signed_input=index == 0,
-            )
-            # Of a block, the modules are gathered under their names there; its last layer closes it.
-            block, _, name = layer.name.rpartition(".")
-            into = blocks.setdefault(block, OrderedDict()) if block else modules
-            number = name.removeprefix("conv")
-            into[name] = convolution
-            into[f"norm{number}" if number != name else f"{name}_norm"] = nn.BatchNorm2d(layer.out_channels)
-            if layer.relu:
-                into[f"relu{number}"] = nn.ReLU(inplace=True)
-            if layer.residual:
-                modules[block] = BasicBlock(into)
-            if layer.pool > 1:
-                last = network.layers[index + 1].kind == "linear"
-                pool = nn.AvgPool2d(layer.pool) if last else nn.MaxPool2d(layer.pool)
-                modules["pool" if block else f"pool{number}"] = pool
-    model = nn.Sequential(modules)
+        layers = {
+            layer.name: _quantised(layer, weight_bits, layer_bits, signed_input=index == 0)
+            for index, (layer, layer_bits) in enumerate(zip(network.layers, bits, strict=True))
+        }
+        model = (family.assemble or chain)(network, layers)
+    if quantised_layers(model) != layers:
+        raise ConfigError(
+            f"backbone {network.backbone}: its module must have the layers {', '.join(layers)}, has "
+            f"{', '.join(quantised_layers(model)) or 'none'}"
+        )
     _initialise(model, generator or torch.Generator().manual_seed(0))
     return model
+
+
+def _quantised(layer: Layer, weight_bits: int, input_bits: int, *, signed_input: bool) -> QuantConv2d | QuantLinear:
+    if layer.kind == "linear":
+        return QuantLinear(layer.in_channels, layer.out_channels, weight_bits=weight_bits, input_bits=input_bits)
+    return QuantConv2d(
+        layer.in_channels,
+        layer.out_channels,
+        (layer.kernel_height, layer.kernel_width),
+        stride=layer.stride,
+        padding=layer.padding,
+        groups=layer.groups,
+        bias=False,
+        weight_bits=weight_bits,
+        input_bits=input_bits,
+        signed_input=signed_input,
+    )
+
+
+def chain(network: Network, layers: Mapping[str, nn.Module]) -> nn.Sequential:
+    """A network in which every layer reads the one before: convolutions with what follows them, then the classifier.
+
+    Batch norm, ReLU and pooling are modules of their own. The last pooling takes averages, the others take maxima.
+
+    Args:
+        network: What is built.
+        layers: The modules of its layers, by name.
+    """
+    *convolutions, linear = network.layers
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    for layer in convolutions:
+        modules |= with_norm(layer, layers[layer.name])
+        if layer.pool > 1:
+            pool = nn.AvgPool2d if layer is convolutions[-1] else nn.MaxPool2d
+            modules[_beside(layer, "pool")] = pool(layer.pool)
+    modules["flatten"] = nn.Flatten()
+    modules[linear.name] = layers[linear.name]
+    return nn.Sequential(modules)
+
+
+def with_norm(layer: Layer, convolution: nn.Module) -> OrderedDict[str, nn.Module]:
+    """A convolution with its batch norm and, where one follows, its ReLU, by their names within the layer's block."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    parts[layer.name.rpartition(".")[2]] = convolution
+    parts[_beside(layer, "norm")] = nn.BatchNorm2d(layer.out_channels)
+    if layer.relu:
+        parts[_beside(layer, "relu")] = nn.ReLU(inplace=True)
+    return parts
+
+
+def _beside(layer: Layer, kind: str) -> str:
+    """The name of what follows a convolution: `norm3` after `conv3`, `shortcut_norm` after `shortcut`."""
+    name = layer.name.rpartition(".")[2]
+    number = name.removeprefix("conv")
+    return f"{kind}{number}" if number != name else f"{name}_{kind}"
 
 
 class BasicBlock(nn.Module):
@@ -138,4 +167,4 @@ def _initialise(model: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(module.bias)
 
 
-__all__ = ["BasicBlock", "build"]
+__all__ = ["BasicBlock", "build", "chain", "with_norm"]

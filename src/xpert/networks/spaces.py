@@ -5,98 +5,34 @@ it, and the channel decision that it takes. In a chain every convolution decides
 network adds up are as wide as one another, so the layers that make them share one decision.
 
 A 3x3 convolution may choose another kernel; kernel 0 leaves the layer out, between equal widths. Of a residual block,
-0 channels within it leave out both layers: what enters it passes by, along the shortcut.
+0 channels within it leave out both layers: what enters it passes by, along the shortcut. What is particular to a
+family of backbones is in its file in `backbones/`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import pairwise
 
 from xpert.design import Layer, Network
 from xpert.design.network import LARGEST_KERNEL
 from xpert.errors import ConfigError
-
-_VGG_WIDTHS = (64, 128, 256, 512, 512)
-"""Output channels of the five stages of every VGG network. Source: Simonyan and Zisserman, ICLR 2015, table 1."""
-
-_VGG = {
-    "vgg11": (1, 1, 2, 2, 2),
-    "vgg13": (2, 2, 2, 2, 2),
-    "vgg16": (2, 2, 3, 3, 3),
-    "vgg19": (2, 2, 4, 4, 4),
-}
-"""3x3 convolutions per stage: configurations A, B, D and E of the same table."""
-
-_RESNET: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "resnet20": ((16, 32, 64), (3, 3, 3)),
-    "resnet18": ((64, 128, 256, 512), (2, 2, 2, 2)),
-}
-"""Output channels and basic blocks of each stage. Source: He et al., CVPR 2016, section 4.2 and table 1."""
-
-BACKBONES = (*_VGG, *_RESNET)
-"""Names of the backbones."""
+from xpert.networks.backbones import BACKBONES
+from xpert.networks.family import DEPTHWISE, Family, Position
 
 LEFT_OUT = 0
 """Kernel of a layer, or channels within a residual block, that is not there."""
 
 
 @dataclass(frozen=True)
-class Position:
-    """A layer of a backbone: everything but its channels."""
-
-    name: str
-    """Name of the module."""
-
-    source: int
-    """The earlier layer that feeds it; -1 is the image."""
-
-    decision: int
-    """Which channel decision is its output width; -1 for the classifier, whose width is the number of classes."""
-
-    width: int
-    """Output channels of the original network; 0 for the classifier."""
-
-    side: int
-    """Height and width of the input map. [pixel]"""
-
-    kernel: int = 3
-    """Height and width of the kernel; the padding keeps the map's size. [pixel]"""
-
-    stride: int = 1
-    """Step between output positions. [pixel]"""
-
-    pool: int = 1
-    """Window side of the pooling that follows."""
-
-    relu: bool = True
-    """Whether a ReLU follows."""
-
-    residual: bool = False
-    """Whether a shortcut is added to its output."""
-
-    optional: bool = False
-    """Whether it may be left out (kernel 0)."""
-
-    optional_block: bool = False
-    """Whether its residual block, this layer and the next, may be left out (its channels 0)."""
-
-
-@dataclass(frozen=True)
 class Space:
-    """A backbone with options for every channel decision and kernel; the classifier's width is the number of classes.
-
-    The layouts are those for small images. VGG: 3x3 convolutions with padding 1, batch norm and ReLU; 2x2 max pooling
-    after every stage but the last, average pooling of what is left of the map after it, one linear layer. ResNet: a 3x3
-    stem, stages of basic blocks, the first of every later stage with stride 2 and a 1x1 projection as its shortcut, a
-    global average, one linear layer. A stage's blocks end as wide as each other; within a block the width is free, and
-    0 leaves it out: all blocks but those with a projection and the last, which carries the pooling.
-    """
+    """A backbone with options for every channel decision and kernel."""
 
     name: str
-    """Backbone, one of `BACKBONES`."""
+    """Backbone, one of those in `BACKBONES`."""
 
     choices: tuple[tuple[int, ...], ...]
     """Options of each channel decision, in order; `LEFT_OUT` among them where a residual block may be left out."""
@@ -111,14 +47,6 @@ class Space:
     """Kernel sides that each layer may have, `LEFT_OUT` among them where it may be left out; by default its own."""
 
     def __post_init__(self) -> None:
-        if self.name not in BACKBONES:
-            raise ConfigError(f"backbone: must be one of {', '.join(BACKBONES)}, got {self.name!r}")
-        if len(self.input_shape) != 3 or min(self.input_shape) < 1:
-            raise ConfigError(f"input shape must be channels, height, width, got {self.input_shape}")
-        _, height, width = self.input_shape
-        reduction = 2 ** (len(_VGG.get(self.name) or _RESNET[self.name][0]) - 1)
-        if height != width or height % reduction:
-            raise ConfigError(f"{self.name} takes square images of a multiple of {reduction}, got {height}x{width}")
         if len(self.choices) != self.depth:
             raise ConfigError(f"{self.name} has {self.depth} channel decisions, got options for {len(self.choices)}")
         for index, options in enumerate(self.choices):
@@ -127,7 +55,8 @@ class Space:
                     f"channel options of decision {index} must be positive and rising, got "
                     f"{', '.join(map(str, options))}"
                 )
-            self._check_channels(index, options[0])
+            for option in options:
+                self._check_channels(index, option)
         if not self.kernels:
             object.__setattr__(self, "kernels", tuple((kernel,) for kernel in self.backbone_kernels))
         if len(self.kernels) != len(self.positions):
@@ -143,12 +72,17 @@ class Space:
     @cached_property
     def positions(self) -> tuple[Position, ...]:
         """The layers on crossbars, in the order in which they run; the last one is the classifier."""
-        return _positions(self.name, self.input_shape[1])
+        return layer_positions(self.name, self.input_shape)
 
     @property
     def depth(self) -> int:
         """Number of channel decisions: in a chain the searched layers."""
         return 1 + max(position.decision for position in self.positions)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers."""
+        return tuple(position.name for position in self.positions)
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -240,6 +174,8 @@ class Space:
             kernel_width=side,
             stride=position.stride,
             padding=side // 2,
+            # A depthwise layer is as wide as what enters it; tables also ask for pairs of widths that no network has.
+            groups=math.gcd(in_channels, out_channels) if position.groups == DEPTHWISE else position.groups,
             pool=position.pool,
             relu=position.relu,
             residual=position.residual,
@@ -297,6 +233,7 @@ class Space:
         """Whether a channel decision can have a width."""
         optional = _optional_blocks(self.positions)
         if channels > 0 or (channels == LEFT_OUT and decision in optional):
+            self._check_groups(decision, channels)
             return
         name = self.positions[self.decided_by[decision]].name
         allowed = f"; residual blocks of {self.name} that may be left out (0): {', '.join(optional.values()) or 'none'}"
@@ -304,6 +241,16 @@ class Space:
             f"channels of decision {decision}, {name}, must be positive, got {channels}"
             f"{allowed if channels == LEFT_OUT else ''}"
         )
+
+    def _check_groups(self, decision: int, channels: int) -> None:
+        """Whether a width can be split among the groups of the layers that it leaves or enters."""
+        for position in self.positions:
+            ends = {position.decision, *([self.decisions[position.source]] if position.source >= 0 else [])}
+            if position.groups != DEPTHWISE and decision in ends and channels % position.groups:
+                raise ConfigError(
+                    f"channels of decision {decision} must be a multiple of {position.groups}, the groups of "
+                    f"{position.name}, got {channels}"
+                )
 
 
 def _check_kernel(backbone: str, position: Position, kernel: int) -> None:
@@ -324,50 +271,40 @@ def _optional_blocks(positions: Sequence[Position]) -> dict[int, str]:
     return {position.decision: position.name.partition(".")[0] for position in positions if position.optional_block}
 
 
-def _positions(name: str, side: int) -> tuple[Position, ...]:
-    found = _vgg(_VGG[name], side) if name in _VGG else _resnet(_RESNET[name], side)
-    return (*found, Position("linear", source=len(found) - 1, decision=-1, width=0, side=1, kernel=1, relu=False))
+def layer_positions(name: str, input_shape: tuple[int, int, int]) -> tuple[Position, ...]:
+    """The layers of a backbone on crossbars, in the order in which they run; the last one is the classifier.
+
+    Args:
+        name: Backbone, one of those in `BACKBONES`.
+        input_shape: Channels, height and width of an image.
+
+    Raises:
+        ConfigError: If the backbone is unknown or does not take such images, or its family describes no network.
+    """
+    family = BACKBONES.find(name)
+    if len(input_shape) != 3 or min(input_shape) < 1:
+        raise ConfigError(f"input shape must be channels, height, width, got {input_shape}")
+    return _laid_out(family, name, tuple(input_shape))
 
 
-def _vgg(stages: Sequence[int], side: int) -> list[Position]:
-    found: list[Position] = []
-    for stage, (n_convolutions, width) in enumerate(zip(stages, _VGG_WIDTHS, strict=True)):
-        for convolution in range(n_convolutions):
-            index = len(found)
-            # The last one of a stage carries its pooling; the first one of all reads the image.
-            optional = index > 0 and convolution < n_convolutions - 1
-            found.append(
-                Position(f"conv{index + 1}", index - 1, decision=index, width=width, side=side, optional=optional)
-            )
-        found[-1] = replace(found[-1], pool=2 if stage < len(stages) - 1 else side)
-        side //= 2
-    return found
-
-
-def _resnet(stages: tuple[tuple[int, ...], tuple[int, ...]], side: int) -> list[Position]:
-    widths, n_blocks = stages
-    found = [Position("conv1", source=-1, decision=0, width=widths[0], side=side)]
-    outer, decisions, block = 0, 1, 0  # the decision at the blocks' ends; how many there are so far
-    for stage, (width, count) in enumerate(zip(widths, n_blocks, strict=True)):
-        for first in range(count):
-            block += 1
-            entry, stride = len(found) - 1, 1
-            projects = stage > 0 and not first
-            if projects:
-                stride, outer, decisions = 2, decisions, decisions + 1
-                found.append(
-                    Position(f"block{block}.shortcut", entry, outer, width, side, kernel=1, stride=2, relu=False)
-                )
-            # The last one carries the pooling.
-            optional = not projects and block < sum(n_blocks)
-            found.append(
-                Position(f"block{block}.conv1", entry, decisions, width, side, stride=stride, optional_block=optional)
-            )
-            decisions += 1
-            side //= stride
-            found.append(Position(f"block{block}.conv2", len(found) - 1, outer, width, side, residual=True))
-    found[-1] = replace(found[-1], pool=side)
-    return found
+@cache
+def _laid_out(family: Family, name: str, input_shape: tuple[int, int, int]) -> tuple[Position, ...]:
+    """The positions of a backbone, once they are found to make a network."""
+    positions = tuple(family.positions(name, input_shape))
+    last = len(positions) - 1
+    for index, position in enumerate(positions):
+        where = f"backbone {name}: layer {index}, {position.name}"
+        if not -1 <= position.source < index:
+            raise ConfigError(f"{where}: source must be an earlier layer or -1, got {position.source}")
+        if (position.decision < 0) != (index == last):
+            raise ConfigError(f"{where}: the last layer, and no other, has decision -1, got {position.decision}")
+        fed = positions[position.source].decision if position.source >= 0 else None
+        if position.groups == DEPTHWISE and position.decision != fed:
+            raise ConfigError(f"{where}: a depthwise layer must have the decision of its source, {fed}")
+    decided = {position.decision for position in positions[:-1]}
+    if not decided or decided != set(range(len(decided))):
+        raise ConfigError(f"backbone {name}: channel decisions must be 0, 1, ..., got {sorted(decided)}")
+    return positions
 
 
 def space(
@@ -380,11 +317,10 @@ def space(
     """The search space of a backbone.
 
     Args:
-        name: Backbone, one of `BACKBONES`.
+        name: Backbone, one of those in `BACKBONES`.
         choices: Channel options: one list for all channel decisions, in which 0 leaves out the residual blocks that may
             be, or one list for each.
-        input_shape: Channels, height and width of an image; square, sides a multiple of 16 (VGG), 8 (ResNet-18) or 4
-            (ResNet-20).
+        input_shape: Channels, height and width of an image, such as the backbone takes.
         num_classes: Classes.
         kernels: Kernel options of the 3x3 convolutions: one list for all, in which 0 leaves out those that may be, or
             one list for each; by default 3 alone.
@@ -392,9 +328,7 @@ def space(
     Raises:
         ConfigError: If the backbone is unknown or an argument does not fit it.
     """
-    if name not in BACKBONES:
-        raise ConfigError(f"backbone: must be one of {', '.join(BACKBONES)}, got {name!r}")
-    positions = _positions(name, input_shape[1])
+    positions = layer_positions(name, input_shape)
     return Space(name, _choices(name, positions, choices), input_shape, num_classes, _kernels(name, positions, kernels))
 
 
@@ -437,4 +371,4 @@ def _kernels(
     return tuple(next(given) if position.kernel > 1 else (position.kernel,) for position in positions)
 
 
-__all__ = ["BACKBONES", "LEFT_OUT", "Position", "Space", "space"]
+__all__ = ["LEFT_OUT", "Space", "layer_positions", "space"]

@@ -190,6 +190,10 @@ class _FixedNetwork:
     fixed: Network
 
     @property
+    def layer_names(self) -> tuple[str, ...]:
+        return tuple(layer.name for layer in self.fixed.layers)
+
+    @property
     def widths(self) -> tuple[tuple[int, ...], ...]:
         return tuple((layer.out_channels,) for layer in self.fixed.layers)
 

@@ -12,14 +12,15 @@ from xpert.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from xpert.training import distributed
-    from xpert.training.data import DATASETS, Dataset, load_dataset
+    from xpert.training.data import Dataset, load_dataset
+    from xpert.training.datasets import DATASETS
     from xpert.training.devices import device_of
     from xpert.training.disturbance import Disturbance
     from xpert.training.loop import TrainingResult, accuracy, train
     from xpert.training.weights import load_weights, save_weights
 
 _HOMES = {
-    "DATASETS": "data",
+    "DATASETS": "datasets",
     "Dataset": "data",
     "load_dataset": "data",
     "device_of": "devices",

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import tarfile
-import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from xpert.errors import ConfigError, DataError
-
-DATASETS = ("digits", "cifar10")
-"""Names that `load_dataset` knows."""
-
-_DIGITS_TEST_SHARE = 0.2
-_CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-_CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-_CIFAR10_FOLDER = "cifar-10-batches-bin"
-_CIFAR10_TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
-_CIFAR10_TEST = ("test_batch.bin",)
-_CIFAR10_RECORDS = 10_000
-_CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-_CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
-_CIFAR10_STD = (0.2470, 0.2435, 0.2616)
-"""Of the training images. Data set: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009."""
+from xpert.networks.images import NormalisedImages, normalised
+from xpert.training.datasets import DATASETS
+from xpert.training.source import DatasetInfo, Progress
+from xpert.training.splits import stratified
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +77,7 @@ class Dataset:
             raise ConfigError(f"validation must be above 0 and below 1, got {validation}")
         images = torch.cat([self.train_images, self.validation_images])
         labels = torch.cat([self.train_labels, self.validation_labels])
-        kept, held_back = _stratified(labels, validation, seed)
+        kept, held_back = stratified(labels, validation, seed)
         if not len(kept) or not len(held_back):
             raise ConfigError(f"validation: a share of {validation} of {len(labels)} images leaves one part empty")
         return replace(
@@ -111,10 +90,11 @@ class Dataset:
 
     def normalised(self, images: Tensor) -> Tensor:
         """Images [n, channels, height, width] of bytes as float32 of zero mean and unit spread per channel."""
-        mean, std = (
-            torch.tensor(values, device=images.device).view(-1, 1, 1) * 255 for values in (self.mean, self.std)
-        )
-        return (images.float() - mean).div_(std).contiguous(memory_format=torch.channels_last)
+        return normalised(images, self.mean, self.std)
+
+    def in_batches(self, images: Tensor) -> NormalisedImages:
+        """The same for many images, which stay bytes until a batch of them is taken."""
+        return NormalisedImages(images, self.mean, self.std)
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same data on a device."""
@@ -162,42 +142,68 @@ def _reflected(index: Tensor, size: int) -> Tensor:
     return size - 1 - (size - 1 - index.abs()).abs()
 
 
-def load_dataset(
-    name: str,
-    data_dir: Path | str | None = None,
-    progress: Callable[[dict], None] | None = None,
-) -> Dataset:
+def load_dataset(name: str, data_dir: Path | str | None = None, progress: Progress | None = None) -> Dataset:
     """A data set by name.
 
-    - `digits`: 1797 handwritten digits of 8x8 pixels that scikit-learn ships, enlarged to 1x32x32 (the size from which
-      they were once reduced), one fifth of each class for the test.
-    - `cifar10`: CIFAR-10 in its official binary layout, 3x32x32; downloaded where it is missing.
-
     Args:
-        name: One of `DATASETS`.
-        data_dir: Folder that holds `cifar-10-batches-bin`, or that folder itself; unset: `data`.
+        name: One of those in `xpert.training.datasets.DATASETS`.
+        data_dir: Folder of data sets, or of this one alone; unset: `data`.
         progress: Called with `{"event": "download", "bytes", "total_bytes"}` while data are fetched.
 
     Raises:
         ConfigError: If the name is unknown.
-        DataError: If a file is missing and cannot be fetched, or is broken.
+        DataError: If a file is missing and cannot be fetched, or is broken, or images or labels are not what the data
+            set says of itself.
     """
-    if name == "digits":
-        return _digits()
-    if name == "cifar10":
-        return _cifar10(Path("data" if data_dir is None else data_dir), progress)
-    raise ConfigError(f"dataset: must be one of {', '.join(DATASETS)}, got {name!r}")
+    source = DATASETS.find(name)
+    info, parts = source.info, source.load(Path("data" if data_dir is None else data_dir), progress)
+    _check(info, "training", parts.train_images, parts.train_labels)
+    _check(info, "test", parts.test_images, parts.test_labels)
+    train_images, test_images = (
+        images.contiguous(memory_format=torch.channels_last) for images in (parts.train_images, parts.test_images)
+    )
+    mean, std = _statistics(train_images) if info.mean is None or info.std is None else (info.mean, info.std)
+    return Dataset(
+        name=info.name,
+        classes=info.classes,
+        mean=mean,
+        std=std,
+        mirror=info.mirror,
+        train_images=train_images,
+        train_labels=parts.train_labels,
+        validation_images=train_images[:0],
+        validation_labels=parts.train_labels[:0],
+        test_images=test_images,
+        test_labels=parts.test_labels,
+    )
 
 
-def _stratified(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices, rising, of a random choice that leaves out the same share of every class, and of what it leaves out."""
-    random = np.random.default_rng(seed)
-    order = torch.from_numpy(random.permutation(len(labels)))
-    out = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
-        members = order[labels[order] == label]
-        out[members[: round(len(members) * share)]] = True
-    return torch.nonzero(~out)[:, 0], torch.nonzero(out)[:, 0]
+def _check(info: DatasetInfo, part: str, images: Tensor, labels: Tensor) -> None:
+    """Whether images and labels are what a data set says of itself."""
+    where = f"data set {info.name}: {part} images"
+    if images.dtype != torch.uint8 or tuple(images.shape[1:]) != info.input_shape or not len(images):
+        expected = " x ".join(map(str, info.input_shape))
+        found = " x ".join(map(str, images.shape))
+        raise DataError(f"{where} must be n x {expected} of torch.uint8, got {found} of {images.dtype}")
+    if labels.dtype != torch.int64 or tuple(labels.shape) != (len(images),):
+        found = " x ".join(map(str, labels.shape))
+        raise DataError(f"{where} need {len(images)} labels of torch.int64, got {found} of {labels.dtype}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(info.classes):
+        raise DataError(f"{where} must have labels 0 ... {len(info.classes) - 1}, got {low} ... {high}")
+
+
+def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, as shares of full scale."""
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    mean, std = [], []
+    for channel in images.unbind(dim=1):
+        # Counts of the 256 levels: exact, and no copy of the images in float.
+        counts = torch.stack([block.flatten().bincount(minlength=256) for block in channel.split(1024)]).sum(0).double()
+        average = float(counts @ levels / counts.sum())
+        mean.append(average)
+        std.append(float(counts @ (levels - average).square() / counts.sum()) ** 0.5)
+    return tuple(mean), tuple(std)
 
 
 def _chosen(images: Tensor, indices: Tensor) -> Tensor:
@@ -205,132 +211,4 @@ def _chosen(images: Tensor, indices: Tensor) -> Tensor:
     return images[indices].contiguous(memory_format=torch.channels_last)
 
 
-def _digits() -> Dataset:
-    from sklearn.datasets import load_digits
-
-    pixels, digits = load_digits(return_X_y=True)
-    small = torch.from_numpy(np.asarray(pixels, np.float32).reshape(-1, 1, 8, 8))
-    large = F.interpolate(small, scale_factor=4, mode="bilinear", align_corners=False) * (255 / 16)
-    images = large.round().to(torch.uint8).contiguous(memory_format=torch.channels_last)
-    labels = torch.from_numpy(np.asarray(digits, np.int64))
-    train, test = _stratified(labels, _DIGITS_TEST_SHARE, seed=0)
-    shares = images[train].float() / 255
-    return Dataset(
-        name="digits",
-        classes=tuple(str(digit) for digit in range(10)),
-        mean=(shares.mean().item(),),
-        std=(shares.std().item(),),
-        mirror=False,
-        train_images=_chosen(images, train),
-        train_labels=labels[train],
-        validation_images=images[:0],
-        validation_labels=labels[:0],
-        test_images=_chosen(images, test),
-        test_labels=labels[test],
-    )
-
-
-def _cifar10(data_dir: Path, progress: Callable[[dict], None] | None) -> Dataset:
-    if data_dir.exists() and not data_dir.is_dir():
-        raise DataError(f"{data_dir}: must be a folder that holds {_CIFAR10_FOLDER}, is a file")
-    folders = (data_dir, data_dir / _CIFAR10_FOLDER)
-    names = (*_CIFAR10_TRAIN, *_CIFAR10_TEST)
-    folder = next((folder for folder in folders if any((folder / name).exists() for name in names)), None)
-    if folder is None:
-        _fetch_cifar10(data_dir, progress)
-        folder = data_dir / _CIFAR10_FOLDER
-    train_images, train_labels = _read_cifar10(folder, _CIFAR10_TRAIN)
-    test_images, test_labels = _read_cifar10(folder, _CIFAR10_TEST)
-    return Dataset(
-        name="cifar10",
-        classes=_CIFAR10_CLASSES,
-        mean=_CIFAR10_MEAN,
-        std=_CIFAR10_STD,
-        mirror=True,
-        train_images=train_images,
-        train_labels=train_labels,
-        validation_images=train_images[:0],
-        validation_labels=train_labels[:0],
-        test_images=test_images,
-        test_labels=test_labels,
-    )
-
-
-def _read_cifar10(folder: Path, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Images and labels of some files: per image one byte of label, then red, green and blue planes row by row."""
-    record = 1 + 3 * 32 * 32
-    n_bytes = _CIFAR10_RECORDS * record
-    parts = []
-    for name in names:
-        path = folder / name
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise DataError(f"{path}: missing; CIFAR-10 (binary version) needs {', '.join(names)}") from None
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-        if len(content) != n_bytes:
-            raise DataError(f"{path}: must have {n_bytes} bytes ({_CIFAR10_RECORDS} images), has {len(content)}")
-        records = np.frombuffer(content, np.uint8).reshape(-1, record)
-        if (largest := records[:, 0].max()) >= len(_CIFAR10_CLASSES):
-            row = int(records[:, 0].argmax())
-            raise DataError(f"{path}: image {row}: label must be 0 ... {len(_CIFAR10_CLASSES) - 1}, got {largest}")
-        parts.append(records)
-    records = np.concatenate(parts)
-    pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
-    return images, torch.from_numpy(records[:, 0].astype(np.int64))
-
-
-def _fetch_cifar10(data_dir: Path, progress: Callable[[dict], None] | None) -> None:
-    """Download the official archive, check it, and unpack its data files into `data_dir`."""
-    if not data_dir.resolve().parent.is_dir():
-        raise DataError(f"{data_dir}: no such folder")
-    try:
-        with tempfile.TemporaryFile() as archive:
-            checksum = _download(_CIFAR10_URL, archive, progress)
-            if checksum != _CIFAR10_MD5:
-                raise DataError(f"{_CIFAR10_URL}: md5 must be {_CIFAR10_MD5}, got {checksum}: the download is broken")
-            _unpack_cifar10(archive, data_dir)
-    except urllib.error.URLError as error:
-        raise DataError(
-            f"{data_dir / _CIFAR10_FOLDER}: missing, and {_CIFAR10_URL} cannot be reached ({error.reason}): "
-            "unpack that archive into the folder by hand"
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"{data_dir / _CIFAR10_FOLDER}: missing, and fetching it failed: {error}") from None
-
-
-def _download(url: str, target: IO[bytes], progress: Callable[[dict], None] | None) -> str:
-    """Copy what lies at an address into a file, which is rewound; the md5 checksum of it."""
-    checksum = hashlib.md5(usedforsecurity=False)
-    with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310 (a constant address)
-        total = int(response.headers.get("Content-Length") or 0)
-        while block := response.read(1 << 20):
-            target.write(block)
-            checksum.update(block)
-            if progress:
-                progress({"event": "download", "bytes": target.tell(), "total_bytes": total})
-    target.seek(0)
-    return checksum.hexdigest()
-
-
-def _unpack_cifar10(archive: IO[bytes], data_dir: Path) -> None:
-    """Write the data files out of the archive, and nothing else: no path in it is followed."""
-    with tarfile.open(fileobj=archive, mode="r:gz") as members:
-        contents = {}
-        for name in (*_CIFAR10_TRAIN, *_CIFAR10_TEST):
-            member = members.extractfile(f"{_CIFAR10_FOLDER}/{name}")
-            if member is None:
-                raise DataError(f"{_CIFAR10_URL}: {name} is not a file in it")
-            contents[name] = member.read()
-    data_dir.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=data_dir) as temporary:
-        whole = Path(temporary) / _CIFAR10_FOLDER
-        whole.mkdir()
-        for name, content in contents.items():
-            (whole / name).write_bytes(content)
-        whole.rename(data_dir / _CIFAR10_FOLDER)
-
-
-__all__ = ["DATASETS", "Dataset", "augmented", "load_dataset"]
+__all__ = ["Dataset", "augmented", "load_dataset"]

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from xpert.design import DataModel
 from xpert.errors import ConfigError, DataError, RunError
+from xpert.networks.images import Images
 from xpert.networks.quantised import calibrate, quantised_layers
 from xpert.training import distributed
 from xpert.training.data import Dataset, augmented
@@ -183,7 +184,7 @@ def train(
     return TrainingResult(tuple(standing.curves), standing.precision, steps * run.batch_size * per_image)
 
 
-def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 512) -> float:
+def accuracy(model: nn.Module, images: Images, labels: Tensor, batch_size: int = 512) -> float:
     """Share of images that the model, in evaluation mode, puts into the right class.
 
     Args:
@@ -388,7 +389,7 @@ class _Epochs:
         images = self.dataset.validation_images[:_VALIDATION_IMAGES]
         labels = self.dataset.validation_labels[:_VALIDATION_IMAGES]
         row["validation_accuracy"] = (
-            accuracy(self.model, self.dataset.normalised(images), labels) if len(labels) else None
+            accuracy(self.model, self.dataset.in_batches(images), labels) if len(labels) else None
         )
         row["seconds"] = before + time.perf_counter() - start
         progress(self._told(row, "epoch"))

@@ -8,6 +8,7 @@ from xpert.analog import set_precision, to_analog
 from xpert.analog.accuracy import SampledChips
 from xpert.design import Design
 from xpert.errors import DataError
+from xpert.networks.images import Images
 from xpert.search.statistics import Bools
 
 
@@ -37,7 +38,7 @@ class ChipBench:
         self,
         model: nn.Module,
         design: Design,
-        images: Tensor,
+        images: Images,
         labels: Tensor,
         calibration: Tensor,
         *,

@@ -10,7 +10,8 @@ The width law says what accuracy a network reaches in a short training, from its
 
 Ceiling, losses, absences and exponent are fitted to trained networks of the VGG16 space (docs/quality.md). None is
 negative, so that no layer gains from being narrower. VGG networks of another depth take them at the same relative
-depth; for other backbones, whose missing blocks it does not know, one loss serves all alike.
+depth; for other backbones, whose missing blocks it does not know, one loss serves all alike. The family of a backbone
+says which of the two laws is its own, and which layers are counted.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from pydantic import Field
 
 from xpert.design import DataModel, Layer, Network
 from xpert.errors import ConfigError
-from xpert.networks.spaces import LEFT_OUT, Space
+from xpert.networks.backbones import BACKBONES
+from xpert.networks.spaces import LEFT_OUT, Space, layer_positions
 
 UNIT_WIDTH = 64
 """Widths are counted in units of this."""
@@ -171,7 +173,7 @@ def total_quality(name: str, network: Network) -> float:
             raise ConfigError(_NOT_FITTED)
         there = iter(network.layers)
         layers = [next(there) if found else None for found in alone.present(network.channels, network.kernels)]
-    constant, term = _terms(name, network.backbone, layers)
+    constant, term = _terms(name, network.backbone, network.input_shape)
     return constant + sum(term(index, layer) for index, layer in enumerate(layers))
 
 
@@ -184,7 +186,7 @@ def quality_tables(name: str, space: Space) -> QualityTables:
     """
     if name == "width_law" and not is_fitted(space):
         raise ConfigError(_NOT_FITTED)
-    constant, term = _terms(name, space.name, space.network(space.default_channels).layers)
+    constant, term = _terms(name, space.name, space.input_shape)
 
     def entry(index: int, entering: int, width: int, kernel: int) -> float:
         there = LEFT_OUT not in (entering, width, kernel)
@@ -206,18 +208,24 @@ def is_fitted(space: Space) -> bool:
 
 
 def width_law(backbone: str) -> WidthLaw:
-    """The law of a backbone: that of VGG networks, or the one for any backbone, which takes all layers alike."""
-    return _laws()["vgg" if backbone.startswith("vgg") else "any"]
+    """The law of a backbone, which its family names: that of VGG networks, or one that takes all layers alike.
+
+    Raises:
+        ConfigError: If the backbone or its law is unknown.
+    """
+    name, laws = BACKBONES.find(backbone).width_law, _laws()
+    if name not in laws:
+        raise ConfigError(f"backbone {backbone}: width_law must be one of {', '.join(laws)}, got {name!r}")
+    return laws[name]
 
 
-def _terms(name: str, backbone: str, layers: Sequence[Layer | None]) -> tuple[float, Term]:
-    """What a quality starts from, and what every layer adds to it; `layers` are any network's of the backbone."""
+def _terms(name: str, backbone: str, input_shape: tuple[int, int, int]) -> tuple[float, Term]:
+    """What a quality starts from, and what every layer adds to it."""
     if name in _SIZES:
         size = _SIZES[name]
         return 0.0, lambda _index, layer: float(size(layer)) if layer else 0.0
     law = width_law(backbone)
-    # Classifiers and 1x1 projections are not counted; what is left out is a 3x3 convolution.
-    counted = [index for index, layer in enumerate(layers) if layer is None or layer.kernel_height > 1]
+    counted = [index for index, position in enumerate(layer_positions(backbone, input_shape)) if position.counted]
     losses = dict(zip(counted, law.losses_along(len(counted)).tolist()))
     absences = dict(zip(counted, law.absences_along(len(counted)).tolist())) if law.absences else {}
 
