@@ -241,8 +241,12 @@ def test_range_without_samples_is_refused(model: nn.Module, design_of: Designs, 
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ConfigError, match="differential pair has no reference"):
-        AnalogSettings.parse({"encoding": "differential", "reference": "off"})
+    with pytest.raises(ConfigError, match=r"reference must be 'middle' for encoding 'differential', .* got 'off'"):
+        Chip.parse({"encoding": "differential", "analog": {"reference": "off"}})
+    with pytest.raises(ConfigError, match=r"Chip\(encoding=\.\.\.\)"):
+        AnalogSettings.parse({"encoding": "differential"})
+    with pytest.raises(ValueError, match=r"Chip\(encoding=\.\.\.\)"):
+        AnalogSettings(encoding="differential")  # pyright: ignore[reportCallIssue]
     with pytest.raises(ConfigError, match="unknown key"):
         AnalogSettings.parse({"adc": "full"})
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from xpert.analog import AnalogLayer, AnalogSettings, analog_layers, reprogram, rewind, to_analog
 from xpert.analog.cell_states import cell_conductance, largest, pedestal
+from xpert.analog.cells import encode
 from xpert.analog.draws import Draws, chip_generator
 from xpert.analog.program import adc_errors
 from xpert.design import IDEAL, Chip, Design, Device, Periphery
@@ -174,14 +175,15 @@ def test_read_noise_has_its_variance(encoding: str) -> None:
     chip = Chip(
         rows=8,
         device=Device(programming_sigma=0, read_noise_sigma=0.03),
-        analog=AnalogSettings(adc_range="unbounded", encoding=encoding),  # type: ignore[arg-type]
+        encoding=encoding,
+        analog=AnalogSettings(adc_range="unbounded"),
     )
     analog, x = single(chip)
     with torch.no_grad():
         found = analog(x.expand(20_000, -1))
     # Cell by cell: every cycle in which a row is on adds (0.03 g)^2 of data and reference, times 4^bit 256^slice.
     codes = analog.input_code(x).value[0]
-    cells = analog.code.cells(analog.weights)
+    cells = encode(analog.weights, analog.code)
     off = pedestal(chip.device, chip.analog)
     per_cell = (0.03 * (cells.data + off)) ** 2 + (0.03 * (cells.reference + off)) ** 2
     cycles = sum(((codes >> bit) & 1) * 4.0**bit for bit in range(4))

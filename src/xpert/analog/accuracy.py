@@ -105,7 +105,7 @@ class SampledChips:
             model = with_chip_norms(model)
             at_a_time = max(at_a_time, len(calibration))
         self._model = model
-        cells = sum(layer.weights.numel() * len(layer.code.significance) for layer in layers)
+        cells = sum(layer.weights.numel() * layer.code.slices for layer in layers)
         values = at_a_time * max(map(_values, design.network.layers))
         most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * values))
         size = math.ceil(len(chips) / math.ceil(len(chips) / most))  # groups of about the same size

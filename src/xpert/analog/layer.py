@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog.adc import AdcRange, choose_range, fine_range, percentiles
-from xpert.analog.cells import Cells, WeightCode, row_blocks
+from xpert.analog.cells import Cells, encode, row_blocks
 from xpert.analog.clip import learned_clip
 from xpert.analog.columns import (
     Columns,
@@ -109,11 +109,11 @@ class AnalogLayer(nn.Module):
         self.images_read = 0
         """Images that each of the present chips has read."""
         self.geometry = Geometry.of(layer)
-        self.code = WeightCode.of(chip)
+        self.code = chip.weight_code
         kernel = math.prod(self.geometry.kernel)
         self.blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
         outputs = layer.weight.shape[0] // self.geometry.groups
-        self.layout = Layout.of(outputs, len(self.code.slice_bits), chip)
+        self.layout = Layout.of(outputs, chip)
         self.register_buffer("weights", torch.empty(0, dtype=torch.int16))
         self.register_buffer("weight_scale", torch.empty(()))
         for name in ("conductance", "read_variance", "adc_offset", "adc_gain", "samples"):
@@ -167,7 +167,7 @@ class AnalogLayer(nn.Module):
         self._write([Draws(generator) for generator in generators])
 
     def _write(self, draws: list[Draws]) -> None:
-        cells, device = self.code.cells(self.weights), self.weights.device
+        cells, device = encode(self.weights, self.code), self.weights.device
         chips = [self._written(cells, of_chip) for of_chip in draws or [None]]
         for name in chips[0]:
             setattr(self, name, torch.stack([chip[name] for chip in chips]).to(device))
@@ -366,7 +366,7 @@ class AnalogLayer(nn.Module):
         One chip and some of its images, or several chips and all of theirs.
         """
         _, rows, outputs = self.weights.shape
-        columns = outputs * len(self.code.significance)
+        columns = outputs * self.code.slices
         # Codes of one or four bytes, readings of four, sums of eight.
         per_position = self.geometry.groups * (rows * (1 if self.input_bits <= 8 else 4) + 4 * columns + 8 * outputs)
         held = _HELD_BYTES if maps.device.type == "cpu" else _HELD_ELSEWHERE
@@ -432,7 +432,7 @@ class AnalogLayer(nn.Module):
             codes = self.input_code(self.samples).value
             if self.twos_complement:
                 codes = codes ^ (1 << (bits - 1))
-            self._histograms[bits] = sum_histogram(codes, self.code.cells(self.weights).nominal, self.blocks, bits)
+            self._histograms[bits] = sum_histogram(codes, encode(self.weights, self.code).nominal, self.blocks, bits)
         return self._histograms[bits]
 
     def _as_maps(self, x: Tensor) -> Tensor:

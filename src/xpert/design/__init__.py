@@ -1,10 +1,20 @@
 """Plain validated data: the design and its parts."""
 
-from xpert.design._base import DataModel, describe, parse_mapping, read_mapping, read_text, shown
+from xpert.design._base import (
+    SCHEMA,
+    DataModel,
+    at_present_version,
+    describe,
+    parse_mapping,
+    read_mapping,
+    read_text,
+    shown,
+)
 from xpert.design.adc import Adc
 from xpert.design.analog import IDEAL, OFF, AnalogSettings
 from xpert.design.chip import Activity, Buffers, CellState, CellType, Chip, Device, Technology
-from xpert.design.design import SCHEMA, Design
+from xpert.design.design import Design
+from xpert.design.encoding import ENCODINGS, WeightCode
 from xpert.design.network import Layer, Network
 from xpert.design.parts import PART_KINDS, load_part, part_names, part_text
 from xpert.design.periphery import ADC_TYPES, AdcType, Periphery
@@ -12,6 +22,7 @@ from xpert.design.process import ProcessData
 
 __all__ = [
     "ADC_TYPES",
+    "ENCODINGS",
     "IDEAL",
     "OFF",
     "PART_KINDS",
@@ -32,6 +43,8 @@ __all__ = [
     "Periphery",
     "ProcessData",
     "Technology",
+    "WeightCode",
+    "at_present_version",
     "describe",
     "load_part",
     "parse_mapping",
