@@ -21,11 +21,12 @@ from torch.nn import functional as F
 from xpert.design import DataModel
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.networks.quantised import calibrate_quantisers, quantised_layers
+from xpert.tensors import read_tensors, write_tensors
 from xpert.training import distributed
 from xpert.training.data import Dataset, augmented
 from xpert.training.disturbance import Disturbance, felt
 from xpert.training.settings import TrainingSettings
-from xpert.training.weights import fill, read_tensors, write_tensors
+from xpert.training.weights import fill
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
