@@ -24,7 +24,7 @@ from xpert.networks.quantised import calibrate_quantisers, quantised_layers
 from xpert.tensors import read_tensors, write_tensors
 from xpert.training import distributed
 from xpert.training.data import Dataset, augmented
-from xpert.training.disturbance import Disturbance, felt
+from xpert.training.disturbance import Disturbance, training_noise
 from xpert.training.settings import TrainingSettings
 from xpert.training.weights import fill
 
@@ -348,7 +348,7 @@ class _Epochs:
         generator = torch.Generator(self.device)
         with (
             _own_randomness(self.device),
-            felt(self.model, self.hardware, self.settings.weight_noise, generator) as new,
+            training_noise(self.model, self.hardware, self.settings.weight_noise, generator) as new,
         ):
             for epoch in range(len(self.standing.curves), self.settings.epochs):
                 self._epoch(epoch, generator, new, keep, progress)
