@@ -17,12 +17,14 @@ from xpert.analog import (
     load_analog,
     native,
     ni_accuracy,
+    programmed,
     reprogram,
     save_analog,
     to_analog,
 )
-from xpert.analog.columns import Conversion, on_grid, torch_readings
+from xpert.analog.columns import torch_readings
 from xpert.analog.draws import chip_generator
+from xpert.analog.grid import Conversion, on_grid
 from xpert.design import Design
 from xpert.errors import ConfigError
 from xpert.search.precision.bench import ChipBench
@@ -166,8 +168,8 @@ def test_a_bench_programs_its_chips_once(
 def test_no_chip_is_written_that_nobody_asked_for(
     model: nn.Module, design_of: Designs, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written, write = [], layer.program
-    monkeypatch.setattr(layer, "program", lambda *given: written.append(1) or write(*given))
+    written, write = [], programmed.program
+    monkeypatch.setattr(programmed, "program", lambda *given: written.append(1) or write(*given))
     analog = to_analog(model, design_of(device=DEVICE), generator=chip_generator(0, 0), calibration=images)
     assert len(written) == 4
     perfect = to_analog(model, design_of(device=DEVICE), generator=None, calibration=images)
@@ -183,7 +185,7 @@ def test_chips_on_disk(model: nn.Module, design_of: Designs, images: Tensor, tmp
     reprogram(analog, generators(2))
     save_analog(analog, tmp_path / "chips.safetensors")
     read = load_analog(model, design, tmp_path / "chips.safetensors")
-    assert {one.chips for one in analog_layers(read).values()} == {2}
+    assert {one.n_chips for one in analog_layers(read).values()} == {2}
     both = images.repeat(2, 1, 1, 1)
     with torch.no_grad():
         assert torch.equal(read(both), analog(both))

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from xpert.analog.cell_states import cell_conductance, level_siemens, state_conductance
 from xpert.analog.cells import Cells
-from xpert.analog.columns import Blocks
 from xpert.analog.draws import Draws
+from xpert.analog.grid import Blocks
 from xpert.analog.ir_drop import Wires, effective_conductance
 from xpert.analog.layout import Layout
 from xpert.design import Chip
