@@ -1,7 +1,7 @@
 """Speed and memory of the analog simulation: `python -m benchmarks.analog [--json] [--images N] [--network-threads N]`.
 
 The work is that of the published comparison (results/analog.md): 3x3 convolutions, batch 16, 8-bit weights in 4-bit
-cells, 64 rows, 8 input bits, 6-bit ADCs, conductances that stray by 10 %. Images per second are those of one core: CPU
+cells, 64 rows, 8 input bits, 6-bit ADCs, conductances that vary by 10 %. Images per second are those of one core: CPU
 time of one thread, median over rounds in which all tasks take turns, so that a busy moment meets all alike.
 """
 
@@ -42,7 +42,7 @@ EFFECTS: dict[str, tuple[dict[str, float], dict[str, object]]] = {
     "ADC noise 0.2 step, every conversion": ({}, {"adc_noise": 0.2}),
     "read noise 2 %, every cycle": ({"read_noise_sigma": 0.02}, {}),
 }
-"""Name -> values of the device, settings of the simulation. Without an entry a device does not stray."""
+"""Name -> values of the device, settings of the simulation. Without an entry a device does not vary."""
 
 ALL = "all of these"
 

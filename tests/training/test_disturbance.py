@@ -1,4 +1,4 @@
-"""What a training feels of the hardware, while it trains and not afterwards."""
+"""What disturbs a training, while it trains and not afterwards."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_noise_of_the_device_reaches_the_weights() -> None:
     with training_noise(model, Disturbance(weight_deviation=table), "device", torch.Generator().manual_seed(0)):
         layer = model[3]
         integer, scale = layer.integer_weight()
-        stray = (layer.quantised_weight() - integer * scale) / scale / table[integer + 128]
-        assert stray.std().item() == pytest.approx(1, rel=0.05)
+        deviation = (layer.quantised_weight() - integer * scale) / scale / table[integer + 128]
+        assert deviation.std().item() == pytest.approx(1, rel=0.05)
     assert all(layer.weight_noise is None for layer in quantised_layers(model).values())
 
 

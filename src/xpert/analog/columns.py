@@ -56,17 +56,18 @@ def column_sums(
         cells: What they are multiplied with [n, rows, columns], float32.
         blocks: Row blocks.
         input_bits: Read cycles. [bit]
-        offset: Added to the sums [blocks, n, columns].
+        offset: Added to the sums [blocks, n, columns], float32.
 
     Yields:
         Bits of the block's inputs [n, bits * positions, rows of the block], and sums [n, bits * positions, columns].
     """
     for block, (start, stop) in enumerate(blocks):
         planes = bit_planes(codes[..., start:stop], input_bits)
-        sums = torch.bmm(planes, cells[:, start:stop])
-        if offset is not None:
-            sums += offset[block].unsqueeze(1)
-        yield planes, sums
+        of_block = cells[:, start:stop]
+        if offset is None:
+            yield planes, torch.bmm(planes, of_block)
+        else:
+            yield planes, torch.baddbmm(offset[block].unsqueeze(1), planes, of_block)
 
 
 def converted_sums(
@@ -141,7 +142,7 @@ def torch_readings(
     exact = torch.float32 if largest <= 2**_MANTISSA else torch.float64
     significance = (2.0 ** torch.arange(input_bits, device=device)).to(exact).expand(n_chips * groups, 1, input_bits)
     cells = torch.cat([one.conductance.transpose(1, 2).float() for one in columns])  # [chips * groups, rows, columns]
-    starts = torch.cat([one.start for one in columns], dim=1)  # [blocks, chips * groups, columns]
+    starts = torch.cat([one.start for one in columns], dim=1).float()  # [blocks, chips * groups, columns]
     step = _of_each(columns, groups, [2.0**-one.fraction for one in columns])
     noise = _Noise(columns, groups) if any(one.noisy for one in columns) else None
     total = torch.empty((n_chips * groups, positions, n_columns), dtype=shared.sum_type(input_bits), device=device)

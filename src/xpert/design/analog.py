@@ -32,10 +32,10 @@ class AnalogSettings(DataModel):
     """Whether the least conductive state conducts, as the device's resistances say."""
 
     programming_variation: bool = True
-    """Whether conductances stray when they are programmed, as the device says."""
+    """Whether conductances vary from cell to cell when they are programmed, as the device says."""
 
     reference_variation: bool = False
-    """Whether the cells of reference columns stray too, and can be stuck. By default they do not, as in DNN+NeuroSim
+    """Whether the cells of reference columns vary too, and can be stuck. By default they do not, as in DNN+NeuroSim
     V1.3: a crossbar has so few of them that they can be averaged or trimmed."""
 
     stuck_cells: bool = True

@@ -91,7 +91,7 @@ def _state(line: str, index: int, where: str) -> CellState:
 
 
 class Device(DataModel):
-    """One memory cell: its electrical values, its size and how far it strays from them."""
+    """One memory cell: its electrical values, its size and how much both vary."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)] | None = None
     """What tables call it."""

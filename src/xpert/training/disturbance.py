@@ -1,4 +1,4 @@
-"""What a training feels of the analogue hardware, besides integer weights and inputs.
+"""What disturbs a training for the analogue hardware, besides integer weights and inputs.
 
 The figures come from the simulation (`xpert.analog`), which measures them; this module only applies them. In the order
 of cost: noise on weights, a few per cent of the time; noise on outputs, about 60 % more; the simulation itself in every
