@@ -1,7 +1,7 @@
 """Speed and memory of the analog simulation: `python -m benchmarks.analog [--json] [--images N] [--network-threads N]`.
 
 The work is that of the published comparison (results/analog.md): 3x3 convolutions, batch 16, 8-bit weights in 4-bit
-cells, 64 rows, 8 input bits, 6-bit ADCs, conductances that stray by 10 %. Images per second are those of one core: CPU
+cells, 64 rows, 8 input bits, 6-bit ADCs, conductances that vary by 10 %. Images per second are those of one core: CPU
 time of one thread, median over rounds in which all tasks take turns, so that a busy moment meets all alike.
 """
 
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from xpert.analog import AnalogLayer, analog_layers, native, to_analog
 from xpert.design import AnalogSettings, Chip, Design, Device, Periphery
 from xpert.networks import build, space
-from xpert.networks.quantised import QuantConv2d, calibrate
+from xpert.networks.quantised import QuantConv2d, calibrate_quantisers
 
 BATCH = 16
 CASES = {"A: 64 to 64 channels, 32x32": (64, 32), "B: 128 to 128 channels, 16x16": (128, 16)}
@@ -42,7 +42,7 @@ EFFECTS: dict[str, tuple[dict[str, float], dict[str, object]]] = {
     "ADC noise 0.2 step, every conversion": ({}, {"adc_noise": 0.2}),
     "read noise 2 %, every cycle": ({"read_noise_sigma": 0.02}, {}),
 }
-"""Name -> values of the device, settings of the simulation. Without an entry a device does not stray."""
+"""Name -> values of the device, settings of the simulation. Without an entry a device does not vary."""
 
 ALL = "all of these"
 
@@ -81,7 +81,7 @@ def layer(channels: int, side: int) -> tuple[QuantConv2d, torch.Tensor]:
     with torch.no_grad():
         convolution.weight.normal_(generator=generator)
     images = torch.randn((BATCH, channels, side, side), generator=generator).relu()
-    calibrate(torch.nn.Sequential(convolution), images)
+    calibrate_quantisers(torch.nn.Sequential(convolution), images)
     return convolution, images
 
 
@@ -89,7 +89,7 @@ def on_crossbars(convolution: QuantConv2d, images: torch.Tensor, effect: str, in
     """The layer on a chip with an effect, ready to compute."""
     periphery = PERIPHERY.replace(input_bits=input_bits)
     analog = AnalogLayer(convolution, chip(effect), periphery)
-    analog.calibrate(analog.sample_inputs(images, 256))
+    analog.calibrate_adcs(analog.sample_inputs(images, 256))
     analog.program(torch.Generator().manual_seed(1))
     return analog
 
@@ -181,7 +181,7 @@ def network_speed(n_images: int, threads: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     model = build(network, generator=generator).eval()
     images = torch.randn((n_images, 3, 32, 32), generator=generator)
-    calibrate(model, images[:32])
+    calibrate_quantisers(model, images[:32])
     design = Design.homogeneous(network, chip(ALL), PERIPHERY)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

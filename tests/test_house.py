@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 FLOORS = (
     {"errors", "progress", "text"},
     {"files", "lazy_registry", "registry"},
-    {"design"},
+    {"design", "tensors"},
     {"workload", "solver"},
     {"hardware", "networks"},
     {"analog", "training"},

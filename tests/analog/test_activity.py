@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from xpert.analog import measure_activity
-from xpert.design import Activity, AnalogSettings, Chip, Design, Device, Layer, Network, Periphery
+from xpert.design import Activity, Chip, Design, Device, Layer, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.hardware import evaluate
 from xpert.networks.quantised import QuantConv2d, QuantLinear
@@ -51,7 +51,7 @@ def test_two_weights_by_hand() -> None:
 def test_both_columns_of_a_differential_pair_count() -> None:
     model = one_layer([[127.0, -127.0]])
     images = torch.tensor([[3.0, 0.0], [1.0, 0.0]]).reshape(2, 2, 1, 1)
-    chip = Chip(analog=AnalogSettings(encoding="differential"))
+    chip = Chip(encoding="differential")
     (found,) = measure_activity(model, design(model, (2, 1, 1), chip), images).activity or ()
     # 127 = 0x7F stands in one column, nothing in the other: levels 7 and 15, 0 and 0.
     level = (1 / 20e3 - 1 / 200e3) / 15

@@ -7,38 +7,31 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpert.analog.cells import Cells, WeightCode, row_blocks
+from xpert.analog.cells import Cells, encode, row_blocks
 from xpert.analog.draws import Draws
 from xpert.analog.layout import Layout
 from xpert.analog.program import program
 from xpert.design import AnalogSettings, Chip, Device
 
-OFFSET = AnalogSettings()
-DIFFERENTIAL = AnalogSettings(encoding="differential")
-settings = st.sampled_from([OFFSET, AnalogSettings(reference="off"), DIFFERENTIAL])
+OFFSET, DIFFERENTIAL = Chip(), Chip(encoding="differential")
+OFF = Chip(analog=AnalogSettings(reference="off"))
 
 
 def matrix(values: list[int]) -> torch.Tensor:
     return torch.tensor(values).reshape(1, 1, -1)
 
 
-def encode(weights: torch.Tensor, weight_bits: int, cell_bits: int, chosen: AnalogSettings) -> tuple[WeightCode, Cells]:
-    chip = Chip(weight_bits=weight_bits, columns=64, device=Device(cell_bits=cell_bits), analog=chosen)
-    code = WeightCode.of(chip)
-    return code, code.cells(weights)
-
-
 def programmed(cells: Cells, chip: Chip, seed: int = 0) -> torch.Tensor:
     """Conductances on one sampled chip; a row block per `chip.rows` rows."""
-    _, rows, slices, outputs = cells.data.shape
+    _, rows, _, outputs = cells.data.shape
     draws = Draws(torch.Generator().manual_seed(seed))
-    layout = Layout.of(outputs, slices, chip)
+    layout = Layout.of(outputs, chip)
     return program(cells, chip, layout, row_blocks(1, rows, chip), draws).conductance
 
 
 def test_offset_by_hand() -> None:
     # -3 + 128 = 125 = 7 * 16 + 13 and 100 + 128 = 228 = 14 * 16 + 4; the reference column holds 8 in both slices.
-    code, cells = encode(matrix([-3, 100]), 8, 4, OFFSET)
+    code, cells = OFFSET.weight_code, encode(matrix([-3, 100]), OFFSET.weight_code)
     assert cells.data.tolist() == [[[[13, 4], [7, 14]]]]
     assert cells.nominal.tolist() == [[[[5, -4], [-1, 6]]]]
     # 8 * 16 + 8 = 136 is subtracted where 128 should be.
@@ -47,36 +40,18 @@ def test_offset_by_hand() -> None:
 
 
 def test_offset_with_reference_off_by_hand() -> None:
-    code, cells = encode(matrix([-3]), 8, 4, AnalogSettings(reference="off"))
+    code, cells = OFF.weight_code, encode(matrix([-3]), OFF.weight_code)
     assert cells.nominal.flatten().tolist() == [13, 7]
     assert code.input_weight == -128
 
 
 def test_differential_by_hand() -> None:
     # 7 bits of magnitude in 4-bit cells: 100 = 6 * 16 + 4.
-    code, cells = encode(matrix([-3, 100]), 8, 4, DIFFERENTIAL)
+    code, cells = DIFFERENTIAL.weight_code, encode(matrix([-3, 100]), DIFFERENTIAL.weight_code)
     assert code.slice_bits == (4, 3)
     assert cells.nominal.tolist() == [[[[-3, 4], [0, 6]]]]
     assert code.input_weight == 0
     assert code.limits == ((-15, 15), (-7, 7))
-
-
-@given(st.integers(2, 16), st.integers(1, 8), settings, st.data())
-def test_slices_add_up_to_the_weight(
-    weight_bits: int, cell_bits: int, chosen: AnalogSettings, data: st.DataObject
-) -> None:
-    cell_bits = min(cell_bits, weight_bits)
-    largest = 2 ** (weight_bits - 1) - 1
-    weights = data.draw(st.lists(st.integers(-largest, largest), min_size=1, max_size=20))
-    code, cells = encode(matrix(weights), weight_bits, cell_bits, chosen)
-    significance = 2.0 ** (cell_bits * torch.arange(cells.data.shape[2]))
-    total = torch.einsum("grso,s->gro", cells.nominal, significance) + code.input_weight
-    assert total.flatten().tolist() == weights
-    assert cells.data.min() >= 0
-    assert cells.data.max() < 2**cell_bits
-    for s, (low, high) in enumerate(code.limits):
-        assert low <= cells.nominal[:, :, s].min()
-        assert cells.nominal[:, :, s].max() <= high
 
 
 @given(
@@ -94,14 +69,14 @@ def test_blocks_cover_every_row_once(positions: int, channels: int, rows: int, m
 
 
 @pytest.mark.parametrize("chosen", [OFFSET, DIFFERENTIAL])
-def test_variation_is_proportional_to_conductance(chosen: AnalogSettings) -> None:
+def test_variation_is_proportional_to_conductance(chosen: Chip) -> None:
     # On/off ratio 16: the off state conducts one level. A weight of 5 then conducts 6 (low slice) against a pedestal.
-    chip = Chip(device=Device(r_on_ohm=1e4, r_off_ohm=16e4, programming_sigma=0.1), analog=chosen)
-    _, cells = encode(torch.full((1, 4000, 64), 5), 8, 4, chosen)
+    chip = chosen.replace(device=Device(r_on_ohm=1e4, r_off_ohm=16e4, programming_sigma=0.1))
+    cells = encode(torch.full((1, 4000, 64), 5), chip.weight_code)
     conductance = programmed(cells, chip)
     error = conductance - cells.nominal
     own = (cells.data + 1).square()
-    if chosen.encoding == "differential":
+    if chip.weight_code.paired:
         own = own + (cells.reference + 1).square()
     expected = 0.1 * own.mean(dim=(0, 1, 3)).sqrt()
     torch.testing.assert_close(error.std(dim=(0, 1, 3)), expected, rtol=0.01, atol=0)
@@ -111,7 +86,7 @@ def test_variation_is_proportional_to_conductance(chosen: AnalogSettings) -> Non
 def test_reference_columns_err_alike_within_a_crossbar() -> None:
     chosen = AnalogSettings(reference_variation=True)
     chip = Chip(columns=8, device=Device(r_on_ohm=1e4, r_off_ohm=16e4, programming_sigma=0.1), analog=chosen)
-    _, cells = encode(torch.zeros((1, 5000, 8), dtype=torch.int), 8, 4, chosen)
+    cells = encode(torch.zeros((1, 5000, 8), dtype=torch.int), chip.weight_code)
     error = programmed(cells, chip) - cells.nominal
     # 8 columns hold 4 weights of 2 slices, so outputs 0-3 share a reference column and 4-7 the next.
     correlation = torch.corrcoef(error[0, :, 1].T)
@@ -122,6 +97,6 @@ def test_reference_columns_err_alike_within_a_crossbar() -> None:
 def test_conductance_never_turns_negative() -> None:
     chosen = AnalogSettings(reference="off")
     chip = Chip(device=Device(programming_sigma=1.0), analog=chosen)
-    _, cells = encode(torch.zeros((1, 1000, 8), dtype=torch.int), 8, 4, chosen)
+    cells = encode(torch.zeros((1, 1000, 8), dtype=torch.int), chip.weight_code)
     pedestal = 15 / (chip.device.on_off_ratio - 1)
     assert (programmed(cells, chip) + pedestal).min() >= -1e-6

@@ -17,12 +17,14 @@ from xpert.analog import (
     load_analog,
     native,
     ni_accuracy,
+    programmed,
     reprogram,
     save_analog,
     to_analog,
 )
-from xpert.analog.columns import Conversion, on_grid, torch_readings
+from xpert.analog.columns import torch_readings
 from xpert.analog.draws import chip_generator
+from xpert.analog.grid import Conversion, on_grid
 from xpert.design import Design
 from xpert.errors import ConfigError
 from xpert.search.precision.bench import ChipBench
@@ -42,7 +44,7 @@ NOISY = AnalogSettings(
 KINDS = {
     "everything noisy": NOISY,
     "two's complement": NOISY.replace(signed_inputs="twos_complement"),
-    "differential": AnalogSettings(encoding="differential", read_noise=False, ir_drop=True),
+    "differential": AnalogSettings(read_noise=False, ir_drop=True),
     "no ADC": AnalogSettings(adc_range="unbounded", read_noise=False),
     "nothing varies": AnalogSettings(
         finite_on_off=False, programming_variation=False, stuck_cells=False, read_noise=False
@@ -65,12 +67,12 @@ def one_by_one(analog: nn.Module, batches: list[Tensor], chips: int) -> list[Ten
 
 
 @pytest.mark.parametrize("computes", ["C", "torch"])
-@pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_chips_together_are_the_chips_alone(
     model: nn.Module,
     design_of: Designs,
     images: Tensor,
-    settings: AnalogSettings,
+    kind: str,
     computes: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -78,16 +80,16 @@ def test_chips_together_are_the_chips_alone(
         monkeypatch.setenv("XPERT_NATIVE", "0")
     elif native.library() is None:
         pytest.skip("no C compiler")
-    analog = to_analog(
-        model, design_of(device=DEVICE, adc_bits=5), generator=None, settings=settings, calibration=images
-    )
+    encoding = "differential" if kind == "differential" else "offset"
+    design = design_of(device=DEVICE, adc_bits=5, encoding=encoding)
+    analog = to_analog(model, design, generator=None, settings=KINDS[kind], calibration=images)
     batches = [images[:3], images[3:5]]  # read noise goes on where the first batch ended
     expected = one_by_one(analog, batches, 3)
     reprogram(analog, generators(3))
     with torch.no_grad():
         found = [analog(batch.repeat(3, 1, 1, 1)).unflatten(0, (3, -1)) for batch in batches]
     assert all(map(torch.equal, found, expected))
-    assert torch.equal(found[0][0], found[0][1]) == (settings is KINDS["nothing varies"])
+    assert torch.equal(found[0][0], found[0][1]) == (kind == "nothing varies")
 
 
 @pytest.mark.parametrize("held", [1, 20_000, 100_000])
@@ -166,8 +168,8 @@ def test_a_bench_programs_its_chips_once(
 def test_no_chip_is_written_that_nobody_asked_for(
     model: nn.Module, design_of: Designs, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written, write = [], layer.program
-    monkeypatch.setattr(layer, "program", lambda *given: written.append(1) or write(*given))
+    written, write = [], programmed.program
+    monkeypatch.setattr(programmed, "program", lambda *given: written.append(1) or write(*given))
     analog = to_analog(model, design_of(device=DEVICE), generator=chip_generator(0, 0), calibration=images)
     assert len(written) == 4
     perfect = to_analog(model, design_of(device=DEVICE), generator=None, calibration=images)
@@ -183,7 +185,7 @@ def test_chips_on_disk(model: nn.Module, design_of: Designs, images: Tensor, tmp
     reprogram(analog, generators(2))
     save_analog(analog, tmp_path / "chips.safetensors")
     read = load_analog(model, design, tmp_path / "chips.safetensors")
-    assert {one.chips for one in analog_layers(read).values()} == {2}
+    assert {one.n_chips for one in analog_layers(read).values()} == {2}
     both = images.repeat(2, 1, 1, 1)
     with torch.no_grad():
         assert torch.equal(read(both), analog(both))

@@ -7,11 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpert.analog.layout import Layout
-from xpert.design import AnalogSettings, Chip
+from xpert.design import Chip, Device
 
 
 def layout(outputs: int, slices: int, columns: int, encoding: str = "offset") -> Layout:
-    return Layout.of(outputs, slices, Chip(columns=columns, analog=AnalogSettings(encoding=encoding)))  # type: ignore[arg-type]
+    """Of 1-bit cells, as many as it takes for the slices."""
+    cell_bits = 1 if slices > 1 else 2
+    code_bits = slices * cell_bits
+    bits = code_bits + 1 if encoding == "differential" else code_bits
+    chip = Chip(columns=columns, weight_bits=bits, device=Device(cell_bits=cell_bits), encoding=encoding)
+    return Layout.of(outputs, chip)
 
 
 def test_offset_by_hand() -> None:
@@ -49,7 +54,7 @@ def test_differential_by_hand() -> None:
 def test_columns_come_back(outputs: int, slices: int, columns: int, share: int, encoding: str) -> None:
     found = layout(outputs, slices, columns, encoding)
     data = torch.arange(2.0 * 3 * slices * outputs).reshape(2, 3, slices, outputs) + 1
-    shape = data.shape if found.differential else (2, 3, slices, found.crossbars)
+    shape = data.shape if found.paired else (2, 3, slices, found.crossbars)
     reference = -torch.arange(float(torch.Size(shape).numel())).reshape(shape) - 1
     back = found.take_apart(found.arrange(data, reference))
     assert torch.equal(back[0], data)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from xpert.analog import native
-from xpert.analog.columns import Blocks, Columns, Conversion, converted_sums, on_grid, summed_readings, torch_readings
+from xpert.analog.columns import converted_sums, summed_readings, torch_readings
+from xpert.analog.grid import Blocks, Columns, Conversion, on_grid
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 

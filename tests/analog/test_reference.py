@@ -17,7 +17,7 @@ import torch
 from tests.analog.nodes import sensed
 from xpert.analog import AnalogLayer, AnalogSettings
 from xpert.design import IDEAL, Chip, Device, Periphery
-from xpert.networks.quantised import QuantConv2d, QuantLayer, QuantLinear, calibrate
+from xpert.networks.quantised import QuantConv2d, QuantLayer, QuantLinear, calibrate_quantisers
 
 
 @dataclass
@@ -345,15 +345,13 @@ CHIPS = {
     "1-bit cells": (4, 1, 64, 8, "conventional"),
 }
 
-SETTINGS = {
-    "offset, middle, calibrated": AnalogSettings(adc_tail=0.01),
-    "offset, varying middle, calibrated": AnalogSettings(adc_tail=0.01, reference_variation=True),
-    "offset, varying off, full scale": AnalogSettings(
-        reference="off", adc_range="full_scale", reference_variation=True
-    ),
-    "offset, no ADC": AnalogSettings(adc_range="unbounded"),
-    "differential, calibrated": AnalogSettings(encoding="differential", adc_tail=0.01),
-    "differential, full scale": AnalogSettings(encoding="differential", adc_range="full_scale"),
+SETTINGS: dict[str, dict[str, Any]] = {
+    "offset, middle, calibrated": {"adc_tail": 0.01},
+    "offset, varying middle, calibrated": {"adc_tail": 0.01, "reference_variation": True},
+    "offset, varying off, full scale": {"reference": "off", "adc_range": "full_scale", "reference_variation": True},
+    "offset, no ADC": {"adc_range": "unbounded"},
+    "differential, calibrated": {"encoding": "differential", "adc_tail": 0.01},
+    "differential, full scale": {"encoding": "differential", "adc_range": "full_scale"},
 }
 
 
@@ -368,7 +366,7 @@ def inputs_for(layer: QuantLayer) -> torch.Tensor:
 @pytest.mark.parametrize("chip_values", CHIPS.values(), ids=CHIPS)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("sigma", [0.0, 0.1])
-def test_layer_equals_loops(layer: QuantLayer, chip_values: tuple, settings: AnalogSettings, sigma: float) -> None:
+def test_layer_equals_loops(layer: QuantLayer, chip_values: tuple, settings: dict[str, Any], sigma: float) -> None:
     check(layer, chip_values, settings, {"programming_sigma": sigma}, ideal_cells=sigma == 0)
 
 
@@ -410,28 +408,30 @@ def test_every_effect_equals_loops(name: str, chip_values: tuple, effects: tuple
     settings, device = effects
     if device.get("states"):
         device = {key: value for key, value in device.items() if key != "states"} | STATES[chip_values[1]]
-    check(LAYERS[name], chip_values, AnalogSettings(adc_tail=0.01, **settings), device, ideal_cells=False)
+    check(LAYERS[name], chip_values, {"adc_tail": 0.01, **settings}, device, ideal_cells=False)
 
 
 def check(
-    layer: QuantLayer, chip_values: tuple, settings: AnalogSettings, device_values: dict, *, ideal_cells: bool
+    layer: QuantLayer, chip_values: tuple, values: dict[str, Any], device_values: dict, *, ideal_cells: bool
 ) -> None:
     """A layer's outputs equal the loops' to the bit, and its conductances (integers if ideal) to float32's rounding."""
     weight_bits, cell_bits, rows, columns, mapping = chip_values
+    settings = AnalogSettings.model_validate({name: value for name, value in values.items() if name != "encoding"})
     chip = Chip(
         rows=rows,
         columns=columns,
         weight_bits=weight_bits,
         mapping=mapping,
         device=Device(cell_bits=cell_bits, **device_values),
+        encoding=values.get("encoding", "offset"),
         analog=settings,
     )
     with torch.no_grad():
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(5)))
     x = inputs_for(layer)
-    calibrate(torch.nn.Sequential(layer), x)
+    calibrate_quantisers(torch.nn.Sequential(layer), x)
     analog = AnalogLayer(layer, chip, Periphery(adc_bits=4, input_bits=5, columns_per_adc=3)).eval()
-    analog.calibrate(analog.sample_inputs(x, 16))
+    analog.calibrate_adcs(analog.sample_inputs(x, 16))
     analog.program(torch.Generator().manual_seed(7))
 
     convolution = isinstance(layer, QuantConv2d)
@@ -445,7 +445,7 @@ def check(
         device=chip.device,
         settings=settings,
         columns_per_adc=3,
-        differential=settings.encoding == "differential",
+        differential=chip.encoding == "differential",
         middle=settings.reference == "middle",
         reference_varies=settings.reference_variation,
         novel=mapping == "novel",

@@ -10,7 +10,7 @@ from xpert.design import Chip, Device
 
 
 @pytest.mark.parametrize(("weight_bits", "cell_bits"), [(8, 4), (4, 2), (5, 4)])
-def test_weights_stray_as_their_cells_do(weight_bits: int, cell_bits: int) -> None:
+def test_weights_vary_as_their_cells_do(weight_bits: int, cell_bits: int) -> None:
     device = Device(cell_bits=cell_bits, r_on_ohm=1e4, r_off_ohm=1e5, programming_sigma=0.08)
     chip = Chip(weight_bits=weight_bits, device=device)
     pedestal = (2**cell_bits - 1) / (1e5 / 1e4 - 1)
@@ -24,5 +24,5 @@ def test_weights_stray_as_their_cells_do(weight_bits: int, cell_bits: int) -> No
     np.testing.assert_allclose((found[1:] / expected).mean(), 1, rtol=0.01)
 
 
-def test_without_variation_weights_do_not_stray() -> None:
+def test_without_variation_weights_do_not_vary() -> None:
     assert weight_deviation(Chip(device=Device(programming_sigma=0)), draws=8).abs().max() == 0

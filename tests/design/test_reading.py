@@ -132,8 +132,8 @@ def with_value(*path: Any, value: Any) -> dict[str, Any]:
         (("network", "layers", 1, "name"), "conv", "network: layer names must differ: 'conv' is there twice"),
         (("network", "channels"), [-1], "network.channels.0: Input should be greater than or equal to 0 (got -1)"),
         (("network", "layers", 0, "kernel_height"), 9, "network.layers.0: kernel 9x3 does not fit the padded map 8x8"),
-        (("schema_version",), 2, "schema_version: this XPert reads version 1, got 2"),
-        (("schema_version",), [[1]], "schema_version: this XPert reads version 1, got [[1]]"),
+        (("schema_version",), 3, "schema_version: this XPert reads versions 1 to 2, got 3"),
+        (("schema_version",), [[1]], "schema_version: this XPert reads versions 1 to 2, got [[1]]"),
         (("name",), "\ud800", "name: Input should be a valid string"),
     ],
 )

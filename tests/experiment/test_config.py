@@ -136,7 +136,7 @@ def test_residual_blocks_may_be_left_out() -> None:
         (("precision", "adc_bits"), [99], "precision.adc_bits.0: Input should be less than or equal to 12 (got 99)"),
         (("precision", "maximum_drop"), 1.5, "precision.maximum_drop: Input should be less than 1 (got 1.5)"),
         (("evaluation", "chips"), 0, "evaluation.chips: Input should be greater than or equal to 1 (got 0)"),
-        (("schema_version",), 7, "schema_version: this XPert reads version 1, got 7"),
+        (("schema_version",), 7, "schema_version: this XPert reads versions 1 to 2, got 7"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(path: tuple[Any, ...], value: Any, message: str) -> None:

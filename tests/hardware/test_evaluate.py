@@ -227,8 +227,7 @@ def test_depthwise_layers_pay_for_crossbars_of_their_own(conv):
 
 
 def paired(cell_bits: int = 4, **changes) -> Chip:
-    chip = Chip(device=Device(cell_bits=cell_bits), **changes)
-    return chip.replace(analog=chip.analog.replace(encoding="differential"))
+    return Chip(device=Device(cell_bits=cell_bits), encoding="differential", **changes)
 
 
 def test_differential_pairs_take_twice_the_columns_and_the_same_conversions(conv):
@@ -248,11 +247,10 @@ def test_differential_pairs_take_twice_the_columns_and_the_same_conversions(conv
 
 
 def test_the_sign_of_a_differential_weight_takes_no_cell():
-    assert [(chip.weight_slices, chip.columns_per_weight) for chip in (Chip(), paired(), paired(1), paired(7))] == [
-        (2, 2), (2, 4), (7, 14), (1, 2)
-    ]  # fmt: skip
+    codes = [chip.weight_code for chip in (Chip(), paired(), paired(1), paired(7))]
+    assert [(code.slices, code.columns_per_weight) for code in codes] == [(2, 2), (2, 4), (7, 14), (1, 2)]
     with pytest.raises(ConfigError, match="a weight takes 14 columns, but the crossbar has 8"):
-        Chip.parse({"columns": 8, "device": {"cell_bits": 1}, "analog": {"encoding": "differential"}})
+        Chip.parse({"columns": 8, "device": {"cell_bits": 1}, "encoding": "differential"})
 
 
 def test_sharing_below_the_slices_of_a_weight_is_not_free(vgg16):

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from xpert.errors import ConfigError, RunError
 from xpert.networks.quantised import QuantConv2d, QuantLinear, quantised_layers
+from xpert.tensors import read_tensors, write_tensors
 from xpert.training import Dataset, Disturbance, TrainingSettings, accuracy, train
 from xpert.training.loop import _Slow, bfloat16_is_native, learning_rate, training_operations
-from xpert.training.weights import read_tensors, write_tensors
 
 MakeModel = Callable[[], nn.Module]
 SETTINGS = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.05, precision="float32", calibration_images=64)

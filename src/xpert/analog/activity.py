@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xpert.analog.convert import analog_layers, sample_inputs, to_analog
-from xpert.analog.layer import AnalogLayer
+from xpert.analog.cells import encode
+from xpert.analog.convert import sample_inputs, to_analog
+from xpert.analog.layer import AnalogLayer, analog_layers
 from xpert.design import Activity, Chip, Design
 from xpert.hardware.crossbar import crossbar_of
 from xpert.hardware.measured import mean_conductance
@@ -41,15 +42,15 @@ def measure_activity(model: nn.Module, design: Design, images: Tensor, *, positi
 
 
 def _activity(layer: AnalogLayer, chip: Chip, vectors: Tensor) -> Activity:
-    codes = layer.layer.input_code(vectors).value
+    codes = layer.input_code(vectors).value
     ones = sum((codes >> bit) & 1 for bit in range(layer.input_bits))
     driven = torch.as_tensor(ones).double().mean(dim=1) / layer.input_bits  # [groups, rows]
     if chip.device.cell == "sram":
         return Activity(input_bit_density=float(driven.mean()))
     device = chip.device
     level = (1 / device.r_on_ohm - 1 / device.r_off_ohm) / (2**device.cell_bits - 1)
-    stored = layer.code.cells(layer.weights)
-    columns = [stored.data, *([stored.reference] if chip.columns_per_slice > 1 else [])]
+    stored = encode(layer.weights, layer.code)
+    columns = [stored.data, *([stored.reference] if layer.code.paired else [])]
     # Most significant slice first, as the hardware lays them out.
     levels = torch.stack([part.flip(2).transpose(2, 3) for part in columns], dim=-1).flatten(2)
     cells = 1 / device.r_off_ohm + level * levels.double()

@@ -56,22 +56,22 @@ def with_chip_norms(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def measure_norms(model: nn.Module, images: Tensor, chips: int) -> None:
+def measure_norms(model: nn.Module, images: Tensor, n_chips: int) -> None:
     """Have every chip measure the statistics of its batch norms, each on what those before it make of the images.
 
     Args:
         model: From `with_chip_norms`, on that many programmed chips.
         images: Normalised images [n, channels, height, width], the same for all chips.
-        chips: How many there are.
+        n_chips: How many there are.
 
     Source: Joshi et al., Nature Communications 11, 2473 (2020), "adaptive batch normalization statistics update": there
         as a running mean over batches, here over all images at once.
     """
     norms = [module for module in model.modules() if isinstance(module, ChipNorm)]
     for norm in norms:
-        norm.measuring = chips
+        norm.measuring = n_chips
     try:
-        model(images.repeat(chips, 1, 1, 1))
+        model(images.repeat(n_chips, 1, 1, 1))
     finally:
         for norm in norms:
             norm.measuring = 0

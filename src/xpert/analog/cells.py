@@ -6,13 +6,12 @@ The unit of conductance here is the level, `(g_on - g_off) / (2**cell_bits - 1)`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from xpert.design import Chip
+from xpert.design import Chip, WeightCode
 
 
 class Cells(NamedTuple):
@@ -30,72 +29,22 @@ class Cells(NamedTuple):
         return self.data - self.reference
 
 
-@dataclass(frozen=True)
-class WeightCode:
-    """How a signed weight is spread over cells.
+def encode(weights: Tensor, code: WeightCode) -> Cells:
+    """Codes of the cells that hold integer weights.
 
-    Offset binary stores `w + 2**(weight_bits - 1)` and subtracts a reference column that all weights of the crossbar
-    share; differential stores `max(w, 0)` and `max(-w, 0)`, one bit less.
-
-    Source: offset binary with a dummy column as in DNN+NeuroSim V1.3; subtraction before conversion as in Xiao et al.,
-    IEEE Circuits and Systems Magazine 22(4), 2022 (arXiv 2109.01262), section 3.2.
+    Args:
+        weights: Integers [groups, rows, outputs] within +-(2**(weight_bits - 1) - 1).
+        code: How they are spread over cells.
     """
 
-    slice_bits: tuple[int, ...]
-    """Bits in each weight slice, least significant first. [bit]"""
+    def sliced(codes: Tensor) -> Tensor:
+        return torch.stack(code.digits(codes), dim=2).float()  # [groups, rows, slices, outputs]
 
-    cell_bits: int
-    """Bits per cell: a slice weighs `2**cell_bits` times the one below. [bit]"""
-
-    offset: int | None
-    """What is added to a weight before it is stored; None for differential pairs."""
-
-    reference: tuple[int, ...]
-    """Code of the reference column of each slice."""
-
-    @classmethod
-    def of(cls, chip: Chip) -> WeightCode:
-        """The code of a chip's weights."""
-        settings = chip.analog
-        differential = settings.encoding == "differential"
-        cell_bits, bits = chip.device.cell_bits, chip.weight_bits - differential
-        sizes = tuple(min(cell_bits, bits - low) for low in range(0, bits, cell_bits))
-        middle = not differential and settings.reference == "middle"
-        reference = tuple(1 << (size - 1) if middle else 0 for size in sizes)
-        return cls(sizes, cell_bits, None if differential else 1 << (bits - 1), reference)
-
-    @property
-    def significance(self) -> tuple[int, ...]:
-        """What a slice's levels count for."""
-        return tuple(1 << (self.cell_bits * s) for s in range(len(self.slice_bits)))
-
-    @property
-    def input_weight(self) -> int:
-        """What every weight still lacks after the references are subtracted; added digitally, times the input."""
-        return sum(code * weight for code, weight in zip(self.reference, self.significance)) - (self.offset or 0)
-
-    @property
-    def limits(self) -> tuple[tuple[int, int], ...]:
-        """Least and most that a cell of each slice can conduct after subtraction, whatever the weights. [level]"""
-        if self.offset is None:
-            return tuple((1 - (1 << size), (1 << size) - 1) for size in self.slice_bits)
-        return tuple((-code, (1 << size) - 1 - code) for size, code in zip(self.slice_bits, self.reference))
-
-    def cells(self, weights: Tensor) -> Cells:
-        """Codes of the cells that hold integer weights.
-
-        Args:
-            weights: Integers [groups, rows, outputs] within +-(2**(weight_bits - 1) - 1).
-        """
-        weights = weights.int()
-        if self.offset is None:
-            return Cells(self._sliced(weights.clamp_min(0)), self._sliced((-weights).clamp_min(0)))
-        reference = torch.tensor(self.reference, dtype=torch.float32, device=weights.device)
-        return Cells(self._sliced(weights + self.offset), reference.reshape(1, 1, -1, 1))
-
-    def _sliced(self, codes: Tensor) -> Tensor:
-        parts = [(codes >> (self.cell_bits * s)) & ((1 << size) - 1) for s, size in enumerate(self.slice_bits)]
-        return torch.stack(parts, dim=2).float()
+    data, subtracted = code.stored(weights.int())
+    if subtracted is not None:
+        return Cells(sliced(data), sliced(subtracted))
+    reference = torch.tensor(code.reference_codes, dtype=torch.float32, device=weights.device)
+    return Cells(sliced(data), reference.reshape(1, 1, -1, 1))
 
 
 def row_blocks(kernel_positions: int, channels: int, chip: Chip) -> tuple[tuple[int, int], ...]:
@@ -114,4 +63,4 @@ def row_blocks(kernel_positions: int, channels: int, chip: Chip) -> tuple[tuple[
     )
 
 
-__all__ = ["Cells", "WeightCode", "row_blocks"]
+__all__ = ["Cells", "encode", "row_blocks"]

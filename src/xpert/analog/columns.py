@@ -1,22 +1,20 @@
 """The inner loop: bit-serial products of row blocks, one ADC conversion per column sum, shift-add.
 
-`converted_sums` is the function in which time goes by. All of it is arithmetic of integers: conductances, offsets and
-noise are rounded to a binary grid (`on_grid`), so that its result depends neither on the order of additions nor on
-how positions are batched, chunked or spread over threads.
+`converted_sums` is the function in which time goes by. All of it is arithmetic of integers on the grid of
+`xpert.analog.grid`, so that its result depends neither on the order of additions nor on how positions are batched,
+chunked or spread over threads.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from xpert.analog import gaussian, native
-
-Blocks = tuple[tuple[int, int], ...]
+from xpert.analog.grid import SIGMA_BITS, Blocks, Columns, Conversion, block_sums, on_grid
 
 CHUNK = 1 << 18
 """Column sums held at a time on a CPU: 1 MiB, within a core's share of cache."""
@@ -27,162 +25,49 @@ _CHUNK_ELSEWHERE = 1 << 24
 _MANTISSA = 24
 """Integers up to 2**24 are exact in float32."""
 
-_NARROW, _WIDE = 15, 23
-"""Bits of magnitude of a column sum on the coarse and on the fine grid: sums fit int16, or are exact in float32."""
-
-_COARSEST_ERROR = 1 / 32
-"""Most that the coarse grid may blur a column sum, as a standard deviation in ADC steps: 1.2 % of the power of the
-ADC's own rounding error, whose standard deviation is sqrt(1/12)."""
-
-_SIGMA_BITS = 3
-"""The noise's standard deviation has this many binary digits more than the grid."""
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """How column sums become ADC readings. Everything is in ADC steps."""
-
-    lowest: Tensor
-    """Lowest reading of each column's ADC [columns], float32 integers. [step]"""
-
-    bits: int
-    """ADC precision. [bit]"""
-
-    offset: Tensor | None = None
-    """Added to each column sum before it is read [blocks, groups, columns]; None adds nothing. [step]"""
-
-    variance: Tensor | None = None
-    """What an active row adds to the variance of its column sum [groups, rows, columns]; None adds nothing. [step^2]"""
-
-    floor: float = 0.0
-    """Variance of every column sum, whatever the input. [step^2]"""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What `summed_readings` computes with: integers, in units of `2**-fraction` steps.
-
-    A column sum less `base` is `start + sum of conductance`. The standard deviation of its noise, in eighths of those
-    units, is `round(sqrt(floor + variance_unit * sum of variance))`, in float32.
-    """
-
-    blocks: Blocks
-    """Row blocks."""
-
-    bits: int
-    """ADC precision. [bit]"""
-
-    fraction: int
-    """Binary digits behind the point. [bit]"""
-
-    narrow: bool
-    """Whether column sums less `base`, and standard deviations, fit int16."""
-
-    conductance: Tensor
-    """[groups, columns, rows]; int16 if narrow, else int32."""
-
-    start: Tensor
-    """Offset less base [blocks, groups, columns], int32."""
-
-    base: Tensor
-    """The even number in the middle of each ADC's window [columns], int32. [step]"""
-
-    lowest: Tensor
-    """Lowest reading less base [columns], int32. [step]"""
-
-    variance: Tensor | None
-    """[groups, columns, rows], int16; sums over a block are below 2**16."""
-
-    variance_unit: float
-    """A power of two."""
-
-    floor: float
-    """A float32."""
-
-    @property
-    def noisy(self) -> bool:
-        """Whether any column sum varies from one read cycle to the next."""
-        return self.variance is not None or self.floor > 0
-
-    def sum_type(self, input_bits: int) -> torch.dtype:
-        """Integers that hold the sum of all readings of a column."""
-        largest = int(self.base.abs().max()) + 2 ** (self.bits - 1) + 1
-        return torch.int32 if largest * (2**input_bits - 1) * len(self.blocks) < 2**31 else torch.int64
-
-
-def block_sums(conductance: Tensor, blocks: Blocks) -> Tensor:
-    """Sums over the rows of each block: [groups, rows, ...] to [blocks, groups, ...]."""
-    return torch.stack([conductance[:, start:stop].sum(dim=1) for start, stop in blocks])
-
-
-def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Columns:
-    """Conductances, offsets and noise rounded to a common binary grid, on which all arithmetic is exact.
-
-    With B the largest magnitude of a column sum, taken from the middle of its ADC's window, of a conductance, or of
-    eight standard deviations of the noise, the coarse grid is `2**-f` ADC steps with the largest f for which
-    `2**f * B < 2**15`. Where that would blur column sums by more than 1/32 step (standard deviation, all rows active),
-    it is the fine one, with `2**f * B < 2**23`: for ADCs of more than about 8 bits. Integers stay as they are.
-
-    Args:
-        conductance: [groups, rows, columns], in ADC steps.
-        conversion: What the ADCs do.
-        blocks: Row blocks.
-    """
-    rows = max(stop - start for start, stop in blocks)
-    half_window = 2 ** (conversion.bits - 1)
-    # Even, so that halves round to even whether a sum is taken from here or from 0.
-    base = ((conversion.lowest + half_window) / 2).floor_() * 2
-    sums = torch.stack([block_sums(part, blocks) for part in (conductance.clamp_min(0), conductance.clamp_max(0))])
-    ends = sums - base if conversion.offset is None else sums - base + conversion.offset
-    # Half a unit of the grid, where the coarse one is fine enough; every row and the offset may be rounded by it.
-    half_unit = _COARSEST_ERROR * math.sqrt(12 / rows) / 2
-    bound = max(
-        float(ends.abs().max()) + 0.5 + (rows + 1) * half_unit,
-        float(conductance.abs().max()) + half_unit,
-        float(sums.abs().max()) / 2,  # exact in float32 before base is subtracted
-        half_window + 1,
-    )
-    variance, variance_digits, most = None, 0, 0.0
-    if conversion.variance is not None and conversion.variance.any():
-        most = float(block_sums(conversion.variance, blocks).max())
-        variance_digits = _digits(most, _NARROW)
-        variance = _rounded(conversion.variance, variance_digits).clamp_max_(2**_NARROW - 1).short()
-    bound = max(bound, 2**_SIGMA_BITS * math.sqrt(conversion.floor + most) * 1.001)
-    fraction = _digits(bound, _NARROW)
-    narrow = math.sqrt(rows / 12) * 2.0**-fraction <= _COARSEST_ERROR
-    if not narrow:
-        fraction = _digits(bound, _WIDE)
-    start = -base if conversion.offset is None else conversion.offset - base
-    sigma_digits = 2 * (fraction + _SIGMA_BITS)
-    cells = _rounded(conductance, fraction).transpose(1, 2)
-    return Columns(
-        blocks,
-        conversion.bits,
-        fraction,
-        narrow,
-        (cells.short() if narrow else cells).contiguous(),
-        _rounded(start, fraction).expand(len(blocks), *conductance.shape[::2]).contiguous(),
-        base.int(),
-        (conversion.lowest - base).int(),
-        None if variance is None else variance.transpose(1, 2).contiguous(),
-        2.0 ** (sigma_digits - variance_digits),
-        float(torch.tensor(conversion.floor * 2.0**sigma_digits, dtype=torch.float32)),
-    )
-
-
-def _digits(bound: float, bits: int) -> int:
-    """The largest f for which `2**f * bound < 2**bits`."""
-    return bits - 1 - math.floor(math.log2(bound))
-
-
-def _rounded(values: Tensor, digits: int) -> Tensor:
-    return (values.double() * 2.0**digits).round_().int()
-
 
 def bit_planes(codes: Tensor, bits: int) -> Tensor:
     """The bits of unsigned codes as 0.0 and 1.0: [groups, positions, rows] to [groups, bits * positions, rows]."""
     shifts = torch.arange(bits, dtype=codes.dtype, device=codes.device).reshape(1, bits, 1, 1)
     return (codes.unsqueeze(1) >> shifts).bitwise_and_(1).flatten(1, 2).float()
+
+
+def chunks(codes: Tensor, input_bits: int, n_columns: int, most: int) -> Iterator[slice]:
+    """Positions that are computed together.
+
+    Args:
+        codes: [n, positions, rows].
+        input_bits: Read cycles. [bit]
+        n_columns: Columns.
+        most: Column sums held at a time.
+    """
+    step = max(1, most // (len(codes) * input_bits * n_columns))
+    for first in range(0, codes.shape[1], step):
+        yield slice(first, min(first + step, codes.shape[1]))
+
+
+def column_sums(
+    codes: Tensor, cells: Tensor, blocks: Blocks, input_bits: int, offset: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Column sums of one row block after the other, in every read cycle.
+
+    Args:
+        codes: Unsigned input codes [n, positions, rows].
+        cells: What they are multiplied with [n, rows, columns], float32.
+        blocks: Row blocks.
+        input_bits: Read cycles. [bit]
+        offset: Added to the sums [blocks, n, columns], float32.
+
+    Yields:
+        Bits of the block's inputs [n, bits * positions, rows of the block], and sums [n, bits * positions, columns].
+    """
+    for block, (start, stop) in enumerate(blocks):
+        planes = bit_planes(codes[..., start:stop], input_bits)
+        of_block = cells[:, start:stop]
+        if offset is None:
+            yield planes, torch.bmm(planes, of_block)
+        else:
+            yield planes, torch.baddbmm(offset[block].unsqueeze(1), planes, of_block)
 
 
 def converted_sums(
@@ -248,37 +133,35 @@ def torch_readings(
     codes: Tensor, columns: Sequence[Columns], input_bits: int, keys: Sequence[int], first: int
 ) -> Tensor:
     """`summed_readings` on any device, all chips in the same operations."""
-    chips, groups, positions, _ = codes.shape
+    n_chips, groups, positions, _ = codes.shape
     shared = columns[0]  # in its blocks, ADCs and windows every chip is alike
     n_columns = shared.conductance.shape[1]
     device = shared.conductance.device
     span = 2**shared.bits - 1
     largest = (span // 2 + 2) * (2**input_bits - 1) * len(shared.blocks)
     exact = torch.float32 if largest <= 2**_MANTISSA else torch.float64
-    significance = (2.0 ** torch.arange(input_bits, device=device)).to(exact).expand(chips * groups, 1, input_bits)
-    cells = torch.cat([one.conductance.transpose(1, 2).float() for one in columns])
-    starts = torch.cat([one.start for one in columns], dim=1).unsqueeze(2)
+    significance = (2.0 ** torch.arange(input_bits, device=device)).to(exact).expand(n_chips * groups, 1, input_bits)
+    cells = torch.cat([one.conductance.transpose(1, 2).float() for one in columns])  # [chips * groups, rows, columns]
+    starts = torch.cat([one.start for one in columns], dim=1).float()  # [blocks, chips * groups, columns]
     step = _of_each(columns, groups, [2.0**-one.fraction for one in columns])
     noise = _Noise(columns, groups) if any(one.noisy for one in columns) else None
-    total = torch.empty((chips * groups, positions, n_columns), dtype=shared.sum_type(input_bits), device=device)
-    codes = codes.flatten(0, 1)
-    chunk = max(1, (CHUNK if device.type == "cpu" else _CHUNK_ELSEWHERE) // (len(codes) * input_bits * n_columns))
-    for begin in range(0, positions, chunk):
-        part = codes[:, begin : begin + chunk]
-        n = part.shape[1]
-        numbers = torch.arange(first + begin, first + begin + n, device=device)
-        accumulated = torch.zeros((len(codes), 1, n * n_columns), dtype=exact, device=device)
-        for k, (low, high) in enumerate(shared.blocks):
-            planes = bit_planes(part[..., low:high], input_bits)
-            sums = torch.bmm(planes, cells[:, low:high]).add_(starts[k])
+    total = torch.empty((n_chips * groups, positions, n_columns), dtype=shared.sum_type(input_bits), device=device)
+    codes = codes.flatten(0, 1)  # [chips * groups, positions, rows]
+    most = CHUNK if device.type == "cpu" else _CHUNK_ELSEWHERE
+    for chunk in chunks(codes, input_bits, n_columns, most):
+        numbers = torch.arange(first + chunk.start, first + chunk.stop, device=device)
+        accumulated = torch.zeros((len(codes), 1, len(numbers) * n_columns), dtype=exact, device=device)
+        in_turn = column_sums(codes[:, chunk], cells, shared.blocks, input_bits, starts)
+        for k, (planes, sums) in enumerate(in_turn):
             if noise is not None:
                 z = gaussian.draw(keys, numbers, k, input_bits, groups, n_columns)
-                sums += noise(planes, low, high, z.flatten(2, 3).flatten(0, 1))
+                sums += noise(planes, *shared.blocks[k], z.flatten(2, 3).flatten(0, 1))
             sums.mul_(step).round_().clamp_(shared.lowest, shared.lowest + span)
-            accumulated.baddbmm_(significance, sums.view(len(codes), input_bits, n * n_columns).to(exact))
-        total[:, begin : begin + n] = accumulated.view(len(codes), n, n_columns)
+            # Shift-add: the bits go, [chips * groups, 1, positions * columns].
+            accumulated.baddbmm_(significance, sums.view(len(codes), input_bits, len(numbers) * n_columns).to(exact))
+        total[:, chunk] = accumulated.view(len(codes), len(numbers), n_columns)
     total += shared.base.to(total.dtype) * ((2**input_bits - 1) * len(shared.blocks))
-    return total.unflatten(0, (chips, groups))
+    return total.unflatten(0, (n_chips, groups))
 
 
 def _of_each(columns: Sequence[Columns], groups: int, numbers: list[float]) -> Tensor:
@@ -310,7 +193,7 @@ class _Noise:
         """
         of_rows = 0.0 if self._variance is None else torch.bmm(planes, self._variance[:, low:high])
         sigma = (of_rows * self._unit + self._floor).sqrt_().round_()
-        shift = gaussian.FRACTION + _SIGMA_BITS
+        shift = gaussian.FRACTION + SIGMA_BITS
         return (sigma.long() * z.long()).add_(1 << (shift - 1)).bitwise_right_shift_(shift).float()
 
 
@@ -361,24 +244,21 @@ def sum_histogram(codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: in
     bins = int(block_sums(nominal.clamp_min(0), blocks).max()) - lowest + 1
     counts = torch.zeros(slices * bins, dtype=torch.int64, device=codes.device)
     first_bin = (torch.arange(slices, device=codes.device) * bins - lowest).repeat_interleave(outputs).float()
-    chunk = max(1, CHUNK // (groups * input_bits * slices * outputs))
-    for part in codes.split(chunk, dim=1):
-        for start, stop in blocks:
-            planes = bit_planes(part[..., start:stop], input_bits)
-            sums = torch.baddbmm(first_bin, planes, nominal[:, start:stop].flatten(2))
+    # A number for every slice and sum, [blocks, groups, slices * outputs].
+    offset = first_bin.expand(len(blocks), groups, -1)
+    cells = nominal.flatten(2)
+    for chunk in chunks(codes, input_bits, slices * outputs, CHUNK):
+        for _, sums in column_sums(codes[:, chunk], cells, blocks, input_bits, offset):
             counts += torch.bincount(sums.flatten().int(), minlength=slices * bins)
     return counts.unflatten(0, (slices, bins)), lowest
 
 
 __all__ = [
-    "Blocks",
-    "Columns",
-    "Conversion",
     "bit_planes",
-    "block_sums",
+    "chunks",
     "code_sums",
+    "column_sums",
     "converted_sums",
-    "on_grid",
     "sum_histogram",
     "summed_readings",
     "torch_readings",

@@ -14,10 +14,10 @@ from xpert.design import Chip
 class Layout:
     """Columns of the crossbars of one row block and group.
 
-    From the drivers on: one output after the other, each with its slices, least significant first. A differential
-    pair's two columns are neighbours. The reference columns, one per slice (`offset` only; they are extra columns), lie
-    in the middle, where they are as far from the drivers as the others are on average. What is converted is one
-    difference per slice and output; `columns_per_adc` of these, in their order, share an ADC.
+    From the drivers on: one output after the other, each with its slices, least significant first. The two columns of
+    a pair are neighbours. Reference columns, one per slice where there are any, are extra columns in the middle, where
+    they are as far from the drivers as the others are on average. What is converted is one difference per slice and
+    output; `columns_per_adc` of these, in their order, share an ADC.
     """
 
     outputs: int
@@ -26,17 +26,17 @@ class Layout:
     slices: int
     """Weight slices."""
 
-    differential: bool
+    paired: bool
     """Whether each slice has two columns of its own, or one and a share of the reference column."""
 
     per_crossbar: int
     """Outputs in a crossbar."""
 
     @classmethod
-    def of(cls, outputs: int, slices: int, chip: Chip) -> Layout:
+    def of(cls, outputs: int, chip: Chip) -> Layout:
         """The layout of a chip."""
-        differential = chip.analog.encoding == "differential"
-        return cls(outputs, slices, differential, max(1, chip.columns // (slices * chip.columns_per_slice)))
+        code = chip.weight_code
+        return cls(outputs, code.slices, code.paired, chip.columns // code.columns_per_weight)
 
     @property
     def crossbars(self) -> int:
@@ -62,20 +62,20 @@ class Layout:
 
         Args:
             data: [groups, rows, slices, outputs].
-            reference: Differential: as `data`; else [groups, rows, slices, crossbars].
+            reference: Of pairs: as `data`; else [groups, rows, slices, crossbars].
 
         Returns:
             [groups, crossbars, rows, columns].
         """
         columns = self._by_crossbar(data)
-        if self.differential:
+        if self.paired:
             return torch.stack([columns, self._by_crossbar(reference)], dim=-1).flatten(3)
         before, after = columns.tensor_split([self._middle], dim=3)
         return torch.cat([before.flatten(3), reference.permute(0, 3, 1, 2), after.flatten(3)], dim=3)
 
     def take_apart(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Data and reference from columns as they lie in the crossbars: the inverse of `arrange`."""
-        if self.differential:
+        if self.paired:
             pairs = columns.unflatten(3, (self.in_crossbar, self.slices, 2))
             return self._by_output(pairs[..., 0]), self._by_output(pairs[..., 1])
         first = self._middle * self.slices

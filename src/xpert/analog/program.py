@@ -9,8 +9,8 @@ from torch import Tensor
 
 from xpert.analog.cell_states import cell_conductance, level_siemens, state_conductance
 from xpert.analog.cells import Cells
-from xpert.analog.columns import Blocks
 from xpert.analog.draws import Draws
+from xpert.analog.grid import Blocks
 from xpert.analog.ir_drop import Wires, effective_conductance
 from xpert.analog.layout import Layout
 from xpert.design import Chip, Periphery
@@ -49,18 +49,18 @@ def program(cells: Cells, chip: Chip, layout: Layout, blocks: Blocks, draws: Dra
     device, settings = chip.device, chip.analog
     groups, rows, slices, _ = cells.data.shape
     data = cell_conductance(cells.data, device, settings, draws)
-    reference_codes, strays = cells.reference, True
-    if not layout.differential:
+    reference_codes, varies = cells.reference, True
+    if not layout.paired:
         reference_codes = reference_codes.expand(groups, rows, slices, layout.crossbars)
-        strays = settings.reference_variation
-    reference = cell_conductance(reference_codes, device, settings, draws if strays else None)
+        varies = settings.reference_variation
+    reference = cell_conductance(reference_codes, device, settings, draws if varies else None)
     if settings.ir_drop:
         data, reference = _through_wires(data, reference, chip, layout, blocks)
     gain = 1.0
     if settings.gain_compensation and (settings.ir_drop or settings.seconds_since_programming > device.drift_t0_s):
         wanted = sum(state_conductance(codes, device, settings).sum() for codes in (cells.data, reference_codes))
         gain = float(wanted / (data.sum() + reference.sum()).clamp_min(torch.finfo(torch.float64).tiny))
-    if not layout.differential:
+    if not layout.paired:
         reference = layout.spread(reference)
     variance = None
     if draws is not None and settings.read_noise and device.read_noise_sigma > 0:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 from torch import nn
 
-from xpert.analog.convert import analog_layers, placed
+from xpert.analog.convert import swap_in_analog_layers
+from xpert.analog.layer import analog_layers
 from xpert.design import AnalogSettings, Design
 from xpert.errors import DataError
-from xpert.files import write_atomically
 from xpert.networks.quantised import has_plain_layers, replace_plain
+from xpert.tensors import read_tensors, write_tensors
 
 _FORMAT = "xpert analog network 2"
 
@@ -28,10 +27,8 @@ def save_analog(model: nn.Module, path: Path | str) -> None:
     Raises:
         RunError: If the file cannot be written.
     """
-    signed = {name: layer.layer.signed_input for name, layer in analog_layers(model).items()}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"format": _FORMAT, "signed_inputs": json.dumps(signed)}
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    signed = {name: layer.signed_input for name, layer in analog_layers(model).items()}
+    write_tensors(path, model.state_dict(), {"format": _FORMAT, "signed_inputs": json.dumps(signed)})
 
 
 def load_analog(
@@ -49,16 +46,7 @@ def load_analog(
         ConfigError: If model and design do not match.
         DataError: If the file is missing or broken, or holds another network.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file of an analog network") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except safetensors.SafetensorError as error:
-        raise DataError(f"{path}: not a whole safetensors file: {error}") from None
+    tensors, metadata = read_tensors(path, "file of an analog network")
     if metadata.get("format") != _FORMAT:
         raise DataError(f"{path}: not an analog network: its format must be {_FORMAT!r}, is {metadata.get('format')!r}")
     signed = json.loads(metadata["signed_inputs"])
@@ -67,7 +55,7 @@ def load_analog(
         raise DataError(f"{path}: holds the layers {', '.join(signed)}, the design has {', '.join(sorted(names))}")
     if has_plain_layers(model):
         model = replace_plain(model, signed, weight_bits=design.chip.weight_bits)
-    analog = placed(model, design, settings)
+    analog = swap_in_analog_layers(model, design, settings)
     try:
         analog.load_state_dict(tensors)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""How far the weights of a chip stray: the noise that a training for it should feel."""
+"""How much the weights of a chip vary: the noise to add in a training for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def weight_deviation(chip: Chip, *, seed: int = 0, draws: int = 2048) -> Tensor:
     """Standard deviation of what crossbars make of each integer weight, over chips.
 
     Measured on the simulation: every integer weight is written `draws` times and read back by an input that is on in
-    its row alone, without conversion and IR drop. Whatever else the simulation lets stray is in it.
+    its row alone, without conversion and IR drop. Whatever else varies in the simulation is in it.
 
     Args:
         chip: Device, weight precision and encoding.

@@ -1,11 +1,21 @@
 """Plain validated data: the design and its parts."""
 
-from xpert.design._base import DataModel, describe, parse_mapping, read_mapping, read_text, shown
+from xpert.design._base import (
+    SCHEMA,
+    DataModel,
+    at_present_version,
+    describe,
+    parse_mapping,
+    read_mapping,
+    read_text,
+    shown,
+)
 from xpert.design.adc import Adc
 from xpert.design.adc_registry import adc_kinds, find_adc, register_adc
 from xpert.design.analog import IDEAL, OFF, AnalogSettings
 from xpert.design.chip import Activity, Buffers, CellState, CellType, Chip, Device, Technology
-from xpert.design.design import SCHEMA, Design
+from xpert.design.design import Design
+from xpert.design.encoding import ENCODINGS, WeightCode
 from xpert.design.network import Layer, Network
 from xpert.design.parts import PART_KINDS, load_part, part_names, part_text
 from xpert.design.periphery import (
@@ -22,6 +32,7 @@ from xpert.design.process import ProcessData
 
 __all__ = [
     "ARCHITECTURE_FIELDS",
+    "ENCODINGS",
     "IDEAL",
     "KIND_FIELDS",
     "OFF",
@@ -46,7 +57,9 @@ __all__ = [
     "Phase",
     "ProcessData",
     "Technology",
+    "WeightCode",
     "adc_kinds",
+    "at_present_version",
     "describe",
     "find_adc",
     "load_part",

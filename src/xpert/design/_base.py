@@ -85,6 +85,25 @@ def describe(error: pydantic.ValidationError, where: str = "") -> str:
     return _one_line(": ".join(part for part in (where, path, message) if part) + got) + more
 
 
+SCHEMA = 2
+"""Version of the layout of design files and configs."""
+
+
+def at_present_version(data: Any) -> Any:
+    """The fields of a file of an older version with the present one; their content is migrated where it is read.
+
+    Version 1 had `chip.analog.encoding`, which is `chip.encoding` now; a `Chip` takes both.
+
+    Raises:
+        ValueError: If the version is unknown.
+    """
+    if not isinstance(data, dict) or isinstance(version := data.get("schema_version", SCHEMA), bool):
+        return data
+    if version not in range(1, SCHEMA + 1):
+        raise ValueError(f"schema_version: this XPert reads versions 1 to {SCHEMA}, got {shown(version)}")
+    return data | {"schema_version": SCHEMA} if version != SCHEMA else data
+
+
 class _ShortRepr(reprlib.Repr):
     """Shows a wrong value briefly.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from xpert.design._base import DataModel
+from xpert.design.encoding import Reference
 
-Encoding = Literal["offset", "differential"]
-Reference = Literal["middle", "off"]
 SignedInputs = Literal["offset", "twos_complement"]
 AdcRangeMode = Literal["calibrated", "learned", "full_scale", "unbounded"]
 Ohm = Annotated[float, Field(ge=0, le=1e9)]
@@ -21,13 +20,9 @@ class AnalogSettings(DataModel):
     Formulas: `docs/analog-model.md`.
     """
 
-    encoding: Encoding = "offset"
-    """`offset`: offset binary, one cell per slice and a reference column; `differential`: two cells per slice, the
-    difference of which is converted."""
-
     reference: Reference = "middle"
-    """What the reference column of `offset` holds: the middle level or the off state. Its current is subtracted before
-    the ADC; what is left of the offset is subtracted digitally."""
+    """What the reference column of the chip's `encoding` holds, where it has one: the middle level or the off state.
+    Its current is subtracted before the ADC; what is left of the offset is subtracted digitally."""
 
     signed_inputs: SignedInputs = "offset"
     """How inputs that can be negative (the image) are fed: with a zero point that is subtracted digitally, or in two's
@@ -37,10 +32,10 @@ class AnalogSettings(DataModel):
     """Whether the least conductive state conducts, as the device's resistances say."""
 
     programming_variation: bool = True
-    """Whether conductances stray when they are programmed, as the device says."""
+    """Whether conductances vary from cell to cell when they are programmed, as the device says."""
 
     reference_variation: bool = False
-    """Whether the cells of reference columns stray too, and can be stuck. By default they do not, as in DNN+NeuroSim
+    """Whether the cells of reference columns vary too, and can be stuck. By default they do not, as in DNN+NeuroSim
     V1.3: a crossbar has so few of them that they can be averaged or trimmed."""
 
     stuck_cells: bool = True
@@ -94,11 +89,12 @@ class AnalogSettings(DataModel):
     adc_noise: Annotated[float, Field(ge=0, le=1024)] = 0.0
     """Standard deviation of the noise of a conversion, before rounding. [ADC step]"""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.encoding == "differential" and self.reference != "middle":
-            raise ValueError("reference is for encoding 'offset'; a differential pair has no reference column")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _encoding_is_the_chips(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "encoding" in data:
+            raise ValueError("encoding is a field of the chip, whose area it changes: Chip(encoding=...)")
+        return data
 
 
 OFF: dict[str, dict[str, bool | float | str]] = {
@@ -118,4 +114,4 @@ OFF: dict[str, dict[str, bool | float | str]] = {
 IDEAL = AnalogSettings.model_validate({key: value for changes in OFF.values() for key, value in changes.items()})
 """No effect at all: the quantised network."""
 
-__all__ = ["IDEAL", "OFF", "AdcRangeMode", "AnalogSettings", "Encoding", "Reference", "SignedInputs"]
+__all__ = ["IDEAL", "OFF", "AdcRangeMode", "AnalogSettings", "SignedInputs"]

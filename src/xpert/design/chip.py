@@ -13,6 +13,7 @@ from xpert.design._base import DataModel, read_text, shown
 from xpert.design.adc import Adc
 from xpert.design.adc_registry import adc_kinds
 from xpert.design.analog import AnalogSettings
+from xpert.design.encoding import ENCODINGS, Encoding, WeightCode
 from xpert.design.parts import part_of
 from xpert.design.process import ProcessData
 from xpert.errors import ConfigError
@@ -90,7 +91,7 @@ def _state(line: str, index: int, where: str) -> CellState:
 
 
 class Device(DataModel):
-    """One memory cell: its electrical values, its size and how far it strays from them."""
+    """One memory cell: its electrical values, its size and how much both vary."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)] | None = None
     """What tables call it."""
@@ -264,6 +265,10 @@ class Chip(DataModel):
     weight_bits: Annotated[int, Field(ge=2, le=16)] = 8
     """Weight precision. [bit]"""
 
+    encoding: Encoding = "offset"
+    """How cells hold signed weights. `offset`: offset binary, one cell per slice and a reference column;
+    `differential`: two cells per slice, the difference of which is converted."""
+
     subarrays_per_pe: Annotated[int, Field(ge=1, le=4096)] | None = 4
     """Subarrays in a PE, a square number; null lets the floorplan choose PE and tile sizes."""
 
@@ -297,6 +302,19 @@ class Chip(DataModel):
     logic_clock_hz: Annotated[float, Field(gt=0, le=1e12)] = 1e9
     """Clock for which digital blocks are built. [Hz]"""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _encoding_from_version_1(cls, data: Any) -> Any:
+        """Move `analog.encoding`, where version 1 of designs and configs had it, to `encoding`."""
+        analog = data.get("analog") if isinstance(data, dict) else None
+        if not isinstance(analog, dict) or "encoding" not in analog:
+            return data
+        old = analog["encoding"]
+        if data.get("encoding", old) != old:
+            raise ValueError(f"encoding is {shown(data['encoding'])}, but analog.encoding is {shown(old)}: give one")
+        others = {name: value for name, value in analog.items() if name != "encoding"}
+        return data | {"encoding": old, "analog": others}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for name in ("subarrays_per_pe", "pes_per_tile"):
@@ -311,8 +329,14 @@ class Chip(DataModel):
             raise ValueError(
                 f"device.cell_bits ({self.device.cell_bits}) must not exceed weight_bits ({self.weight_bits})"
             )
-        if self.columns_per_weight > self.columns:
-            raise ValueError(f"a weight takes {self.columns_per_weight} columns, but the crossbar has {self.columns}")
+        columns = self.weight_code.columns_per_weight
+        if columns > self.columns:
+            raise ValueError(f"a weight takes {columns} columns, but the crossbar has {self.columns}")
+        if self.weight_code.paired and self.analog.reference != "middle":
+            raise ValueError(
+                f"analog.reference must be 'middle' for encoding {self.encoding!r}, which has no reference column, "
+                f"got {self.analog.reference!r}"
+            )
         node_nm = self.technology.feature_nm
         for index, adc in enumerate(self.adcs):
             if adc.name in (other.name for other in self.adcs[:index]):
@@ -359,17 +383,6 @@ class Chip(DataModel):
                 raise ConfigError(f"{bits_field} must be one of {allowed} for the ADC {adc_type!r}, got {adc_bits}")
 
     @property
-    def weight_slices(self) -> int:
-        """Slices of a weight: of a differential pair's magnitudes, which have no sign."""
-        bits = self.weight_bits - 1 if self.analog.encoding == "differential" else self.weight_bits
-        return -(-bits // self.device.cell_bits)
-
-    @property
-    def columns_per_slice(self) -> int:
-        """Columns of a slice, which are converted as one: the two of a differential pair, else one."""
-        return 2 if self.analog.encoding == "differential" else 1
-
-    @property
-    def columns_per_weight(self) -> int:
-        """Columns that hold one weight."""
-        return self.weight_slices * self.columns_per_slice
+    def weight_code(self) -> WeightCode:
+        """How weights are spread over cells."""
+        return ENCODINGS[self.encoding](self.weight_bits, self.device.cell_bits, self.analog.reference)

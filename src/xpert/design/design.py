@@ -8,21 +8,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from xpert.design._base import DataModel, read_mapping, shown
+from xpert.design._base import SCHEMA, DataModel, at_present_version, read_mapping
 from xpert.design.chip import Activity, Chip
 from xpert.design.network import Network
 from xpert.design.periphery import Periphery
-from xpert.errors import ConfigError
 from xpert.files import write_atomically
-
-SCHEMA = 1
-"""Version of the design file. A file of another version is refused until a migration for it exists."""
 
 
 class Design(DataModel):
     """A network on a chip, with the periphery of every layer."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[2] = SCHEMA
     """Version of this file's layout."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "design"
@@ -40,6 +36,11 @@ class Design(DataModel):
     activity: Annotated[tuple[Activity, ...], Field(min_length=1)] | None = None
     """Data statistics of each layer, in the same order, as measured on the trained network (`xpert evaluate
     --weights`); unset: `chip.activity` for all layers."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _at_present_version(cls, data: Any) -> Any:
+        return at_present_version(data)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -79,15 +80,6 @@ class Design(DataModel):
         """
         entries = zip(self.periphery, rows, strict=True)
         return self.replace(periphery=tuple(entry.with_values(fields, row) for entry, row in entries))
-
-    @classmethod
-    def parse(cls, data: Any, where: str = "", folder: Path | None = None) -> Self:
-        """Validate plain data; see `Model.parse`. The version is checked first, so that the message is about it."""
-        if isinstance(data, dict) and data.get("schema_version", SCHEMA) != SCHEMA:
-            raise ConfigError(
-                f"{where}: schema_version: this XPert reads version {SCHEMA}, got {shown(data['schema_version'])}"
-            )
-        return super().parse(data, where, folder)
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

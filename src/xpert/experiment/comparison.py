@@ -28,7 +28,7 @@ import torch
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, read_mapping
 from xpert.errors import RunError
 from xpert.experiment.config import SearchConfig, homogeneous_kinds
-from xpert.experiment.measure import measure_accuracy, set_input_bits
+from xpert.experiment.measure import measure_accuracy
 from xpert.experiment.pipeline import Pipeline, machine, run_search
 from xpert.experiment.precision import Kept
 from xpert.experiment.published import Experiment, tiled
@@ -267,7 +267,6 @@ def _measured_row(run: Run, pipeline: Pipeline, row: dict[str, Any]) -> dict[str
 
     def measure() -> dict[str, Any]:
         model = pipeline.trained(design.network, "typical")
-        set_input_bits(model, design)
         data, settings = pipeline.dataset, pipeline.config.evaluation
         return measure_accuracy(
             model, design, data.in_batches(data.test_images), data.test_labels, pipeline.calibration(),

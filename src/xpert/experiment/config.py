@@ -20,7 +20,18 @@ from pydantic import (
 from pydantic.annotated_handlers import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from xpert.design import KIND_FIELDS, Chip, DataModel, Design, Periphery, Phase, read_mapping, shown
+from xpert.design import (
+    KIND_FIELDS,
+    SCHEMA,
+    Chip,
+    DataModel,
+    Design,
+    Periphery,
+    Phase,
+    at_present_version,
+    read_mapping,
+    shown,
+)
 from xpert.design.network import KernelSide
 from xpert.errors import ConfigError
 from xpert.networks.backbones import BACKBONES
@@ -349,7 +360,7 @@ class EvaluationSettings(DataModel):
 class SearchConfig(DataModel):
     """One search, from the backbone to the report."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = SCHEMA
     """Version of this file's layout."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -387,6 +398,11 @@ class SearchConfig(DataModel):
 
     versions: dict[str, str] | None = None
     """Written into the config of a run folder for the record; not read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _at_present_version(cls, data: Any) -> Any:
+        return at_present_version(data)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -426,15 +442,6 @@ class SearchConfig(DataModel):
                 for adc_bits in options:
                     self.chip.check_adc(adc_type, adc_bits, f"periphery.adc_types.{index}", field)
         return self
-
-    @classmethod
-    def parse(cls, data: Any, where: str = "", folder: Path | None = None) -> Self:
-        """Validate plain data; see `Model.parse`. The version is checked first, so that the message is about it."""
-        if isinstance(data, dict) and data.get("schema_version", 1) != 1:
-            raise ConfigError(
-                f"{where}: schema_version: this XPert reads version 1, got {shown(data['schema_version'])}"
-            )
-        return super().parse(data, where, folder)
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

@@ -20,7 +20,7 @@ from xpert.design import ARCHITECTURE_FIELDS, KIND_FIELDS, PRECISION_FIELDS, Des
 from xpert.errors import ConfigError
 from xpert.experiment.config import SearchConfig, homogeneous_kinds, search_space
 from xpert.experiment.joint import joint_rounds
-from xpert.experiment.measure import measure_accuracy, set_input_bits
+from xpert.experiment.measure import measure_accuracy
 from xpert.experiment.precision import FINAL, choose_precisions
 from xpert.experiment.run import Run, open_run, read_config, versions
 from xpert.experiment.trainings import load_split, new_model, train_new
@@ -336,7 +336,6 @@ class Pipeline:
         curve = []
         for point in sorted(points):
             uniform = design.with_values(PRECISION_FIELDS, [point] * len(design.periphery))
-            set_input_bits(model, uniform)
             mean, _, _ = ni_accuracy(
                 model,
                 uniform,

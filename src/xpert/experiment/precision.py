@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
 from xpert.errors import RunError
-from xpert.experiment.measure import set_input_bits
 from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
 from xpert.files import write_atomically
@@ -171,7 +170,6 @@ class _Stage:
         def training_images(count: int) -> tuple[Tensor, Tensor]:
             return data.normalised(data.train_images[:count]), data.train_labels[:count]
 
-        set_input_bits(self.model, self.found)
         trained = TrainedNetwork(
             self.model,
             self.found,

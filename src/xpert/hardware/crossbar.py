@@ -82,7 +82,7 @@ class Crossbar:
     """What a flash ADC's comparators sense."""
 
     columns_per_slice: int = 1
-    """Columns that are converted as one, the difference of their currents: 2 for differential pairs."""
+    """Columns of a slice, which are converted as one; 2 for pairs, the difference of whose currents is."""
 
     @property
     def columns_per_weight(self) -> int:
@@ -102,7 +102,7 @@ class Crossbar:
 
 def crossbar_of(chip: Chip) -> Crossbar:
     """The crossbar of a chip."""
-    device = chip.device
+    device, code = chip.device, chip.weight_code
     kind: CellKind = device.access
     if device.cell in ("sram", "fefet"):
         kind = device.cell
@@ -110,8 +110,8 @@ def crossbar_of(chip: Chip) -> Crossbar:
         kind=kind,
         rows=chip.rows,
         columns=chip.columns,
-        slices=chip.weight_slices,
-        columns_per_slice=chip.columns_per_slice,
+        slices=code.slices,
+        columns_per_slice=code.columns_per_slice,
         r_on=device.r_on_ohm,
         r_off=device.r_off_ohm,
         read_voltage=device.read_voltage_v,

@@ -92,7 +92,7 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
         switches: For the number of output positions.
         organisation: Of PEs and tiles, where the layers are not the whole network on which it depends.
     """
-    columns = chip.columns_per_weight
+    columns = chip.weight_code.columns_per_weight
     grouped = workload.groups > 1
     group_columns = workload.matrix_columns * columns
     padded_columns = workload.groups * ceil_div(group_columns, chip.columns) * chip.columns
@@ -140,7 +140,7 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
 
 def utilization(chip: Chip, workload: Workload, mapping: Mapping) -> np.ndarray:
     """Share of the cells of a layer's tiles that hold weights, copies included. [*batch, layers]"""
-    weights = workload.weights * chip.columns_per_weight * mapping.useful_copies
+    weights = workload.weights * chip.weight_code.columns_per_weight * mapping.useful_copies
     pes = np.where(mapping.novel, mapping.organisation.novel_pes, 1)
     return weights / (mapping.tiles * mapping.tile_side**2 * chip.rows * chip.columns * pes)
 

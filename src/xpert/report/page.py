@@ -160,8 +160,8 @@ def _facts(design: Design) -> dict[str, str]:
         f"{chip.technology.temperature_k} K",
         "Cell": f"{f'{device.name}: ' if device.name else ''}{device.cell.upper()}{access}, {device.cell_bits} bit, "
         f"{text.number(device.r_on_ohm / 1e3)} / {text.number(device.r_off_ohm / 1e3)} kΩ on / off",
-        "Crossbar": f"{chip.rows} × {chip.columns}, {chip.weight_bits}-bit weights in {chip.weight_slices} slices"
-        + (" of two columns" if chip.columns_per_slice > 1 else ""),
+        "Crossbar": f"{chip.rows} × {chip.columns}, {chip.weight_bits}-bit weights in {chip.weight_code.slices} slices"
+        + (" of two columns" if chip.weight_code.paired else ""),
         "Tile": tiles,
         **{f"ADC {adc.name}": adc.source for adc in chip.adcs},
         "Execution": f"{chip.execution.replace('_', ' ')}, {chip.mapping} mapping, one clock per {chip.clock}",

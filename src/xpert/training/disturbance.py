@@ -1,4 +1,4 @@
-"""What a training feels of the analogue hardware, besides integer weights and inputs.
+"""What disturbs a training for the analogue hardware, besides integer weights and inputs.
 
 The figures come from the simulation (`xpert.analog`), which measures them; this module only applies them. In the order
 of cost: noise on weights, a few per cent of the time; noise on outputs, about 60 % more; the simulation itself in every
@@ -34,7 +34,7 @@ class Disturbance:
 
 
 @contextlib.contextmanager
-def felt(
+def training_noise(
     model: nn.Module, hardware: Disturbance, weight_noise: float | str, generator: torch.Generator
 ) -> Iterator[Callable[[], None]]:
     """Within this context a model in training mode computes with the hardware's noise.
@@ -90,4 +90,4 @@ def felt(
             handle.remove()
 
 
-__all__ = ["Disturbance", "felt"]
+__all__ = ["Disturbance", "training_noise"]

@@ -21,12 +21,13 @@ from torch.nn import functional as F
 from xpert.design import DataModel
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.networks.images import Images
-from xpert.networks.quantised import calibrate, quantised_layers
+from xpert.networks.quantised import calibrate_quantisers, quantised_layers
+from xpert.tensors import read_tensors, write_tensors
 from xpert.training import distributed
 from xpert.training.data import Dataset, augmented
-from xpert.training.disturbance import Disturbance, felt
+from xpert.training.disturbance import Disturbance, training_noise
 from xpert.training.settings import TrainingSettings
-from xpert.training.weights import fill, read_tensors, write_tensors
+from xpert.training.weights import fill
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -170,7 +171,7 @@ def train(
             model.train()
             with _own_randomness(device):
                 _random(seed, 0)
-                calibrate(model, dataset.normalised(dataset.train_images[: settings.calibration_images]))
+                calibrate_quantisers(model, dataset.normalised(dataset.train_images[: settings.calibration_images]))
     leader = distributed.rank() == 0
     run = _Epochs(model, dataset, settings, optimiser, slow, seed, hardware, standing)
 
@@ -348,7 +349,7 @@ class _Epochs:
         generator = torch.Generator(self.device)
         with (
             _own_randomness(self.device),
-            felt(self.model, self.hardware, self.settings.weight_noise, generator) as new,
+            training_noise(self.model, self.hardware, self.settings.weight_noise, generator) as new,
         ):
             for epoch in range(len(self.standing.curves), self.settings.epochs):
                 self._epoch(epoch, generator, new, keep, progress)

@@ -1,44 +1,14 @@
-"""Weights on disk: safetensors, never pickle."""
+"""A network's weights on disk."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from xpert.errors import DataError
-from xpert.files import write_atomically
-
-
-def write_tensors(path: Path | str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors, atomically, with text beside them.
-
-    Raises:
-        RunError: If the file cannot be written.
-    """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, safetensors.torch.save(plain, metadata))
-
-
-def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors, and the text beside them.
-
-    Raises:
-        DataError: If the file is missing or not a whole safetensors file.
-    """
-    path = Path(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such weight file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except safetensors.SafetensorError as error:
-        raise DataError(f"{path}: not a whole safetensors file: {error}") from None
+from xpert.tensors import read_tensors, write_tensors
 
 
 def save_weights(model: nn.Module, path: Path | str) -> None:
@@ -83,4 +53,4 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
             own[name].copy_(tensor)
 
 
-__all__ = ["fill", "load_weights", "read_tensors", "save_weights", "write_tensors"]
+__all__ = ["fill", "load_weights", "save_weights"]

@@ -18,15 +18,12 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from xpert.analog import gaussian
-
-if TYPE_CHECKING:
-    from xpert.analog.columns import Columns
+from xpert.analog.grid import Columns
 
 SOURCE = Path(__file__).with_name("columns.c")
 
@@ -178,12 +175,12 @@ def summed_readings(
     library: ctypes.CDLL, codes: Tensor, columns: Sequence[Columns], input_bits: int, keys: Sequence[int], first: int
 ) -> Tensor:
     """`xpert.analog.columns.torch_readings`, to the bit, on `torch.get_num_threads()` threads; chip by chip."""
-    chips, groups, positions, _ = codes.shape
+    n_chips, groups, positions, _ = codes.shape
     shared = columns[0]
     n_columns = shared.conductance.shape[1]
     stride = -(-positions // LANES) * LANES
     # Positions run fastest, as in the maps that a convolution ends in.
-    out = torch.empty((chips, groups, n_columns, stride), dtype=shared.sum_type(input_bits))
+    out = torch.empty((n_chips, groups, n_columns, stride), dtype=shared.sum_type(input_bits))
     for of_chip in zip(_stored(codes), columns, keys, out, strict=True):
         _read(library, *of_chip, input_bits, first)
     return out[..., :positions].transpose(2, 3)

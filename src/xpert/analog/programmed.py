@@ -1,0 +1,334 @@
+"""A layer's weights on chips: what the cells conduct, and the ranges of the ADCs behind them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from xpert.analog.adc import AdcRange, choose_range, fine_range, percentiles
+from xpert.analog.cells import Cells, encode, row_blocks
+from xpert.analog.columns import sum_histogram
+from xpert.analog.draws import Draws
+from xpert.analog.grid import Columns, Conversion, block_sums, on_grid
+from xpert.analog.layout import Layout
+from xpert.analog.program import adc_errors, program
+from xpert.analog.unroll import Geometry, unroll_some
+from xpert.design import Chip, Periphery
+from xpert.errors import ConfigError
+from xpert.networks.quantised import InputCode, QuantConv2d, QuantLayer
+
+_SMALLEST_SCALE = 2.0**-6
+"""Least factor on a learned ADC range."""
+
+
+class ProgrammedLayer(nn.Module):
+    """A quantised layer's weights as they were written to chips, with its own periphery; `AnalogLayer` computes.
+
+    `program` writes weights to a chip, or to several; `calibrate_adcs` gives what ADC ranges are derived from, and
+    `set_precision` changes neither. A changed weight takes effect with the next `program`. Where none was asked for, a
+    perfectly written chip is there; the tensors that describe it are empty until they are needed.
+
+    Args:
+        layer: The quantised layer; kept, and read again by `program`. Its precisions become the design's.
+        chip: Crossbar, device, mapping and what is simulated.
+        periphery: ADC and input precision, and how many columns share an ADC.
+
+    Raises:
+        ConfigError: If the layer pads with anything but zeros.
+    """
+
+    weights: Tensor
+    """Integer weights as they were written [groups, rows, outputs], int16."""
+
+    weight_scale: Tensor
+    """What an integer weight of 1 stands for, shape ()."""
+
+    conductance: Tensor
+    """Conductance of each cell less that of its reference [chips, groups, rows, slices, outputs]. [level]"""
+
+    read_variance: Tensor
+    """Its variance from read to read, of the same shape; empty where there is none. [level^2]"""
+
+    gain: Tensor
+    """Factor on what is converted, by which digital outputs make up for drift and IR drop [chips], float64."""
+
+    adc_offset: Tensor
+    """Offset error of the ADC of each column [chips, blocks, groups, slices * outputs]; empty where there is none.
+    [step]"""
+
+    adc_gain: Tensor
+    """Relative gain error, likewise."""
+
+    read_key: Tensor
+    """Key of the noise of reads [chips], int64; -1: reads are not noisy."""
+
+    samples: Tensor
+    """Float input vectors on which ranges are calibrated [groups, positions, rows]; empty before calibration."""
+
+    adc_scale: nn.Parameter
+    """Learned factor on the calibrated ADC range, shape (); only where ranges are learned."""
+
+    def __init__(self, layer: QuantLayer, chip: Chip, periphery: Periphery) -> None:
+        super().__init__()
+        self.layer = layer
+        self.chip = chip
+        self.periphery = periphery
+        self.images_read = 0
+        """Images that each of the present chips has read."""
+        self.geometry = Geometry.of(layer)
+        self.code = chip.weight_code
+        kernel = math.prod(self.geometry.kernel)
+        self.blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
+        outputs = layer.weight.shape[0] // self.geometry.groups
+        self.layout = Layout.of(outputs, chip)
+        self.register_buffer("weights", torch.empty(0, dtype=torch.int16))
+        self.register_buffer("weight_scale", torch.empty(()))
+        for name in ("conductance", "read_variance", "adc_offset", "adc_gain", "samples"):
+            self.register_buffer(name, torch.empty(0))
+        self.register_buffer("read_key", torch.tensor([-1]))
+        self.register_buffer("gain", torch.ones(1, dtype=torch.float64))
+        if chip.analog.adc_range == "learned":
+            self.adc_scale = nn.Parameter(torch.ones(()))
+        self._forget()
+        self.set_precision(periphery.adc_bits, periphery.input_bits)
+        self._take_weights()
+
+    @property
+    def input_bits(self) -> int:
+        """Input precision. [bit]."""
+        return self.layer.input_bits
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether the layer is a convolution, and its inputs and outputs are maps."""
+        return isinstance(self.layer, QuantConv2d)
+
+    @property
+    def signed_input(self) -> bool:
+        """Whether inputs can be negative."""
+        return self.layer.signed_input
+
+    def input_code(self, x: Tensor, input_bits: int | None = None) -> InputCode:
+        """Inputs as unsigned integers, at the layer's precision by default; see `QuantConv2d.input_code`."""
+        return self.layer.input_code(x, input_bits)
+
+    def set_precision(self, adc_bits: int, input_bits: int) -> None:
+        """Change precisions; chip and calibration samples stay."""
+        self.adc_bits = adc_bits
+        self.layer.set_precision(self.chip.weight_bits, input_bits, self.chip.analog.signed_inputs == "twos_complement")
+        self._range = self._ready = None
+
+    @property
+    def n_chips(self) -> int:
+        """Chips that hold the layer."""
+        return len(self.read_key)
+
+    def program(self, *generators: torch.Generator) -> None:
+        """Write the layer's present weights to new chips.
+
+        Args:
+            *generators: One per chip, the source of all that is random on it. Without any there is one chip, written
+                perfectly, and nothing is random.
+        """
+        self._take_weights()
+        self._write([Draws(generator) for generator in generators])
+
+    def _write(self, draws: list[Draws]) -> None:
+        cells, device = encode(self.weights, self.code), self.weights.device
+        written = [self._written(cells, of_chip) for of_chip in draws or [None]]
+        for name in written[0]:
+            setattr(self, name, torch.stack([chip[name] for chip in written]).to(device))
+        for name in ("read_variance", "adc_offset", "adc_gain"):
+            if name not in written[0]:
+                setattr(self, name, torch.empty(0, device=device))
+        self.images_read = 0
+        self._ready = None
+
+    def _take_weights(self) -> None:
+        """Take over the layer's present weights as integers."""
+        integer = self.layer.integer_weight()
+        weights = self.geometry.weight_matrix(integer.value).short()
+        if not torch.equal(weights, self.weights):
+            self.weights = weights
+            self._forget()
+        self.weight_scale = integer.scale
+
+    def _need_chip(self) -> None:
+        """Write the chip that is there if none was asked for: only now, since with IR drop it takes long."""
+        if not self.conductance.numel():
+            self._write([])
+
+    def _written(self, cells: Cells, draws: Draws | None) -> dict[str, Tensor]:
+        """The buffers that describe one chip, without those that are empty."""
+        conductance, variance, gain = program(cells, self.chip, self.layout, self.blocks, draws)
+        groups = len(cells.data)
+        offset, relative = adc_errors(self.chip, self.layout, self.blocks, groups, self.periphery, draws)
+        noisy = draws is not None and (variance is not None or self._adc_noise > 0)
+        buffers = {
+            "conductance": conductance,
+            "read_variance": variance,
+            "gain": torch.tensor(gain, dtype=torch.float64),
+            "adc_offset": offset,
+            "adc_gain": relative,
+            "read_key": torch.tensor(draws.read_key if draws is not None and noisy else -1),
+        }
+        return {name: buffer for name, buffer in buffers.items() if buffer is not None}
+
+    @property
+    def _adc_noise(self) -> float:
+        """Standard deviation of a conversion's own noise. [step]."""
+        analog = self.chip.analog
+        return 0.0 if analog.adc_range == "unbounded" else analog.adc_noise
+
+    def calibrate_adcs(self, samples: Tensor) -> None:
+        """Keep typical inputs, from which calibrated ADC ranges of any precision follow.
+
+        Args:
+            samples: Float input vectors [groups, positions, rows], as from `sample_inputs`.
+        """
+        self.samples = samples
+        self._forget()
+
+    def sample_inputs(self, x: Tensor, positions: int) -> Tensor:
+        """At most `positions` of the vectors that an input sends to the crossbars: [groups, positions, rows], float."""
+        return unroll_some(self.geometry.windows(self.as_maps(x), 0.0), positions)
+
+    @property
+    def adc_range(self) -> AdcRange:
+        """Range and steps of the ADCs at the present precision; where there are none, steps too fine to matter.
+
+        Raises:
+            ConfigError: If the range is to be calibrated and there are no samples.
+        """
+        if self._range is None:
+            mode = self.chip.analog.adc_range
+            possible = wanted = [(self.chip.rows * low, self.chip.rows * high) for low, high in self.code.limits]
+            if mode == "unbounded":
+                self._range = fine_range(possible)
+                return self._range
+            if mode != "full_scale":
+                counts, lowest = self._histogram()
+                wanted = [percentiles(of_slice, lowest, self.chip.analog.adc_tail) for of_slice in counts]
+            self._range = choose_range(wanted, possible, self.adc_bits, self.chip.device.cell_bits)
+        if self.chip.analog.adc_range == "learned":
+            return replace(self._range, unit=self._range.unit * max(self.adc_scale.item(), _SMALLEST_SCALE))
+        return self._range
+
+    @property
+    def lossless(self) -> bool:
+        """Whether ADCs pass every column sum that can occur on these chips unchanged."""
+        self._need_chip()
+        if self.noisy or self.adc_offset.numel() or self.adc_gain.numel():
+            return False
+        if self.chip.analog.adc_range == "unbounded":
+            return True
+        if not torch.equal(self.conductance, self.conductance.round()):
+            return False
+        cells = self.conductance.flatten(0, 1)
+        lows = block_sums(cells.clamp_max(0), self.blocks).amin(dim=(0, 1, 3)).tolist()
+        highs = block_sums(cells.clamp_min(0), self.blocks).amax(dim=(0, 1, 3)).tolist()
+        return self.adc_range.lossless(lows, highs)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether reads are noisy, which they are on all chips or none."""
+        return int(self.read_key[0]) >= 0
+
+    @property
+    def twos_complement(self) -> bool:
+        """Whether the highest bit of an input counts negative."""
+        return self.signed_input and self.chip.analog.signed_inputs == "twos_complement"
+
+    def windows(self, codes: Tensor, zero: int) -> Tensor:
+        """All kernel windows of input codes, see `Geometry.windows`; padding is the code `zero`."""
+        return self.geometry.windows(self.as_maps(self.stored(codes)), zero)
+
+    def stored(self, codes: Tensor) -> Tensor:
+        """Codes in the narrowest type that holds them."""
+        return codes.to(torch.uint8) if self.input_bits <= 8 else codes
+
+    def like_output(self, maps: Tensor, x: Tensor) -> Tensor:
+        """Outputs [n, outputs, height, width] in the shape that the layer gives for an input x."""
+        if self.is_convolution:
+            return maps.reshape(*x.shape[:-3], *maps.shape[1:])
+        return maps.reshape(*x.shape[:-1], -1)
+
+    def prepared(self) -> Tensor | list[Columns]:
+        """Columns of each chip; or, where nothing is converted, weights [chips, groups, rows, outputs]."""
+        if self._ready is None or self.chip.analog.adc_range == "learned":
+            if self.lossless:
+                significance = torch.tensor(self.code.significance, dtype=torch.float64, device=self.weights.device)
+                self._ready = torch.einsum("cgrso,s->cgro", self.conductance.double(), significance)
+            else:
+                self._ready = [on_grid(*self.in_steps(chip), self.blocks) for chip in range(self.n_chips)]
+        return self._ready
+
+    def in_steps(self, chip: int) -> tuple[Tensor, Conversion]:
+        """A chip's conductances in ADC steps [groups, rows, slices * outputs], and what converts their sums."""
+        self._need_chip()
+        adc, conductance = self.adc_range, self.conductance[chip]
+        steps = torch.tensor(adc.steps, device=conductance.device).unsqueeze(1)
+        in_steps = (conductance / steps).flatten(2)
+        variance = (self.read_variance[chip] / steps.square()).flatten(2) if self.read_variance.numel() else None
+        if self.adc_gain.numel():
+            for gain, (start, stop) in zip(self.adc_gain[chip], self.blocks):
+                in_steps[:, start:stop] *= 1 + gain.unsqueeze(1)
+                if variance is not None:
+                    variance[:, start:stop] *= (1 + gain.unsqueeze(1)).square()
+        lowest = torch.tensor(adc.lowest, dtype=torch.float32, device=conductance.device)
+        conversion = Conversion(
+            lowest=lowest.repeat_interleave(conductance.shape[3]),
+            bits=adc.bits,
+            offset=self.adc_offset[chip] if self.adc_offset.numel() else None,
+            variance=variance,
+            floor=self._adc_noise**2 if self.noisy else 0.0,
+        )
+        return in_steps, conversion
+
+    def _histogram(self) -> tuple[Tensor, int]:
+        """Counts of nominal column sums on the samples at the present input precision; see `sum_histogram`."""
+        bits = self.input_bits
+        if bits not in self._histograms:
+            if not self.samples.numel():
+                raise ConfigError("a calibrated ADC range needs calibration images")
+            codes = self.input_code(self.samples).value
+            if self.twos_complement:
+                codes = codes ^ (1 << (bits - 1))
+            self._histograms[bits] = sum_histogram(codes, encode(self.weights, self.code).nominal, self.blocks, bits)
+        return self._histograms[bits]
+
+    def as_maps(self, x: Tensor) -> Tensor:
+        """A linear layer's input [..., features] as maps of one pixel; a convolution's with a batch axis."""
+        shape = x.shape[-3:] if self.is_convolution else (x.shape[-1], 1, 1)
+        return x.reshape(-1, *shape)
+
+    def _forget(self) -> None:
+        """Drop what was derived from weights, conductances and samples."""
+        self._histograms: dict[int, tuple[Tensor, int]] = {}
+        self._range: AdcRange | None = None
+        self._ready: Tensor | list[Columns] | None = None
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self._forget()  # it would not move along
+        return super()._apply(fn, recurse)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        self._need_chip()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any, **options: Any) -> None:
+        # What a chip has, read noise for example, decides the shapes of its tensors.
+        for name, own in list(self._buffers.items()):
+            given = state_dict.get(prefix + name)
+            if own is not None and given is not None and given.shape != own.shape:
+                self._buffers[name] = own.new_empty(given.shape)
+        super()._load_from_state_dict(state_dict, prefix, *arguments, **options)
+        self.images_read = 0
+        self._forget()
+
+
+__all__ = ["ProgrammedLayer"]
