@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from xpert.analog.columns import Blocks, Columns, Conversion, converted_sums, on
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 
 BUILDS = {"any processor": (*native.FLAGS, "-O1")}
-if native.platform.machine() == "x86_64":
+if platform.machine() == "x86_64":
     BUILDS["this processor"] = (*native.FLAGS, "-march=native")
     BUILDS["AVX2"] = (*native.FLAGS, "-O1", "-march=native", "-mno-avx512f")
 
@@ -206,7 +207,7 @@ def test_a_compiler_that_does_not_know_this_processor(tmp_path: Path, monkeypatc
     compiler.chmod(0o755)
     library, text = native.compiled(str(compiler), tmp_path)
     assert library is not None
-    assert text == "C: any processor" or "x86" not in native.platform.machine()
+    assert text == "C: any processor" or "x86" not in platform.machine()
 
 
 @needs_compiler

@@ -11,7 +11,6 @@ import ctypes
 import functools
 import hashlib
 import os
-import platform
 import shlex
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 from xpert.analog import gaussian
+from xpert.machine import cpu_features
 
 if TYPE_CHECKING:
     from xpert.analog.columns import Columns
@@ -61,17 +61,6 @@ def cache_folder() -> Path | None:
         return None
 
 
-def _processor() -> str:
-    """What `-march=native` depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return "\n".join(
-        sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})
-    )
-
-
 def build(compiler: str, folder: Path, flags: tuple[str, ...]) -> Path:
     """Compile, unless the folder has the result already.
 
@@ -80,7 +69,7 @@ def build(compiler: str, folder: Path, flags: tuple[str, ...]) -> Path:
     Raises:
         OSError, subprocess.SubprocessError: If that fails.
     """
-    parts = (SOURCE.read_text(encoding="utf-8"), compiler, *flags, platform.machine(), _processor())
+    parts = (SOURCE.read_text(encoding="utf-8"), compiler, *flags, cpu_features())
     path = folder / f"columns-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}.so"
     if _whole(path):
         return path
