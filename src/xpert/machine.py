@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import platform
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-@functools.cache
-def _cpuinfo() -> Mapping[str, tuple[str, ...]]:
-    """Differing values of each field of /proc/cpuinfo, in order; empty off Linux."""
-    found: dict[str, dict[str, None]] = {}
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        name, _, value = line.partition(":")
-        found.setdefault(name.strip(), {})[value.strip()] = None
-    return {name: tuple(values) for name, values in found.items()}
-
-
 def cpu_name() -> str:
     """Name of the processor."""
-    return next(iter(_cpuinfo().get("model name", ())), "") or platform.processor() or platform.machine()
-
-
-def cpu_features() -> str:
-    """What code that is compiled for this processor alone depends on."""
-    values = [value for name in ("model name", "flags", "Features", "CPU part") for value in _cpuinfo().get(name, ())]
-    return "\n".join([platform.machine(), *(values or [platform.processor()])])
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def cores() -> int | None:
@@ -52,4 +35,4 @@ def peak_memory_mib() -> float | None:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-__all__ = ["cores", "cpu_features", "cpu_name", "peak_memory_mib"]
+__all__ = ["cores", "cpu_name", "peak_memory_mib"]
