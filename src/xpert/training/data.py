@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import tarfile
-import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -19,13 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xpert.errors import ConfigError, DataError
+from xpert.training.download import fetch_archive
 
 DATASETS = ("digits", "cifar10")
 """Names that `load_dataset` knows."""
 
 _DIGITS_TEST_SHARE = 0.2
 _CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-_CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+_CIFAR10_CHECKSUM = "md5:c32a1d4ab5d03f1284b67883e8d87530"
 _CIFAR10_FOLDER = "cifar-10-batches-bin"
 _CIFAR10_TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 _CIFAR10_TEST = ("test_batch.bin",)
@@ -237,8 +231,8 @@ def _cifar10(data_dir: Path, progress: Callable[[dict], None] | None) -> Dataset
     names = (*_CIFAR10_TRAIN, *_CIFAR10_TEST)
     folder = next((folder for folder in folders if any((folder / name).exists() for name in names)), None)
     if folder is None:
-        _fetch_cifar10(data_dir, progress)
         folder = data_dir / _CIFAR10_FOLDER
+        fetch_archive(_CIFAR10_URL, _CIFAR10_CHECKSUM, folder, names, progress)
     train_images, train_labels = _read_cifar10(folder, _CIFAR10_TRAIN)
     test_images, test_labels = _read_cifar10(folder, _CIFAR10_TEST)
     return Dataset(
@@ -280,57 +274,6 @@ def _read_cifar10(folder: Path, names: tuple[str, ...]) -> tuple[Tensor, Tensor]
     pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
     return images, torch.from_numpy(records[:, 0].astype(np.int64))
-
-
-def _fetch_cifar10(data_dir: Path, progress: Callable[[dict], None] | None) -> None:
-    """Download the official archive, check it, and unpack its data files into `data_dir`."""
-    if not data_dir.resolve().parent.is_dir():
-        raise DataError(f"{data_dir}: no such folder")
-    try:
-        with tempfile.TemporaryFile() as archive:
-            checksum = _download(_CIFAR10_URL, archive, progress)
-            if checksum != _CIFAR10_MD5:
-                raise DataError(f"{_CIFAR10_URL}: md5 must be {_CIFAR10_MD5}, got {checksum}: the download is broken")
-            _unpack_cifar10(archive, data_dir)
-    except urllib.error.URLError as error:
-        raise DataError(
-            f"{data_dir / _CIFAR10_FOLDER}: missing, and {_CIFAR10_URL} cannot be reached ({error.reason}): "
-            "unpack that archive into the folder by hand"
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"{data_dir / _CIFAR10_FOLDER}: missing, and fetching it failed: {error}") from None
-
-
-def _download(url: str, target: IO[bytes], progress: Callable[[dict], None] | None) -> str:
-    """Copy what lies at an address into a file, which is rewound; the md5 checksum of it."""
-    checksum = hashlib.md5(usedforsecurity=False)
-    with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310 (a constant address)
-        total = int(response.headers.get("Content-Length") or 0)
-        while block := response.read(1 << 20):
-            target.write(block)
-            checksum.update(block)
-            if progress:
-                progress({"event": "download", "bytes": target.tell(), "total_bytes": total})
-    target.seek(0)
-    return checksum.hexdigest()
-
-
-def _unpack_cifar10(archive: IO[bytes], data_dir: Path) -> None:
-    """Write the data files out of the archive, and nothing else: no path in it is followed."""
-    with tarfile.open(fileobj=archive, mode="r:gz") as members:
-        contents = {}
-        for name in (*_CIFAR10_TRAIN, *_CIFAR10_TEST):
-            member = members.extractfile(f"{_CIFAR10_FOLDER}/{name}")
-            if member is None:
-                raise DataError(f"{_CIFAR10_URL}: {name} is not a file in it")
-            contents[name] = member.read()
-    data_dir.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=data_dir) as temporary:
-        whole = Path(temporary) / _CIFAR10_FOLDER
-        whole.mkdir()
-        for name, content in contents.items():
-            (whole / name).write_bytes(content)
-        whole.rename(data_dir / _CIFAR10_FOLDER)
 
 
 __all__ = ["DATASETS", "Dataset", "augmented", "load_dataset"]
