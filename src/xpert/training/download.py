@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from xpert.errors import DataError
 
@@ -94,7 +95,8 @@ def _download(url: str, checksum: str, folder: Path, progress: Callable[[dict], 
 
     pooch.get_logger().setLevel("WARNING")
     bar = _Bar(progress) if progress else False
-    get = pooch.HTTPDownloader(progressbar=bar, chunk_size=_BLOCK, timeout=_TIMEOUT)
+    # The library's annotations leave out what its documentation promises: bars of one's own, and its own downloader.
+    get: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=_BLOCK, timeout=_TIMEOUT)  # pyright: ignore[reportArgumentType]
     try:
         return Path(pooch.retrieve(url, checksum, fname="archive", path=folder, downloader=get))
     except RequestException as error:
