@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +25,7 @@ import numpy as np
 
 from xpert.design import Chip, Design, Periphery, options_of
 from xpert.hardware import PHYSICAL, PeripheryArrays, Switches, cost_tables, evaluate, evaluate_batch
+from xpert.machine import peak_memory_mib
 from xpert.networks.spaces import space
 from xpert.workload.layers import Workload
 
@@ -145,7 +146,7 @@ def stream(n_designs: int) -> dict[str, float]:
 
 def _peak_memory() -> float:
     """Largest resident size of this process so far. [byte]"""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    return (peak_memory_mib() or math.nan) * 2**20
 
 
 def one_by_one(repeats: int) -> float:

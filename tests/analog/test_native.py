@@ -15,18 +15,23 @@ from torch import Tensor
 from xpert.analog import native
 from xpert.analog.columns import converted_sums, summed_readings, torch_readings
 from xpert.analog.grid import Blocks, Columns, Conversion, on_grid
+from xpert.analog.native.compiler import BUILDS, FLAGS, build
+
+QUICK = ("-O0", "-std=gnu11", "-shared", "-fPIC", "-pthread")
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 
-BUILDS = {"any processor": (*native.FLAGS, "-O1")}
-if native.platform.machine() == "x86_64":
-    BUILDS["this processor"] = (*native.FLAGS, "-march=native")
-    BUILDS["AVX2"] = (*native.FLAGS, "-O1", "-march=native", "-mno-avx512f")
 
-
-@pytest.fixture(scope="module", params=BUILDS.values(), ids=BUILDS)
+@pytest.fixture(scope="module", params=BUILDS)
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> native.ctypes.CDLL:
-    return native.load(native.build("cc", tmp_path_factory.mktemp("native"), request.param))
+    """Each build, where this processor runs it."""
+    folder, builds = tmp_path_factory.mktemp("native"), list(BUILDS)
+    best = native.load(build("cc", folder, QUICK)).best_build().decode()
+    if builds.index(request.param) > builds.index(best):
+        pytest.skip(f"this processor runs {best}")
+    library = native.load(build("cc", folder, (*FLAGS, *BUILDS[request.param])))
+    assert library.instruction_set().decode().removesuffix(" processor") == request.param
+    return library
 
 
 @st.composite
@@ -165,31 +170,29 @@ def test_halves_round_to_even() -> None:
         assert torch.equal(readings.flatten(), sums.round().int())
 
 
-QUICK = ("-O0", "-std=gnu11", "-shared", "-fPIC", "-pthread")
-
-
 @needs_compiler
 def test_builds_at_the_same_time_give_one_whole_library(tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
-        paths = set(pool.map(lambda _: native.build("cc", tmp_path, QUICK), range(3)))
+        paths = set(pool.map(lambda _: build("cc", tmp_path, QUICK), range(3)))
     assert list(tmp_path.iterdir()) == list(paths)
     assert native.load(paths.pop()).instruction_set()
 
 
 @needs_compiler
 def test_a_damaged_library_is_built_again(tmp_path: Path) -> None:
-    path = native.build("cc", tmp_path, QUICK)
+    path = build("cc", tmp_path, QUICK)
     written = path.stat().st_mtime_ns
-    assert native.build("cc", tmp_path, QUICK) == path
+    assert build("cc", tmp_path, QUICK) == path
     assert path.stat().st_mtime_ns == written
     path.write_bytes(path.read_bytes()[:1000])
-    assert native.build("cc", tmp_path, QUICK) == path
+    assert build("cc", tmp_path, QUICK) == path
     assert native.load(path).instruction_set()
 
 
 def test_without_a_compiler_torch_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes, columns = noisy_problem(50, 5)
     expected = torch_readings(codes, [columns], 8, [5], 0)
+    monkeypatch.setattr(native, "installed", lambda: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for compiler, reason in (("no-such-compiler", "no-such-compiler"), ("false", "returned non-zero exit status")):
         monkeypatch.setenv("CC", compiler)
@@ -207,7 +210,39 @@ def test_a_compiler_that_does_not_know_this_processor(tmp_path: Path, monkeypatc
     compiler.chmod(0o755)
     library, text = native.compiled(str(compiler), tmp_path)
     assert library is not None
-    assert text == "C: any processor" or "x86" not in native.platform.machine()
+    assert text == "C: any processor"
+
+
+def put(folder: Path, *names: str) -> None:
+    """What a wheel installs."""
+    for name in names:
+        source = build("cc", folder / "built", (*QUICK, *BUILDS[name]))
+        (folder / f"columns-{name}.so").write_bytes(source.read_bytes())
+
+
+@needs_compiler
+def test_an_installed_library_is_the_best_for_this_processor(tmp_path: Path) -> None:
+    best = native.load(build("cc", tmp_path, QUICK)).best_build().decode()
+    put(tmp_path, *dict.fromkeys(("any", best)))
+    library = native.installed(tmp_path)
+    assert library is not None
+    assert library.instruction_set().decode().removesuffix(" processor") == best
+
+
+@needs_compiler
+def test_an_installed_library_needs_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, *BUILDS)
+    monkeypatch.setattr(native, "installed", lambda of=native.installed: of(tmp_path))
+    monkeypatch.setattr(native, "compiled", None)
+    assert native.library() is not None
+    assert native.implementation().endswith(", as installed")
+
+
+def test_an_installed_library_of_another_system_is_left_alone(tmp_path: Path) -> None:
+    assert native.installed(tmp_path) is None
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "columns-any.so").write_bytes(b"MZ" + bytes(1000))
+    assert native.installed(tmp_path / "other") is None
 
 
 @needs_compiler
@@ -224,3 +259,11 @@ def test_the_c_code_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("XPERT_NATIVE", "0")
     assert native.library() is None
     assert native.implementation() == "torch: XPERT_NATIVE=0"
+
+
+@needs_compiler
+def test_a_wheel_without_the_best_build_still_serves(tmp_path: Path) -> None:
+    put(tmp_path, "any")
+    library = native.installed(tmp_path)
+    assert library is not None
+    assert library.instruction_set() == b"any processor"

@@ -189,6 +189,45 @@ def test_a_killed_run_releases_the_folder_and_goes_on(tmp_path: Path) -> None:
     ]
 
 
+FORK = """
+import os, sys, time
+from pathlib import Path
+from xpert.experiment import load_preset, open_run
+with open_run(Path(sys.argv[1]), load_preset("quickstart"), resume=False) as run:
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_does_not_keep_the_lock_of_a_killed_process(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with subprocess.Popen([sys.executable, "-c", FORK, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        try:
+            assert "another xpert" in refusal(path, None, resume=True)
+            process.kill()
+            process.wait()
+            with open_run(path, None, resume=True) as run:
+                assert run.resumed
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert refusal(tmp_path) == f"{tmp_path}: cannot write in this run folder: Permission denied"
+
+
+def test_a_lock_that_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    assert refusal(tmp_path) == f"{tmp_path}: cannot write in this run folder: Is a directory"
+
+
 @pytest.mark.parametrize("leftovers", [(), (".config.yaml.abcd1234",), ("events.jsonl",)])
 def test_a_run_killed_in_its_first_moment_is_no_obstacle(tmp_path: Path, leftovers: tuple[str, ...]) -> None:
     (tmp_path / ".lock").write_text("1")

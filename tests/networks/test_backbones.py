@@ -18,9 +18,9 @@ from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.hardware import evaluate
 from xpert.networks import build, space
+from xpert.networks.assembly import with_norm
 from xpert.networks.backbones import BACKBONES
 from xpert.networks.family import DEPTHWISE, Family, Position, classifier, square_side
-from xpert.networks.modules import with_norm
 from xpert.search.architecture import search_architecture
 from xpert.search.objectives import Budgets
 from xpert.search.quality.additive import additive_quality

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from xpert.design import Network
 from xpert.errors import ConfigError
 from xpert.networks import build, space
+from xpert.networks.assembly import BasicBlock
 from xpert.networks.backbones import BACKBONES
-from xpert.networks.modules import BasicBlock
 from xpert.networks.quantised import quantised_layers
 from xpert.workload.trace import trace
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import resource
 import time
 from collections.abc import Sequence
 from datetime import date
@@ -27,6 +24,7 @@ from xpert.experiment.trainings import load_split, new_model, train_new
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.files import jsonable, write_atomically
 from xpert.hardware import evaluate
+from xpert.machine import cores, cpu_name, peak_memory_mib
 from xpert.networks.images import Images
 from xpert.progress import Tell
 from xpert.report import write_report
@@ -152,8 +150,7 @@ class Pipeline:
 
         def compute() -> dict[str, Any]:
             result = getattr(self, f"_{stage}")()
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            return result | {"seconds": time.perf_counter() - started, "peak_memory_mib": peak}
+            return result | {"seconds": time.perf_counter() - started, "peak_memory_mib": peak_memory_mib()}
 
         self.results[stage] = self.run.stage(stage, compute)
         self.run.event(stage, "finished", seconds=self.results[stage]["seconds"])
@@ -365,7 +362,7 @@ class Pipeline:
             "date": date.today().isoformat(),
             "command": " ".join(command),
             "wall_seconds": sum(stage["seconds"] for stage in stages),
-            "peak_memory_mib": max(stage["peak_memory_mib"] for stage in stages),
+            "peak_memory_mib": max(filter(None, (stage["peak_memory_mib"] for stage in stages)), default=None),
             **{key: evaluation[key] for key in _FIGURES},
             "architecture": {k: v for k, v in architecture.items() if k != "design"},
             "training": {"searched": self.results["training"]["curve"], "typical": self.results["baseline"]["curve"]},
@@ -399,22 +396,13 @@ def machine() -> dict[str, Any]:
     """What a run ran on, for the record."""
     found = versions()
     return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": cpu_name(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "torch": found.get("torch"),
         "python": found["python"],
         "xpert": found.get("xpert"),
     }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 __all__ = ["STAGES", "Pipeline", "machine", "run_search"]

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import platform
@@ -269,26 +268,34 @@ def _first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the folder's lock. The kernel lets go of it when the process ends, however it ends."""
+    import filelock  # as slow to import as all the rest of this module, which `xpert evaluate` reads, too
+
     file = path / _LOCK
+    # A lock that is only a file would outlive a killed process: none at all is better.
+    lock = filelock.FileLock(file, blocking=False, thread_local=False, fallback_to_soft=False)
     try:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        lock.acquire()
+    except filelock.Timeout:
+        raise RunError(f"{path}: another xpert{_owner(file)} is working in this run folder") from None
     except OSError as error:
+        if error.filename is None:
+            raise RunError(f"{file}: cannot lock: {error.strerror}") from None
         raise RunError(f"{path}: cannot write in this run folder: {error.strerror}") from None
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(handle, 20).decode(errors="replace").strip()
-            process = f" (process {owner})" if owner.isdigit() else ""
-            raise RunError(f"{path}: another xpert{process} is working in this run folder") from None
-        except OSError as error:
-            raise RunError(f"{file}: cannot lock: {error.strerror}") from None
         with contextlib.suppress(OSError):  # the number only serves the message above
-            os.ftruncate(handle, 0)
-            os.write(handle, str(os.getpid()).encode())
+            file.write_text(str(os.getpid()), encoding="utf-8")
         yield
     finally:
-        os.close(handle)
+        lock.release()
+
+
+def _owner(lock: Path) -> str:
+    """Which process holds a lock, for a message."""
+    try:
+        owner = lock.read_bytes()[:20].decode(errors="replace").strip()
+    except OSError:  # on Windows nobody else may read what is locked
+        owner = ""
+    return f" (process {owner})" if owner.isdigit() else ""
 
 
 def _clear_unfinished(path: Path) -> None:

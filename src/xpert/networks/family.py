@@ -76,7 +76,7 @@ class Family:
 
     assemble: Callable[[Network, Mapping[str, nn.Module]], nn.Module] | None = None
     """Maps a network and the modules of its layers, by name, to the module of the whole, in which every layer has its
-    name. It may import torch when it is called. None: a chain, see `xpert.networks.modules.chain`."""
+    name. It may import torch when it is called. None: a chain, see `xpert.networks.assembly.chain`."""
 
     width_law: str = "any"
     """Which width law applies, see `xpert.search.quality.additive`: `vgg`, or the one for any backbone."""

@@ -1,22 +1,20 @@
-"""The inner loop in C, compiled when it is first used.
+"""The inner loop in C, as installed or compiled when it is first used.
 
-`columns.c` computes the numbers of `xpert.analog.columns` to the bit, many times faster than torch on a CPU. It needs a
-C compiler once (`cc`, or what the environment variable CC names): the result is kept in the user's cache folder.
-Without one, or with the environment variable XPERT_NATIVE=0, torch computes; `implementation()` says which.
+`columns.c` computes the numbers of `xpert.analog.columns` to the bit, many times faster than torch on a CPU. A wheel
+brings it compiled. Elsewhere it needs a C compiler once (`cc`, or what the environment variable CC names): the result
+is kept in the user's cache folder. Without either, or with the environment variable XPERT_NATIVE=0, torch computes;
+`implementation()` says which.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import os
-import platform
-import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -24,16 +22,7 @@ from torch import Tensor
 
 from xpert.analog import gaussian
 from xpert.analog.grid import Columns
-
-SOURCE = Path(__file__).with_name("columns.c")
-
-FLAGS = ("-O3", "-std=gnu11", "-fno-math-errno", "-shared", "-fPIC", "-pthread")
-
-_THIS_PROCESSOR = "-march=native"
-"""Tried first; not every compiler knows it."""
-
-_TIMEOUT = 120
-"""A compiler that takes longer has failed. [s]"""
+from xpert.analog.native.compiler import BUILDS, FLAGS, SOURCE, build
 
 
 class _Problem(ctypes.Structure):
@@ -58,48 +47,6 @@ def cache_folder() -> Path | None:
         return None
 
 
-def _processor() -> str:
-    """What `-march=native` depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return "\n".join(
-        sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})
-    )
-
-
-def build(compiler: str, folder: Path, flags: tuple[str, ...]) -> Path:
-    """Compile, unless the folder has the result already.
-
-    Processes that do so at the same time do not meet: each writes a file of its own and renames it when whole.
-
-    Raises:
-        OSError, subprocess.SubprocessError: If that fails.
-    """
-    parts = (SOURCE.read_text(encoding="utf-8"), compiler, *flags, platform.machine(), _processor())
-    path = folder / f"columns-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}.so"
-    if _whole(path):
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        fresh = Path(temporary, path.name)
-        command = [*shlex.split(compiler), *flags, "-o", str(fresh), str(SOURCE), "-lm"]
-        subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT)  # noqa: S603
-        with fresh.open("rb+") as file:  # what follows the library's own end does not disturb it
-            file.write(hashlib.sha256(file.read()).digest())
-        fresh.replace(path)
-    return path
-
-
-def _whole(path: Path) -> bool:
-    """Whether a library is what the compiler wrote: loading a damaged one would end the process."""
-    if not path.exists():
-        return False
-    content = path.read_bytes()
-    return hashlib.sha256(content[:-32]).digest() == content[-32:]
-
-
 def load(path: Path) -> ctypes.CDLL:
     """The compiled library.
 
@@ -110,8 +57,27 @@ def load(path: Path) -> ctypes.CDLL:
     library.summed_readings.argtypes = [ctypes.POINTER(_Problem)]
     library.code_sums.argtypes = [ctypes.c_void_p, *3 * [ctypes.c_int64], ctypes.c_void_p]
     library.code_sums.restype = None
-    library.instruction_set.restype = ctypes.c_char_p
+    library.best_build.restype = library.instruction_set.restype = ctypes.c_char_p
     return library
+
+
+@functools.cache
+def installed(folder: Path = SOURCE.parent) -> ctypes.CDLL | None:
+    """The library that XPert was installed with, or None; once per process."""
+    try:
+        return _best(lambda name: folder / f"columns-{name}.so")
+    except OSError:  # none there, or not for this system
+        return None
+
+
+def _best(path: Callable[[str], Path]) -> ctypes.CDLL:
+    """The best of `BUILDS` for this processor, given how to get at each."""
+    plain = load(path("any"))
+    name = plain.best_build().decode()
+    try:
+        return plain if name == "any" else load(path(name))
+    except (OSError, subprocess.SubprocessError):  # not every compiler knows every processor
+        return plain
 
 
 @functools.cache
@@ -147,20 +113,21 @@ def _fresh(compiler: str) -> ctypes.CDLL:
 
 
 def _loaded(compiler: str, folder: Path) -> ctypes.CDLL:
-    try:
-        return load(build(compiler, folder, (*FLAGS, _THIS_PROCESSOR)))
-    except subprocess.CalledProcessError:
-        return load(build(compiler, folder, FLAGS))
+    return _best(lambda name: build(compiler, folder, (*FLAGS, *BUILDS[name])))
 
 
 def library() -> ctypes.CDLL | None:
     """The compiled code, or None where torch computes instead."""
-    return None if _switched_off() else compiled(os.environ.get("CC"), cache_folder())[0]
+    return None if _switched_off() else installed() or compiled(os.environ.get("CC"), cache_folder())[0]
 
 
 def implementation() -> str:
     """What computes column sums on this machine's CPU, and why if it is not the C code."""
-    return "torch: XPERT_NATIVE=0" if _switched_off() else compiled(os.environ.get("CC"), cache_folder())[1]
+    if _switched_off():
+        return "torch: XPERT_NATIVE=0"
+    if library := installed():
+        return f"C: {library.instruction_set().decode()}, as installed"
+    return compiled(os.environ.get("CC"), cache_folder())[1]
 
 
 def _switched_off() -> bool:
@@ -239,4 +206,4 @@ def _stored(codes: Tensor) -> Tensor:
     return (codes if codes.dtype == torch.uint8 else codes.int()).contiguous()
 
 
-__all__ = ["build", "code_sums", "compiled", "implementation", "library", "load", "summed_readings"]
+__all__ = ["code_sums", "compiled", "implementation", "installed", "library", "load", "summed_readings"]

@@ -650,6 +650,17 @@ void code_sums(const void *codes, int64_t code_bytes, int64_t n, int64_t rows, d
     }
 }
 
+// The last of the builds any, avx2 and avx512bw (see compiler.py) that this processor runs.
+const char *best_build(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
+        return "avx512bw";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) return "avx2";
+#endif
+    return "any";
+}
+
 const char *instruction_set(void) {
 #if defined(SIMD)
     return SIMD;

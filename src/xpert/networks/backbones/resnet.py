@@ -55,7 +55,7 @@ def _positions(name: str, input_shape: tuple[int, int, int]) -> list[Position]:
 def _assemble(network: Network, layers: Mapping[str, nn.Module]) -> nn.Module:
     from torch import nn
 
-    from xpert.networks.modules import BasicBlock, with_norm
+    from xpert.networks.assembly import BasicBlock, with_norm
 
     *convolutions, linear = network.layers
     modules: OrderedDict[str, nn.Module] = OrderedDict()

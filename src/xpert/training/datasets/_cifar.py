@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import math
-import tarfile
-import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from xpert.errors import DataError
+from xpert.training.download import fetch_archive
 from xpert.training.source import Parts, Progress
 
 if TYPE_CHECKING:
@@ -70,8 +65,8 @@ def read(archive: Archive, data_dir: Path, progress: Progress | None) -> Parts:
     names = (*archive.train, *archive.test)
     folder = next((folder for folder in folders if any((folder / name).exists() for name in names)), None)
     if folder is None:
-        _fetch(archive, data_dir, progress)
         folder = data_dir / archive.folder
+        fetch_archive(archive.url, f"md5:{archive.md5}", folder, names, progress)
     parts = []
     for files in (archive.train, archive.test):
         records = np.concatenate([_records(archive, folder / name, count) for name, count in files.items()])
@@ -104,57 +99,6 @@ def _records(archive: Archive, path: Path, n_images: int) -> NDArray[np.uint8]:
         if (largest := records[row, byte]) >= n_classes:
             raise DataError(f"{path}: image {row}: {label} must be 0 ... {n_classes - 1}, got {largest}")
     return records
-
-
-def _fetch(archive: Archive, data_dir: Path, progress: Progress | None) -> None:
-    """Download the archive, check it, and unpack its data files into `data_dir`."""
-    if not data_dir.resolve().parent.is_dir():
-        raise DataError(f"{data_dir}: no such folder")
-    try:
-        with tempfile.TemporaryFile() as file:
-            checksum = _download(archive.url, file, progress)
-            if checksum != archive.md5:
-                raise DataError(f"{archive.url}: md5 must be {archive.md5}, got {checksum}: the download is broken")
-            _unpack(archive, file, data_dir)
-    except urllib.error.URLError as error:
-        raise DataError(
-            f"{data_dir / archive.folder}: missing, and {archive.url} cannot be reached ({error.reason}): "
-            "unpack that archive into the folder by hand"
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"{data_dir / archive.folder}: missing, and fetching it failed: {error}") from None
-
-
-def _download(url: str, target: IO[bytes], progress: Progress | None) -> str:
-    """Copy what lies at an address into a file, which is rewound; the md5 checksum of it."""
-    checksum = hashlib.md5(usedforsecurity=False)
-    with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310 (an address in a module of ours)
-        total = int(response.headers.get("Content-Length") or 0)
-        while block := response.read(1 << 20):
-            target.write(block)
-            checksum.update(block)
-            if progress:
-                progress({"event": "download", "bytes": target.tell(), "total_bytes": total})
-    target.seek(0)
-    return checksum.hexdigest()
-
-
-def _unpack(archive: Archive, file: IO[bytes], data_dir: Path) -> None:
-    """Write the data files out of the downloaded file, and nothing else: no path in it is followed."""
-    with tarfile.open(fileobj=file, mode="r:gz") as members:
-        contents = {}
-        for name in (*archive.train, *archive.test):
-            member = members.extractfile(f"{archive.folder}/{name}")
-            if member is None:
-                raise DataError(f"{archive.url}: {name} is not a file in it")
-            contents[name] = member.read()
-    data_dir.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=data_dir) as temporary:
-        whole = Path(temporary) / archive.folder
-        whole.mkdir()
-        for name, content in contents.items():
-            (whole / name).write_bytes(content)
-        whole.rename(data_dir / archive.folder)
 
 
 __all__ = ["Archive", "read"]
