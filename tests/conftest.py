@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from xpert.design import ADCS
 from xpert.networks.backbones import BACKBONES
+from xpert.search.precision.strategies import PRECISION_STRATEGIES
+from xpert.solver import STRATEGIES
 from xpert.training.datasets import DATASETS
 
 # Networks in tests are small: a second thread costs more than it gives, many times more on a busy machine. Torch reads
@@ -32,6 +35,6 @@ def shared() -> Path:
 @pytest.fixture
 def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
-    for registry in (BACKBONES, DATASETS):
+    for registry in (ADCS, BACKBONES, DATASETS, PRECISION_STRATEGIES, STRATEGIES):
         monkeypatch.setattr(registry, "_added", {})
-        monkeypatch.setattr(registry, "_installed_are_loaded", False)
+        monkeypatch.setattr(registry, "_installed", None)

@@ -33,7 +33,7 @@ TORCH_FREE = (
     "xpert.search.objectives",
     "xpert.search.precision.strategies",
     "xpert.search.quality",
-    "xpert.lazy_registry",
+    "xpert.registry",
     "xpert.solver",
     "xpert.solver.problem",
     "xpert.training.datasets.cifar10",

@@ -1,103 +1,145 @@
-"""Things found by name: those that come with XPert, those of installed packages, and those registered at run time."""
+"""Things found by name: those that come with XPert, those of installed packages, and those registered at run time.
+
+A name costs no import where it is said beside the place of its entry: the entry is imported when it is asked for.
+"""
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
 
 from xpert.errors import ConfigError
 
 Entry = TypeVar("Entry")
 
 
+def modules_of(package: str, attribute: str) -> dict[str, str]:
+    """A place `module:attribute` for each module of a package, by the module's name; those with an underscore are none.
+
+    Sorted, because the order in a folder or an archive is not ours.
+    """
+    modules = sorted(found.name for found in pkgutil.iter_modules(import_module(package).__path__))
+    return {name: f"{package}.{name}:{attribute}" for name in modules if not name.startswith("_")}
+
+
 class Registry(Generic[Entry]):
     """Entries by name.
 
-    What comes with XPert is one module per entry in one package, found by looking there. Other packages announce
-    theirs as entry points of a group; those are loaded when a name is not known yet, or all names are asked for.
-
     Args:
         kind: What an entry is, for messages.
-        package: Package of the shipped modules; those that start with an underscore hold no entry.
-        attribute: What the entry is called in its module.
-        group: Group of entry points.
-        names: The names of an entry.
+        group: Group of entry points by which installed packages announce theirs.
+        shipped: Gives the places `module:attribute` of XPert's own entries, by name.
+        names_of: The names of an entry, where entries name themselves: then they are imported to learn them.
+        pattern: What names look like, as a regular expression.
     """
 
     def __init__(
-        self, kind: str, package: str, attribute: str, group: str, names: Callable[[Entry], tuple[str, ...]]
+        self,
+        kind: str,
+        group: str,
+        shipped: Callable[[], Mapping[str, str]],
+        *,
+        names_of: Callable[[Entry], Iterable[str]] | None = None,
+        pattern: str = ".+",
     ) -> None:
         self.kind = kind
         self.group = group
-        self._package = package
-        self._attribute = attribute
-        self._names = names
-        self._shipped: dict[str, Entry] = {}
-        self._added: dict[str, Entry] = {}
-        self._installed_are_loaded = False
+        self._places = shipped
+        self._names_of = names_of
+        self._pattern = pattern
+        self._shipped: dict[str, Entry | EntryPoint] = {}
+        self._installed: dict[str, Entry | EntryPoint] | None = None
+        self._added: dict[str, Entry | EntryPoint] = {}
 
-    def register(self, entry: Entry) -> Entry:
-        """Make an entry known, in this process, by its names.
+    def register(self, entry: Entry, name: str | None = None) -> Entry:
+        """Make an entry known in this process.
+
+        Args:
+            entry: The entry.
+            name: What it is called; unset where entries name themselves.
 
         Returns:
             The entry.
 
         Raises:
-            ConfigError: If one of its names stands for something else.
+            ConfigError: If a name stands for something else, or is not one.
         """
-        known = self._known()
-        for name in self._names(entry):
-            if known.get(name, entry) is not entry:
-                raise ConfigError(f"{self.kind}: the name {name!r} is taken")
-        self._added |= dict.fromkeys(self._names(entry), entry)
+        names = (name,) if self._names_of is None or name is not None else tuple(self._names_of(entry))
+        self._added |= self._checked(dict.fromkeys(map(str, names), entry), self._known())
         return entry
 
     def find(self, name: str) -> Entry:
         """The entry of a name.
 
         Raises:
-            ConfigError: If there is none, or an installed package's entries cannot be loaded.
+            ConfigError: If there is none, or if it cannot be imported.
         """
         if name not in self:
             raise ConfigError(f"{self.kind}: must be one of {', '.join(self.names())}, got {name!r}")
-        return self._known()[name]
+        found: Any = self._known()[name]
+        return self._load(found) if isinstance(found, EntryPoint) else found
 
     def __contains__(self, name: object) -> bool:
-        if name not in self._known():
-            self._load_installed()
-        return name in self._known()
+        # What other packages bring is looked at for names that are not known without them.
+        return name in self._known() or name in self._of_packages()
 
     def names(self) -> tuple[str, ...]:
-        """All names."""
-        self._load_installed()
+        """All names: XPert's own, those of installed packages, those of this process."""
+        self._of_packages()
         return tuple(self._known())
 
     def shipped(self) -> tuple[str, ...]:
         """Names of what comes with XPert."""
         if not self._shipped:
-            # Sorted, because the order in a folder or an archive is not ours.
-            for module in sorted(found.name for found in pkgutil.iter_modules(import_module(self._package).__path__)):
-                if not module.startswith("_"):
-                    entry: Entry = getattr(import_module(f"{self._package}.{module}"), self._attribute)
-                    self._shipped |= dict.fromkeys(self._names(entry), entry)
+            points = [EntryPoint(name, place, self.group) for name, place in self._places().items()]
+            self._shipped = self._by_name(points)
         return tuple(self._shipped)
 
-    def _known(self) -> dict[str, Entry]:
+    def _known(self) -> dict[str, Entry | EntryPoint]:
         self.shipped()
-        return self._shipped | self._added
+        return self._shipped | (self._installed or {}) | self._added
 
-    def _load_installed(self) -> None:
-        if self._installed_are_loaded:
-            return
-        for point in sorted(entry_points(group=self.group)):
-            try:
-                self.register(point.load())
-            except (ImportError, AttributeError) as error:
-                raise ConfigError(f"{self.kind}: {point.value} of {self.group} cannot be loaded: {error}") from None
-        self._installed_are_loaded = True
+    def _of_packages(self) -> dict[str, Entry | EntryPoint]:
+        if self._installed is None:
+            known = self._known()
+            self._installed = self._checked(self._by_name(sorted(entry_points(group=self.group))), known)
+        return self._installed
+
+    def _by_name(self, points: Iterable[EntryPoint]) -> dict[str, Entry | EntryPoint]:
+        found: dict[str, Entry | EntryPoint] = {}
+        for point in points:
+            if self._names_of is None:
+                found |= self._checked({point.name: point}, found)
+            else:
+                entry = self._load(point)
+                found |= self._checked(dict.fromkeys(self._names_of(entry), entry), found)
+        return found
+
+    def _checked(
+        self, entries: Mapping[str, Entry | EntryPoint], known: Mapping[str, Entry | EntryPoint]
+    ) -> dict[str, Entry | EntryPoint]:
+        """The entries, if their names are free.
+
+        Raises:
+            ConfigError: If one is taken, or does not look like a name.
+        """
+        for name, entry in entries.items():
+            where = f" ({entry.value} of {self.group})" if isinstance(entry, EntryPoint) else ""
+            if not re.fullmatch(self._pattern, name):
+                raise ConfigError(f"{self.kind}: a name must match {self._pattern}, got {name!r}{where}")
+            if known.get(name, entry) is not entry:
+                raise ConfigError(f"{self.kind}: the name {name!r} is taken{where}")
+        return dict(entries)
+
+    def _load(self, point: EntryPoint) -> Entry:
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"{self.kind}: {point.value} of {self.group} cannot be loaded: {error}") from None
 
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "modules_of"]

@@ -19,7 +19,7 @@ from xpert.analog.cell_states import cell_conductance, largest, pedestal
 from xpert.analog.cells import encode
 from xpert.analog.draws import Draws, chip_generator
 from xpert.analog.program import adc_errors
-from xpert.design import IDEAL, Chip, Design, Device, Periphery, adc_registry
+from xpert.design import ADCS, IDEAL, Chip, Design, Device, Periphery
 from xpert.errors import ConfigError
 from xpert.hardware.adcs import AdcEffect, AdcKind, Normal
 from xpert.hardware.adcs.sar import SAR
@@ -300,7 +300,8 @@ def test_columns_that_share_an_adc_share_its_error() -> None:
     assert many.gain.std() == pytest.approx(0.1, rel=0.05)
 
 
-def test_a_kind_of_adc_says_who_shares_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("own_entries")
+def test_a_kind_of_adc_says_who_shares_an_error() -> None:
     analog, _ = single(Chip(columns=16, analog=AnalogSettings(adc_offset_sigma=2.0, adc_gain_sigma=0.1)), outputs=11)
     chip, layout, blocks, periphery = analog.chip, analog.layout, ((0, 10), (10, 20)), Periphery(columns_per_adc=4)
     own = adc_errors(chip, layout, blocks, 3, periphery, draws())
@@ -313,7 +314,7 @@ def test_a_kind_of_adc_says_who_shares_an_error(monkeypatch: pytest.MonkeyPatch)
         assert shape == (2, 3, 2, 4)
         return normal(effect, shape if effect == "adc_offset" else (*shape[:-1], 1))
 
-    monkeypatch.setattr(adc_registry, "_registered", {"shares": AdcKind(SAR.blocks, errors)})
+    ADCS.register(AdcKind(SAR.blocks, errors), "shares")
     shared = adc_errors(chip, layout, blocks, 3, periphery.replace(adc_type="shares"), draws())
     assert shared.offset is not None
     assert shared.gain is not None

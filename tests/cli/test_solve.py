@@ -99,9 +99,9 @@ def test_a_strategy_from_outside(
 ) -> None:
     monkeypatch.setattr(STRATEGIES, "_added", {})
     assert refusal("solve", problem, "--strategy", "luck") == (
-        f"strategy: must be one of {', '.join(STRATEGIES.names())} (got 'luck')"
+        f"strategy: must be one of {', '.join(STRATEGIES.names())}, got 'luck'"
     )
-    STRATEGIES.register("luck", STRATEGIES.find("random"))
+    STRATEGIES.register(STRATEGIES.find("random"), "luck")
     figures = json.loads(xpert("solve", problem, "--strategy", "luck", "--json").stdout)
     assert (figures["strategy"], figures["value"]) == ("luck", cheapest()[0])
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpert.design import (
+    ADCS,
     Adc,
     Chip,
     DataModel,
@@ -25,7 +26,6 @@ from xpert.design import (
     Network,
     Periphery,
     Technology,
-    adc_kinds,
     load_part,
     part_names,
     part_text,
@@ -154,7 +154,7 @@ def test_a_missing_field_is_named(field: str) -> None:
 
 def test_a_chip_lists_its_adcs_and_refuses_others() -> None:
     chip = Chip.parse({"adcs": [ADC, "murmann-sar-median"]})
-    assert chip.adc_types == (*adc_kinds(), "mine", "murmann-sar-median")
+    assert chip.adc_types == (*ADCS.names(), "mine", "murmann-sar-median")
     chip.check_adc("mine", 6)
     with pytest.raises(ConfigError, match=r"^x must be one of sar, flash, .*mine, murmann-sar-median .*, got 'yours'$"):
         chip.check_adc("yours", 6, "x")

@@ -240,5 +240,5 @@ def test_strategies_from_outside_are_known(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(registry, "_added", {})
         with pytest.raises(ConfigError, match=r"strategy: must be one of .*got 'luck'"):
             settings.parse({"strategy": "luck"})
-        registry.register("luck", registry.find(registry.names()[0]))
+        registry.register(registry.find(registry.names()[0]), "luck")
         assert settings.parse({"strategy": "luck"}).strategy == "luck"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from xpert.cli.inputs import read_design
 from xpert.design import (
+    ADCS,
     Adc,
     Chip,
     Design,
@@ -22,7 +23,6 @@ from xpert.design import (
     Network,
     Periphery,
     Technology,
-    adc_kinds,
     load_part,
     part_names,
 )
@@ -422,7 +422,7 @@ def test_the_pages_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - the page's own code
-    assert names["chip"].adc_types == (*adc_kinds(), "example")
+    assert names["chip"].adc_types == (*ADCS.names(), "example")
 
 
 def test_the_pages_search_space_can_be_tabulated(page: Path) -> None:

@@ -275,6 +275,6 @@ def test_a_strategy_from_outside_searches(monkeypatch: pytest.MonkeyPatch) -> No
         calls.append(seed)
         STRATEGIES.find("exact")(problem, record, seed)
 
-    STRATEGIES.register("mine", mine)
+    STRATEGIES.register(mine, "mine")
     assert search(strategy="mine", seed=7).value == search().value
     assert set(calls) == {7}

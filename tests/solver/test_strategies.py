@@ -16,7 +16,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from xpert import lazy_registry
+from xpert import registry
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.solver.graph import complete, make_graph
 from xpert.solver.neighbourhood import revise
@@ -176,7 +176,7 @@ def test_a_strategy_from_outside_is_one_of_them(
     monkeypatch: pytest.MonkeyPatch, random_problem: Callable[..., Problem], brute_force: Callable[[Problem], float]
 ) -> None:
     monkeypatch.setattr(STRATEGIES, "_added", {})
-    STRATEGIES.register("last_of_some", last_of_some)
+    STRATEGIES.register(last_of_some, "last_of_some")
     assert STRATEGIES.names()[-1] == "last_of_some"
     problem = random_problem(4, max_layers=2)
     found = solve(problem, "last_of_some")
@@ -184,17 +184,16 @@ def test_a_strategy_from_outside_is_one_of_them(
     assert found.value == pytest.approx(brute_force(problem), rel=1e-11)
     assert found.evaluations == 500
     with pytest.raises(ConfigError, match="strategy: the name 'last_of_some' is taken"):
-        STRATEGIES.register("last_of_some", last_of_some)
+        STRATEGIES.register(STRATEGIES.find("random"), "last_of_some")
 
 
+@pytest.mark.usefixtures("own_entries")
 def test_installed_packages_bring_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [
         EntryPoint("other_random", "xpert.solver.random:random", STRATEGIES.group),
         EntryPoint("broken", "xpert.solver.random:none", STRATEGIES.group),
     ]
-    monkeypatch.setattr(
-        lazy_registry, "entry_points", lambda group: [point for point in points if point.group == group]
-    )
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point for point in points if point.group == group])
     problem = chain(2)
     own, other = (solve(problem, name, evaluations=2000) for name in ("random", "other_random"))
     assert other.value == own.value

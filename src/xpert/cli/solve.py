@@ -38,6 +38,7 @@ def solve(
     from xpert.solver import solve as solve_problem
     from xpert.solver.problem import load_problem
 
+    STRATEGIES.find(strategy)  # refuses a wrong name before anything is read
     loaded = load_problem(problem)
     start = None
     if resume is not None:

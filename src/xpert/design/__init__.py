@@ -11,7 +11,7 @@ from xpert.design._base import (
     shown,
 )
 from xpert.design.adc import Adc
-from xpert.design.adc_registry import adc_kinds, find_adc, register_adc
+from xpert.design.adc_registry import ADCS
 from xpert.design.analog import IDEAL, OFF, AnalogSettings
 from xpert.design.chip import Activity, Buffers, CellState, CellType, Chip, Device, Technology
 from xpert.design.design import Design
@@ -31,6 +31,7 @@ from xpert.design.periphery import (
 from xpert.design.process import ProcessData
 
 __all__ = [
+    "ADCS",
     "ARCHITECTURE_FIELDS",
     "ENCODINGS",
     "IDEAL",
@@ -58,10 +59,8 @@ __all__ = [
     "ProcessData",
     "Technology",
     "WeightCode",
-    "adc_kinds",
     "at_present_version",
     "describe",
-    "find_adc",
     "load_part",
     "options_of",
     "parse_mapping",
@@ -69,6 +68,5 @@ __all__ = [
     "part_text",
     "read_mapping",
     "read_text",
-    "register_adc",
     "shown",
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from xpert.design._base import DataModel, shown
-from xpert.design.adc_registry import adc_kinds
+from xpert.design.adc_registry import ADCS
 from xpert.design.formula import check_formula, evaluate_formula
 from xpert.design.periphery import AdcBits, AdcType
 from xpert.errors import ConfigError
@@ -91,7 +91,7 @@ class Adc(DataModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.name in adc_kinds():
+        if self.name in ADCS.names():
             raise ValueError(f"name: {self.name} is one of the ADCs derived from their circuits; choose another")
         for field in ("bits", "nodes_nm"):
             low, high = getattr(self, field)

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from xpert.design._base import DataModel, read_text, shown
 from xpert.design.adc import Adc
-from xpert.design.adc_registry import adc_kinds
+from xpert.design.adc_registry import ADCS
 from xpert.design.analog import AnalogSettings
 from xpert.design.encoding import ENCODINGS, Encoding, WeightCode
 from xpert.design.parts import part_of
@@ -356,7 +356,7 @@ class Chip(DataModel):
     @property
     def adc_types(self) -> tuple[str, ...]:
         """Kinds of ADC that layers can have: those made of circuits, then the user's own."""
-        return (*adc_kinds(), *(adc.name for adc in self.adcs))
+        return (*ADCS.names(), *(adc.name for adc in self.adcs))
 
     def check_adc(
         self, adc_type: str, adc_bits: int, type_field: str = "adc_type", bits_field: str = "adc_bits"

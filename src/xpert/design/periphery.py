@@ -17,7 +17,7 @@ from xpert.design._base import DataModel
 from xpert.design.adc_registry import ADC_NAME
 
 AdcType = Annotated[str, Field(pattern=ADC_NAME, max_length=60)]
-"""A kind of ADC that is made of circuits (`adc_kinds`), or the name of one of the chip's own ADCs (`Adc`)."""
+"""A kind of ADC that is made of circuits (`ADCS`), or the name of one of the chip's own ADCs (`Adc`)."""
 
 ColumnsPerAdc = Annotated[int, Field(ge=1, le=1024)]
 AdcBits = Annotated[int, Field(ge=1, le=12)]
@@ -85,7 +85,7 @@ class Periphery(DataModel):
             options_text="Kinds of ADC: those made of circuits (`sar`, `flash`, ...), and names of `chip.adcs`.",
         ),
     ] = "sar"
-    """Kind of analogue-to-digital converter: one of `adc_kinds()`, or the name of one of `chip.adcs`."""
+    """Kind of analogue-to-digital converter: one of `ADCS`, or the name of one of `chip.adcs`."""
 
     columns_per_adc: Annotated[
         ColumnsPerAdc,

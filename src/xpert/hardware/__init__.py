@@ -1,6 +1,5 @@
 """The hardware model: area, latency and energy of in-memory-computing chips, for one design or for millions."""
 
-from xpert.design import register_adc
 from xpert.hardware.adcs import AdcKind, Conversion
 from xpert.hardware.block import Block
 from xpert.hardware.chip import Context
@@ -28,6 +27,5 @@ __all__ = [
     "cost_tables",
     "evaluate",
     "evaluate_batch",
-    "register_adc",
     "validate",
 ]

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from xpert.design import Adc, Periphery, adc_kinds, shown
+from xpert.design import ADCS, Adc, Periphery, shown
 from xpert.errors import ConfigError
 from xpert.hardware import circuits
 from xpert.hardware.adcs import AdcKind, Conversion, adc_kind
@@ -92,7 +92,7 @@ class PeripheryArrays:
 
 
 def _types(adcs: tuple[Adc, ...]) -> tuple[str, ...]:
-    return (*adc_kinds(), *(adc.name for adc in adcs))
+    return (*ADCS.names(), *(adc.name for adc in adcs))
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from xpert.lazy_registry import LazyRegistry
+from xpert.registry import Registry
 
 if TYPE_CHECKING:
     from xpert.solver.problem import Problem
     from xpert.solver.solution import Record
 
-STRATEGIES: LazyRegistry[Callable[[Problem, Record, int], None]] = LazyRegistry(
+STRATEGIES: Registry[Callable[[Problem, Record, int], None]] = Registry(
     "strategy",
     "xpert.strategies",
-    {
+    lambda: {
         "exact": "xpert.solver.exact:exact",
         "gradient": "xpert.solver.gradient:gradient",
         "evolution": "xpert.solver.evolution:evolution",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpert.design import Adc, find_adc, shown
+from xpert.design import ADCS, Adc, shown
 from xpert.errors import ConfigError
 from xpert.hardware.adcs.kind import AdcEffect, AdcErrors, AdcKind, Conversion, Normal, independent_errors
 from xpert.hardware.adcs.own import own_kind
@@ -21,7 +21,7 @@ def adc_kind(adc_type: str, adcs: tuple[Adc, ...] = ()) -> AdcKind:
     for adc in adcs:
         if adc.name == adc_type:
             return own_kind(adc)
-    kind = find_adc(adc_type)
+    kind = ADCS.find(adc_type)
     if not isinstance(kind, AdcKind):
         raise ConfigError(f"adc_type {adc_type!r}: must be registered with an AdcKind, got {shown(kind)}")
     return kind

@@ -69,7 +69,7 @@ def independent_errors(effect: AdcEffect, normal: Normal, shape: tuple[int, ...]
 
 @dataclass(frozen=True)
 class AdcKind:
-    """A kind of ADC, as `register_adc` and entry points of `xpert.adcs` give it."""
+    """A kind of ADC, as `ADCS.register` and entry points of `xpert.adcs` give it."""
 
     blocks: Callable[[Process, Conversion], Sequence[Block]]
     """Circuits of a subarray's ADCs. Converters are `of_columns`: one use converts every column once, and their latency

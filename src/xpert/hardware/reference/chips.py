@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xpert.design import Activity, Buffers, CellType, Chip, Device, Technology, adc_kinds
+from xpert.design import ADCS, Activity, Buffers, CellType, Chip, Device, Technology
 from xpert.hardware.crossbar import CellKind, Crossbar, active_conductance, column_resistances, parasitics
 from xpert.hardware.evaluate import CostedChip, Evaluation, cost_layers, summarise
 from xpert.hardware.mapping import map_layers
@@ -53,7 +53,7 @@ def subarray_outputs(i: Row) -> dict[str, float]:
     p = reference_process(i)
     crossbar = _crossbar(i)
     periphery = PeripheryArrays(
-        adc=np.asarray(adc_kinds().index(i["adc_type"])),
+        adc=np.asarray(ADCS.names().index(i["adc_type"])),
         columns_per_adc=np.asarray(float(i["columns_per_adc"])),
         adc_bits=np.asarray(math.log2(i["adc_levels"])),
         input_bits=np.asarray(float(i["input_bits"])),
@@ -137,7 +137,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     chip, workload = chip_of_row(i), workload_of_row(i)
     p, crossbar = reference_process(i), _crossbar(i)
     periphery = PeripheryArrays(
-        adc=np.full(workload.shape, adc_kinds().index(i["adc_type"])),
+        adc=np.full(workload.shape, ADCS.names().index(i["adc_type"])),
         columns_per_adc=np.full(workload.shape, float(i["columns_per_adc"])),
         adc_bits=np.full(workload.shape, math.log2(i["adc_levels"])),
         input_bits=np.full(workload.shape, float(i["input_bits"])),

@@ -7,10 +7,10 @@ point of the group `xpert.backbones`.
 from __future__ import annotations
 
 from xpert.networks.family import Family
-from xpert.registry import Registry
+from xpert.registry import Registry, modules_of
 
 BACKBONES: Registry[Family] = Registry(
-    "backbone", __name__, "FAMILY", "xpert.backbones", names=lambda family: family.names
+    "backbone", "xpert.backbones", lambda: modules_of(__name__, "FAMILY"), names_of=lambda family: family.names
 )
 """The families, by the names of their backbones."""
 

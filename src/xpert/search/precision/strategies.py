@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert.design import Design
-from xpert.lazy_registry import LazyRegistry
+from xpert.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,10 +65,10 @@ class Prepared(NamedTuple):
     """What that error is predicted to cost the network, [layers, options]. [nat]"""
 
 
-PRECISION_STRATEGIES: LazyRegistry[Callable[[TrainedNetwork], Prepared]] = LazyRegistry(
+PRECISION_STRATEGIES: Registry[Callable[[TrainedNetwork], Prepared]] = Registry(
     "precision strategy",
     "xpert.precision_strategies",
-    {
+    lambda: {
         "sensitivity": "xpert.search.precision.sensitivity:prepare",
         "gradient": "xpert.search.precision.gradient:prepare",
         "evolution": "xpert.search.precision.evolution:prepare",

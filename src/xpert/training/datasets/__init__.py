@@ -6,11 +6,11 @@ entry point of the group `xpert.datasets`.
 
 from __future__ import annotations
 
-from xpert.registry import Registry
+from xpert.registry import Registry, modules_of
 from xpert.training.source import DataSource
 
 DATASETS: Registry[DataSource] = Registry(
-    "dataset", __name__, "DATASET", "xpert.datasets", names=lambda source: (source.info.name,)
+    "dataset", "xpert.datasets", lambda: modules_of(__name__, "DATASET"), names_of=lambda source: (source.info.name,)
 )
 """The data sets, by name."""
 
