@@ -16,8 +16,9 @@ from xpert.design import Design
 from xpert.errors import DataError, RunError
 from xpert.hardware import evaluate
 from xpert.report import page, palette, write_report
-from xpert.report.run_files import Results, RunFiles
+from xpert.report.run_files import RunFiles
 from xpert.report.text import number
+from xpert.results import Results
 
 Write = Callable[[dict[str, Any]], Path]
 VOID = {"meta", "br", "link", "img"}

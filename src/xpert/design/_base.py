@@ -6,12 +6,12 @@ import json
 import reprlib
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import pydantic
 import yaml
 
-from xpert.errors import ConfigError
+from xpert.errors import ConfigError, DataError
 
 _MAX_BYTES = 64 << 20
 """Largest text file that is read: far above any design, far below what would fill the memory."""
@@ -27,6 +27,12 @@ class DataModel(pydantic.BaseModel):
         use_attribute_docstrings=True,
     )
 
+    layout_version: ClassVar[int | None] = None
+    """Version of the layout, of a model that is a file of its own. Other versions are refused, never misread."""
+
+    parse_error: ClassVar[type[ConfigError | DataError]] = ConfigError
+    """What broken data raises."""
+
     @pydantic.field_validator("*", mode="before")
     @classmethod
     def _no_switch_for_a_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
@@ -39,7 +45,7 @@ class DataModel(pydantic.BaseModel):
 
     @classmethod
     def parse(cls, data: Any, where: str = "", folder: Path | None = None) -> Self:
-        """Validate plain data.
+        """Validate plain data; first its version, so that the message is about that.
 
         Args:
             data: What a YAML or JSON reader returned.
@@ -47,14 +53,19 @@ class DataModel(pydantic.BaseModel):
             folder: What paths of part files start from; the working directory by default.
 
         Raises:
-            ConfigError: One line naming the first wrong field, its value and what is allowed.
+            ConfigError: One line naming the first wrong field, its value and what is allowed; `parse_error` of others.
         """
+        version = cls.layout_version
+        if version is not None and isinstance(data, dict) and data.get("schema_version", version) != version:
+            given = shown(data["schema_version"])
+            message = f"{where}: schema_version: this XPert reads version {version}, got {given}"
+            raise cls.parse_error(message.removeprefix(": "))
         try:
             return cls.model_validate(data, context={"folder": folder or Path()})
         except pydantic.ValidationError as error:
-            raise ConfigError(describe(error, where)) from None
+            raise cls.parse_error(describe(error, where)) from None
         except RecursionError:
-            raise ConfigError(f"{where}: nested too deeply".removeprefix(": ")) from None
+            raise cls.parse_error(f"{where}: nested too deeply".removeprefix(": ")) from None
 
     def replace(self, **changes: Any) -> Self:
         """The same data with some fields changed; all rules are checked again.

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from xpert.design._base import DataModel, read_mapping, shown
+from xpert.design._base import DataModel, read_mapping
 from xpert.design.chip import Activity, Chip
 from xpert.design.network import Network
 from xpert.design.periphery import Periphery
-from xpert.errors import ConfigError
 from xpert.files import write_atomically
 
 SCHEMA = 1
@@ -20,6 +19,8 @@ SCHEMA = 1
 
 class Design(DataModel):
     """A network on a chip, with the periphery of every layer."""
+
+    layout_version: ClassVar[int | None] = SCHEMA
 
     schema_version: Literal[1] = SCHEMA
     """Version of this file's layout."""
@@ -64,15 +65,6 @@ class Design(DataModel):
     def homogeneous(cls, network: Network, chip: Chip, periphery: Periphery, name: str = "homogeneous") -> Self:
         """The same periphery in every layer."""
         return cls(name=name, chip=chip, network=network, periphery=(periphery,) * len(network.layers))
-
-    @classmethod
-    def parse(cls, data: Any, where: str = "", folder: Path | None = None) -> Self:
-        """Validate plain data; see `Model.parse`. The version is checked first, so that the message is about it."""
-        if isinstance(data, dict) and data.get("schema_version", SCHEMA) != SCHEMA:
-            raise ConfigError(
-                f"{where}: schema_version: this XPert reads version {SCHEMA}, got {shown(data['schema_version'])}"
-            )
-        return super().parse(data, where, folder)
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from xpert.design import AdcType, Chip, DataModel, Design, Periphery, read_mapping, shown
 from xpert.design.network import KernelSide
 from xpert.design.periphery import AdcBits, ColumnsPerAdc, InputBits
-from xpert.errors import ConfigError
 from xpert.networks.spaces import Space, space
 from xpert.training.settings import TrainingSettings
 
@@ -253,6 +252,8 @@ class EvaluationSettings(DataModel):
 class SearchConfig(DataModel):
     """One search, from the backbone to the report."""
 
+    layout_version: ClassVar[int | None] = 1
+
     schema_version: Literal[1] = 1
     """Version of this file's layout."""
 
@@ -324,15 +325,6 @@ class SearchConfig(DataModel):
                 for adc_bits in options:
                     self.chip.check_adc(adc_type, adc_bits, f"periphery.adc_types.{index}", field)
         return self
-
-    @classmethod
-    def parse(cls, data: Any, where: str = "", folder: Path | None = None) -> Self:
-        """Validate plain data; see `Model.parse`. The version is checked first, so that the message is about it."""
-        if isinstance(data, dict) and data.get("schema_version", 1) != 1:
-            raise ConfigError(
-                f"{where}: schema_version: this XPert reads version 1, got {shown(data['schema_version'])}"
-            )
-        return super().parse(data, where, folder)
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
