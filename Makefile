@@ -4,12 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup quickstart test lint format clean
+.PHONY: help setup quickstart test golden lint format clean
 
 help:
 	@echo 'make setup       make .venv with the pinned dependencies'
 	@echo 'make quickstart  search, train and report a small design (a few minutes, CPU only)'
 	@echo 'make test        lint, types and all tests'
+	@echo 'make golden      make the golden records of the tests anew (see CONTRIBUTING.md)'
 	@echo 'make lint        lint and types only'
 	@echo 'make format      bring the code into shape'
 	@echo 'make clean       remove .venv and caches; runs/ and data/ stay'
@@ -28,6 +29,9 @@ quickstart: setup
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+golden: setup
+	$(BIN)/python -m tests.golden $(KINDS)
 
 lint: setup
 	$(BIN)/ruff check .
