@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from xpert.analog import AnalogLayer, analog_layers, native, to_analog
 from xpert.design import AnalogSettings, Chip, Design, Device, Periphery
 from xpert.networks import build, space
-from xpert.networks.quantised import QuantConv2d, calibrate
+from xpert.networks.quantised import QuantConv2d, calibrate_quantisers
 
 BATCH = 16
 CASES = {"A: 64 to 64 channels, 32x32": (64, 32), "B: 128 to 128 channels, 16x16": (128, 16)}
@@ -81,7 +81,7 @@ def layer(channels: int, side: int) -> tuple[QuantConv2d, torch.Tensor]:
     with torch.no_grad():
         convolution.weight.normal_(generator=generator)
     images = torch.randn((BATCH, channels, side, side), generator=generator).relu()
-    calibrate(torch.nn.Sequential(convolution), images)
+    calibrate_quantisers(torch.nn.Sequential(convolution), images)
     return convolution, images
 
 
@@ -89,7 +89,7 @@ def on_crossbars(convolution: QuantConv2d, images: torch.Tensor, effect: str, in
     """The layer on a chip with an effect, ready to compute."""
     periphery = PERIPHERY.replace(input_bits=input_bits)
     analog = AnalogLayer(convolution, chip(effect), periphery)
-    analog.calibrate(analog.sample_inputs(images, 256))
+    analog.calibrate_adcs(analog.sample_inputs(images, 256))
     analog.program(torch.Generator().manual_seed(1))
     return analog
 
@@ -181,7 +181,7 @@ def network_speed(n_images: int, threads: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     model = build(network, generator=generator).eval()
     images = torch.randn((n_images, 3, 32, 32), generator=generator)
-    calibrate(model, images[:32])
+    calibrate_quantisers(model, images[:32])
     design = Design.homogeneous(network, chip(ALL), PERIPHERY)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

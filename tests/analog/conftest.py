@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from xpert.design import Chip, Design, Network, Periphery
-from xpert.networks.quantised import QuantConv2d, QuantLinear, calibrate
+from xpert.networks.quantised import QuantConv2d, QuantLinear, calibrate_quantisers
 from xpert.workload.trace import trace
 
 SHAPE = (3, 10, 10)
@@ -38,7 +38,7 @@ def model(images: torch.Tensor) -> nn.Module:
             QuantLinear(16, 10),
         )
         model(images)  # running statistics of batch norm
-        calibrate(model, images)
+        calibrate_quantisers(model, images)
     return model.eval()
 
 

@@ -15,19 +15,18 @@ from xpert.analog import (
     AnalogSettings,
     NiAccuracy,
     analog_layers,
-    calibrate,
+    at_precision,
+    calibrate_adcs,
     layer_errors,
     ni_accuracy,
     reprogram,
-    set_precision,
     to_analog,
 )
 from xpert.analog.draws import chip_generator
 from xpert.design import Chip, Design, Periphery
 from xpert.errors import ConfigError, DataError
 from xpert.networks import build, space
-from xpert.networks.quantised import QuantConv2d
-from xpert.networks.quantised import calibrate as calibrate_inputs
+from xpert.networks.quantised import QuantConv2d, calibrate_quantisers
 
 Designs = Callable[..., Design]
 
@@ -54,7 +53,7 @@ def test_a_residual_network_runs_on_crossbars() -> None:
     images = torch.randn((8, 1, 8, 8), generator=torch.Generator().manual_seed(0))
     model = build(network)
     model(images)
-    calibrate_inputs(model.eval(), images)
+    calibrate_quantisers(model.eval(), images)
     design = Design.homogeneous(network, Chip(rows=16, columns=16), Periphery(adc_bits=4))
     generator = torch.Generator().manual_seed(0)
     ideal = to_analog(model, design, generator=generator, settings=IDEAL)
@@ -158,15 +157,15 @@ def test_precision_of_each_layer_is_the_designs(model: nn.Module, design_of: Des
     analog = to_analog(model, mixed, generator=None, calibration=images)
     found = [(layer.adc_bits, layer.input_bits) for layer in analog_layers(analog).values()]
     assert found == [(4, 3), (5, 4), (6, 5), (7, 6)]
-    set_precision(analog, design)
-    assert {(layer.adc_bits, layer.input_bits) for layer in analog_layers(analog).values()} == {(6, 8)}
+    with at_precision(analog, design):
+        assert {(layer.adc_bits, layer.input_bits) for layer in analog_layers(analog).values()} == {(6, 8)}
 
 
 def test_calibration_images_set_the_range(model: nn.Module, design_of: Designs, images: Tensor) -> None:
     analog = to_analog(model, design_of(), generator=None, calibration=images)
     layer = analog_layers(analog)["3"]
     before = layer.adc_range
-    calibrate(analog, torch.zeros_like(images))
+    calibrate_adcs(analog, torch.zeros_like(images))
     assert layer.adc_range != before
 
 
@@ -215,8 +214,8 @@ def test_mismatches_are_refused(model: nn.Module, design_of: Designs, images: Te
     with pytest.raises(ConfigError, match="circular"):
         convert(circular, design)
     analog = to_analog(model, design, generator=None, calibration=images)
-    with pytest.raises(ConfigError, match="differ"):
-        set_precision(analog, renamed(design, 0, name="other"))
+    with pytest.raises(ConfigError, match="differ"), at_precision(analog, renamed(design, 0, name="other")):
+        pass
 
 
 def test_bad_counts_are_refused(model: nn.Module, design_of: Designs, images: Tensor, labels: Tensor) -> None:

@@ -65,7 +65,7 @@ def design_of(model: nn.Module, **device: float) -> Design:
 def test_a_plain_network_goes_onto_crossbars(plain: nn.Module, batch: Tensor) -> None:
     before = {name: value.clone() for name, value in plain.state_dict().items()}
     analog = to_analog(plain, design_of(plain), generator=None, settings=IDEAL, calibration=batch)
-    assert [layer.layer.signed_input for layer in analog_layers(analog).values()] == [True, True, False]
+    assert [layer.signed_input for layer in analog_layers(analog).values()] == [True, True, False]
     with torch.no_grad():
         float_output, output = plain(batch), analog(batch)
     # 8-bit weights and inputs: a percent or so.

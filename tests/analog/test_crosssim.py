@@ -31,7 +31,7 @@ def test_readings_of_differential_cells(adc_bits: int) -> None:
         analog=AnalogSettings(encoding="differential", adc_tail=0.01),
     )
     analog = AnalogLayer(layer, chip, Periphery(adc_bits=adc_bits, input_bits=4)).eval()
-    analog.calibrate(torch.tensor(codes[None], dtype=torch.float32))
+    analog.calibrate_adcs(torch.tensor(codes[None], dtype=torch.float32))
     ours = analog.accumulate(torch.tensor(codes[None, None])).squeeze().numpy()
     found = analog.adc_range
     # Where a sum lies between two readings, the two round to different sides: no such sums with an odd range.

@@ -20,7 +20,7 @@ from xpert.analog.draws import Draws, chip_generator
 from xpert.analog.program import adc_errors
 from xpert.design import IDEAL, Chip, Design, Device, Periphery
 from xpert.errors import ConfigError
-from xpert.networks.quantised import QuantLinear, calibrate
+from xpert.networks.quantised import QuantLinear, calibrate_quantisers, quantised_layers
 
 Designs = Callable[..., Design]
 ON = AnalogSettings()
@@ -162,9 +162,9 @@ def single(chip: Chip, adc_bits: int = 8, weights: int = 20, outputs: int = 6) -
     with torch.no_grad():
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
     x = torch.randn((1, weights), generator=generator).relu()
-    calibrate(nn.Sequential(layer), x)
+    calibrate_quantisers(nn.Sequential(layer), x)
     analog = AnalogLayer(layer, chip, Periphery(adc_bits=adc_bits, input_bits=4)).eval()
-    analog.calibrate(analog.sample_inputs(x, 16))
+    analog.calibrate_adcs(analog.sample_inputs(x, 16))
     analog.program(chip_generator(0, 0))
     return analog, x
 
@@ -180,7 +180,7 @@ def test_read_noise_has_its_variance(encoding: str) -> None:
     with torch.no_grad():
         found = analog(x.expand(20_000, -1))
     # Cell by cell: every cycle in which a row is on adds (0.03 g)^2 of data and reference, times 4^bit 256^slice.
-    codes = analog.layer.input_code(x).value[0]
+    codes = analog.input_code(x).value[0]
     cells = analog.code.cells(analog.weights)
     off = pedestal(chip.device, chip.analog)
     per_cell = (0.03 * (cells.data + off)) ** 2 + (0.03 * (cells.reference + off)) ** 2
@@ -329,10 +329,10 @@ def squared_error(seed: int, device: dict, chosen: dict, adc_bits: int = 8) -> f
     with torch.no_grad():
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
     x = torch.randn((24, 40), generator=generator).relu()
-    calibrate(nn.Sequential(layer), x)
+    calibrate_quantisers(nn.Sequential(layer), x)
     chip = Chip(rows=32, device=Device(**device), analog=AnalogSettings(adc_tail=0, **chosen))
     analog = AnalogLayer(copy.deepcopy(layer), chip, Periphery(adc_bits=adc_bits, columns_per_adc=4)).eval()
-    analog.calibrate(analog.sample_inputs(x, 24))
+    analog.calibrate_adcs(analog.sample_inputs(x, 24))
     total = 0.0
     with torch.no_grad():
         for index in range(4):
@@ -368,7 +368,7 @@ def test_gradient_of_a_learned_range_by_hand() -> None:
     layer.weight.data.fill_(1.0)
     layer.input_clip.data.fill_(1.0)
     analog = AnalogLayer(layer, chip, Periphery(adc_bits=3, input_bits=1)).eval()
-    analog.calibrate(torch.ones(1, 4, 1))
+    analog.calibrate_adcs(torch.ones(1, 4, 1))
     found = analog.adc_range
     for scale in (1.1, 0.5):
         analog.adc_scale.data.fill_(scale)
@@ -390,10 +390,10 @@ def test_a_range_learns() -> None:
     generator = torch.Generator().manual_seed(2)
     layer.weight.data.copy_(torch.randn(layer.weight.shape, generator=generator))
     x = torch.rand((64, 30), generator=generator)
-    calibrate(nn.Sequential(layer), x)
+    calibrate_quantisers(nn.Sequential(layer), x)
     chip = Chip(device=Device(programming_sigma=0), analog=AnalogSettings(adc_range="learned", adc_tail=0))
     analog = AnalogLayer(layer, chip, Periphery(adc_bits=4)).eval()
-    analog.calibrate(analog.sample_inputs(x, 64))
+    analog.calibrate_adcs(analog.sample_inputs(x, 64))
     analog.adc_scale.data.fill_(3.0)
     target = layer(x).detach()
     optimiser = torch.optim.Adam([analog.adc_scale], lr=0.1)
@@ -413,10 +413,8 @@ def test_two_s_complement_is_the_quantised_network(model: nn.Module, design_of: 
     for bits in (2, 8):
         analog = to_analog(model, design_of(input_bits=bits), generator=None, settings=chosen)
         reference = copy.deepcopy(model)
-        for layer in reference.modules():
-            if hasattr(layer, "symmetric_input"):
-                layer.symmetric_input = True
-                layer.input_bits = bits
+        for layer in quantised_layers(reference).values():
+            layer.set_precision(8, bits, symmetric_input=True)
         with torch.no_grad():
             assert torch.equal(analog(images), reference(images))
     assert int(analog_layers(analog)["0"].layer.input_grid()[1]) == 128

@@ -17,7 +17,7 @@ import torch
 from tests.analog.nodes import sensed
 from xpert.analog import AnalogLayer, AnalogSettings
 from xpert.design import IDEAL, Chip, Device, Periphery
-from xpert.networks.quantised import QuantConv2d, QuantLayer, QuantLinear, calibrate
+from xpert.networks.quantised import QuantConv2d, QuantLayer, QuantLinear, calibrate_quantisers
 
 
 @dataclass
@@ -429,9 +429,9 @@ def check(
     with torch.no_grad():
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(5)))
     x = inputs_for(layer)
-    calibrate(torch.nn.Sequential(layer), x)
+    calibrate_quantisers(torch.nn.Sequential(layer), x)
     analog = AnalogLayer(layer, chip, Periphery(adc_bits=4, input_bits=5, columns_per_adc=3)).eval()
-    analog.calibrate(analog.sample_inputs(x, 16))
+    analog.calibrate_adcs(analog.sample_inputs(x, 16))
     analog.program(torch.Generator().manual_seed(7))
 
     convolution = isinstance(layer, QuantConv2d)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xpert.analog import IDEAL, AnalogLayer, AnalogSettings, analog_layers, reprogram, set_precision, to_analog
+from xpert.analog import IDEAL, AnalogLayer, AnalogSettings, analog_layers, at_precision, reprogram, to_analog
 from xpert.analog import columns as columns_module
 from xpert.design import Chip, Design, Device, Periphery
 from xpert.errors import ConfigError
-from xpert.networks.quantised import QuantConv2d, QuantLayer, QuantLinear, calibrate, quantised_layers
+from xpert.networks.quantised import QuantConv2d, QuantLayer, QuantLinear, calibrate_quantisers, quantised_layers
 
 Designs = Callable[..., Design]
 FULL_SCALE = AnalogSettings(adc_range="full_scale")
@@ -62,7 +62,7 @@ def test_ideal_equals_the_quantised_network(
     )
     reference = copy.deepcopy(model)
     for layer in quantised_layers(reference).values():
-        layer.input_bits = input_bits
+        layer.set_precision(8, input_bits)
     with torch.no_grad():
         assert torch.equal(reference(images), exactly(reference)(images))
         for size in (1, 5, 12):
@@ -173,10 +173,9 @@ def test_changing_precision_keeps_the_chip(model: nn.Module, design_of: Designs,
     analog = to_analog(model, design_of(sigma=0.1), generator=seeded(3), calibration=images)
     before = [layer.conductance.clone() for layer in analog_layers(analog).values()]
     other = design_of(adc_bits=4, input_bits=5, sigma=0.1)
-    set_precision(analog, other)
-    assert all(map(torch.equal, before, [layer.conductance for layer in analog_layers(analog).values()]))
     fresh = to_analog(model, other, generator=seeded(3), calibration=images)
-    with torch.no_grad():
+    with torch.no_grad(), at_precision(analog, other):
+        assert all(map(torch.equal, before, [layer.conductance for layer in analog_layers(analog).values()]))
         assert torch.equal(analog(images), fresh(images))
 
 
@@ -193,7 +192,7 @@ def test_state_survives_a_round_trip(model: nn.Module, design_of: Designs, image
 def mean_squared_error(layer: QuantLayer, x: Tensor, chip: Chip, adc_bits: int, chosen: AnalogSettings) -> float:
     """Over several chips, against the exact layer."""
     analog = AnalogLayer(copy.deepcopy(layer), chip.replace(analog=chosen), Periphery(adc_bits=adc_bits))
-    analog.calibrate(analog.sample_inputs(x, 64))
+    analog.calibrate_adcs(analog.sample_inputs(x, 64))
     errors = []
     with torch.no_grad():
         for seed in range(4):
@@ -239,7 +238,7 @@ def random_layer(seed: int) -> tuple[QuantLayer, Tensor]:
     with torch.no_grad():
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=seeded(seed)))
     x = torch.randn((64, 80), generator=seeded(seed + 1)).relu()
-    calibrate(nn.Sequential(layer), x)
+    calibrate_quantisers(nn.Sequential(layer), x)
     return layer, x
 
 
@@ -318,7 +317,7 @@ def test_padding_same_and_valid() -> None:
     x = torch.randn((2, 3, 7, 6), generator=seeded(0)).relu()
     for padding in ("same", "valid"):
         layer = QuantConv2d(3, 4, (2, 3), padding=padding, dilation=(3, 1), bias=False)
-        calibrate(nn.Sequential(layer), x)
+        calibrate_quantisers(nn.Sequential(layer), x)
         analog = AnalogLayer(layer, Chip(analog=IDEAL), Periphery())
         with torch.no_grad():
             assert torch.equal(analog(x), exact(layer, x))

@@ -13,7 +13,7 @@ from xpert.errors import ConfigError
 from xpert.networks.quantised import (
     QuantConv2d,
     QuantLinear,
-    calibrate,
+    calibrate_quantisers,
     quantise,
     quantised_layers,
     set_weight_noise,
@@ -166,7 +166,7 @@ def test_input_bits_change_the_step_and_keep_the_clip() -> None:
     x = normal(2, 3, 8, 8).relu()
     errors = []
     for bits in range(1, 13):
-        layer.input_bits = bits
+        layer.set_precision(8, bits)
         assert layer.input_clip.item() == 4.0
         errors.append(F.mse_loss(layer.quantised_input(x), x).item())
     assert all(fine < coarse for coarse, fine in pairwise(errors))
@@ -182,7 +182,7 @@ def test_many_bits_are_no_quantisation() -> None:
         assert torch.equal(exact, F.conv2d(x, layer.weight, layer.bias, padding=1))
     assert layer.quantised
     assert (layer(x) - exact).abs().max() < 1e-3
-    layer.weight_bits = layer.input_bits = 3
+    layer.set_precision(3, 3)
     assert (layer(x) - exact).abs().max() > 1e-2
 
 
@@ -234,7 +234,7 @@ def test_noise_of_a_table_depends_on_the_integer_weight() -> None:
 def test_calibration_finds_the_clip_of_least_error(bits: int, scale: float) -> None:
     layer = QuantLinear(100, 2, input_bits=bits)
     x = normal(200, 100).relu() * scale
-    calibrate(layer, x)
+    calibrate_quantisers(layer, x)
 
     def error(clip: float) -> float:
         layer.input_clip.data.fill_(clip)
@@ -249,7 +249,7 @@ def test_calibration_finds_the_clip_of_least_error(bits: int, scale: float) -> N
 def test_calibration_covers_a_signed_input() -> None:
     layer = QuantConv2d(3, 4, 3, signed_input=True)
     x = normal(8, 3, 8, 8)
-    calibrate(layer, x)
+    calibrate_quantisers(layer, x)
     assert layer.input_floor.item() == x.min().item()
     assert layer.input_clip.item() == x.max().item()
     scale, _ = layer.input_grid()
@@ -260,10 +260,10 @@ def test_calibration_goes_layer_by_layer() -> None:
     """The second layer is set from what the first, already set, gives it."""
     model = nn.Sequential(QuantLinear(8, 8, input_bits=2), nn.ReLU(), QuantLinear(8, 2, input_bits=2))
     x = normal(100, 8).relu() * 50
-    calibrate(model, x)
+    calibrate_quantisers(model, x)
     first, _, second = model
     expected = QuantLinear(8, 2, input_bits=2)
-    calibrate(expected, first(x).relu())
+    calibrate_quantisers(expected, first(x).relu())
     assert first.input_clip > 10
     assert torch.equal(second.input_clip, expected.input_clip)
     assert not any(module._forward_pre_hooks for module in model.modules())
@@ -281,7 +281,7 @@ def test_wrong_precisions_are_refused() -> None:
     layer = QuantConv2d(1, 1, 1)
     for bits in (0, 17):
         with pytest.raises(ConfigError, match=f"input_bits must be 1 ... 16, got {bits}"):
-            layer.input_bits = bits
+            layer.set_precision(8, bits)
     with pytest.raises(ConfigError, match="must not be negative"):
         set_weight_noise(layer, -0.1)
     with pytest.raises(ConfigError, match="needs a generator"):
@@ -330,7 +330,7 @@ def test_evaluation_is_exact(
         channels, 4, 3, padding=1, weight_bits=weight_bits, input_bits=input_bits, signed_input=signed
     ).eval()
     x = normal(2, channels, 5, 5) if signed else normal(2, channels, 5, 5).relu()
-    calibrate(layer, x)
+    calibrate_quantisers(layer, x)
     code, weight = layer.input_code(x), layer.integer_weight()
     inputs = (code.value - code.zero_point).long()
     assert [part.dtype for part, _ in layer._digits(weight.value, 2**input_bits - 1)] == parts
@@ -350,14 +350,14 @@ def test_evaluation_is_exact(
 def test_training_sees_no_exact_sums() -> None:
     layer = QuantConv2d(8, 4, 3, padding=1)
     x = normal(2, 8, 5, 5).relu()
-    calibrate(layer, x)
+    calibrate_quantisers(layer, x)
     assert torch.equal(layer(x), layer.differentiable(x))
 
 
 def test_symmetric_codes() -> None:
     layer = QuantLinear(4, 2, input_bits=4, signed_input=True)
-    calibrate(layer, torch.tensor([[-1.4, 0.7, 0.0, 0.2]]))
-    layer.symmetric_input = True
+    calibrate_quantisers(layer, torch.tensor([[-1.4, 0.7, 0.0, 0.2]]))
+    layer.set_precision(8, layer.input_bits, symmetric_input=True)
     scale, zero = layer.input_grid()
     assert int(zero) == 8
     assert scale.item() == pytest.approx(1.4 / 7)

@@ -4,9 +4,10 @@ from xpert.analog.ablation import Ablation, ablation
 from xpert.analog.accuracy import NiAccuracy, ni_accuracy
 from xpert.analog.activity import measure_activity
 from xpert.analog.adc import AdcRange
-from xpert.analog.convert import analog_layers, calibrate, reprogram, rewind, set_precision, to_analog
-from xpert.analog.layer import AnalogLayer
+from xpert.analog.convert import calibrate_adcs, reprogram, rewind, to_analog
+from xpert.analog.layer import AnalogLayer, analog_layers
 from xpert.analog.layer_errors import layer_errors
+from xpert.analog.precision import at_precision
 from xpert.analog.snr import LayerSnr, layer_snr
 from xpert.analog.store import load_analog, save_analog
 from xpert.analog.variation import weight_deviation
@@ -22,7 +23,8 @@ __all__ = [
     "NiAccuracy",
     "ablation",
     "analog_layers",
-    "calibrate",
+    "at_precision",
+    "calibrate_adcs",
     "layer_errors",
     "layer_snr",
     "load_analog",
@@ -31,7 +33,6 @@ __all__ = [
     "reprogram",
     "rewind",
     "save_analog",
-    "set_precision",
     "to_analog",
     "weight_deviation",
 ]

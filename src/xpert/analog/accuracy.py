@@ -13,8 +13,10 @@ from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from xpert.analog.batch_norm import measure_norms, with_chip_norms
-from xpert.analog.convert import analog_layers, reprogram, rewind, to_analog
+from xpert.analog.convert import reprogram, rewind, to_analog
 from xpert.analog.draws import chip_generator
+from xpert.analog.layer import analog_layers
+from xpert.analog.precision import at_precision
 from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError, DataError
 
@@ -62,7 +64,7 @@ class SampledChips:
     it would alone. Where all of them fit, they are programmed once, whatever precisions are measured on them.
 
     Args:
-        model: From `to_analog`; changed in place. Its weights must not change any more, its precisions may.
+        model: From `to_analog`; changed in place. Its weights must not change any more.
         design: Its layers draw in their order.
         images: Normalised images [n, channels, height, width]; on every chip the first that it reads, `calibration`
             aside.
@@ -110,10 +112,11 @@ class SampledChips:
         self._groups = [chips[first : first + size] for first in range(0, len(chips), size)]
         self._programmed: range | None = None
 
-    def right(self, progress: Callable[[dict[str, Any]], None] | None = None) -> NDArray[np.bool_]:
-        """Whether each image is right on each chip, [chips, images].
+    def correct(self, design: Design, progress: Callable[[dict[str, Any]], None] | None = None) -> NDArray[np.bool_]:
+        """Whether the network is right on each image and chip, [chips, images].
 
         Args:
+            design: Its precisions are those that are measured.
             progress: Called after each batch with `images` done over all chips, `of` how many, `chips` and `accuracy`
                 so far; with IR drop also after each layer that is programmed, with `layer`.
         """
@@ -124,17 +127,17 @@ class SampledChips:
             if progress is not None:
                 progress({"images": sum(part.size for part in found), "of": images * chips, "chips": chips} | figures)
 
-        for group in self._groups:
-            self._program(group, tell)
-            if self._calibration is not None:
-                measure_norms(self._model, self._calibration, len(group))
-            before = len(found)
-            for batch, truth in zip(self._images.split(self._batch_size), self._labels.split(self._batch_size)):
-                with torch.no_grad():
+        with torch.no_grad(), at_precision(self._model, design):
+            for group in self._groups:
+                self._program(group, tell)
+                if self._calibration is not None:
+                    measure_norms(self._model, self._calibration, len(group))
+                before = len(found)
+                for batch, truth in zip(self._images.split(self._batch_size), self._labels.split(self._batch_size)):
                     answers = self._model(batch.repeat(len(group), 1, 1, 1)).argmax(dim=1)
-                found.append((answers.unflatten(0, (len(group), -1)) == truth).cpu().numpy())
-                tell(accuracy=sum(map(np.sum, found)) / sum(part.size for part in found))
-            found[before:] = [np.concatenate(found[before:], axis=1)]
+                    found.append((answers.unflatten(0, (len(group), -1)) == truth).cpu().numpy())
+                    tell(accuracy=sum(map(np.sum, found)) / sum(part.size for part in found))
+                found[before:] = [np.concatenate(found[before:], axis=1)]
         return np.concatenate(found)
 
     def _program(self, group: range, tell: Callable[..., None]) -> None:
@@ -180,7 +183,7 @@ def ni_accuracy(
         chips: How many chips to sample.
         batch_size: Images at a time on each chip; results do not depend on it.
         settings: Conventions and effects in the place of the design's `chip.analog`.
-        progress: As for `SampledChips.right`.
+        progress: As for `SampledChips.correct`.
 
     Raises:
         ConfigError: If model and design do not match, a count is not positive, or batch norms are to be measured and
@@ -196,7 +199,7 @@ def ni_accuracy(
     sampled = SampledChips(
         analog, design, images, labels, calibration_images, seed=seed, chips=range(chips), batch_size=batch_size
     )
-    accuracies = sampled.right(progress).mean(axis=1).tolist()
+    accuracies = sampled.correct(design, progress).mean(axis=1).tolist()
     std = float(np.std(accuracies, ddof=1)) if chips > 1 else 0.0
     return NiAccuracy(float(np.mean(accuracies)), std, accuracies)
 

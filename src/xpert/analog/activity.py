@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xpert.analog.convert import analog_layers, sample_inputs, to_analog
-from xpert.analog.layer import AnalogLayer
+from xpert.analog.convert import sample_inputs, to_analog
+from xpert.analog.layer import AnalogLayer, analog_layers
 from xpert.design import Activity, Chip, Design
 from xpert.hardware.crossbar import crossbar_of
 from xpert.hardware.measured import mean_conductance
@@ -41,7 +41,7 @@ def measure_activity(model: nn.Module, design: Design, images: Tensor, *, positi
 
 
 def _activity(layer: AnalogLayer, chip: Chip, vectors: Tensor) -> Activity:
-    codes = layer.layer.input_code(vectors).value
+    codes = layer.input_code(vectors).value
     ones = sum((codes >> bit) & 1 for bit in range(layer.input_bits))
     driven = torch.as_tensor(ones).double().mean(dim=1) / layer.input_bits  # [groups, rows]
     if chip.device.cell == "sram":

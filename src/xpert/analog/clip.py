@@ -38,7 +38,7 @@ def learned_clip(layer: AnalogLayer, x: Tensor) -> Tensor:
 
 def _slope(layer: AnalogLayer, x: Tensor) -> Tensor:
     """d(output) / d(adc_scale), shaped as the output."""
-    code = layer.layer.input_code(x)
+    code = layer.input_code(x)
     windows = layer.windows(code.value, int(code.zero_point))
     n, height, width = windows.shape[:3]
     codes, bits = unroll(windows), layer.input_bits

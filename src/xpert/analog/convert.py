@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xpert.analog.layer import AnalogLayer
-from xpert.design import AnalogSettings, Design, Layer, Periphery
+from xpert.analog.layer import AnalogLayer, analog_layers
+from xpert.analog.precision import as_quantised
+from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError
 from xpert.networks.quantised import (
     QuantConv2d,
@@ -25,11 +26,6 @@ REFERENCE_INPUT_BITS = 8
 """Input precision of the quantised network against which layers are calibrated and judged. [bit]"""
 
 _SAMPLED_BATCH = 32
-
-
-def analog_layers(model: nn.Module) -> dict[str, AnalogLayer]:
-    """The layers of a model that run on crossbars, by name, in the model's order."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
 
 
 def to_analog(
@@ -65,17 +61,17 @@ def to_analog(
             raise ConfigError("a model that is not quantised yet needs at least one calibration image")
         bits = design.chip.weight_bits
         model = quantise(model, calibration, weight_bits=bits, input_bits=REFERENCE_INPUT_BITS)
-    model = placed(model, design, settings)
+    model = swap_in_analog_layers(model, design, settings)
     if (settings or design.chip.analog).adc_range in ("calibrated", "learned"):
         if calibration is None or len(calibration) == 0:
             raise ConfigError("calibrated ADC ranges need at least one calibration image")
-        calibrate(model, calibration)
+        calibrate_adcs(model, calibration)
     if generator is not None:
         reprogram(model, generator, [layer.name for layer in design.network.layers])
     return model
 
 
-def placed(model: nn.Module, design: Design, settings: AnalogSettings | None) -> nn.Module:
+def swap_in_analog_layers(model: nn.Module, design: Design, settings: AnalogSettings | None) -> nn.Module:
     """A copy of a quantised model with its layers on crossbars, neither calibrated nor with anything random.
 
     Raises:
@@ -88,7 +84,7 @@ def placed(model: nn.Module, design: Design, settings: AnalogSettings | None) ->
     return model
 
 
-def calibrate(model: nn.Module, images: Tensor) -> None:
+def calibrate_adcs(model: nn.Module, images: Tensor) -> None:
     """Set the ADC ranges of a model's analog layers from the inputs that they see while they compute ideally.
 
     Args:
@@ -98,7 +94,7 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
     layers = analog_layers(model)
     samples = sample_inputs(model, images, max(layer.chip.analog.calibration_positions for layer in layers.values()))
     for name, layer in layers.items():
-        layer.calibrate(samples[name])
+        layer.calibrate_adcs(samples[name])
 
 
 def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str, Tensor]:
@@ -113,7 +109,6 @@ def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str,
         [groups, positions, rows] of each layer, float.
     """
     layers = analog_layers(model)
-    input_bits = [layer.input_bits for layer in layers.values()]
     batches = images.split(_SAMPLED_BATCH)
     found: dict[str, list[Tensor]] = {name: [] for name in layers}
     share = -(-positions // len(batches))
@@ -123,16 +118,11 @@ def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str,
 
     handles = [layer.register_forward_pre_hook(observer(name)) for name, layer in layers.items()]
     try:
-        with torch.no_grad():
-            for layer in layers.values():
-                layer.bypassed = True
-                layer.layer.input_bits = REFERENCE_INPUT_BITS
+        with torch.no_grad(), as_quantised(model, REFERENCE_INPUT_BITS):
             for batch in batches:
                 model(batch)
     finally:
-        for layer, handle, bits in zip(layers.values(), handles, input_bits, strict=True):
-            layer.bypassed = False
-            layer.layer.input_bits = bits
+        for handle in handles:
             handle.remove()
     return {name: torch.cat(parts, dim=1) for name, parts in found.items()}
 
@@ -172,24 +162,6 @@ def rewind(model: nn.Module) -> None:
         layer.images_read = 0
 
 
-def set_precision(model: nn.Module, design: Design) -> None:
-    """Give the analog layers the ADC and input precisions of another design of the same network; the chip stays.
-
-    Args:
-        model: From `to_analog`; changed in place.
-        design: Gives `adc_bits` and `input_bits` of each layer.
-
-    Raises:
-        ConfigError: If the layers' names differ.
-    """
-    layers = analog_layers(model)
-    peripheries: dict[str, Periphery] = dict(zip((layer.name for layer in design.network.layers), design.periphery))
-    if layers.keys() != peripheries.keys():
-        raise ConfigError(f"layers of model ({', '.join(layers)}) and design ({', '.join(peripheries)}) differ")
-    for name, periphery in peripheries.items():
-        layers[name].set_precision(periphery.adc_bits, periphery.input_bits)
-
-
 def _matched(model: nn.Module, design: Design) -> dict[str, QuantLayer]:
     """The model's quantised layers in the design's order, checked against it."""
     found = quantised_layers(model)
@@ -216,4 +188,4 @@ def _expected_shape(layer: Layer) -> tuple[int, ...]:
     return (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_height, layer.kernel_width)
 
 
-__all__ = ["analog_layers", "calibrate", "placed", "reprogram", "rewind", "sample_inputs", "set_precision", "to_analog"]
+__all__ = ["calibrate_adcs", "reprogram", "rewind", "sample_inputs", "swap_in_analog_layers", "to_analog"]

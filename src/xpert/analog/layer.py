@@ -28,7 +28,7 @@ from xpert.analog.program import adc_errors, program
 from xpert.analog.unroll import Geometry, unroll, unroll_some
 from xpert.design import Chip, Periphery
 from xpert.errors import ConfigError
-from xpert.networks.quantised import QuantConv2d, QuantLayer, StraightThrough
+from xpert.networks.quantised import InputCode, QuantConv2d, QuantLayer, StraightThrough
 
 _HELD_BYTES = 3 << 20
 """Unrolled input codes and sums held at a time on a CPU: a small part of a layer's activations, and within a core's
@@ -47,8 +47,8 @@ _HIGHEST_BIT = 1
 class AnalogLayer(nn.Module):
     """A quantised layer on crossbars, with its own periphery.
 
-    `program` writes weights to a chip, or to several; `calibrate` gives what ADC ranges are derived from, and
-    `set_precision` changes neither. Bias, like everything between layers, is digital. The gradient is that of the
+    `program` writes weights to a chip, or to several; `calibrate_adcs` gives what ADC ranges are derived from,
+    and `set_precision` changes neither. Bias, like everything between layers, is digital. The gradient is that of the
     quantised layer (straight through); a changed weight takes effect with the next `program`. Where none was asked for,
     a perfectly written chip computes; the tensors that describe it are empty until then.
 
@@ -114,8 +114,6 @@ class AnalogLayer(nn.Module):
         self.blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
         outputs = layer.weight.shape[0] // self.geometry.groups
         self.layout = Layout.of(outputs, len(self.code.slice_bits), chip)
-        layer.weight_bits = chip.weight_bits
-        layer.symmetric_input = chip.analog.signed_inputs == "twos_complement"
         self.register_buffer("weights", torch.empty(0, dtype=torch.int16))
         self.register_buffer("weight_scale", torch.empty(()))
         for name in ("conductance", "read_variance", "adc_offset", "adc_gain", "samples"):
@@ -133,10 +131,24 @@ class AnalogLayer(nn.Module):
         """Input precision. [bit]."""
         return self.layer.input_bits
 
+    @property
+    def is_convolution(self) -> bool:
+        """Whether the layer is a convolution, and its inputs and outputs are maps."""
+        return isinstance(self.layer, QuantConv2d)
+
+    @property
+    def signed_input(self) -> bool:
+        """Whether inputs can be negative."""
+        return self.layer.signed_input
+
+    def input_code(self, x: Tensor, input_bits: int | None = None) -> InputCode:
+        """Inputs as unsigned integers, at the layer's precision by default; see `QuantConv2d.input_code`."""
+        return self.layer.input_code(x, input_bits)
+
     def set_precision(self, adc_bits: int, input_bits: int) -> None:
         """Change precisions; chip and calibration samples stay."""
         self.adc_bits = adc_bits
-        self.layer.input_bits = input_bits
+        self.layer.set_precision(self.chip.weight_bits, input_bits, self.chip.analog.signed_inputs == "twos_complement")
         self._range = self._ready = None
 
     @property
@@ -201,7 +213,7 @@ class AnalogLayer(nn.Module):
         analog = self.chip.analog
         return 0.0 if analog.adc_range == "unbounded" else analog.adc_noise
 
-    def calibrate(self, samples: Tensor) -> None:
+    def calibrate_adcs(self, samples: Tensor) -> None:
         """Keep typical inputs, from which calibrated ADC ranges of any precision follow.
 
         Args:
@@ -299,7 +311,7 @@ class AnalogLayer(nn.Module):
     @property
     def twos_complement(self) -> bool:
         """Whether the highest bit of an input counts negative."""
-        return self.layer.signed_input and self.chip.analog.signed_inputs == "twos_complement"
+        return self.signed_input and self.chip.analog.signed_inputs == "twos_complement"
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
         if self.bypassed:
@@ -329,7 +341,7 @@ class AnalogLayer(nn.Module):
             for image in range(0, images, images_at_a_time):
                 some = by_chip[chip : chip + chips_at_a_time, image : image + images_at_a_time]
                 result = output[chip : chip + chips_at_a_time, image : image + images_at_a_time]
-                code = self.layer.input_code(some.flatten(0, 1))
+                code = self.input_code(some.flatten(0, 1))
                 zero = int(code.zero_point)
                 codes = unroll(self.geometry.windows(self._stored(code.value), zero))
                 sums = self.accumulate(
@@ -375,7 +387,7 @@ class AnalogLayer(nn.Module):
 
     def like_output(self, maps: Tensor, x: Tensor) -> Tensor:
         """Outputs [n, outputs, height, width] in the shape that the layer gives for an input x."""
-        if isinstance(self.layer, QuantConv2d):
+        if self.is_convolution:
             return maps.reshape(*x.shape[:-3], *maps.shape[1:])
         return maps.reshape(*x.shape[:-1], -1)
 
@@ -417,7 +429,7 @@ class AnalogLayer(nn.Module):
         if bits not in self._histograms:
             if not self.samples.numel():
                 raise ConfigError("a calibrated ADC range needs calibration images")
-            codes = self.layer.input_code(self.samples).value
+            codes = self.input_code(self.samples).value
             if self.twos_complement:
                 codes = codes ^ (1 << (bits - 1))
             self._histograms[bits] = sum_histogram(codes, self.code.cells(self.weights).nominal, self.blocks, bits)
@@ -425,7 +437,7 @@ class AnalogLayer(nn.Module):
 
     def _as_maps(self, x: Tensor) -> Tensor:
         """A linear layer's input [..., features] as maps of one pixel; a convolution's with a batch axis."""
-        shape = x.shape[-3:] if isinstance(self.layer, QuantConv2d) else (x.shape[-1], 1, 1)
+        shape = x.shape[-3:] if self.is_convolution else (x.shape[-1], 1, 1)
         return x.reshape(-1, *shape)
 
     def _forget(self) -> None:
@@ -453,4 +465,9 @@ class AnalogLayer(nn.Module):
         self._forget()
 
 
-__all__ = ["AnalogLayer"]
+def analog_layers(model: nn.Module) -> dict[str, AnalogLayer]:
+    """The layers of a model that run on crossbars, by name, in the model's order."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
+
+
+__all__ = ["AnalogLayer", "analog_layers"]

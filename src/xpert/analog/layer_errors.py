@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xpert.analog.convert import REFERENCE_INPUT_BITS, analog_layers, sample_inputs, to_analog
-from xpert.analog.layer import AnalogLayer
+from xpert.analog.convert import REFERENCE_INPUT_BITS, sample_inputs, to_analog
+from xpert.analog.layer import AnalogLayer, analog_layers
 from xpert.design import AnalogSettings, Design
 from xpert.errors import ConfigError
-from xpert.networks.quantised import QuantConv2d
 
 _SMALLEST = torch.finfo(torch.float64).tiny
 
@@ -63,7 +62,7 @@ def layer_errors(
         reference = _reference(layer, vectors)
         variance, mean = torch.var_mean(reference, dim=1, correction=0, keepdim=True)
         signal = variance.mean().clamp_min(_SMALLEST)
-        adapted = layer.chip.analog.adaptive_batch_norm and isinstance(layer.layer, QuantConv2d)
+        adapted = layer.chip.analog.adaptive_batch_norm and layer.is_convolution
         # Options of one input precision follow each other, so that the layer keeps its codes' statistics.
         for option in sorted(range(len(options)), key=lambda i: options[i][1]):
             layer.set_precision(*options[option])
@@ -84,15 +83,14 @@ def _moved(output: Tensor, variance: Tensor, mean: Tensor) -> Tensor:
 
 def _output(layer: AnalogLayer, vectors: Tensor) -> Tensor:
     """Output before bias [groups, positions, outputs], in units of integer weight times float input."""
-    code = layer.layer.input_code(vectors)
+    code = layer.input_code(vectors)
     constant = 0 if layer.twos_complement else layer.weights.sum(dim=1, keepdim=True) * code.zero_point
     return (layer.accumulate(code.value.unsqueeze(0)).squeeze(0) - constant) * code.scale.double()
 
 
 def _reference(layer: AnalogLayer, vectors: Tensor) -> Tensor:
     """The same with exact integer arithmetic and 8-bit inputs."""
-    layer.layer.input_bits = REFERENCE_INPUT_BITS
-    code = layer.layer.input_code(vectors)
+    code = layer.input_code(vectors, REFERENCE_INPUT_BITS)
     return torch.bmm((code.value - code.zero_point).double(), layer.weights.double()) * code.scale.double()
 
 

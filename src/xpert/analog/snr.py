@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xpert.analog.convert import analog_layers, reprogram, to_analog
+from xpert.analog.convert import reprogram, to_analog
 from xpert.analog.draws import chip_generator
-from xpert.analog.layer import AnalogLayer
+from xpert.analog.layer import AnalogLayer, analog_layers
+from xpert.analog.precision import as_quantised
 from xpert.design import AnalogSettings, Design
 
 
@@ -67,12 +68,13 @@ def layer_snr(
     done = 0
     for batch in images.split(batch_size):
         with torch.no_grad():
-            exact = _outputs(analog, layers, batch, bypassed=True)
+            with as_quantised(analog):
+                exact = _outputs(analog, layers, batch)
             for name, (x, reference) in exact.items():
                 powers[name].own += _squares(layers[name](x) - reference)
                 layers[name].images_read = done
                 powers[name].signal(reference)
-            for name, (_, output) in _outputs(analog, layers, batch, bypassed=False).items():
+            for name, (_, output) in _outputs(analog, layers, batch).items():
                 powers[name].accumulated += _squares(output - exact[name][1])
         done += len(batch)
         if progress is not None:
@@ -110,9 +112,7 @@ def _squares(error: Tensor) -> float:
     return float(error.double().square().sum())
 
 
-def _outputs(
-    model: nn.Module, layers: dict[str, AnalogLayer], batch: Tensor, *, bypassed: bool
-) -> dict[str, tuple[Tensor, Tensor]]:
+def _outputs(model: nn.Module, layers: dict[str, AnalogLayer], batch: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """Input and output of every layer while the network runs."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -124,12 +124,9 @@ def _outputs(
 
     handles = [layer.register_forward_hook(observer(name)) for name, layer in layers.items()]
     try:
-        for layer in layers.values():
-            layer.bypassed = bypassed
         model(batch)
     finally:
-        for layer, handle in zip(layers.values(), handles, strict=True):
-            layer.bypassed = False
+        for handle in handles:
             handle.remove()
     return found
 

@@ -9,7 +9,8 @@ import safetensors
 import safetensors.torch
 from torch import nn
 
-from xpert.analog.convert import analog_layers, placed
+from xpert.analog.convert import swap_in_analog_layers
+from xpert.analog.layer import analog_layers
 from xpert.design import AnalogSettings, Design
 from xpert.errors import DataError
 from xpert.files import write_atomically
@@ -28,7 +29,7 @@ def save_analog(model: nn.Module, path: Path | str) -> None:
     Raises:
         RunError: If the file cannot be written.
     """
-    signed = {name: layer.layer.signed_input for name, layer in analog_layers(model).items()}
+    signed = {name: layer.signed_input for name, layer in analog_layers(model).items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"format": _FORMAT, "signed_inputs": json.dumps(signed)}
     write_atomically(path, safetensors.torch.save(tensors, metadata))
@@ -67,7 +68,7 @@ def load_analog(
         raise DataError(f"{path}: holds the layers {', '.join(signed)}, the design has {', '.join(sorted(names))}")
     if has_plain_layers(model):
         model = replace_plain(model, signed, weight_bits=design.chip.weight_bits)
-    analog = placed(model, design, settings)
+    analog = swap_in_analog_layers(model, design, settings)
     try:
         analog.load_state_dict(tensors)
     except RuntimeError as error:

@@ -29,7 +29,7 @@ import torch
 from xpert.design import ADC_TYPES, Design, read_mapping
 from xpert.errors import RunError
 from xpert.experiment.config import SearchConfig
-from xpert.experiment.measure import measure_accuracy, set_input_bits
+from xpert.experiment.measure import measure_accuracy
 from xpert.experiment.pipeline import Pipeline, machine, run_search
 from xpert.experiment.precision import Kept
 from xpert.experiment.published import Experiment, tiled
@@ -269,7 +269,6 @@ def _measured_row(run: Run, pipeline: Pipeline, row: dict[str, Any]) -> dict[str
 
     def measure() -> dict[str, Any]:
         model = pipeline.trained(design.network, "typical")
-        set_input_bits(model, design)
         data, settings = pipeline.dataset, pipeline.config.evaluation
         return measure_accuracy(
             model, design, data.normalised(data.test_images), data.test_labels, pipeline.calibration(),

@@ -9,20 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from xpert.analog import NiAccuracy, ablation, layer_snr, measure_activity, native, ni_accuracy
+from xpert.analog import NiAccuracy, ablation, at_precision, layer_snr, measure_activity, native, ni_accuracy
 from xpert.design import Design
 from xpert.errors import DataError
 from xpert.networks import build
-from xpert.networks.quantised import quantised_layers, unquantised
+from xpert.networks.quantised import unquantised
 from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
-
-
-def set_input_bits(model: nn.Module, design: Design) -> None:
-    """Give every quantised layer the input precision of its periphery, and signed inputs the design's code."""
-    layers = quantised_layers(model)
-    for layer, periphery in zip(design.network.layers, design.periphery, strict=True):
-        layers[layer.name].input_bits = periphery.input_bits
-        layers[layer.name].symmetric_input = design.chip.analog.signed_inputs == "twos_complement"
 
 
 def measure_accuracy(
@@ -40,7 +32,7 @@ def measure_accuracy(
     """Accuracy of a trained network at the precisions of a design.
 
     Args:
-        model: The design's network with trained weights; its input precisions are set to the design's.
+        model: The design's network with trained weights; left as it is.
         design: Chip and peripheries.
         images: Normalised test images [n, channels, height, width].
         labels: Their classes [n].
@@ -55,11 +47,10 @@ def measure_accuracy(
         and the 95 % confidence interval of the mean, `ni_low` to `ni_high`, over the sampled chips (on the analogue
         crossbars), and `chips`, the accuracy of each. Fractions.
     """
-    model.eval()
-    set_input_bits(model, design)
     with unquantised(model):
         ideal = accuracy(model, images, labels, batch_size)
-    quantised = accuracy(model, images, labels, batch_size)
+    with at_precision(model, design):
+        quantised = accuracy(model, images, labels, batch_size)
     found = ni_accuracy(
         model, design, images, labels, calibration, seed=seed, chips=chips, batch_size=batch_size, progress=progress
     )
@@ -190,4 +181,4 @@ def _load(design: Design, weights: Path, dataset: str, data_dir: Path | None) ->
     return model, data
 
 
-__all__ = ["accuracy_of_design", "activity_of_design", "measure_accuracy", "set_input_bits"]
+__all__ = ["accuracy_of_design", "activity_of_design", "measure_accuracy"]

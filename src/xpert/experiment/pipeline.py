@@ -20,7 +20,7 @@ from xpert.design import ADC_TYPES, Design, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.experiment.config import SearchConfig, search_space
 from xpert.experiment.joint import joint_rounds
-from xpert.experiment.measure import measure_accuracy, set_input_bits
+from xpert.experiment.measure import measure_accuracy
 from xpert.experiment.precision import FINAL, choose_precisions
 from xpert.experiment.run import Run, open_run, read_config, versions
 from xpert.experiment.trainings import load_split, new_model, train_new
@@ -342,7 +342,6 @@ class Pipeline:
             uniform = design.replace(
                 periphery=tuple(entry.replace(adc_bits=adc, input_bits=bits) for entry in design.periphery)
             )
-            set_input_bits(model, uniform)
             mean, _, _ = ni_accuracy(
                 model,
                 uniform,

@@ -15,7 +15,6 @@ from torch import nn
 from xpert.analog import layer_errors
 from xpert.design import Design
 from xpert.errors import RunError
-from xpert.experiment.measure import set_input_bits
 from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
 from xpert.files import write_atomically
@@ -185,9 +184,9 @@ class _Stage:
             images = data.normalised(data.train_images[:_GRADIENT_IMAGES])
             labels = data.train_labels[:_GRADIENT_IMAGES]
             return gradient(self.model, images, labels, self.calibration, self._bench), []
-        set_input_bits(self.model, self.found)
         weights = noise_sensitivity(
             self.model,
+            self.found,
             data.normalised(data.train_images[:_SENSITIVITY_IMAGES]),
             data.train_labels[:_SENSITIVITY_IMAGES],
             seed=self.config.seed,

@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from xpert.analog import analog_layers, layer_errors, reprogram, to_analog, weight_deviation
+from xpert.analog import analog_layers, at_precision, layer_errors, reprogram, to_analog, weight_deviation
 from xpert.design import Design, Network
 from xpert.experiment.config import SearchConfig
-from xpert.experiment.measure import set_input_bits
 from xpert.networks import build
 from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
 
@@ -94,7 +93,6 @@ def finetune(
     _call("finetune", design=design.model_dump(mode="json"), checkpoint=str(checkpoint))
     distributed.share(model)
     settings = config.precision
-    set_input_bits(model, design)
     changes = {"epochs": settings.finetune_epochs, "learning_rate": settings.finetune_learning_rate}
     training = config.training.replace(**changes | {"calibration_images": 0})
     calibration = dataset.normalised(dataset.train_images[: settings.calibration_images])
@@ -121,7 +119,7 @@ def finetune(
             pair = pairs.index((entry.adc_bits, entry.input_bits))
             noise[layer.name] = float(max(errors[index, pair] - alone[index, pair], 0.0))
     hardware = Disturbance(weight_deviation=weight_deviation(config.chip, seed=config.seed), output_noise=noise)
-    with distributed.own_cores():
+    with distributed.own_cores(), at_precision(model, design):
         result = train(
             model, dataset, training, seed=config.seed, hardware=hardware, checkpoint=checkpoint, progress=tell
         )

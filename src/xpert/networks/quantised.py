@@ -98,20 +98,23 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 class _Quantised(nn.Module):
-    """What both kinds of layer share."""
+    """What both kinds of layer share; arguments as for `QuantConv2d`."""
 
     weight: Tensor
     input_clip: nn.Parameter
     input_floor: Tensor
 
-    def _set_precision(self, weight_bits: int, input_bits: int, signed_input: bool) -> None:
-        if not 2 <= weight_bits <= 16:
-            raise ConfigError(f"weight_bits must be 2 ... 16, got {weight_bits}")
-        self.weight_bits = weight_bits
-        self.input_bits = input_bits
+    def __init__(
+        self,
+        *arguments: Any,
+        weight_bits: int = 8,
+        input_bits: int = 8,
+        signed_input: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, **options)
         self.signed_input = signed_input
-        self.symmetric_input = False
-        """Whether a signed input's codes reach as far below as above zero, as in two's complement."""
+        self.set_precision(weight_bits, input_bits)
         self.quantised = True
         self.weight_noise: float | Tensor | None = None
         self.noise_generator: torch.Generator | None = None
@@ -119,16 +122,29 @@ class _Quantised(nn.Module):
         self.input_clip = nn.Parameter(torch.tensor(4.0), requires_grad=not signed_input)
         self.register_buffer("input_floor", torch.tensor(-4.0 if signed_input else 0.0))
 
-    @property
-    def input_bits(self) -> int:
-        """Input precision; the clip stays when it changes, the step follows. [bit]."""
-        return self._input_bits
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.quantised:
+            return super().forward(input)
+        return self.differentiable(input) if self.training else self._evaluated(input)
 
-    @input_bits.setter
-    def input_bits(self, bits: int) -> None:
-        if not 1 <= bits <= 16:
-            raise ConfigError(f"input_bits must be 1 ... 16, got {bits}")
-        self._input_bits = bits
+    def set_precision(self, weight_bits: int, input_bits: int, symmetric_input: bool = False) -> None:
+        """Change precisions; weights and the input's clip stay, the steps follow.
+
+        Args:
+            weight_bits: Weight precision, 2 ... 16. [bit]
+            input_bits: Input precision, 1 ... 16. [bit]
+            symmetric_input: Whether a signed input's codes reach as far below as above zero, as in two's complement.
+
+        Raises:
+            ConfigError: If a precision is out of range.
+        """
+        if not 2 <= weight_bits <= 16:
+            raise ConfigError(f"weight_bits must be 2 ... 16, got {weight_bits}")
+        if not 1 <= input_bits <= 16:
+            raise ConfigError(f"input_bits must be 1 ... 16, got {input_bits}")
+        self.weight_bits = weight_bits
+        self.input_bits = input_bits
+        self.symmetric_input = symmetric_input
 
     def integer_weight(self) -> IntegerWeight:
         """Weights as integers: `round(weight / scale)` with `scale = max|weight| / (2**(weight_bits - 1) - 1)`.
@@ -141,30 +157,35 @@ class _Quantised(nn.Module):
         scale = weight.abs().amax().clamp_min(torch.finfo(weight.dtype).tiny * levels) / levels
         return IntegerWeight(torch.round(weight / scale).int(), scale)
 
-    def input_grid(self) -> tuple[Tensor, Tensor]:
+    def input_grid(self, input_bits: int | None = None) -> tuple[Tensor, Tensor]:
         """Scale (shape ()) and zero point (int32, shape ()) of the input codes.
 
         They span `input_floor ... input_clip`; the zero point is rounded so that 0.0, and so padding, has its own code.
         Symmetric ones have the zero point `2**(input_bits - 1)` and reach the larger of the two magnitudes.
 
+        Args:
+            input_bits: Precision of the codes; the layer's own by default. [bit]
+
         Source: Jacob et al., CVPR 2018 (arXiv 1712.05877), eq. (1) and section 3.
         """
+        bits = input_bits or self.input_bits
         clip = self.input_clip.detach().clamp_min(_SMALLEST_CLIP)
         if self.signed_input and self.symmetric_input:
-            half = 1 << (self.input_bits - 1)
+            half = 1 << (bits - 1)
             return torch.maximum(clip, -self.input_floor) / max(half - 1, 1), torch.full_like(clip, half).int()
-        scale = (clip - self.input_floor) / (2**self.input_bits - 1)
+        scale = (clip - self.input_floor) / (2**bits - 1)
         return scale, torch.round(-self.input_floor / scale).int()
 
-    def input_code(self, x: Tensor) -> InputCode:
+    def input_code(self, x: Tensor, input_bits: int | None = None) -> InputCode:
         """Inputs as unsigned integers: `clamp(round(x / scale) + zero_point, 0, 2**input_bits - 1)`.
 
         Args:
             x: The layer's float input, any shape.
+            input_bits: Precision of the codes; the layer's own by default. [bit]
         """
-        scale, zero_point = self.input_grid()
+        scale, zero_point = self.input_grid(input_bits)
         code = torch.round(x.detach() * (1 / scale)) + zero_point
-        return InputCode(code.clamp_(0, 2**self.input_bits - 1).int(), scale, zero_point)
+        return InputCode(code.clamp_(0, 2 ** (input_bits or self.input_bits) - 1).int(), scale, zero_point)
 
     def quantised_input(self, x: Tensor) -> Tensor:
         """The input rounded to the grid of its codes, differentiable.
@@ -275,22 +296,6 @@ class QuantConv2d(_Quantised, nn.Conv2d):
         ConfigError: If a precision is out of range.
     """
 
-    def __init__(
-        self,
-        *arguments: Any,
-        weight_bits: int = 8,
-        input_bits: int = 8,
-        signed_input: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(*arguments, **options)
-        self._set_precision(weight_bits, input_bits, signed_input)
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
-        if not self.quantised:
-            return super().forward(input)
-        return self.differentiable(input) if self.training else self._evaluated(input)
-
     def differentiable(self, x: Tensor) -> Tensor:
         """The output to float32's rounding, with straight-through gradients."""
         return self._conv_forward(self.quantised_input(x), self.quantised_weight(), self.bias)
@@ -305,22 +310,6 @@ class QuantLinear(_Quantised, nn.Linear):
     Raises:
         ConfigError: If a precision is out of range.
     """
-
-    def __init__(
-        self,
-        *arguments: Any,
-        weight_bits: int = 8,
-        input_bits: int = 8,
-        signed_input: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(*arguments, **options)
-        self._set_precision(weight_bits, input_bits, signed_input)
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
-        if not self.quantised:
-            return super().forward(input)
-        return self.differentiable(input) if self.training else self._evaluated(input)
 
     def differentiable(self, x: Tensor) -> Tensor:
         """The output to float32's rounding, with straight-through gradients."""
@@ -347,8 +336,8 @@ def has_plain_layers(model: nn.Module) -> bool:
 def quantise(model: nn.Module, images: Tensor, *, weight_bits: int = 8, input_bits: int = 8) -> nn.Module:
     """A network whose plain convolution and linear layers have become quantised ones, in evaluation mode.
 
-    Inputs that were negative anywhere on the images get a zero point; ranges are set by `calibrate`. Layers that are
-    quantised already stay as they are.
+    Inputs that were negative anywhere on the images get a zero point; ranges are set by `calibrate_quantisers`.
+    Layers that are quantised already stay as they are.
 
     Args:
         model: Any module; left as it is. Products of functions (`F.conv2d`) are not seen: layers must be modules.
@@ -381,7 +370,7 @@ def quantise(model: nn.Module, images: Tensor, *, weight_bits: int = 8, input_bi
             handle.remove()
     signed = {name: least < 0 for name, least in smallest.items()}
     made = replace_plain(model, signed, weight_bits=weight_bits, input_bits=input_bits)
-    calibrate(made, images, [layer for name, layer in quantised_layers(made).items() if name in plain])
+    calibrate_quantisers(made, images, [layer for name, layer in quantised_layers(made).items() if name in plain])
     return made
 
 
@@ -510,7 +499,7 @@ def set_weight_noise(model: nn.Module, noise: float | Tensor | None, generator: 
 
 
 @torch.no_grad()
-def calibrate(model: nn.Module, images: Tensor, layers: Iterable[QuantLayer] | None = None) -> None:
+def calibrate_quantisers(model: nn.Module, images: Tensor, layers: Iterable[QuantLayer] | None = None) -> None:
     """Set the input range of every quantised layer from a batch.
 
     Unsigned inputs: the clip with the least mean squared error at the layer's `input_bits`, among 64 fractions of the
@@ -555,7 +544,7 @@ __all__ = [
     "QuantLayer",
     "QuantLinear",
     "StraightThrough",
-    "calibrate",
+    "calibrate_quantisers",
     "has_plain_layers",
     "quantise",
     "quantised_layers",

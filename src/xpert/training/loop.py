@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from xpert.design import DataModel
 from xpert.errors import ConfigError, DataError, RunError
-from xpert.networks.quantised import calibrate, quantised_layers
+from xpert.networks.quantised import calibrate_quantisers, quantised_layers
 from xpert.training import distributed
 from xpert.training.data import Dataset, augmented
 from xpert.training.disturbance import Disturbance, felt
@@ -169,7 +169,7 @@ def train(
             model.train()
             with _own_randomness(device):
                 _random(seed, 0)
-                calibrate(model, dataset.normalised(dataset.train_images[: settings.calibration_images]))
+                calibrate_quantisers(model, dataset.normalised(dataset.train_images[: settings.calibration_images]))
     leader = distributed.rank() == 0
     run = _Epochs(model, dataset, settings, optimiser, slow, seed, hardware, standing)
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from xpert.analog import analog_layers, to_analog
 from xpert.design import Chip, Design, Device, Network, Periphery
-from xpert.networks.quantised import QuantConv2d, QuantLinear, calibrate
+from xpert.networks.quantised import QuantConv2d, QuantLinear, calibrate_quantisers
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.gradient import (
     GradientSettings,
@@ -38,7 +38,7 @@ def problem() -> tuple[nn.Module, Design, Tensor, Tensor]:
         torch.manual_seed(0)
         layers = QuantConv2d(1, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(4), nn.Flatten(), QuantLinear(24, 2)
     model = nn.Sequential(*layers)
-    calibrate(model, images)
+    calibrate_quantisers(model, images)
     optimiser = torch.optim.Adam(model.parameters(), 0.02)
     for _ in range(60):
         optimiser.zero_grad()

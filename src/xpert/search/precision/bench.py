@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from xpert.analog import set_precision, to_analog
+from xpert.analog import to_analog
 from xpert.analog.accuracy import SampledChips
 from xpert.design import Design
 from xpert.errors import DataError
@@ -48,10 +48,10 @@ class ChipBench:
     ) -> None:
         if not len(images):
             raise DataError("precision search: there are no validation images to measure accuracy on")
-        self._analog = to_analog(model, design, generator=None, calibration=calibration)
+        analog = to_analog(model, design, generator=None, calibration=calibration)
         numbers = range(first_chip, first_chip + chips)
         self._sampled = SampledChips(
-            self._analog, design, images, labels, calibration, seed=seed, chips=numbers, batch_size=batch_size
+            analog, design, images, labels, calibration, seed=seed, chips=numbers, batch_size=batch_size
         )
 
     def __call__(self, design: Design) -> Bools:
@@ -60,8 +60,7 @@ class ChipBench:
         Args:
             design: Differs from the first in precisions only.
         """
-        set_precision(self._analog, design)
-        return self._sampled.right()
+        return self._sampled.correct(design)
 
 
 __all__ = ["ChipBench"]

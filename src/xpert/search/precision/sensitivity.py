@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xpert.analog import at_precision
+from xpert.design import Design
 from xpert.networks.quantised import quantised_layers
 
 NOISE_TO_SIGNAL = 0.05
@@ -19,6 +21,7 @@ NOISE_TO_SIGNAL = 0.05
 @torch.no_grad()
 def noise_sensitivity(
     model: nn.Module,
+    design: Design,
     images: Tensor,
     labels: Tensor,
     *,
@@ -35,7 +38,8 @@ def noise_sensitivity(
     zero are taken as the smallest that they can tell.
 
     Args:
-        model: A network of quantised layers; not changed.
+        model: A network of quantised layers; left as it is.
+        design: The precisions at which it computes.
         images: Normalised images [n, channels, height, width].
         labels: Classes [n].
         seed: Of the noise.
@@ -50,24 +54,25 @@ def noise_sensitivity(
     training = model.training
     model.eval()
     try:
-        base = F.cross_entropy(model(images), labels)
+        with at_precision(model, design):
+            base = F.cross_entropy(model(images), labels)
 
-        def disturb(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            power = output.square().flatten(1).mean(dim=1).view(-1, *[1] * (output.dim() - 1))
-            noise = torch.randn(output.shape, generator=generator, device=output.device, dtype=output.dtype)
-            return output + noise * (NOISE_TO_SIGNAL * power).sqrt()
+            def disturb(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+                power = output.square().flatten(1).mean(dim=1).view(-1, *[1] * (output.dim() - 1))
+                noise = torch.randn(output.shape, generator=generator, device=output.device, dtype=output.dtype)
+                return output + noise * (NOISE_TO_SIGNAL * power).sqrt()
 
-        rises, spreads = [], []
-        for index, layer in enumerate(layers.values()):
-            handle = layer.register_forward_hook(disturb)
-            try:
-                losses = torch.stack([F.cross_entropy(model(images), labels) for _ in range(draws)])
-            finally:
-                handle.remove()
-            rises.append(float(losses.mean() - base))
-            spreads.append(float(losses.std()) / draws**0.5 if draws > 1 else 0.0)
-            if progress:
-                progress({"layer": index + 1, "layers": len(layers)})
+            rises, spreads = [], []
+            for index, layer in enumerate(layers.values()):
+                handle = layer.register_forward_hook(disturb)
+                try:
+                    losses = torch.stack([F.cross_entropy(model(images), labels) for _ in range(draws)])
+                finally:
+                    handle.remove()
+                rises.append(float(losses.mean() - base))
+                spreads.append(float(losses.std()) / draws**0.5 if draws > 1 else 0.0)
+                if progress:
+                    progress({"layer": index + 1, "layers": len(layers)})
     finally:
         model.train(training)
     smallest = max(float(np.median(spreads)), 1e-9)
