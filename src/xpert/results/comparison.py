@@ -26,7 +26,7 @@ class HomogeneousDesign(Precisions):
 
     adc_type: AdcType
     columns_per_adc: int
-    pes_per_tile: int
+    pes_per_tile: int | None
     edap: Positive
 
 
