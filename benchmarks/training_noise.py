@@ -23,7 +23,7 @@ from xpert.experiment import load_preset
 from xpert.networks import build, space
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.session import with_precisions
-from xpert.search.statistics import accuracy_interval
+from xpert.statistics import accuracy_interval
 from xpert.training import Dataset, Disturbance, TrainingSettings, accuracy, load_dataset, train
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from xpert.analog.batch_norm import measure_norms, with_chip_norms
@@ -20,6 +19,7 @@ from xpert.analog.precision import at_precision
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError, DataError
+from xpert.statistics import accuracy_interval
 
 
 class NiAccuracy(NamedTuple):
@@ -34,18 +34,17 @@ class NiAccuracy(NamedTuple):
     chips: list[float]
     """Accuracy of each chip."""
 
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Two-sided 95 % confidence interval of the mean over all chips, on these images; None for one chip.
+    interval: tuple[float, float] | None
+    """95 % confidence interval of the mean over all chips and all images, see `xpert.statistics`; None for one chip."""
 
-        Student's t interval, `mean +- t(0.975, n - 1) * std / sqrt(n)`, cut to 0 ... 1. It says nothing about how well
-        these images stand for others.
-        """
-        n = len(self.chips)
-        if n < 2:
-            return None
-        half = float(stdtrit(n - 1, 0.975)) * self.std / n**0.5
-        return max(self.mean - half, 0.0), min(self.mean + half, 1.0)
+    @classmethod
+    def of(cls, correct: NDArray[np.bool_]) -> NiAccuracy:
+        """From whether the network is right on each chip and image, [chips, images]."""
+        chips = correct.mean(axis=1).tolist()
+        if len(chips) < 2:
+            return cls(float(np.mean(chips)), 0.0, chips, None)
+        found = accuracy_interval(correct)
+        return cls(float(np.mean(chips)), float(np.std(chips, ddof=1)), chips, (found.low, found.high))
 
 
 _CHIPS_BYTES = 2 << 30
@@ -184,9 +183,7 @@ def ni_accuracy(
     analog = to_analog(model, design, generator=None, settings=settings, calibration=calibration_images)
     test = TestSet(images, labels, calibration_images)
     sampled = SampledChips(analog, design, test, Sampling(seed, chips, batch_size))
-    accuracies = sampled.correct(design, progress).mean(axis=1).tolist()
-    std = float(np.std(accuracies, ddof=1)) if chips > 1 else 0.0
-    return NiAccuracy(float(np.mean(accuracies)), std, accuracies)
+    return NiAccuracy.of(sampled.correct(design, progress))
 
 
 __all__ = ["NiAccuracy", "SampledChips", "chip_generator", "ni_accuracy"]

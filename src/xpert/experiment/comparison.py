@@ -49,7 +49,7 @@ from xpert.results import (
     ratios,
 )
 from xpert.search.precision.bench import ChipBench
-from xpert.search.statistics import accuracy_interval
+from xpert.statistics import accuracy_interval
 from xpert.training import device_of
 
 _PAPER = "paper"

@@ -30,7 +30,7 @@ class LayerCost(Record):
     leakage_energy_uj: float | None = None
     """Leakage in `energy_uj`."""
 
-    tiles: Annotated[float, Field(gt=0, le=1e6)]
+    tiles: Annotated[int | float, Field(gt=0, le=1e6)]
     speed_up: Annotated[int, Field(ge=1)] = 1
     """Copies of the layer's weights."""
 

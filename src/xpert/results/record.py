@@ -19,7 +19,7 @@ def _finite_or_none(value: Any) -> Any:
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Number = Annotated[float | None, pydantic.BeforeValidator(_finite_or_none)]
+Number = Annotated[int | float | None, pydantic.BeforeValidator(_finite_or_none)]
 """A number that a diverged or infeasible step may lack."""
 
 

@@ -153,7 +153,7 @@ class ArchitectureStage(_Decided, Architecture):
 class Epoch(OpenRecord):
     """One epoch of training."""
 
-    epoch: float
+    epoch: int | float
     loss: Number = None
     train_accuracy: Number = None
     validation_accuracy: Number = None

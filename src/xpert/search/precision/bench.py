@@ -15,7 +15,7 @@ from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
 from xpert.errors import DataError, RunError
 from xpert.files import write_atomically
-from xpert.search.statistics import Bools
+from xpert.statistics import Bools
 
 
 class ChipBench:

@@ -33,7 +33,7 @@ from xpert.design import Design
 from xpert.hardware import Evaluation, evaluate
 from xpert.search.objectives import OBJECTIVES, Budgets, network_tables, objective_value
 from xpert.search.precision.converters import Kind, cheapest, cheapest_converters, peripheries
-from xpert.search.statistics import Bools, Interval, accuracy_interval, difference_interval
+from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval
 
 BISECTIONS = 7
 """Steps on the bound of the predicted loss."""
