@@ -9,7 +9,7 @@ from torch import nn
 from xpert.errors import ConfigError
 from xpert.networks.quantised import QuantConv2d, QuantLinear, quantised_layers
 from xpert.training import Disturbance
-from xpert.training.disturbance import felt
+from xpert.training.disturbance import training_noise
 
 
 def network() -> nn.Sequential:
@@ -25,7 +25,7 @@ def test_output_noise_has_the_power_that_was_measured() -> None:
     model = network().train()
     layer = model[0]
     clean = layer(IMAGES)
-    with felt(model, Disturbance(output_noise={"0": 0.04, "3": 0.0}), 0.0, torch.Generator().manual_seed(0)):
+    with training_noise(model, Disturbance(output_noise={"0": 0.04, "3": 0.0}), 0.0, torch.Generator().manual_seed(0)):
         noisy = layer(IMAGES)
         assert not torch.equal(layer(IMAGES), noisy)  # drawn anew
         model.eval()
@@ -41,7 +41,7 @@ def test_output_noise_has_the_power_that_was_measured() -> None:
 def test_noise_of_the_device_reaches_the_weights() -> None:
     model = network().train()
     table = torch.linspace(0.5, 4.0, 256)
-    with felt(model, Disturbance(weight_deviation=table), "device", torch.Generator().manual_seed(0)):
+    with training_noise(model, Disturbance(weight_deviation=table), "device", torch.Generator().manual_seed(0)):
         layer = model[3]
         integer, scale = layer.integer_weight()
         stray = (layer.quantised_weight() - integer * scale) / scale / table[integer + 128]
@@ -52,7 +52,7 @@ def test_noise_of_the_device_reaches_the_weights() -> None:
 def test_every_step_is_announced_and_the_source_is_one() -> None:
     generator = torch.Generator()
     seen: list[torch.Generator] = []
-    with felt(network(), Disturbance(before_step=seen.append), 0.1, generator) as before_step:
+    with training_noise(network(), Disturbance(before_step=seen.append), 0.1, generator) as before_step:
         before_step()
         before_step()
     assert seen == [generator, generator]
@@ -61,19 +61,19 @@ def test_every_step_is_announced_and_the_source_is_one() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with (
         pytest.raises(ConfigError, match="'device' needs the deviation of the device's weights"),
-        felt(network(), Disturbance(), "device", torch.Generator()),
+        training_noise(network(), Disturbance(), "device", torch.Generator()),
     ):
         pass
     with (
         pytest.raises(ConfigError, match="the network has no layer 'conv9'"),
-        felt(network(), Disturbance(output_noise={"conv9": 0.1}), 0.0, torch.Generator()),
+        training_noise(network(), Disturbance(output_noise={"conv9": 0.1}), 0.0, torch.Generator()),
     ):
         pass
 
 
 def test_gradients_pass_the_noise() -> None:
     model = network().train()
-    with felt(model, Disturbance(output_noise={"0": 0.1}), 0.05, torch.Generator().manual_seed(0)):
+    with training_noise(model, Disturbance(output_noise={"0": 0.1}), 0.05, torch.Generator().manual_seed(0)):
         model(IMAGES).square().mean().backward()
     for layer in quantised_layers(model).values():
         assert layer.weight.grad is not None

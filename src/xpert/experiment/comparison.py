@@ -104,32 +104,35 @@ def reproduce(
 
     baseline = _with_data(experiment.baseline(), data_dir)
     grid = _baseline(baseline, experiment, out / "baseline", place, processes, cache, reporter("baseline"))
-    searched = {}
+    searched = []
     for config in experiment.searches():
-        folder = out / config.name
+        folder, report = out / config.name, reporter(config.name)
         if not (folder / "results.json").exists():
-            run_search(
-                _with_data(config, data_dir),
-                folder,
-                resume=True,
-                device=device,
-                processes=processes,
-                progress=reporter(config.name),
-                cache=cache,
-            )
-        searched[config.name] = _Search(folder)
-    chosen = _chosen([search for name, search in searched.items() if name != _PAPER], experiment.target)
+            config = _with_data(config, data_dir)
+            run_search(config, folder, resume=True, device=device, processes=processes, progress=report, cache=cache)
+        searched.append(_Search(folder))
     with open_run(out / "baseline", None, resume=True) as run:
         work = Workspace(run, place, reporter("baseline"), cache)
-        homogeneous = _homogeneous(work, grid, experiment.homogeneous.pes_per_tile)
-        best = _best(homogeneous, chosen.validation.mean - experiment.within)
-        rows = {_TYPICAL: _typical_row(work, grid)}
-        designs = {_TYPICAL: work.typical}
-        if best is not None:
-            rows[_BEST] = _measured_row(work, best)
-            designs[_BEST] = _homogeneous_design(work.typical, best)
-    for name, search in searched.items():
-        rows[name], designs[name] = search.row, search.design
+        results, designs = _compare(experiment, work, grid, searched, command)
+    return _write(out, results, designs)
+
+
+def _compare(
+    experiment: Experiment,
+    work: Workspace,
+    grid: Sequence[Precisions],
+    searched: Sequence[_Search],
+    command: Sequence[str],
+) -> tuple[Comparison, dict[str, Design]]:
+    """Everything that results.json holds, and the design of every row."""
+    chosen = _chosen([search for search in searched if search.name != _PAPER], experiment.target)
+    homogeneous = _homogeneous(work, grid, experiment.homogeneous.pes_per_tile)
+    best = _best(homogeneous, chosen.validation.mean - experiment.within)
+    rows, designs = {_TYPICAL: _typical_row(work, grid)}, {_TYPICAL: work.typical}
+    if best is not None:
+        rows[_BEST], designs[_BEST] = _measured_row(work, best), _homogeneous_design(work.typical, best)
+    for search in searched:
+        rows[search.name], designs[search.name] = search.row, search.design
     results = Comparison(
         schema_version=1,
         experiment=experiment.model_dump(mode="json"),
@@ -146,9 +149,9 @@ def reproduce(
             if base in rows
         },
         homogeneous=tuple(homogeneous),
-        fronts={name: search.front for name, search in searched.items()},
+        fronts={search.name: search.front for search in searched},
     )
-    return _write(out, results, designs)
+    return results, designs
 
 
 def _write(out: Path, results: Comparison, designs: Mapping[str, Design]) -> Path:

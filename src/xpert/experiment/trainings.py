@@ -1,7 +1,7 @@
 """The trainings of a run, by one process or by several.
 
-Every process of a `distributed.group` makes the same calls. The one of rank 0 is the run's own and says which call is
-next; the others, in `take_part`, follow it.
+Every process of a `distributed.process_group` makes the same calls. The one of rank 0 is the run's own and says which
+call is next; the others, in `take_part`, follow it.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def finetune(
 ) -> list[dict[str, Any]]:
     """Train a network in place for a few epochs at the precisions of a design; the curve.
 
-    Other processes of a `distributed.group` take part.
+    Other processes of a `distributed.process_group` take part.
 
     Args:
         model: The design's trained network.
@@ -112,7 +112,7 @@ def finetune(
         progress: Takes figures of progress.
     """
     _call("finetune", design=design.model_dump(mode="json"), checkpoint=str(checkpoint))
-    distributed.share(model)
+    distributed.broadcast_model(model)
     changes = {"epochs": settings.finetune_epochs, "learning_rate": settings.finetune_learning_rate}
     training = training.replace(**changes | {"calibration_images": 0})
     calibration = dataset.normalised(dataset.train_images[: settings.calibration_images])
@@ -165,7 +165,7 @@ def take_part(config: SearchConfig, device: torch.device) -> None:
     dataset = load_split(config.dataset, config.seed, device)
     input_bits = config.baselines.typical.input_bits
     while True:
-        call = json.loads(distributed.tell())
+        call = json.loads(distributed.broadcast_text())
         checkpoint = Path(call["checkpoint"])
         if call["name"] == "train_new":
             network, settings = Network.parse(call["network"]), TrainingSettings.parse(call["settings"])
@@ -178,7 +178,7 @@ def take_part(config: SearchConfig, device: torch.device) -> None:
 
 def _call(name: str, **arguments: Any) -> None:
     if distributed.rank() == 0:
-        distributed.tell(json.dumps({"name": name} | arguments))
+        distributed.broadcast_text(json.dumps({"name": name} | arguments))
 
 
 __all__ = ["Recipe", "finetune", "load_split", "new_model", "take_part", "train_new"]

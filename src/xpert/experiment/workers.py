@@ -85,7 +85,7 @@ def workers(count: int, folder: Path, device: torch.device) -> Iterator[None]:
         while not store.check([_present(rank) for rank in range(1, count)]):
             _refuse_stopped(started, logs)
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        with distributed.group(store, 0, count, device):
+        with distributed.process_group(store, 0, count, device):
             try:
                 yield
             except RuntimeError:
@@ -135,7 +135,7 @@ def main() -> None:
     device = device_of(place)
     store = dist.TCPStore(_HOST, int(port), int(count), is_master=False)  # pyright: ignore[reportPrivateImportUsage]
     store.set(_present(int(rank)), "")
-    with distributed.group(store, int(rank), int(count), device):
+    with distributed.process_group(store, int(rank), int(count), device):
         take_part(read_config(Path(folder)), device)
 
 

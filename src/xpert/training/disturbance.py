@@ -34,7 +34,7 @@ class Disturbance:
 
 
 @contextlib.contextmanager
-def felt(
+def training_noise(
     model: nn.Module, hardware: Disturbance, weight_noise: float | str, generator: torch.Generator
 ) -> Iterator[Callable[[], None]]:
     """Within this context a model in training mode computes with the hardware's noise.
@@ -90,4 +90,4 @@ def felt(
             handle.remove()
 
 
-__all__ = ["Disturbance", "felt"]
+__all__ = ["Disturbance", "training_noise"]
