@@ -1,7 +1,7 @@
 """Several processes that train one model together, by torch's own distributed package.
 
-`torchrun --nproc-per-node N ...` starts them, one per GPU, and they train within `torchrun_group()`. Or a process starts
-others itself, and all meet in `process_group()`.
+`torchrun --nproc-per-node N ...` starts them, one per GPU, and they train within `torchrun_group()`. Or a process
+starts others itself, and all meet in `process_group()`.
 """
 
 from __future__ import annotations
