@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xpert.design import Chip, Design, Periphery
+from xpert.design import Chip, Design, Periphery, options_of
 from xpert.hardware import PHYSICAL, PeripheryArrays, Switches, cost_tables, evaluate, evaluate_batch
 from xpert.networks.spaces import space
 from xpert.workload.layers import Workload
@@ -31,13 +31,13 @@ from xpert.workload.layers import Workload
 REFERENCE_SECONDS = 53.0
 CHIP = Chip()
 SPACE = space("vgg16", (64, 128, 256, 512))
-OPTIONS = [
-    Periphery(adc_type=kind, columns_per_adc=sharing, adc_bits=bits, input_bits=inputs)
-    for kind in ("sar", "flash")
-    for sharing in (2, 4, 8, 16, 32)
-    for bits in range(3, 9)
-    for inputs in range(1, 9)
-]
+OPTIONS = options_of(
+    Periphery(),
+    adc_type=("sar", "flash"),
+    columns_per_adc=(2, 4, 8, 16, 32),
+    adc_bits=range(3, 9),
+    input_bits=range(1, 9),
+)
 DESIGN = Design.homogeneous(SPACE.network(SPACE.default_channels), CHIP, Periphery())
 _CHUNK = 1_000_000
 """Designs that the stream holds at a time."""

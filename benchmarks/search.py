@@ -26,18 +26,20 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert.design import Chip, Design, Periphery
+from xpert.design import Chip, Design, Periphery, options_of
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import LEFT_OUT, Space, space
-from xpert.search.architecture import design_of, tabulate
-from xpert.search.objectives import Budgets, objective_value
+from xpert.search.architecture import tabulate
+from xpert.search.objectives import Budgets, Goal, objective_value
 from xpert.search.quality.additive import total_quality
+from xpert.search.tabulate import design_of
+from xpert.solver import STRATEGIES
 from xpert.solver.evolution import evolve_front
 from xpert.solver.pareto import front, log_hypervolume
 from xpert.solver.problem import Choices, Problem, load_problem
 from xpert.solver.solution import Solution
-from xpert.solver.strategies import STRATEGIES, solve
+from xpert.solver.strategies import solve
 
 FOLDER = Path(os.environ.get("XPERT_SHARED", Path(__file__).parents[2] / "shared")) / "reference" / "problems"
 ORIGINAL = {"xpert-window": (249.1, 56.3)}
@@ -52,9 +54,9 @@ TIGHT = {
 }
 """Problems that few designs solve: one in a file, its area budget [um2], and a factor on what it asks for at least."""
 
-HEURISTICS = [strategy for strategy in STRATEGIES if strategy != "exact"]
+HEURISTICS = [strategy for strategy in STRATEGIES.names() if strategy != "exact"]
 SHARING = (2, 4, 8, 16, 32)
-OPTIONS = [Periphery(adc_type=kind, columns_per_adc=columns) for kind in ("sar", "flash") for columns in SHARING]
+OPTIONS = options_of(Periphery(), adc_type=("sar", "flash"), columns_per_adc=SHARING)
 BUDGETS_MM2 = (10, 20, 50, 100)
 SPACES = {"vgg16": (64, 128, 256, 512), "resnet18": (64, 128, 256, 512), "resnet20": (16, 32, 64, 128)}
 
@@ -166,9 +168,8 @@ def real(seeds: int) -> Rows:
         for budget in BUDGETS_MM2:
             context = homogeneous(networks, budget)
             floor = 0.5 * quality(context)
-            problem = tabulate(
-                networks, Chip(), OPTIONS, context, "edap", Budgets(area_mm2=budget), "relu_units", floor
-            )
+            goal = Goal("edap", Budgets(area_mm2=budget))
+            problem = tabulate(networks, Chip(), OPTIONS, context, goal, "relu_units", floor)
             try:
                 yield f"{name}_{budget}mm2", compare(problem, seeds)
             except InfeasibleError:
@@ -210,9 +211,8 @@ def fronts(seeds: int) -> Rows:
     for name in SPACES:
         networks = backbone(name)
         context = homogeneous(networks)
-        problem = tabulate(
-            networks, Chip(), OPTIONS, context, "latency", Budgets(area_mm2=1e6), "relu_units", 0.5 * quality(context)
-        )
+        goal = Goal("latency", Budgets(area_mm2=1e6))
+        problem = tabulate(networks, Chip(), OPTIONS, context, goal, "relu_units", 0.5 * quality(context))
         start = time.process_time()
         exact = front(problem, "area", points=24)
         seconds = time.process_time() - start
@@ -254,7 +254,7 @@ def _settled(networks: Space, options: list[Periphery], start: Design, measure: 
         allowed = [option for option in options if pitches[option] <= pitch]
         context = Design.homogeneous(start.network, chip, allowed[-1])
         for _ in range(6):
-            problem = tabulate(networks, chip, allowed, context, "edap", Budgets(), measure, floor)
+            problem = tabulate(networks, chip, allowed, context, Goal("edap"), measure, floor)
             solution = solve(problem, "exact")
             design = design_of(networks, chip, allowed, solution.design)
             seen = design in found

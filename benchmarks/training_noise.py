@@ -18,11 +18,10 @@ import torch
 
 from xpert.analog import weight_deviation
 from xpert.analog.sampling import Sampling, TestSet
-from xpert.design import AnalogSettings, Chip, Design, Device, Network, Periphery
+from xpert.design import PRECISION_FIELDS, AnalogSettings, Chip, Design, Device, Network, Periphery
 from xpert.experiment import load_preset
 from xpert.networks import build, space
 from xpert.search.precision.bench import ChipBench
-from xpert.search.precision.session import with_precisions
 from xpert.statistics import accuracy_interval
 from xpert.training import Dataset, Disturbance, TrainingSettings, accuracy, load_dataset, train
 
@@ -86,7 +85,7 @@ def measure(setting: Setting, changes: dict[str, Any], sigma: float, epochs: int
         bench = ChipBench(model, design, TestSet(images[part], labels[part], calibration), Sampling(0, setting.chips))
         found[name] = {
             f"{adc}/{bits}": accuracy_interval(
-                bench(with_precisions(design, [(adc, bits)] * len(network.layers)))
+                bench(design.with_values(PRECISION_FIELDS, [(adc, bits)] * len(network.layers)))
             )._asdict()
             for adc, bits in PRECISIONS
         }

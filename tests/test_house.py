@@ -15,8 +15,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "xpert"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = (
-    {"errors"},
-    {"files", "statistics"},
+    {"errors", "progress", "text"},
+    {"files", "lazy_registry", "statistics"},
     {"design"},
     {"results", "workload", "solver"},
     {"hardware", "networks"},
@@ -32,7 +32,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 TORCH_FREE = (
     "xpert.cli",
-    "xpert.cli.commands",
+    "xpert.cli.app",
     "xpert.design",
     "xpert.experiment",
     "xpert.experiment.config",
@@ -40,9 +40,14 @@ TORCH_FREE = (
     "xpert.experiment.run",
     "xpert.hardware",
     "xpert.networks.spaces",
+    "xpert.progress",
     "xpert.report",
     "xpert.results",
     "xpert.search",
+    "xpert.search.objectives",
+    "xpert.search.precision.strategies",
+    "xpert.search.quality",
+    "xpert.lazy_registry",
     "xpert.solver",
     "xpert.solver.problem",
     "xpert.training.settings",

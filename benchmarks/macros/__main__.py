@@ -63,7 +63,7 @@ def model(macro: dict[str, Any]) -> dict[str, float]:
     dynamic = built.array_energy + built.adc_energy + built.accumulation_energy + built.other_energy
     energy = bits * layout * dynamic + built.leakage * latency
     operations = 2 * macro["macs"]
-    adc = built.blocks[f"{periphery.adc_type}_adc"]
+    adc = built.blocks[f"{periphery.adc_type}_adc"].cost
     figures = {
         "area_mm2": built.used_area * 1e6,
         "latency_ns": latency * 1e9,

@@ -18,8 +18,10 @@ from xpert.analog import AnalogLayer, AnalogSettings, analog_layers, reprogram, 
 from xpert.analog.cell_states import cell_conductance, largest, pedestal
 from xpert.analog.draws import Draws, chip_generator
 from xpert.analog.program import adc_errors
-from xpert.design import IDEAL, Chip, Design, Device, Periphery
+from xpert.design import IDEAL, Chip, Design, Device, Periphery, adc_registry
 from xpert.errors import ConfigError
+from xpert.hardware.adcs import AdcEffect, AdcKind, Normal
+from xpert.hardware.adcs.sar import SAR
 from xpert.networks.quantised import QuantLinear, calibrate_quantisers, quantised_layers
 
 Designs = Callable[..., Design]
@@ -277,7 +279,7 @@ def test_gradients_pass_through_all_effects(noisy: nn.Module, images: Tensor) ->
 def test_columns_that_share_an_adc_share_its_error() -> None:
     analog, _ = single(Chip(columns=16, analog=AnalogSettings(adc_offset_sigma=1.0, adc_gain_sigma=0.1)), outputs=11)
     chip, blocks = analog.chip, ((0, 10), (10, 20))
-    errors = adc_errors(chip, analog.layout, blocks, 3, 4, draws())
+    errors = adc_errors(chip, analog.layout, blocks, 3, Periphery(columns_per_adc=4), draws())
     # 8 outputs of 2 slices in a crossbar: 4 ADCs of 4 columns; the second crossbar's 6 columns use 2 of its 4.
     for found in errors:
         assert found is not None
@@ -289,11 +291,35 @@ def test_columns_that_share_an_adc_share_its_error() -> None:
     assert errors.offset is not None
     assert errors.gain is not None
     assert not torch.equal(errors.offset * 0.1, errors.gain)
-    many = adc_errors(chip, analog.layout, ((0, 1),) * 3000, 1, 16, draws())
+    many = adc_errors(chip, analog.layout, ((0, 1),) * 3000, 1, Periphery(columns_per_adc=16), draws())
     assert many.offset is not None
     assert many.gain is not None
     assert many.offset.std() == pytest.approx(1, rel=0.05)
     assert many.gain.std() == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_kind_of_adc_says_who_shares_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    analog, _ = single(Chip(columns=16, analog=AnalogSettings(adc_offset_sigma=2.0, adc_gain_sigma=0.1)), outputs=11)
+    chip, layout, blocks, periphery = analog.chip, analog.layout, ((0, 10), (10, 20)), Periphery(columns_per_adc=4)
+    own = adc_errors(chip, layout, blocks, 3, periphery, draws())
+    # Unless it says something else: one draw for each ADC, of which there are 4 in each of the two crossbars.
+    each = draws().normal("adc_offset", (2, 3, 8), torch.device("cpu"))
+    assert own.offset is not None
+    assert torch.equal(own.offset, (2.0 * each[..., layout.adc(4).flatten()]).float())
+
+    def errors(effect: AdcEffect, normal: Normal, shape: tuple[int, ...]) -> Tensor:
+        assert shape == (2, 3, 2, 4)
+        return normal(effect, shape if effect == "adc_offset" else (*shape[:-1], 1))
+
+    monkeypatch.setattr(adc_registry, "_registered", {"shares": AdcKind(SAR.blocks, errors)})
+    shared = adc_errors(chip, layout, blocks, 3, periphery.replace(adc_type="shares"), draws())
+    assert shared.offset is not None
+    assert shared.gain is not None
+    assert torch.equal(shared.offset, own.offset)
+    by_crossbar = shared.gain.unflatten(2, (2, 11)).split([8, 3], dim=3)  # [blocks, groups, slices, outputs of each]
+    for gains in by_crossbar:
+        assert torch.equal(gains, gains[..., :1, :1].expand_as(gains))
+    assert len(shared.gain.unique()) == 2 * 3 * 2
 
 
 @settings(deadline=None, max_examples=5)

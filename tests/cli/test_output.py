@@ -13,29 +13,7 @@ from typing import Any
 import pytest
 
 from xpert.cli import output
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "-"),
-        (0, "0"),
-        (0.0012345, "0.001234"),
-        (1.5, "1.5"),
-        (9999.4, "9999"),
-        (12345.6, "12346"),
-        (1e-4, "1.000e-04"),
-        (-2.5, "-2.5"),
-        (123456.0, "1.235e+05"),
-    ],
-)
-def test_number(value: float | None, text: str) -> None:
-    assert output.number(value) == text
-
-
-def test_percent() -> None:
-    assert output.percent(0.9876) == "98.8 %"
-    assert output.percent(None) == "-"
+from xpert.progress import Progress
 
 
 @pytest.mark.parametrize(
@@ -46,15 +24,15 @@ def test_percent() -> None:
             "epoch 3/10  loss 0.5123  train accuracy 50.0 %",
         ),
         (
-            {"stage": "precision", "tried": 2, "of": 9, "ni_accuracy": 0.875, "feasible": False, "adc_bits": [4, 5]},
-            "tried 2/9  NI-accuracy 87.5 %  not feasible",
+            {"stage": "precision", "images": 2, "of": 9, "ni_accuracy": 0.875, "feasible": False, "adc_bits": [4, 5]},
+            "images 2/9  NI-accuracy 87.5 %  not feasible",
         ),
         ({"stage": "evaluation", "what": "NI-accuracy of the baseline"}, "NI-accuracy of the baseline"),
         ({"stage": "architecture", "step": 7, "value": None, "excess": 0.0}, "step 7  excess 0"),
     ],
 )
 def test_figures_beside_a_bar(event: dict[str, Any], text: str) -> None:
-    assert output._figures(event, *output._count(event)) == text
+    assert output.figures_beside(Progress.of(event)) == text
 
 
 def test_no_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-STRATEGIES = ("exact", "gradient", "evolution", "random")
+from xpert.solver import STRATEGIES
 
 PROBLEM: dict[str, Any] = {
     "name": "two layers",
@@ -52,7 +52,7 @@ def problem(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", STRATEGIES.names())
 def test_every_strategy_answers(xpert: Callable, problem: Path, strategy: str) -> None:
     outcome = xpert("solve", problem, "--strategy", strategy, "--seed", "1", "--seconds", "2", "--json")
     assert outcome.code == 0
@@ -92,6 +92,18 @@ def test_it_goes_on_from_an_earlier_answer(xpert: Callable, refusal: Callable, p
     assert refusal("solve", problem, "--resume", answer) == (
         f"{answer}: design: must be a list with one choice for each of the 2 layers"
     )
+
+
+def test_a_strategy_from_outside(
+    xpert: Callable, refusal: Callable, problem: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(STRATEGIES, "_added", {})
+    assert refusal("solve", problem, "--strategy", "luck") == (
+        f"strategy: must be one of {', '.join(STRATEGIES.names())} (got 'luck')"
+    )
+    STRATEGIES.register("luck", STRATEGIES.find("random"))
+    figures = json.loads(xpert("solve", problem, "--strategy", "luck", "--json").stdout)
+    assert (figures["strategy"], figures["value"]) == ("luck", cheapest()[0])
 
 
 def test_budgets_that_nothing_meets(refusal: Callable, tmp_path: Path) -> None:

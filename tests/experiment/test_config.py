@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 from xpert.design import DataModel, Design, Periphery, parse_mapping
 from xpert.errors import ConfigError
 from xpert.experiment import SearchConfig, load_preset, preset_names, search_space, typical_design
+from xpert.experiment.config import ArchitectureSettings, PrecisionSettings
 from xpert.experiment.presets import describe_preset, preset_text
+from xpert.search.precision.strategies import PRECISION_STRATEGIES
+from xpert.solver import STRATEGIES
 
 MINIMAL = {"name": "small", "network": {"backbone": "vgg16", "choices": [64, 128]}, "dataset": {"name": "digits"}}
 
@@ -126,7 +129,10 @@ def test_the_image_shapes_are_those_of_the_data_sets() -> None:
         (("periphery", "columns_per_adc"), [8, 8], "periphery.columns_per_adc: options must differ, got [8, 8]"),
         (("periphery", "columns_per_adc"), [128], "columns_per_adc must not exceed the crossbar's 64 columns, got 128"),
         (("baselines", "typical"), {"columns_per_adc": 99}, "columns_per_adc must not exceed the crossbar's 64"),
-        (("architecture", "strategy"), "luck", "architecture.strategy: Input should be 'exact', 'gradient'"),
+        (("architecture", "strategy"), "luck", "architecture.strategy: must be one of exact, gradient"),
+        (("architecture", "quality"), "snip", "architecture.quality: must be one of width_law, parameters, macs"),
+        (("precision", "strategy"), "exact", "precision.strategy: must be one of sensitivity, gradient, evolution"),
+        (("precision", "objective"), "area", "precision.objective: must be one of latency, energy, edp, edap"),
         (("architecture", "area_budget_mm2"), 0, "architecture.area_budget_mm2: Input should be greater than 0"),
         (("architecture", "area_budget_mm2"), float("nan"), "architecture.area_budget_mm2: Input should be a finite"),
         (
@@ -236,3 +242,12 @@ def test_one_value_replaced(path: tuple[Any, ...], value: Any) -> None:
     else:
         text = yaml.safe_dump(found.model_dump(mode="json"))
         assert SearchConfig.parse(parse_mapping(text, "c.yaml", "config")) == found
+
+
+def test_strategies_from_outside_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for registry, settings in ((STRATEGIES, ArchitectureSettings), (PRECISION_STRATEGIES, PrecisionSettings)):
+        monkeypatch.setattr(registry, "_added", {})
+        with pytest.raises(ConfigError, match=r"strategy: must be one of .*got 'luck'"):
+            settings.parse({"strategy": "luck"})
+        registry.register("luck", registry.find(registry.names()[0]))
+        assert settings.parse({"strategy": "luck"}).strategy == "luck"

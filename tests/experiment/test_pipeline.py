@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 import yaml
 
-from xpert.design import Design
+from xpert.design import PRECISION_FIELDS, Design
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
 from xpert.experiment.pipeline import STAGES, _JointWork, run_search
@@ -29,7 +29,6 @@ from xpert.experiment.workspace import Workspace
 from xpert.networks import build, space
 from xpert.results import ArchitectureStage, PrecisionStage
 from xpert.search.objectives import Budgets
-from xpert.search.precision.session import with_precisions
 from xpert.training import load_dataset, load_weights
 
 TINY: dict[str, Any] = {
@@ -171,7 +170,7 @@ def test_joint_rounds_adopt_what_is_better(config: SearchConfig, unbroken: Path,
     told = TINY["precision"] | {"joint_rounds": 2, "minimum_accuracy": 0.0, "maximum_drop": None, "evaluations": 4}
     joint = SearchConfig.parse(TINY | {"precision": told})
     first = PrecisionStage.read(unbroken / "state" / "precision.json", "stage result")
-    fine = with_precisions(first.design, [(6, 8)] * len(first.design.periphery))
+    fine = first.design.with_values(PRECISION_FIELDS, [(6, 8)] * len(first.design.periphery))
     losses = sum(map(max, first.losses()))
     first = first.replace(design=fine, predicted_loss=losses, met=True, floor=0.0, confirmation_floor=0.0)
     with open_run(tmp_path, joint, resume=True) as run:

@@ -17,31 +17,30 @@ _SEED = 17
 
 _EFFECTS: dict[str, Any] = {
     "device": {
-        "programming_sigma": 0.05,
-        "programming_sigma_absolute": 0.01,
-        "read_noise_sigma": 0.02,
+        "programming_sigma": 0.02,
+        "programming_sigma_absolute": 0.003,
+        "read_noise_sigma": 0.005,
         "drift_nu": 0.05,
-        "drift_nu_sigma": 0.01,
+        "drift_nu_sigma": 0.002,
         "relaxation_per_decade": -0.002,
-        "relaxation_sigma_per_decade": 0.002,
-        "stuck_on_rate": 0.002,
-        "stuck_off_rate": 0.002,
-        "access_resistance_ohm": 1000.0,
+        "relaxation_sigma_per_decade": 0.0005,
+        "stuck_on_rate": 0.0003,
+        "stuck_off_rate": 0.0005,
+        "access_resistance_ohm": 100.0,
     },
     "analog": {
-        "seconds_since_programming": 1e4,
+        "seconds_since_programming": 1e3,
         "ir_drop": True,
-        "driver_ohm": 200.0,
-        "sense_ohm": 100.0,
-        "adc_offset_sigma": 0.3,
-        "adc_gain_sigma": 0.01,
-        "adc_noise": 0.2,
+        "driver_ohm": 20.0,
+        "sense_ohm": 10.0,
+        "adc_offset_sigma": 0.1,
+        "adc_gain_sigma": 0.005,
+        "adc_noise": 0.1,
         "adaptive_batch_norm": True,
     },
 }
 
 _CHANGES: dict[str, dict[str, Any]] = {
-    "no effect but the ADC": {"device": None, "analog": None},
     "offset": {},
     "offset, off reference, two's complement": {
         "analog": {"reference": "off", "signed_inputs": "twos_complement", "reference_variation": True}
@@ -50,7 +49,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "learned range": {"analog": {"adc_range": "learned"}},
     "full scale": {"analog": {"adc_range": "full_scale"}, "device": {"cell_bits": 2}},
     "no ADC": {"analog": {"adc_range": "unbounded"}},
-    "novel mapping": {"chip": {"mapping": "novel"}, "device": {"cell_bits": 1}},
+    "novel mapping": {"chip": {"mapping": "novel"}, "device": {"cell_bits": 2}},
     "sram": {
         "device": {"cell": "sram", "cell_bits": 1, "programming_sigma": 0.02},
         "analog": {"encoding": "differential"},
@@ -63,12 +62,11 @@ def settings() -> dict[str, Any]:
     """What of the chip differs from its defaults, by name."""
     found = {}
     for name, changes in _CHANGES.items():
-        both = {part: _EFFECTS[part] | (changes.get(part) or {}) for part in _EFFECTS}
-        if changes.get("device", {}) is None:
-            both = {"device": {"programming_sigma": 0.0}, "analog": {}}
+        parts = {part: effects | changes.get(part, {}) for part, effects in _EFFECTS.items()}
         chip = {"rows": 16, "columns": 16} | changes.get("chip", {})
-        found[name] = {"seed": _SEED, "chip": chip | {part: both[part] for part in _EFFECTS}}
-    return found
+        found[name] = {"seed": _SEED, "chip": chip | parts}
+    nothing = {"rows": 16, "columns": 16, "device": {"programming_sigma": 0.0}}
+    return found | {"no effect but the ADC": {"seed": _SEED, "chip": nothing}}
 
 
 def outputs(given: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +75,7 @@ def outputs(given: dict[str, Any]) -> dict[str, Any]:
     model, images = _network(given["seed"])
     layers = [layer.model_dump(mode="json") for layer in trace(model, _SHAPE)]
     periphery = [
-        {"adc_type": "sar", "columns_per_adc": 4 + 4 * (index % 2), "adc_bits": 6 - index % 3, "input_bits": 8 - index}
+        {"adc_type": "sar", "columns_per_adc": 4 + 4 * (index % 2), "adc_bits": 8 - index % 3, "input_bits": 8 - index}
         for index in range(len(layers))
     ]
     network = {"backbone": "custom", "input_shape": list(_SHAPE), "layers": layers}
@@ -116,5 +114,14 @@ def _network(seed: int) -> tuple[nn.Module, Tensor]:
                 module.weight.copy_(torch.from_numpy(generator.standard_normal(module.weight.shape) / fan_in**0.5))
                 if module.bias is not None:
                     module.bias.zero_()
-    images = torch.from_numpy(generator.standard_normal((60, *_SHAPE)).astype(np.float32))
-    return model.eval(), images
+            elif isinstance(module, nn.BatchNorm2d):
+                module.weight.copy_(torch.from_numpy(generator.uniform(0.5, 1.5, module.weight.shape)))
+                module.bias.copy_(torch.from_numpy(generator.uniform(-0.5, 0.5, module.bias.shape)))
+                module.momentum = 1.0
+        images = torch.from_numpy(generator.standard_normal((60, *_SHAPE)).astype(np.float32))
+        model(images)  # running statistics of batch norm
+        logits = model.eval()(images)
+        # All classes are likely only where logits have the same mean and spread.
+        model[-1].weight.div_(logits.std(dim=0)[:, None])
+        model[-1].bias.copy_(-logits.mean(dim=0) / logits.std(dim=0))
+    return model, images

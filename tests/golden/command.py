@@ -84,8 +84,14 @@ _SEARCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
     "vgg11, gradient": (_NARROW, {"architecture": {"strategy": "gradient", "evaluations": 20_000}}),
-    "vgg11, evolution": (_NARROW, {"architecture": {"strategy": "evolution", "evaluations": 3000}}),
-    "vgg11, random": (_NARROW, {"architecture": {"strategy": "random", "evaluations": 10_000}}),
+    "vgg11, evolution": (
+        _NARROW,
+        {"architecture": {"strategy": "evolution", "evaluations": 2000}, "periphery": {"columns_per_adc": [8]}},
+    ),
+    "vgg11, random": (
+        _NARROW,
+        {"architecture": {"strategy": "random", "evaluations": 5000}, "periphery": {"columns_per_adc": [8]}},
+    ),
     "vgg11, lists for each layer, no quality, sram, differential": (
         _NARROW,
         {
@@ -188,9 +194,10 @@ def decided(design: Mapping[str, Any]) -> dict[str, Any]:
 
 _RUN = _DIGITS | {
     "name": "tiny",
+    "dataset": {"name": "digits", "validation": 0.6},
     "network": {"backbone": "vgg11", "choices": [8, 16]},
     "architecture": {"area_budget_mm2": 20, "minimum_quality": 0.9, "front_points": 0},
-    "training": {"epochs": 2, "learning_rate": 0.1, "batch_size": 256, "precision": "float32"},
+    "training": {"epochs": 2, "learning_rate": 0.1, "batch_size": 64, "precision": "float32"},
     "precision": {
         "adc_bits": [4, 6],
         "input_bits": [4, 8],

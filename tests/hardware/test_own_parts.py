@@ -12,12 +12,25 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpert.cli.commands import read_design
-from xpert.design import Adc, Chip, Design, Device, Layer, Network, Periphery, Technology, load_part, part_names
+from xpert.cli.inputs import read_design
+from xpert.design import (
+    Adc,
+    Chip,
+    Design,
+    Device,
+    Layer,
+    Network,
+    Periphery,
+    Technology,
+    adc_kinds,
+    load_part,
+    part_names,
+)
 from xpert.errors import ConfigError
 from xpert.experiment.config import SearchConfig, search_space, typical_design
 from xpert.hardware import PHYSICAL, REFERENCE, PeripheryArrays, cost_tables, evaluate, evaluate_batch
-from xpert.hardware.circuits import own_adc, sar_adc
+from xpert.hardware.adcs.own import own_adc
+from xpert.hardware.adcs.sar import sar_adc
 from xpert.hardware.crossbar import active_conductance, crossbar_of
 from xpert.hardware.technology import process
 from xpert.networks.spaces import space
@@ -59,6 +72,11 @@ def cost(chip: Chip, *peripheries: Periphery, switches=PHYSICAL):
     return evaluate(Design(network=NETWORK, chip=chip, periphery=tuple(entries)), switches)
 
 
+def kinds(chip: Chip, *names: str) -> list[int]:
+    """Indices of these kinds of ADC."""
+    return [chip.adc_types.index(name) for name in names]
+
+
 # One ADC by itself
 
 
@@ -67,8 +85,7 @@ def test_a_bank_of_adcs_by_hand() -> None:
     mine = adc(area_um2={4: 100, 6: 250}, energy_pj="bits / 4", latency_ns=7, leakage_uw=0.5, measured=False)
     found = own_adc(
         p,
-        (mine,),
-        0,
+        mine,
         np.array([4.0, 6.0]),
         8.0,
         width=1e-4,
@@ -86,22 +103,26 @@ def test_measured_figures_are_charged_as_they_are() -> None:
     """The chip multiplies sensing by 1.4 and energy by 1.22 later: what is measured has that in it."""
     p = process(Technology())
     read = {"width": 1e-4, "column_resistance": np.ones(1)}
-    drawn, built = (own_adc(p, (adc(measured=flag),), 0, 6.0, 1.0, **read) for flag in (False, True))
+    drawn, built = (own_adc(p, adc(measured=flag), 6.0, 1.0, **read) for flag in (False, True))
     assert built.latency * 1.4 == pytest.approx(drawn.latency)
     assert built.energy * 1.22 == pytest.approx(drawn.energy)
     assert (built.area, built.leakage) == (drawn.area, drawn.leakage)
-    reference = own_adc(process(Technology(), switches=REFERENCE), (adc(),), 0, 6.0, 1.0, **read)
+    reference = own_adc(process(Technology(), switches=REFERENCE), adc(), 6.0, 1.0, **read)
     assert reference.energy == drawn.energy  # there the factor is applied to TOPS/W alone, to all energy
 
 
-def test_several_adcs_at_once() -> None:
+def test_a_precision_without_figures_is_refused() -> None:
     p = process(Technology())
-    adcs = (adc(), adc(name="other", latency_ns="2 * bits", bits=[2, 4], measured=False))
+    other = adc(name="other", latency_ns="2 * bits", bits=[2, 4], measured=False)
     read = {"width": 1e-4, "column_resistance": np.ones((2, 1))}
-    found = own_adc(p, adcs, np.array([0, 1]), np.array([8.0, 2.0]), 1.0, **read)
-    assert found.latency == pytest.approx([7e-9 / 1.4, 4e-9])
+    assert own_adc(p, other, np.array([4.0, 2.0]), 1.0, **read).latency == pytest.approx([8e-9, 4e-9])
     with pytest.raises(ConfigError, match="adc_bits must be one of 2, 3, 4 for the ADC 'other', got 8"):
-        own_adc(p, adcs, np.array([0, 1]), np.array([8.0, 8.0]), 1.0, **read)
+        own_adc(p, other, np.array([2.0, 8.0]), 1.0, **read)
+
+
+def test_an_adc_with_tables_can_be_changed() -> None:
+    mine = adc(area_um2={4: 100, 6: 250})
+    assert mine.replace(name="yours").figures(32) == mine.figures(32)
 
 
 # On a chip
@@ -117,7 +138,7 @@ def sar_as_given(chip: Chip) -> Adc:
     for bits in range(3, 9):
         one = sar_adc(
             p,
-            2.0**bits,
+            float(bits),
             1.0,
             width=1.0,
             column_resistance=np.array([1 / (active * conductance)]),
@@ -222,7 +243,7 @@ def test_a_batch_of_four_kinds_equals_a_loop_bit_for_bit(seed: int) -> None:
     chip = Chip(adcs=(adc(), adc(name="other", latency_ns="bits / 2", energy_pj="0.03 * 2**bits")))
     shape = (5, 3)
     arrays = {
-        "adc": generator.integers(0, 4, shape),
+        "adc": generator.choice(kinds(chip, "sar", "flash", "mine", "other"), shape),
         "columns_per_adc": generator.choice([1.0, 2.0, 8.0, 32.0], shape),
         "adc_bits": generator.integers(3, 9, shape).astype(float),
         "input_bits": generator.integers(1, 9, shape).astype(float),
@@ -244,13 +265,15 @@ def test_a_batch_of_four_kinds_equals_a_loop_bit_for_bit(seed: int) -> None:
 
 def test_a_batch_refuses_kinds_and_precisions_that_the_chip_does_not_have() -> None:
     chip, work = Chip(adcs=(adc(),)), Workload.from_network(NETWORK)
-    ones = np.ones(3)
+    ones, (mine,) = np.ones(3), kinds(chip, "mine")
     with pytest.raises(
-        ConfigError, match=r"periphery.adc must be one of 0 \(sar\), 1 \(flash\), 2 \(mine\), got 0 to 3"
+        ConfigError, match=rf"periphery.adc must be one of 0 \(sar\), .*, {mine} \(mine\), got 0 to {mine + 1}"
     ):
-        evaluate_batch(chip, work, PeripheryArrays(np.array([0, 2, 3]), ones, 6 * ones, ones))
+        evaluate_batch(chip, work, PeripheryArrays(np.array([0, mine, mine + 1]), ones, 6 * ones, ones))
+    with pytest.raises(ConfigError, match=r"periphery.adc must be one of 0 .*, got -1 to 0"):
+        evaluate_batch(chip, work, PeripheryArrays(np.array([0, -1, 0]), ones, 6 * ones, ones))
     with pytest.raises(ConfigError, match="adc_bits must be one of 3, 4, 5, 6, 7, 8 for the ADC 'mine', got 9"):
-        evaluate_batch(chip, work, PeripheryArrays(np.array([0, 2, 2]), ones, 9 * ones, ones))
+        evaluate_batch(chip, work, PeripheryArrays(np.array([0, mine, mine]), ones, 9 * ones, ones))
 
 
 # Searches
@@ -270,7 +293,7 @@ def test_cost_tables_with_three_kinds_of_adc_add_up_to_the_chip() -> None:
     assert np.isfinite([table.area.sum() + table.latency.sum() + table.energy.sum() for table in tables.layers]).all()
     for found, wanted in zip(tables.totals(widths, chosen), (whole.area, whole.latency, whole.energy), strict=True):
         assert found == pytest.approx(wanted, rel=1e-12)
-    with pytest.raises(ConfigError, match=r"peripheries\.1\.adc_type must be one of sar, flash, mine"):
+    with pytest.raises(ConfigError, match=r"peripheries\.1\.adc_type must be one of sar, flash, .*mine"):
         cost_tables(chip, networks, [Periphery(), Periphery(adc_type="yours")])
 
 
@@ -399,7 +422,7 @@ def test_the_pages_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - the page's own code
-    assert names["chip"].adc_types == ("sar", "flash", "example")
+    assert names["chip"].adc_types == (*adc_kinds(), "example")
 
 
 def test_the_pages_search_space_can_be_tabulated(page: Path) -> None:

@@ -17,8 +17,8 @@ from xpert.errors import DataError, RunError
 from xpert.hardware import evaluate
 from xpert.report import page, palette, write_report
 from xpert.report.run_files import RunFiles
-from xpert.report.text import number
 from xpert.results import Results
+from xpert.text import number
 
 Write = Callable[[dict[str, Any]], Path]
 VOID = {"meta", "br", "link", "img"}

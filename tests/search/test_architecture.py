@@ -18,6 +18,7 @@ from xpert.search.architecture import ArchitectureResult, search_architecture
 from xpert.search.fronts import architecture_fronts
 from xpert.search.objectives import Budgets, objective_value
 from xpert.search.quality.additive import Quality, additive_quality, total_quality
+from xpert.solver import STRATEGIES, Problem, Record
 from xpert.workload.layers import Workload
 
 SPACE = space("vgg11", [[16, 64], *[[16]] * 6, [16, 64]], (1, 32, 32), 10)
@@ -264,3 +265,16 @@ def test_fronts_pass_by_missing_blocks() -> None:
         network = BLOCKS.network(point["channels"])
         assert len(point["periphery"]) == len(network.layers)
         assert point["quality"] == network.macs
+
+
+def test_a_strategy_from_outside_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(STRATEGIES, "_added", {})
+    calls = []
+
+    def mine(problem: Problem, record: Record, seed: int) -> None:
+        calls.append(seed)
+        STRATEGIES.find("exact")(problem, record, seed)
+
+    STRATEGIES.register("mine", mine)
+    assert search(strategy="mine", seed=7).value == search().value
+    assert set(calls) == {7}

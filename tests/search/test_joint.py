@@ -12,9 +12,11 @@ from xpert.design import Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
-from xpert.search.joint import _dominated, search_joint
-from xpert.search.objectives import objective_value
+from xpert.search.context import Effort
+from xpert.search.joint import search_joint
+from xpert.search.objectives import Budgets, Goal, objective_value
 from xpert.search.quality.additive import quality_tables
+from xpert.search.tabulate import Term
 
 CHOICES = [[16]] * 6 + [[16, 32], [16, 32]]
 SPACE = space("vgg11", CHOICES, (1, 16, 16), 10)
@@ -29,12 +31,12 @@ QUALITY = [
     for index, source in enumerate(([1], *CHOICES))
 ]
 LOSSES = np.array([[0.001, 0.0]] * 6 + [[0.5, 0.1], [0.3, 0.05], [0.2, 0.02]])
-FIXED = {"adc_types": ["sar"], "columns_per_adc": [8], "precisions": PRECISIONS, "losses": LOSSES, "quality": QUALITY}
+FIXED = {"kinds": [("sar", 8)], "precisions": PRECISIONS, "losses": LOSSES, "goal": Goal("edap"), "effort": Effort()}
 
 
 def searched(most_loss: float, least_quality: float, **changes: object):
-    options = FIXED | {"objective": "edap", "area_budget": None, "strategy": "exact"} | changes
-    return search_joint(SPACE, START, most_loss=most_loss, least_quality=least_quality, **options)
+    quality = Term(QUALITY, at_least=least_quality)
+    return search_joint(SPACE, START, most_loss=most_loss, quality=quality, **FIXED | changes)
 
 
 @pytest.mark.parametrize(("most_loss", "least_quality"), [(0.3, 48), (0.6, 32), (1.1, 64)])
@@ -67,10 +69,10 @@ def test_a_layer_that_is_left_out_loses_nothing() -> None:
     network = missing.network([16] * 8, kernels)
     start = Design(chip=Chip(), network=network, periphery=START.periphery[:8])
     losses, quality = np.delete(LOSSES, 2, axis=0), [*QUALITY[:2], np.zeros((1, 1, 1)), *QUALITY[3:]]
-    options = FIXED | {"objective": "edap", "area_budget": None, "strategy": "exact", "losses": losses}
     found = search_joint(
-        missing, start, most_loss=most_loss, least_quality=least_quality, **options | {"quality": quality}
-    )
+        missing, start, most_loss=most_loss, quality=Term(quality, at_least=least_quality),
+        **FIXED | {"losses": losses},
+    )  # fmt: skip
     best = np.inf
     for widths in itertools.product([16, 32], repeat=2):
         for last in itertools.product([0, 1], repeat=3):
@@ -98,10 +100,10 @@ def test_a_block_that_is_left_out_stays_out() -> None:
     assert len(losses) == len(network.layers)
     tables = quality_tables("macs", missing)
     least_quality, most_loss = 1.02 * network.macs, 0.7
-    options = FIXED | {"objective": "edap", "area_budget": None, "strategy": "exact", "losses": losses}
     found = search_joint(
-        missing, start, most_loss=most_loss, least_quality=least_quality, **options | {"quality": tables.tables}
-    )
+        missing, start, most_loss=most_loss, quality=Term(tables.tables, at_least=least_quality),
+        **FIXED | {"losses": losses},
+    )  # fmt: skip
     best = np.inf
     wider = missing.network([*channels[:-1], 32])
     assert wider.macs >= least_quality
@@ -124,16 +126,6 @@ def test_bounds_that_nothing_meets_are_said() -> None:
         searched(0.1, 32)
 
 
-def test_dominated_options_are_those_that_another_beats() -> None:
-    random = np.random.default_rng(0)
-    costs = random.integers(0, 4, (2, 3, 40, 4)).astype(float)
-    found = _dominated(costs)
-    for place in np.ndindex(2, 3):
-        own = costs[place]
-        for option in range(40):
-            others = np.delete(np.arange(40), option)
-            strictly = ((own[others] <= own[option]).all(1) & (own[others] < own[option]).any(1)).any()
-            assert found[(*place, option)] or not strictly
-        kept = own[~found[place]]
-        assert len(np.unique(kept, axis=0)) == len(kept)
-        assert all((kept <= row).all(1).any() for row in own)
+def test_an_area_budget_that_nothing_keeps_is_said() -> None:
+    with pytest.raises(InfeasibleError, match=r"area budget 1 mm2: the smallest design needs 5\.\d"):
+        searched(1.1, 32, goal=Goal("edap", Budgets(area_mm2=1.0)))

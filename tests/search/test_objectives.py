@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from xpert.design import Chip, Design, Periphery
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
-from xpert.search.objectives import OBJECTIVES, UNITS, network_tables, objective_value, space_tables
+from xpert.search.objectives import OBJECTIVES, UNITS, objective_value
 from xpert.search.precision.converters import peripheries
+from xpert.search.tabulate import network_tables, space_tables
 
 SPACE = space("vgg11", (16, 64), (1, 32, 32), 10)
 OPTIONS = [Periphery(adc_type=kind, columns_per_adc=columns) for kind in ("sar", "flash") for columns in (4, 16)]

@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.solver.bounds import Proof
 from xpert.solver.exact import lower_bound, outcome
-from xpert.solver.graph import build_stages, complete, make_resource, undominated
+from xpert.solver.graph import build_stages, complete, make_resource, undominated, useful_options
 from xpert.solver.problem import Choices, Problem, load_problem
 from xpert.solver.solution import Record
 from xpert.solver.strategies import solve
@@ -196,7 +196,7 @@ def test_cutting_planes_that_start_from_known_prices_end_no_lower(random_problem
     stages = build_stages(problem)
     proof = Proof(stages, stages.unlimited)
     record = Record(problem)
-    _, violation = record.offer(problem.random_designs(200, np.random.default_rng(0)))
+    _, violation = record.price(problem.random_designs(200, np.random.default_rng(0)))
     assume(np.isfinite(violation).any())
     center = outcome(stages, problem, record.best)
     prices, least = proof.tangent(center, record)
@@ -277,3 +277,19 @@ def test_undominated_points(seed: int, count: int, dims: int, coarse: bool) -> N
     left = points[kept]
     assert all((left <= point).all(axis=1).any() for point in points)
     assert len(np.unique(left, axis=0)) == len(left)
+
+
+def test_useful_options_are_those_that_no_other_beats() -> None:
+    random = np.random.default_rng(0)
+    costs = random.integers(0, 4, (2, 3, 40, 4)).astype(float)
+    costs[0, 0, :5] = np.inf
+    useful = useful_options(costs)
+    assert not useful[0, 0, :5].any()
+    for place in np.ndindex(2, 3):
+        own = costs[place]
+        kept = own[useful[place]]
+        assert len(np.unique(kept, axis=0)) == len(kept)
+        assert all((kept <= row).all(axis=1).any() for row in own)
+        for option in np.flatnonzero(useful[place]):
+            others = np.delete(own, option, axis=0)
+            assert not ((others <= own[option]).all(axis=1) & (others < own[option]).any(axis=1)).any()

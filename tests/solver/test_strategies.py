@@ -7,6 +7,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from xpert import lazy_registry
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.solver.graph import complete, make_graph
 from xpert.solver.neighbourhood import revise
 from xpert.solver.polish import neighbour_totals, polish
 from xpert.solver.problem import Choices, Problem, load_problem
+from xpert.solver.registry import STRATEGIES
 from xpert.solver.solution import Record
-from xpert.solver.strategies import STRATEGIES, solve
+from xpert.solver.strategies import solve
 
 QUANTITIES = ("energy", "latency", "area", "capacity")
-HEURISTICS = [strategy for strategy in STRATEGIES if strategy != "exact"]
+HEURISTICS = [strategy for strategy in STRATEGIES.names() if strategy != "exact"]
 
 
 def chain(seed: int, layers: int = 6) -> Problem:
@@ -40,7 +43,7 @@ def chain(seed: int, layers: int = 6) -> Problem:
     )
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", STRATEGIES.names())
 class TestContract:
     budget = 3000
 
@@ -162,6 +165,46 @@ def test_heuristics_find_the_optimum_of_small_problems(
         assert found.value == pytest.approx(brute_force(problem), rel=1e-11)
 
 
+def last_of_some(problem: Problem, record: Record, seed: int) -> None:
+    """A strategy from outside: random designs, one after the other."""
+    for design in problem.random_designs(500, np.random.default_rng(seed)):
+        record.price(design[None])
+    record.step()
+
+
+def test_a_strategy_from_outside_is_one_of_them(
+    monkeypatch: pytest.MonkeyPatch, random_problem: Callable[..., Problem], brute_force: Callable[[Problem], float]
+) -> None:
+    monkeypatch.setattr(STRATEGIES, "_added", {})
+    STRATEGIES.register("last_of_some", last_of_some)
+    assert STRATEGIES.names()[-1] == "last_of_some"
+    problem = random_problem(4, max_layers=2)
+    found = solve(problem, "last_of_some")
+    assert found.strategy == "last_of_some"
+    assert found.value == pytest.approx(brute_force(problem), rel=1e-11)
+    assert found.evaluations == 500
+    with pytest.raises(ConfigError, match="strategy: the name 'last_of_some' is taken"):
+        STRATEGIES.register("last_of_some", last_of_some)
+
+
+def test_installed_packages_bring_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint("other_random", "xpert.solver.random:random", STRATEGIES.group),
+        EntryPoint("broken", "xpert.solver.random:none", STRATEGIES.group),
+    ]
+    monkeypatch.setattr(
+        lazy_registry, "entry_points", lambda group: [point for point in points if point.group == group]
+    )
+    problem = chain(2)
+    own, other = (solve(problem, name, evaluations=2000) for name in ("random", "other_random"))
+    assert other.value == own.value
+    assert np.array_equal(other.design, own.design)
+    with pytest.raises(
+        ConfigError, match=r"strategy: xpert\.solver\.random:none of xpert\.strategies cannot be loaded"
+    ):
+        solve(problem, "broken")
+
+
 def test_unknown_strategy() -> None:
     with pytest.raises(ConfigError, match="strategy: must be one of exact"):
         solve(chain(0), "luck")
@@ -213,9 +256,9 @@ def test_large_neighbourhoods_lead_out_of_where_coordinate_descent_ends(shared: 
     )
     assert float(tight.value(start)) > 1.02 * best
     record = Record(tight)
-    record.offer(start[None])
+    record.price(start[None])
     revise(tight, record, [start], np.random.default_rng(0))
-    assert best * (1 - 1e-9) <= record.threshold <= 1.01 * best
+    assert best * (1 - 1e-9) <= record.upper_bound <= 1.01 * best
 
 
 def test_the_part_of_a_graph_near_a_design_is_the_designs_near_it(

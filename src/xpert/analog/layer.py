@@ -103,7 +103,7 @@ class AnalogLayer(nn.Module):
         super().__init__()
         self.layer = layer
         self.chip = chip
-        self.columns_per_adc = periphery.columns_per_adc
+        self.periphery = periphery
         self.bypassed = False
         """Whether the layer computes as the quantised layer, as it does while samples are taken."""
         self.images_read = 0
@@ -195,7 +195,7 @@ class AnalogLayer(nn.Module):
         """The buffers that describe one chip, without those that are empty."""
         conductance, variance, gain = program(cells, self.chip, self.layout, self.blocks, draws)
         groups = len(cells.data)
-        offset, relative = adc_errors(self.chip, self.layout, self.blocks, groups, self.columns_per_adc, draws)
+        offset, relative = adc_errors(self.chip, self.layout, self.blocks, groups, self.periphery, draws)
         noisy = draws is not None and (variance is not None or self._adc_noise > 0)
         buffers = {
             "conductance": conductance,

@@ -13,7 +13,8 @@ from xpert.analog.columns import Blocks
 from xpert.analog.draws import Draws
 from xpert.analog.ir_drop import Wires, effective_conductance
 from xpert.analog.layout import Layout
-from xpert.design import Chip
+from xpert.design import Chip, Periphery
+from xpert.hardware.adcs import AdcEffect, adc_kind
 
 
 class Programmed(NamedTuple):
@@ -90,20 +91,29 @@ class AdcErrors(NamedTuple):
 
 
 def adc_errors(
-    chip: Chip, layout: Layout, blocks: Blocks, groups: int, columns_per_adc: int, draws: Draws | None
+    chip: Chip, layout: Layout, blocks: Blocks, groups: int, periphery: Periphery, draws: Draws | None
 ) -> AdcErrors:
-    """Offset and gain errors, drawn once per physical ADC and common to the columns that share it."""
+    """Offset and gain errors, drawn once per chip and common to the columns that share an ADC.
+
+    The kind of ADC says which converters have errors of their own and which share one (`AdcKind.errors`).
+    """
     settings = chip.analog
     if draws is None or settings.adc_range == "unbounded":
         return AdcErrors(None, None)
-    shape = (len(blocks), groups, layout.adcs(columns_per_adc))
-    of_column = layout.adc(columns_per_adc).flatten()
+    kind, sharing = adc_kind(periphery.adc_type, chip.adcs), periphery.columns_per_adc
+    shape = (len(blocks), groups, layout.crossbars, layout.adcs(sharing) // layout.crossbars)
+    of_column = layout.adc(sharing).flatten()
     cpu = torch.device("cpu")
 
-    def errors(effect: str, sigma: float) -> Tensor | None:
+    def normal(effect: AdcEffect, shape: tuple[int, ...]) -> Tensor:
+        return draws.normal(effect, shape, cpu)
+
+    def errors(effect: AdcEffect, sigma: float) -> Tensor | None:
         if sigma == 0:
             return None
-        return (sigma * draws.normal(effect, shape, cpu)[..., of_column]).float()  # type: ignore[arg-type]
+        # [blocks, groups, crossbars, ADCs] to [blocks, groups, ADCs], then one for each column.
+        of_adc = kind.errors(effect, normal, shape).expand(shape).flatten(2)
+        return (sigma * of_adc[..., of_column]).float()
 
     return AdcErrors(
         errors("adc_offset", settings.adc_offset_sigma),

@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         from xpert.cli.interrupts import patience
 
         with patience():
-            from xpert.cli.commands import run
+            from xpert.cli.app import run
         return run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt as interruption:
         from xpert.cli.interrupts import say_goodbye

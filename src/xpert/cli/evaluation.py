@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from xpert.cli import output
+from xpert.text import plain_number, plain_percent
 
 HEADLINE = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
 """Names of the headline figures in an evaluation."""
@@ -30,30 +32,23 @@ def show_evaluation(figures: dict[str, Any]) -> None:
     Args:
         figures: From `Evaluation.to_dict`.
     """
-    headline = [output.number(figures[key]) for key in HEADLINE]
+    from xpert.design import Periphery
+
+    headline = [plain_number(figures[key]) for key in HEADLINE]
     output.show(output.table(figures["name"], TITLES, [headline], left=0))
     output.write(
-        f"{figures['tiles']} tiles; {output.number(figures['frames_per_second'])} images/s, "
-        f"{output.number(figures['throughput_tops'])} TOPS; leakage power {output.number(figures['leakage_mw'])} mW; "
-        f"sensing cycle {output.number(figures['sensing_period_ns'])} ns at most\n\n"
+        f"{figures['tiles']} tiles; {plain_number(figures['frames_per_second'])} images/s, "
+        f"{plain_number(figures['throughput_tops'])} TOPS; leakage power {plain_number(figures['leakage_mw'])} mW; "
+        f"sensing cycle {plain_number(figures['sensing_period_ns'])} ns at most\n\n"
     )
     shares = ("area mm²", "", "latency µs", "", "energy µJ", "")
     components = _component_rows(figures)
     output.show(output.table("By component", ["component", *shares], components))
     output.show(output.table("By layer", ["layer", *shares, "of it leakage"], _layer_rows(figures)))
-    header = [
-        "layer",
-        "channels",
-        "ADC",
-        "columns\nper ADC",
-        "ADC\nbits",
-        "input\nbits",
-        "tiles",
-        "copies",
-        "used",
-        "ones",
-    ]
-    output.show(output.table("Periphery, mapping and activity", header, _mapping_rows(figures), left=3))
+    decisions = Periphery.decisions()
+    titles = (decision.label.replace(" ", "\n", 1) for decision in decisions.values())
+    header = ["layer", "channels", *titles, "tiles", "copies", "used", "ones"]
+    output.show(output.table("Periphery, mapping and activity", header, _mapping_rows(figures, decisions), left=3))
     output.write("used: share of the tiles' cells that hold weights; ones: among input bits\n")
 
 
@@ -65,7 +60,7 @@ def _component_rows(figures: dict[str, Any]) -> list[list[str]]:
 
 def _layer_rows(figures: dict[str, Any]) -> list[list[str]]:
     rows = [
-        [layer["name"], *_with_shares(figures, layer), output.number(layer["leakage_energy_uj"])]
+        [layer["name"], *_with_shares(figures, layer), plain_number(layer["leakage_energy_uj"])]
         for layer in figures["layers"]
     ]
     rest = {q: figures[q] - sum(layer[q] for layer in figures["layers"]) for q in _QUANTITIES}
@@ -81,18 +76,17 @@ def _with_shares(figures: dict[str, Any], values: dict[str, Any]) -> list[str]:
     cells = []
     for quantity in _QUANTITIES:
         value = values[quantity]
-        cells += [output.number(value), output.percent(None if value is None else value / figures[quantity])]
+        cells += [plain_number(value), plain_percent(None if value is None else value / figures[quantity])]
     return cells
 
 
-def _mapping_rows(figures: dict[str, Any]) -> list[list[str]]:
+def _mapping_rows(figures: dict[str, Any], periphery: Iterable[str]) -> list[list[str]]:
     return [
         [
             layer["name"],
             f"{layer['in_channels']} → {layer['out_channels']}",
-            layer["adc_type"],
-            *(str(layer[key]) for key in ("columns_per_adc", "adc_bits", "input_bits", "tiles", "speed_up")),
-            *(output.percent(layer[key]) for key in ("utilization", "input_bit_density")),
+            *(str(layer[key]) for key in (*periphery, "tiles", "speed_up")),
+            *(plain_percent(layer[key]) for key in ("utilization", "input_bit_density")),
         ]
         for layer in figures["layers"]
     ]

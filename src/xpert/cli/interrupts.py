@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 
+class Interrupted(Exception):
+    """Ctrl-C in a command that can say how to go on; typer would drop the words from a KeyboardInterrupt."""
+
+
 @contextlib.contextmanager
 def patience() -> Iterator[None]:
     """Answer Ctrl-C when the block ends; for imports, in the midst of which Python may lose the exception."""

@@ -8,12 +8,14 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpert.errors import RunError
 from xpert.files import jsonable, write_atomically
+from xpert.progress import Progress, Tell
+from xpert.text import plain_number, plain_percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -96,42 +98,25 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, l
     return Group(Text(title, style="bold"), made)
 
 
-def number(value: float | None) -> str:
-    """A figure with four significant digits; large and small ones with an exponent of ten."""
-    if value is None:
-        return "-"
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
-    return f"{value:.3e}"
-
-
-def percent(value: float | None) -> str:
-    """A fraction as a percentage."""
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
 def fail(message: str) -> None:
     """Write an error to stderr as one line."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"xpert: error: {' '.join(message.split())}\n")
 
 
-Progress = Callable[[dict[str, Any]], None]
-"""What the library calls with figures as its work goes on."""
-
-
 @contextlib.contextmanager
-def progress() -> Iterator[Progress | None]:
+def progress() -> Iterator[Tell | None]:
     """A callback that shows progress on stderr while the block runs; None where stderr is no terminal.
 
-    The callback takes a mapping: `stage` names the bar; a count with its total, as in `epoch` and `epochs` or `tried`
-    and `of`, fills it (without one it only turns); other figures are shown beside it.
+    The callback takes figures: `stage` names the bar; a count with its total, as `Progress.of` finds it, fills it
+    (without one it only turns); other figures are shown beside it.
     """
     if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Display
 
     columns = (
         SpinnerColumn(finished_text="✓"),
@@ -142,49 +127,33 @@ def progress() -> Iterator[Progress | None]:
     )
     console = Console(stderr=True)
     room = max(console.width - 43, 0)  # what the other columns leave
-    with Progress(*columns, console=console, transient=True) as display:
+    with Display(*columns, console=console, transient=True) as display:
         tasks: dict[str, TaskID] = {}
 
-        def show(event: dict[str, Any]) -> None:
-            stage = str(event.get("stage", "working"))
-            if stage not in tasks:
+        def show(told: dict[str, Any]) -> None:
+            now = Progress.of(told)
+            if now.stage not in tasks:
                 for finished in tasks.values():
                     display.update(finished, completed=1, total=1)
-                tasks[stage] = display.add_task(stage, total=None, figures="")
-            done, total = _count(event)
-            display.update(
-                tasks[stage],
-                completed=event.get(done, 0),
-                total=event.get(total),
-                figures=_figures(event, done, total)[:room],
-            )
+                tasks[now.stage] = display.add_task(now.stage, total=None, figures="")
+            display.update(tasks[now.stage], completed=now.done, total=now.total, figures=figures_beside(now)[:room])
 
         yield show
 
 
-def _count(event: Mapping[str, Any]) -> tuple[str, str]:
-    """Names of a count and of its total among the figures; empty where there are none."""
-    for name, value in event.items():
-        if isinstance(value, int):
-            for total in (f"{name}s", "of"):
-                if total in event and total != name:
-                    return name, total
-    return "", ""
-
-
-def _figures(event: Mapping[str, Any], done: str, total: str) -> str:
+def figures_beside(progress: Progress) -> str:
     """Figures for people: accuracies as percentages, texts without their names; lists and times are left out."""
-    shown = [f"{done} {event[done]}/{event[total]}"] if done else []
-    for name, value in event.items():
+    shown = [f"{progress.unit} {progress.done}/{progress.total}"] if progress.unit else []
+    for name, value in progress.figures.items():
         words = name.replace("_", " ").replace("ni accuracy", "NI-accuracy")
-        if name in {"stage", "event", "seconds", done, total}:
+        if name in {"event", "seconds"}:
             continue
         if name.endswith("accuracy") and isinstance(value, float):
-            shown.append(f"{words} {percent(value)}")
+            shown.append(f"{words} {plain_percent(value)}")
         elif isinstance(value, bool):
             shown.append(words if value else f"not {words}")
         elif isinstance(value, float):
-            shown.append(f"{words} {number(value)}")
+            shown.append(f"{words} {plain_number(value)}")
         elif isinstance(value, int):
             shown.append(f"{words} {value}")
         elif isinstance(value, str):

@@ -37,7 +37,7 @@ def sweep_fields() -> dict[str, tuple[str, ...]]:
     Periphery fields are set in every layer. Fields of the chip's parts go by their own name or with the part's:
     `cell_bits` or `device.cell_bits`. `device` and `technology` take the names of shipped parts, or paths.
     """
-    fields: dict[str, tuple[str, ...]] = {name: ("periphery", name) for name in Periphery.model_fields}
+    fields: dict[str, tuple[str, ...]] = {name: ("periphery", name) for name in Periphery.decisions()}
     for path in (*_chip_fields(Chip), *((part,) for part in _PARTS)):
         fields[".".join(path)] = fields[path[-1]] = ("chip", *path)
     return fields

@@ -2,19 +2,31 @@
 
 from xpert.design._base import DataModel, describe, parse_mapping, read_mapping, read_text, shown
 from xpert.design.adc import Adc
+from xpert.design.adc_registry import adc_kinds, find_adc, register_adc
 from xpert.design.analog import IDEAL, OFF, AnalogSettings
 from xpert.design.chip import Activity, Buffers, CellState, CellType, Chip, Device, Technology
 from xpert.design.design import SCHEMA, Design
 from xpert.design.network import Layer, Network
 from xpert.design.parts import PART_KINDS, load_part, part_names, part_text
-from xpert.design.periphery import ADC_TYPES, AdcType, Periphery
+from xpert.design.periphery import (
+    ARCHITECTURE_FIELDS,
+    KIND_FIELDS,
+    PRECISION_FIELDS,
+    AdcType,
+    Decision,
+    Periphery,
+    Phase,
+    options_of,
+)
 from xpert.design.process import ProcessData
 
 __all__ = [
-    "ADC_TYPES",
+    "ARCHITECTURE_FIELDS",
     "IDEAL",
+    "KIND_FIELDS",
     "OFF",
     "PART_KINDS",
+    "PRECISION_FIELDS",
     "SCHEMA",
     "Activity",
     "Adc",
@@ -25,19 +37,25 @@ __all__ = [
     "CellType",
     "Chip",
     "DataModel",
+    "Decision",
     "Design",
     "Device",
     "Layer",
     "Network",
     "Periphery",
+    "Phase",
     "ProcessData",
     "Technology",
+    "adc_kinds",
     "describe",
+    "find_adc",
     "load_part",
+    "options_of",
     "parse_mapping",
     "part_names",
     "part_text",
     "read_mapping",
     "read_text",
+    "register_adc",
     "shown",
 ]

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from xpert.design._base import DataModel, shown
+from xpert.design.adc_registry import adc_kinds
 from xpert.design.formula import check_formula, evaluate_formula
-from xpert.design.periphery import ADC_TYPES, AdcBits, AdcType
+from xpert.design.periphery import AdcBits, AdcType
 from xpert.errors import ConfigError
 
 LARGEST = 1e9
@@ -20,6 +21,8 @@ _QUANTITIES = ("bits", "node_nm")
 
 def _figure(given: Any) -> float | str | tuple[tuple[int, float | str], ...]:
     """A figure as it is kept: a number, a formula, or a table as pairs in the order of their bits."""
+    if isinstance(given, tuple):  # a table that has been read before
+        given = dict(given)
     if not isinstance(given, Mapping):
         return _number_or_formula(given)
     table: dict[int, float | str] = {}
@@ -72,7 +75,7 @@ class Adc(DataModel):
 
     measured: bool = True
     """Whether the figures are of silicon or extracted layout, and so taken as they are; if not, the factors that fit
-    schematic figures to silicon apply to latency and energy, as to the ADCs derived from their circuits."""
+    schematic figures to silicon apply to latency and energy, as to the ADCs made of circuits."""
 
     area_um2: Figure
     """Layout area. [um2]"""
@@ -88,7 +91,7 @@ class Adc(DataModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.name in ADC_TYPES:
+        if self.name in adc_kinds():
             raise ValueError(f"name: {self.name} is one of the ADCs derived from their circuits; choose another")
         for field in ("bits", "nodes_nm"):
             low, high = getattr(self, field)

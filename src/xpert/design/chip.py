@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from xpert.design._base import DataModel, read_text, shown
 from xpert.design.adc import Adc
+from xpert.design.adc_registry import adc_kinds
 from xpert.design.analog import AnalogSettings
 from xpert.design.parts import part_of
-from xpert.design.periphery import ADC_TYPES
 from xpert.design.process import ProcessData
 from xpert.errors import ConfigError
 
@@ -252,7 +252,7 @@ class Chip(DataModel):
     """Memory cell; a mapping, the path of a YAML file, or the name of a shipped one."""
 
     adcs: Annotated[tuple[Annotated[Adc, part_of(Adc)], ...], Field(max_length=32)] = ()
-    """ADCs of the user's own, besides `sar` and `flash`; each a mapping, the path of a YAML file, or the name of a
+    """ADCs of the user's own, besides those made of circuits; each a mapping, the path of a YAML file, or the name of a
     shipped one."""
 
     rows: Annotated[int, Field(ge=8, le=1024)] = 64
@@ -315,7 +315,7 @@ class Chip(DataModel):
             raise ValueError(f"a weight takes {self.columns_per_weight} columns, but the crossbar has {self.columns}")
         node_nm = self.technology.feature_nm
         for index, adc in enumerate(self.adcs):
-            if adc.name in self.adc_types[: len(ADC_TYPES) + index]:
+            if adc.name in (other.name for other in self.adcs[:index]):
                 raise ValueError(f"adcs.{index}.name: {adc.name!r} is there twice")
             low, high = adc.nodes_nm
             if not low <= node_nm <= high:
@@ -331,8 +331,8 @@ class Chip(DataModel):
 
     @property
     def adc_types(self) -> tuple[str, ...]:
-        """Kinds of ADC that layers can have: those derived from their circuits, then the user's own."""
-        return (*ADC_TYPES, *(adc.name for adc in self.adcs))
+        """Kinds of ADC that layers can have: those made of circuits, then the user's own."""
+        return (*adc_kinds(), *(adc.name for adc in self.adcs))
 
     def check_adc(
         self, adc_type: str, adc_bits: int, type_field: str = "adc_type", bits_field: str = "adc_bits"
@@ -353,13 +353,10 @@ class Chip(DataModel):
                 f"{type_field} must be one of {', '.join(self.adc_types)} (chip.adcs adds to these), "
                 f"got {shown(adc_type)}"
             )
-        if adc_type in ADC_TYPES:
-            return
-        allowed = self.adcs[self.adc_types.index(adc_type) - len(ADC_TYPES)].allowed_bits
-        if adc_bits not in allowed:
-            raise ConfigError(
-                f"{bits_field} must be one of {', '.join(map(str, allowed))} for the ADC {adc_type!r}, got {adc_bits}"
-            )
+        for adc in self.adcs:
+            if adc.name == adc_type and adc_bits not in adc.allowed_bits:
+                allowed = ", ".join(map(str, adc.allowed_bits))
+                raise ConfigError(f"{bits_field} must be one of {allowed} for the ADC {adc_type!r}, got {adc_bits}")
 
     @property
     def weight_slices(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -65,6 +66,20 @@ class Design(DataModel):
     def homogeneous(cls, network: Network, chip: Chip, periphery: Periphery, name: str = "homogeneous") -> Self:
         """The same periphery in every layer."""
         return cls(name=name, chip=chip, network=network, periphery=(periphery,) * len(network.layers))
+
+    def with_values(self, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> Self:
+        """The same design with other values in some fields of the periphery.
+
+        Args:
+            fields: Of `Periphery`.
+            rows: Their values in each layer, [layers, fields].
+
+        Raises:
+            ConfigError: If a field is unknown or a rule is broken.
+            ValueError: If there is not one row for every layer, or not one value for every field.
+        """
+        entries = zip(self.periphery, rows, strict=True)
+        return self.replace(periphery=tuple(entry.with_values(fields, row) for entry, row in entries))
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

@@ -1,36 +1,202 @@
-"""The periphery of one layer: what the co-search chooses besides the network."""
+"""The periphery of one layer: what the co-search chooses besides the network.
+
+The fields of `Periphery` are the list of decisions. Each says in its `Decision` what the rest of XPert has to know of
+it. The options of a config, labels, columns of tables, names of sweeps and the keys of measured accuracies follow.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from xpert.design._base import DataModel
+from xpert.design.adc_registry import ADC_NAME
 
-ADC_TYPES = ("sar", "flash")
-"""ADCs that are derived from their circuits. `sar`: successive approximation, small and slow; `flash`: one comparator
-per level, large and fast. A chip may have others, see `Adc`."""
-
-AdcType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
-"""One of `ADC_TYPES`, or the name of one of the chip's own ADCs: lower-case letters, digits, - and _."""
+AdcType = Annotated[str, Field(pattern=ADC_NAME, max_length=60)]
+"""A kind of ADC that is made of circuits (`adc_kinds`), or the name of one of the chip's own ADCs (`Adc`)."""
 
 ColumnsPerAdc = Annotated[int, Field(ge=1, le=1024)]
 AdcBits = Annotated[int, Field(ge=1, le=12)]
 InputBits = Annotated[int, Field(ge=1, le=16)]
 
+Phase = Literal["architecture", "precision"]
+"""When a decision is taken: with the network's channels, or on the trained network with its accuracy measured."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a field of `Periphery` is to those who search, tabulate and keep it."""
+
+    phase: Phase
+    """When it is searched."""
+
+    changes_sums: bool
+    """Whether it changes what the columns sum up to, and with that the accuracy. Measurements are kept by these."""
+
+    quantity: str
+    """What is chosen, within a sentence: `ADC precision`."""
+
+    label: str
+    """Heading of a narrow column, within a sentence: `ADC bits`."""
+
+    words: str
+    """A value in words, `{}` in its place: `{}-bit ADC`."""
+
+    options_name: str
+    """What a config calls the list of options."""
+
+    options: tuple[Any, ...]
+    """The list of options by default."""
+
+    options_text: str
+    """What a config's documentation says of that list."""
+
+    unit: str = ""
+    """Unit of the values, if any."""
+
+    @property
+    def title(self) -> str:
+        """The label as it begins a line: `Columns per ADC`."""
+        return self.label[0].upper() + self.label[1:]
+
+    @property
+    def axis(self) -> str:
+        """Title of an axis: `Input precision [bit]`."""
+        return self.quantity[0].upper() + self.quantity[1:] + (f" [{self.unit}]" if self.unit else "")
+
 
 class Periphery(DataModel):
     """ADC type, column sharing, ADC precision and input precision of a layer's subarrays."""
 
-    adc_type: AdcType = "sar"
-    """Kind of analogue-to-digital converter: `sar`, `flash`, or the name of one of `chip.adcs`."""
+    adc_type: Annotated[
+        AdcType,
+        Decision(
+            phase="architecture",
+            changes_sums=False,
+            quantity="ADC type",
+            label="ADC",
+            words="{}",
+            options_name="adc_types",
+            options=("sar", "flash"),
+            options_text="Kinds of ADC: those made of circuits (`sar`, `flash`, ...), and names of `chip.adcs`.",
+        ),
+    ] = "sar"
+    """Kind of analogue-to-digital converter: one of `adc_kinds()`, or the name of one of `chip.adcs`."""
 
-    columns_per_adc: ColumnsPerAdc = 8
+    columns_per_adc: Annotated[
+        ColumnsPerAdc,
+        Decision(
+            phase="architecture",
+            changes_sums=False,
+            quantity="column sharing",
+            label="columns per ADC",
+            words="{} columns per ADC",
+            options_name="columns_per_adc",
+            options=(2, 4, 8, 16, 32),
+            options_text="Degrees of column sharing.",
+        ),
+    ] = 8
     """Columns multiplexed onto one ADC. At most the columns of the crossbar."""
 
-    adc_bits: AdcBits = 6
+    adc_bits: Annotated[
+        AdcBits,
+        Decision(
+            phase="precision",
+            changes_sums=True,
+            quantity="ADC precision",
+            label="ADC bits",
+            words="{}-bit ADC",
+            options_name="adc_bits",
+            options=(3, 4, 5, 6),
+            options_text="ADC precisions to choose from. [bit]",
+            unit="bit",
+        ),
+    ] = 6
     """ADC precision: 2**adc_bits levels. [bit]"""
 
-    input_bits: InputBits = 8
+    input_bits: Annotated[
+        InputBits,
+        Decision(
+            phase="precision",
+            changes_sums=True,
+            quantity="input precision",
+            label="input bits",
+            words="{}-bit inputs",
+            options_name="input_bits",
+            options=(3, 4, 5, 6, 8),
+            options_text="Input precisions to choose from. [bit]",
+            unit="bit",
+        ),
+    ] = 8
     """Input precision: bit-serial read cycles per input vector. [bit]"""
+
+    @classmethod
+    def decisions(cls, phase: Phase | None = None, *, changes_sums: bool | None = None) -> dict[str, Decision]:
+        """The fields in order, and what they are.
+
+        Args:
+            phase: Only those that are searched in this phase.
+            changes_sums: Only those that change column sums, or only the others.
+        """
+        return {
+            name: entry
+            for name, field in cls.model_fields.items()
+            for entry in field.metadata
+            if isinstance(entry, Decision)
+            and phase in (None, entry.phase)
+            and changes_sums in (None, entry.changes_sums)
+        }
+
+    def values(self, fields: Iterable[str]) -> tuple[Any, ...]:
+        """Values of some fields, in the order given."""
+        return tuple(getattr(self, name) for name in fields)
+
+    def with_values(self, fields: Sequence[str], values: Sequence[Any]) -> Self:
+        """The same with other values in some fields.
+
+        Raises:
+            ConfigError: If a field is unknown or a value is not allowed.
+            ValueError: If there are not as many values as fields.
+        """
+        return self.replace(**dict(zip(fields, values, strict=True)))
+
+    def short(self, fields: Iterable[str] | None = None) -> str:
+        """Values of some fields, or all, in the least space: `sar/8/6/8`."""
+        return "/".join(map(str, self.values(self.decisions() if fields is None else fields)))
+
+    def in_words(self, fields: Iterable[str] | None = None) -> str:
+        """Values of some fields, or all, in words: `sar, 8 columns per ADC, 6-bit ADC, 8-bit inputs`."""
+        decisions = self.decisions()
+        return ", ".join(decisions[name].words.format(getattr(self, name)) for name in fields or decisions)
+
+    def sums_key(self) -> str:
+        """What a measured accuracy is kept by: all that changes column sums, as `6/8`."""
+        return self.short(self.decisions(changes_sums=True))
+
+
+def options_of(base: Periphery, **lists: Iterable[Any]) -> list[Periphery]:
+    """All combinations of options of some fields; the rest as in the base.
+
+    Args:
+        base: Gives the other fields.
+        lists: The options of each field. In the result they follow the order of the fields, the last one innermost.
+
+    Raises:
+        ConfigError: If a field is unknown or an option is not allowed.
+    """
+    fields = sorted(lists, key=lambda name: [*type(base).model_fields, name].index(name))
+    return [base.with_values(fields, values) for values in itertools.product(*(lists[name] for name in fields))]
+
+
+ARCHITECTURE_FIELDS = tuple(Periphery.decisions("architecture"))
+"""Fields of phase 1."""
+
+PRECISION_FIELDS = tuple(Periphery.decisions("precision"))
+"""Fields of phase 2."""
+
+KIND_FIELDS = tuple(Periphery.decisions("architecture", changes_sums=False))
+"""Fields of phase 1 that change no sum: they may follow the precisions without another measurement."""

@@ -24,17 +24,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xpert.design import ADC_TYPES, Design, Periphery
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
 from xpert.errors import RunError
 from xpert.experiment.cache import StageCache
-from xpert.experiment.config import SearchConfig
+from xpert.experiment.config import SearchConfig, homogeneous_kinds
 from xpert.experiment.pipeline import machine, run_search, run_stage
 from xpert.experiment.published import Experiment, tiled
-from xpert.experiment.run import Progress, open_run, versions
+from xpert.experiment.run import open_run, versions
 from xpert.experiment.stages.evaluation import cost_of
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.experiment.workspace import Workspace
 from xpert.files import write_atomically
+from xpert.progress import Tell
 from xpert.report.front_svg import Point, front_svg
 from xpert.results import (
     FIGURES,
@@ -42,7 +43,6 @@ from xpert.results import (
     Comparison,
     ComparisonRow,
     HomogeneousDesign,
-    Measured,
     ParetoPoint,
     Precisions,
     Results,
@@ -56,7 +56,9 @@ _PAPER = "paper"
 _TYPICAL, _BEST = "typical", "best homogeneous"
 """Names of rows."""
 
-_PERIPHERY = tuple(Periphery.model_fields)
+_PERIPHERY = tuple(Periphery.decisions())
+_SUMS = tuple(Periphery.decisions(changes_sums=True))
+"""What an accuracy is kept by."""
 
 
 def reproduce(
@@ -68,7 +70,7 @@ def reproduce(
     device: str = "cpu",
     processes: int = 1,
     command: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Path:
     """Run an experiment, or go on with one.
 
@@ -99,7 +101,7 @@ def reproduce(
     out.mkdir(parents=True, exist_ok=True)
     cache = StageCache(out / "cache")
 
-    def reporter(part: str) -> Progress:
+    def reporter(part: str) -> Tell:
         return lambda figures: progress({"part": part} | figures) if progress else None
 
     baseline = _with_data(experiment.baseline(), data_dir)
@@ -215,7 +217,7 @@ def _baseline(
     device: torch.device,
     processes: int,
     cache: StageCache,
-    progress: Progress,
+    progress: Tell,
 ) -> list[Precisions]:
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision, the typical first."""
     with open_run(folder, config, resume=True) as run:
@@ -231,33 +233,29 @@ def _baseline(
             work.sampling(config.precision.chips),
             run.working_file("measured.json"),
         )
-        present = typical.periphery[0].adc_bits, typical.periphery[0].input_bits
-        pairs = itertools.product(experiment.homogeneous.adc_bits, experiment.homogeneous.input_bits)
-        precisions = list(dict.fromkeys((present, *pairs)))
+        usual = typical.periphery[0]
+        present = usual.values(PRECISION_FIELDS)
+        precisions = list(dict.fromkeys((present, *experiment.homogeneous.combinations(PRECISION_FIELDS))))
         grid: list[Precisions] = []
-        for adc_bits, input_bits in precisions:
-            entry = typical.periphery[0].replace(adc_bits=adc_bits, input_bits=input_bits)
+        for precision in precisions:
+            entry = usual.with_values(PRECISION_FIELDS, precision)
             correct = bench(Design.homogeneous(typical.network, typical.chip, entry))
-            found = Measured(**accuracy_interval(correct)._asdict())
-            grid.append(Precisions(adc_bits=adc_bits, input_bits=input_bits, validation=found))
-            figures = {"adc_bits": adc_bits, "input_bits": input_bits, "ni_accuracy": float(correct.mean())}
+            row = dict(zip(PRECISION_FIELDS, precision, strict=True))
+            grid.append(Precisions.parse(row | {"validation": accuracy_interval(correct)._asdict()}))
+            figures = row | {"ni_accuracy": float(correct.mean())}
             progress({"stage": "homogeneous", "design": len(grid), "designs": len(precisions)} | figures)
         return grid
 
 
 def _homogeneous(work: Workspace, grid: Sequence[Precisions], pes_per_tile: Sequence[int]) -> list[HomogeneousDesign]:
     """All homogeneous designs: ADC type, sharing and tile size change costs only, precisions accuracy too."""
-    typical, options = work.typical, work.config.periphery
+    typical = work.typical
     sizes = dict.fromkeys((typical.chip.pes_per_tile, *pes_per_tile))
-    types = dict.fromkeys((*ADC_TYPES, *options.adc_types))
-    sharings = sorted({*options.columns_per_adc, typical.periphery[0].columns_per_adc})
     rows = []
-    for pes, adc_type, columns, cell in itertools.product(sizes, types, sharings, grid):
-        entry = Periphery(
-            adc_type=adc_type, columns_per_adc=columns, adc_bits=cell.adc_bits, input_bits=cell.input_bits
-        )
-        design = Design.homogeneous(typical.network, tiled(typical.chip, pes), entry)
-        edap = cost_of(design).edap
+    for pes, kind, cell in itertools.product(sizes, homogeneous_kinds(work.config), grid):
+        precision = [getattr(cell, field) for field in PRECISION_FIELDS]
+        entry = typical.periphery[0].with_values((*KIND_FIELDS, *PRECISION_FIELDS), (*kind, *precision))
+        edap = cost_of(Design.homogeneous(typical.network, tiled(typical.chip, pes), entry)).edap
         rows.append(HomogeneousDesign(**entry.model_dump(), pes_per_tile=pes, validation=cell.validation, edap=edap))
     return rows
 
@@ -286,7 +284,7 @@ def _measured_row(work: Workspace, row: HomogeneousDesign) -> ComparisonRow:
     """The row of a homogeneous design, with its accuracy on test images."""
     design = _homogeneous_design(work.typical, row)
     accuracy = work.run.stage(
-        f"homogeneous_accuracy_{row.adc_bits}_{row.input_bits}",
+        "_".join(["homogeneous_accuracy", *(str(getattr(row, field)) for field in _SUMS)]),
         Accuracy,
         lambda: work.accuracy(work.trained(design.network, "typical"), design),
     )

@@ -2,19 +2,74 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+    model_validator,
+)
+from pydantic.annotated_handlers import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
-from xpert.design import AdcType, Chip, DataModel, Design, Periphery, read_mapping, shown
+from xpert.design import KIND_FIELDS, Chip, DataModel, Design, Periphery, Phase, read_mapping, shown
 from xpert.design.network import KernelSide
-from xpert.design.periphery import AdcBits, ColumnsPerAdc, InputBits
 from xpert.networks.spaces import Space, space
+from xpert.solver.registry import STRATEGIES
 from xpert.training.settings import TrainingSettings
 
-Objective = Literal["latency", "energy", "edp", "edap"]
-"""What a phase minimises: latency, energy, energy-delay product or energy-delay-area product."""
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a field that takes one of some names, which are looked up when they are needed.
+
+    So they stand where they mean something, may grow at run time, and cost an import only where a config is read.
+    """
+
+    names: Callable[[], Iterable[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"enum": list(self.names())}
+
+    def _check(self, name: str) -> str:
+        if name not in self.names():
+            raise ValueError(f"must be one of {', '.join(self.names())}")
+        return name
+
+
+def _precision_strategies() -> Iterable[str]:
+    from xpert.search.precision.strategies import PRECISION_STRATEGIES
+
+    return PRECISION_STRATEGIES.names()
+
+
+def _objectives_1() -> Iterable[str]:
+    from xpert.search.objectives import PHASE_1
+
+    return PHASE_1
+
+
+def _objectives_2() -> Iterable[str]:
+    from xpert.search.objectives import PHASE_2
+
+    return PHASE_2
+
+
+def _qualities() -> Iterable[str]:
+    from xpert.search.quality import SEARCHABLE
+
+    return SEARCHABLE
+
 
 Seconds = Annotated[float, Field(gt=0, le=1e7)]
 Limit = Annotated[float, Field(gt=0, le=1e9)]
@@ -83,23 +138,52 @@ class DatasetOptions(DataModel):
     """Share of the training images that is held back, for phase 2 to measure accuracy on."""
 
 
-class PeripheryOptions(DataModel):
+class OptionLists(DataModel):
+    """Options of the decisions of one phase: for each a list, which `Periphery` names and documents."""
+
+    phase: ClassVar[Phase]
+
+    @property
+    def options(self) -> dict[str, tuple[Any, ...]]:
+        """The list of each field of `Periphery`, in the order of the fields."""
+        decisions = Periphery.decisions(self.phase)
+        return {name: getattr(self, decision.options_name) for name, decision in decisions.items()}
+
+    def combinations(self, fields: Iterable[str] | None = None) -> list[tuple[Any, ...]]:
+        """All combinations of the options of some fields, or all; the last field's innermost."""
+        options = self.options
+        return list(itertools.product(*(options[name] for name in fields or options)))
+
+
+def option_lists(phase: Phase, *, required: bool = False) -> type[OptionLists]:
+    """The model that has a list of options for each decision of a phase.
+
+    Args:
+        phase: Whose decisions.
+        required: Whether the lists must be given, rather than have defaults.
+    """
+    fields: dict[str, Any] = {}
+    for name, decision in Periphery.decisions(phase).items():
+        field = Periphery.model_fields[name]
+        option: Any = Annotated[(field.annotation, *field.metadata)]  # type: ignore[valid-type]
+        lists = Annotated[tuple[option, ...], Field(min_length=1, max_length=64, description=decision.options_text)]
+        fields[decision.options_name] = (lists, ... if required else decision.options)
+    made = create_model("OptionLists", __base__=OptionLists, **fields)
+    made.phase = phase
+    return made
+
+
+class PeripheryOptions(option_lists("architecture")):
     """What phase 1 may choose for each layer besides its channels."""
-
-    adc_types: Annotated[tuple[AdcType, ...], Field(min_length=1)] = ("sar", "flash")
-    """Kinds of ADC: `sar`, `flash`, and names of `chip.adcs`."""
-
-    columns_per_adc: Annotated[tuple[ColumnsPerAdc, ...], Field(min_length=1, max_length=64)] = (2, 4, 8, 16, 32)
-    """Degrees of column sharing."""
 
 
 class ArchitectureSettings(DataModel):
     """Phase 1: channels, ADC type and column sharing of every layer."""
 
-    strategy: Literal["exact", "gradient", "evolution", "random"] = "exact"
+    strategy: Annotated[str, OneOf(STRATEGIES.names)] = "exact"
     """How the space is searched; `exact` proves what it finds."""
 
-    objective: Literal["latency", "energy", "area", "edp", "edap", "tops_per_watt"] = "edap"
+    objective: Annotated[str, OneOf(_objectives_1)] = "edap"
     """What is minimised; of TOPS/W, its inverse, the energy per operation."""
 
     area_budget_mm2: Limit | None = None
@@ -117,18 +201,7 @@ class ArchitectureSettings(DataModel):
     least_area_mm2: Limit | None = None
     """Least chip area; together with `area_budget_mm2` the window that XPert's own search aims at. [mm2]"""
 
-    quality: Literal[
-        "width_law",
-        "parameters",
-        "macs",
-        "relu_units",
-        "log_widths",
-        "naswot",
-        "swap",
-        "expressivity",
-        "synflow",
-        "zico",
-    ] = "width_law"
+    quality: Annotated[str, OneOf(_qualities)] = "width_law"
     """What stands in for the accuracy of a network before it is trained; see docs/quality.md."""
 
     minimum_quality: Annotated[float, Field(gt=0, le=10)] | None = 0.98
@@ -163,20 +236,14 @@ class ArchitectureSettings(DataModel):
         }
 
 
-class PrecisionSettings(DataModel):
+class PrecisionSettings(option_lists("precision")):
     """Phase 2: ADC and input precision of every layer, with the accuracy on the non-ideal crossbars in the loop."""
 
-    adc_bits: Annotated[tuple[AdcBits, ...], Field(min_length=1)] = (3, 4, 5, 6)
-    """ADC precisions to choose from. [bit]"""
-
-    input_bits: Annotated[tuple[InputBits, ...], Field(min_length=1)] = (3, 4, 5, 6, 8)
-    """Input precisions to choose from. [bit]"""
-
-    strategy: Literal["sensitivity", "gradient", "evolution"] = "sensitivity"
+    strategy: Annotated[str, OneOf(_precision_strategies)] = "sensitivity"
     """How precisions are searched: by a measured error model and exact knapsacks, by logits trained along with the
     weights on the simulation, or by NSGA-II on measured designs."""
 
-    objective: Objective = "edap"
+    objective: Annotated[str, OneOf(_objectives_2)] = "edap"
     """What is minimised."""
 
     choose_adcs_again: bool = True
@@ -295,19 +362,21 @@ class SearchConfig(DataModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for part, names in _OPTION_LISTS.items():
-            for name in names:
-                options = getattr(getattr(self, part), name)
+        decisions = Periphery.decisions()
+        lists: dict[str, OptionLists] = {"periphery": self.periphery, "precision": self.precision}
+        for part, settings in lists.items():
+            for field, options in settings.options.items():
                 if len(set(options)) < len(options):
+                    name = decisions[field].options_name
                     raise ValueError(f"{part}.{name}: options must differ, got {shown(list(options))}")
-        shares = (*self.periphery.columns_per_adc, self.baselines.typical.columns_per_adc)
+        shares = (*self.periphery.options["columns_per_adc"], self.baselines.typical.columns_per_adc)
         if max(shares) > self.chip.columns:
             raise ValueError(
                 f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
             )
         backbone = space(self.network.backbone, self.network.choices, kernels=self.network.kernels)
         if not backbone.own_layers:
-            from xpert.search.quality.additive import is_fitted  # with scipy, for which other configs do not wait
+            from xpert.search.quality.additive import is_fitted
 
             if self.architecture.quality == "width_law" and not is_fitted(backbone):
                 raise ValueError(
@@ -319,8 +388,9 @@ class SearchConfig(DataModel):
         self.chip.check_adc(
             typical.adc_type, typical.adc_bits, "baselines.typical.adc_type", "baselines.typical.adc_bits"
         )
-        fields = {"baselines.typical.adc_bits": (typical.adc_bits,), "precision.adc_bits": self.precision.adc_bits}
-        for index, adc_type in enumerate(self.periphery.adc_types):
+        bits = self.precision.options["adc_bits"]
+        fields = {"baselines.typical.adc_bits": (typical.adc_bits,), "precision.adc_bits": bits}
+        for index, adc_type in enumerate(self.periphery.options["adc_type"]):
             for field, options in fields.items():
                 for adc_bits in options:
                     self.chip.check_adc(adc_type, adc_bits, f"periphery.adc_types.{index}", field)
@@ -336,8 +406,6 @@ class SearchConfig(DataModel):
         return cls.parse(read_mapping(path, "config file"), str(path), Path(path).parent)
 
 
-_OPTION_LISTS = {"periphery": ("adc_types", "columns_per_adc"), "precision": ("adc_bits", "input_bits")}
-
 _IMAGES: dict[str, tuple[tuple[int, int, int], int]] = {"digits": ((1, 32, 32), 10), "cifar10": ((3, 32, 32), 10)}
 """Image shape (channels, height, width) and classes of each data set, known without loading it."""
 
@@ -346,6 +414,16 @@ def search_space(config: SearchConfig) -> Space:
     """The networks among which a config chooses."""
     shape, classes = _IMAGES[config.dataset.name]
     return space(config.network.backbone, config.network.choices, shape, classes, config.network.kernels)
+
+
+def homogeneous_kinds(config: SearchConfig) -> list[tuple[Any, ...]]:
+    """Values of `KIND_FIELDS` of homogeneous designs: phase 1's options, the usual ADCs, the typical sharing."""
+    usual = Periphery.decisions()["adc_type"].options
+    lists = config.periphery.options | {"adc_type": (*usual, *config.periphery.options["adc_type"])}
+    for field in KIND_FIELDS:
+        if field != "adc_type":
+            lists[field] = tuple(sorted({*lists[field], getattr(config.baselines.typical, field)}))
+    return list(itertools.product(*(dict.fromkeys(lists[field]) for field in KIND_FIELDS)))
 
 
 def typical_design(config: SearchConfig) -> Design:

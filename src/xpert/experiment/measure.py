@@ -11,15 +11,15 @@ from xpert.analog import NiAccuracy, ablation, at_precision, layer_snr, measure_
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
 from xpert.errors import DataError
-from xpert.experiment.run import Progress
 from xpert.networks import build
 from xpert.networks.quantised import unquantised
+from xpert.progress import Tell
 from xpert.results import Accuracy, AccuracyFile, Effect, LayerError, NiRecord
 from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
 
 
 def measure_accuracy(
-    model: nn.Module, design: Design, test: TestSet, sampling: Sampling, progress: Progress | None = None
+    model: nn.Module, design: Design, test: TestSet, sampling: Sampling, progress: Tell | None = None
 ) -> Accuracy:
     """Accuracy of a trained network at the precisions of a design.
 
@@ -68,7 +68,7 @@ def accuracy_of_design(
     each_effect: bool = False,
     each_layer: bool = False,
     device: str = "cpu",
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> AccuracyFile:
     """Accuracies of a design file and its weight file on a data set's test images; see `measure_accuracy`.
 
@@ -101,7 +101,7 @@ def accuracy_of_design(
     )
     sampling = Sampling(seed, chips, batch_size)
 
-    def reporter(stage: str) -> Progress:
+    def reporter(stage: str) -> Tell:
         return lambda figures: progress({"stage": stage, **figures}) if progress is not None else None
 
     found = measure_accuracy(model, design, test, sampling, reporter("accuracy"))

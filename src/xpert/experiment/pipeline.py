@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from xpert.design import Design, Network
+from xpert.design import Design, Network, options_of
 from xpert.errors import ConfigError
-from xpert.experiment.baselines import adc_options
 from xpert.experiment.cache import StageCache
-from xpert.experiment.config import SearchConfig
-from xpert.experiment.run import Progress, open_run, read_config, versions
+from xpert.experiment.config import SearchConfig, homogeneous_kinds
+from xpert.experiment.run import open_run, read_config, versions
 from xpert.experiment.stages.architecture import quality_of, search_network
 from xpert.experiment.stages.evaluation import Trained, accuracy_against_precision, compare_designs
 from xpert.experiment.stages.joint import JointSettings, joint_rounds
@@ -24,6 +23,7 @@ from xpert.experiment.stages.precision import FINAL, Floors
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.experiment.workspace import Workspace, timed
 from xpert.files import write_atomically
+from xpert.progress import Tell
 from xpert.report import write_report
 from xpert.results import STAGES as KINDS
 from xpert.results import (
@@ -48,7 +48,7 @@ def run_search(
     device: str = "cpu",
     processes: int = 1,
     command: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Tell | None = None,
     cache: StageCache | None = None,
 ) -> Path:
     """Run a search, or go on with one, in a run folder.
@@ -109,11 +109,7 @@ def run_stage(work: Workspace, stage: str) -> Stage:
 def _architecture(work: Workspace) -> ArchitectureStage:
     config = work.config
     nominal = config.baselines.typical
-    options = [
-        nominal.replace(adc_type=adc_type, columns_per_adc=columns)
-        for adc_type in config.periphery.adc_types
-        for columns in config.periphery.columns_per_adc
-    ]
+    options = options_of(nominal, **config.periphery.options)
     found = search_network(
         work.space,
         config.chip,
@@ -176,7 +172,7 @@ def _evaluation(work: Workspace) -> EvaluationStage:
     searched = Trained(design, model, work.accuracy(model, design))
     work.report("evaluation", what="NI-accuracy of the baseline")
     typical = Trained(work.typical, work.trained(work.typical.network, "typical"), work.typical_accuracy())
-    compared = compare_designs(searched, typical, adc_options(work.typical, config.periphery), work.calibration)
+    compared = compare_designs(searched, typical, homogeneous_kinds(config), work.calibration)
     work.report("evaluation", what="accuracy against precision")
     curve = accuracy_against_precision(model, design, work.validation, config.precision, work.sampling(chips=1))
     return compared.replace(accuracy_vs_precision=curve)

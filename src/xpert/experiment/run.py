@@ -33,9 +33,6 @@ from xpert.experiment.config import SearchConfig
 from xpert.files import jsonable, write_atomically
 from xpert.results import Record
 
-Progress = Callable[[dict[str, Any]], None]
-"""Takes figures of progress by name."""
-
 R = TypeVar("R", bound=Record)
 
 CONFIG = "config.yaml"

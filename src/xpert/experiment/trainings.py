@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog import analog_layers, at_precision, layer_errors, reprogram, to_analog, weight_deviation
-from xpert.design import Chip, Design, Network
+from xpert.design import PRECISION_FIELDS, Chip, Design, Network
 from xpert.experiment.config import DatasetOptions, PrecisionSettings, SearchConfig
-from xpert.experiment.run import Progress
 from xpert.networks import build
+from xpert.progress import Tell
 from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
 
 
@@ -55,7 +55,7 @@ def new_model(network: Network, chip: Chip, input_bits: int, seed: int, device: 
 
 
 def train_new(
-    network: Network, recipe: Recipe, dataset: Dataset, checkpoint: Path, progress: Progress | None = None
+    network: Network, recipe: Recipe, dataset: Dataset, checkpoint: Path, progress: Tell | None = None
 ) -> tuple[nn.Module, TrainingResult]:
     """A network, initialised and trained against the variation of the chip's cells, and how that went.
 
@@ -95,7 +95,7 @@ def finetune(
     training: TrainingSettings,
     seed: int,
     checkpoint: Path,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> list[dict[str, Any]]:
     """Train a network in place for a few epochs at the precisions of a design; the curve.
 
@@ -140,13 +140,13 @@ def _conversion_noise(model: nn.Module, design: Design, calibration: Tensor) -> 
 
     Rounding of inputs is in the network already; only what it does not compute itself is added.
     """
-    pairs = sorted({(entry.adc_bits, entry.input_bits) for entry in design.periphery})
+    pairs = sorted({entry.values(PRECISION_FIELDS) for entry in design.periphery})
     errors = layer_errors(model, design, calibration, pairs)
     exact = design.chip.analog.replace(adc_range="unbounded", ir_drop=False)
     alone = layer_errors(model, design, calibration, pairs, settings=exact)
     noise = {}
     for index, (layer, entry) in enumerate(zip(design.network.layers, design.periphery, strict=True)):
-        pair = pairs.index((entry.adc_bits, entry.input_bits))
+        pair = pairs.index(entry.values(PRECISION_FIELDS))
         noise[layer.name] = float(max(errors[index, pair] - alone[index, pair], 0.0))
     return noise
 

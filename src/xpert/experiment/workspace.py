@@ -19,10 +19,11 @@ from xpert.experiment.baselines import typical_of
 from xpert.experiment.cache import StageCache
 from xpert.experiment.config import search_space
 from xpert.experiment.measure import measure_accuracy
-from xpert.experiment.run import Progress, Run
+from xpert.experiment.run import Run
 from xpert.experiment.stages.precision import Floors, Phase2, choose_precisions
 from xpert.experiment.stages.training import train_network
 from xpert.experiment.trainings import Recipe, load_split, new_model
+from xpert.progress import Tell
 from xpert.results import Accuracy, PrecisionStage, Stage, Training
 from xpert.search.objectives import Budgets
 from xpert.training import TrainingSettings, load_weights
@@ -51,7 +52,7 @@ class Workspace:
     """
 
     def __init__(
-        self, run: Run, device: torch.device, progress: Progress | None = None, cache: StageCache | None = None
+        self, run: Run, device: torch.device, progress: Tell | None = None, cache: StageCache | None = None
     ) -> None:
         self.run, self.config, self.device = run, run.config, device
         self._progress, self._cache = progress, cache
@@ -63,7 +64,7 @@ class Workspace:
         if self._progress:
             self._progress({"stage": stage, **figures})
 
-    def reporter(self, stage: str) -> Progress:
+    def reporter(self, stage: str) -> Tell:
         """A callback that passes on figures of a stage."""
         return lambda figures: self.report(stage, **figures)
 

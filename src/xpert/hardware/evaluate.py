@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xpert.design import Chip, Design
-from xpert.errors import ConfigError
+from xpert.design import Chip, Design, Periphery
 from xpert.hardware.breakdown import COMPONENTS, Breakdown, map_arrays
 from xpert.hardware.chip import (
     Context,
@@ -194,6 +193,12 @@ class Evaluation:
             },
         }
 
+    def _chosen(self, field: str, layer: int) -> str | int:
+        """A field of a layer's periphery."""
+        if field == "adc_type":
+            return self.periphery.types[int(self.periphery.adc[layer])]
+        return int(getattr(self.periphery, field)[layer])
+
     def _layer(self, index: int) -> dict[str, Any]:
         parts = {
             unit: _plain(getattr(self.layers, quantity), scale, index)
@@ -207,10 +212,7 @@ class Evaluation:
             "speed_up": int(self.speed_up[index]),
             "utilization": float(self.utilization[index]),
             "sensing_period_ns": float(self.sensing_period[index] * 1e9),
-            "adc_type": self.periphery.types[int(self.periphery.adc[index])],
-            "columns_per_adc": int(self.periphery.columns_per_adc[index]),
-            "adc_bits": int(self.periphery.adc_bits[index]),
-            "input_bits": int(self.periphery.input_bits[index]),
+            **{field: self._chosen(field, index) for field in Periphery.decisions()},
             "input_bit_density": float(self.density[index]),
             "cell_conductance_us": float(self.conductance[index] * 1e6),
             "in_channels": int(self.workload.in_channels[index]),
@@ -244,7 +246,7 @@ def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
         chip,
         workload,
         periphery,
-        model(p, chip, crossbar, workload, periphery, density=density, conductance=conductance),
+        cost_layers(p, chip, crossbar, workload, periphery, density=density, conductance=conductance),
         name=design.name,
         layer_names=tuple(layer.name for layer in design.network.layers),
     )
@@ -264,10 +266,6 @@ def evaluate_batch(
     Raises:
         ConfigError: If a memory cell cannot hold its access transistor, or the chip does not have an ADC.
     """
-    if np.any(np.logical_or(periphery.adc < 0, periphery.adc >= len(chip.adc_types))):
-        kinds = ", ".join(f"{index} ({name})" for index, name in enumerate(chip.adc_types))
-        given = f"{np.min(periphery.adc)} to {np.max(periphery.adc)}"
-        raise ConfigError(f"periphery.adc must be one of {kinds}, got {given}")
     periphery = replace(periphery, adcs=chip.adcs)
     shape = np.broadcast_shapes(workload.shape, np.shape(periphery.adc), np.shape(periphery.adc_bits))
     p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
@@ -279,11 +277,11 @@ def evaluate_batch(
     for start in range(0, workload.shape[0], _BLOCK):
         part = slice(start, start + _BLOCK)
         some, their = workload[part], periphery[part]
-        blocks.append(summarise(p, chip, some, their, model(p, chip, crossbar, some, their)))
+        blocks.append(summarise(p, chip, some, their, cost_layers(p, chip, crossbar, some, their)))
     return _join(blocks, shape[:-1])
 
 
-def model(
+def cost_layers(
     p: Process,
     chip: Chip,
     crossbar: Crossbar,
@@ -333,7 +331,7 @@ def summarise(
     name: str = "design",
     layer_names: tuple[str, ...] = (),
 ) -> Evaluation:
-    """Add layers up to a chip; arguments as for `model`."""
+    """Add layers up to a chip; arguments as for `cost_layers`."""
     layers, shared, mapping, shape = costed.layers, costed.shared, costed.mapping, workload.shape
     area = _sum_parts(layers.area, shape) + shared.area.map(_first)
     latency, energy = _sum_parts(layers.latency, shape), _sum_parts(layers.energy, shape)
@@ -415,4 +413,4 @@ def _join(blocks: Sequence[Any], batch: tuple[int, ...]) -> Any:
     return first
 
 
-__all__ = ["CostedChip", "Evaluation", "evaluate", "evaluate_batch", "model", "summarise"]
+__all__ = ["CostedChip", "Evaluation", "cost_layers", "evaluate", "evaluate_batch", "summarise"]

@@ -112,12 +112,6 @@ def exp2(x: Array) -> Array:
     return np.ldexp(1.0, np.asarray(x).astype(np.int64))
 
 
-def log2(x: Array) -> Array:
-    """Binary logarithm, exact for powers of two whatever the vector instructions."""
-    mantissa, exponent = np.frexp(x)
-    return np.where(mantissa == 0.5, exponent - 1.0, np.log2(x))
-
-
 def ceil(p: Process, x: Array) -> Array:
     """Smallest integer that is not below `x`, rounding errors forgiven (`Switches.fold_tolerance`)."""
     return np.ceil(x * (1 - _TOLERANCE)) if p.switches.fold_tolerance else np.ceil(x)

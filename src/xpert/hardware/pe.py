@@ -13,7 +13,7 @@ from xpert.hardware import circuits
 from xpert.hardware.breakdown import Breakdown
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
-from xpert.hardware.gates import Array, ceil_log2, log2
+from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.mapping import ceil_div
 from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, columns_in_turn, weights_per_adc
 from xpert.hardware.technology import Process
@@ -152,7 +152,7 @@ def build_pe(
         partial: The subarray with the last rows of the matrix, given one column.
     """
     rows, columns, slices = crossbar.rows, crossbar.converted, crossbar.slices
-    bits = log2(periphery.levels)
+    bits = periphery.adc_bits
     sharing = columns_in_turn(p, crossbar, periphery.columns_per_adc)
     stages = ceil_log2(side)
     tree_bits = np.floor(bits + periphery.input_bits + slices + 1)
@@ -236,19 +236,17 @@ def run_pe(
     """
     switches = p.switches
     n_full, rest = share.rows // crossbar.rows, share.rows % crossbar.rows > 0
-    across = ceil_div(share.columns, crossbar.columns)
-    used_columns = share.used_columns
+    down, across = n_full + rest, ceil_div(share.columns, crossbar.columns)
     copies = copies_down * copies_across
     alone = (copies_down == pe.side) & (copies_across == pe.side)
-    down = n_full + rest
-    visited_down, visited_across = down, across
+    visited_across, used_columns = across, share.used_columns
     if not switches.keep_all_rows:
         # Without copies only the PE's own crossbars are visited, whatever it was given.
         side = np.where(copies > 1, np.maximum(down, across), pe.side)
         rest = rest & (n_full < side)
-        n_full = np.minimum(n_full, side)
-        visited_down, visited_across = n_full + rest, np.minimum(across, side)
+        n_full, visited_across = np.minimum(n_full, side), np.minimum(across, side)
         used_columns = np.minimum(used_columns, side * crossbar.columns)
+    visited_down = n_full + rest
     reads = vectors * pe.input_bits
 
     def worst(name: str) -> Array:
@@ -261,9 +259,7 @@ def run_pe(
     tree = circuits.adder_tree(p, pe.side, pe.tree_bits, pe.trees, used=down)
     tree_uses = np.where(alone, 0.0, vectors * pe.weight_uses)
     turns = np.where(alone, 0.0, vectors * np.ceil(pe.weight_uses))
-    tree_payments = tree_uses
-    if not switches.tree_energy_once:
-        tree_payments = tree_uses * np.where(copies > 1, down * across, 1)
+    tree_payments = tree_uses * (1 if switches.tree_energy_once else np.where(copies > 1, down * across, 1))
     input_uses = share.input_rows * reads / pe.input_flip_flops
     output_words = share.used_columns / crossbar.columns_per_weight
     output_uses = output_words * pe.tree_bits * vectors / pe.output_flip_flops
@@ -274,10 +270,8 @@ def run_pe(
     input_words = share.input_rows * reads / crossbar.rows
     bus_words = output_words * pe.adc_bits * vectors / (pe.side * crossbar.converted)
     if timing.synchronous:
-        adc = pe.adc_cycles * timing.sensing_period
-        accumulation = pe.accumulation_cycles * timing.logic_period
-        other = 0.0
-        bus = 0.0
+        adc, accumulation = pe.adc_cycles * timing.sensing_period, pe.accumulation_cycles * timing.logic_period
+        other = bus = 0.0
     else:
         adc, accumulation, other = worst("adc_latency"), pe.accumulation_latency, worst("other_latency")
         bus = input_words * pe.input_bus.latency + bus_words * pe.output_bus.latency

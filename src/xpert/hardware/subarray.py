@@ -6,16 +6,20 @@ DNN+NeuroSim V1.3, parallel read-out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from xpert.design import ADC_TYPES, Adc, Periphery
+from xpert.design import Adc, Periphery, adc_kinds, shown
+from xpert.errors import ConfigError
 from xpert.hardware import circuits
+from xpert.hardware.adcs import AdcKind, Conversion, adc_kind
+from xpert.hardware.block import Block, Group, Place
 from xpert.hardware.circuits import Cost
-from xpert.hardware.crossbar import Crossbar, parasitics
-from xpert.hardware.gates import Array, ceil_log2, log2
+from xpert.hardware.crossbar import Crossbar, Parasitics, parasitics
+from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.technology import Process
 
 WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
@@ -27,7 +31,7 @@ class PeripheryArrays:
     """Periphery of many subarrays; arrays of any one shape."""
 
     adc: np.ndarray
-    """Kind of ADC, as an index: 0 SAR, 1 flash (`ADC_TYPES`), then `adcs`."""
+    """Kind of ADC, as an index into `types`."""
 
     columns_per_adc: np.ndarray
     """Columns that share an ADC."""
@@ -43,10 +47,19 @@ class PeripheryArrays:
 
     @classmethod
     def of(cls, peripheries: Sequence[Periphery], adcs: tuple[Adc, ...] = ()) -> PeripheryArrays:
-        """Periphery of the layers of one design, on a chip with these ADCs of the user's own. [layers]"""
-        types = (*ADC_TYPES, *(adc.name for adc in adcs))
+        """Periphery of the layers of one design, on a chip with these ADCs of the user's own. [layers]
+
+        Raises:
+            ConfigError: If there is no such kind of ADC.
+        """
+        places = {name: index for index, name in enumerate(_types(adcs))}
+        for index, entry in enumerate(peripheries):
+            if entry.adc_type not in places:
+                raise ConfigError(
+                    f"periphery.{index}.adc_type must be one of {', '.join(places)}, got {shown(entry.adc_type)}"
+                )
         return cls(
-            adc=np.array([types.index(entry.adc_type) for entry in peripheries]),
+            adc=np.array([places[entry.adc_type] for entry in peripheries]),
             columns_per_adc=np.array([float(entry.columns_per_adc) for entry in peripheries]),
             adc_bits=np.array([float(entry.adc_bits) for entry in peripheries]),
             input_bits=np.array([float(entry.input_bits) for entry in peripheries]),
@@ -61,89 +74,195 @@ class PeripheryArrays:
 
     @property
     def types(self) -> tuple[str, ...]:
-        """Names of the kinds of ADC, in the order of their indices."""
-        return (*ADC_TYPES, *(adc.name for adc in self.adcs))
+        """Names of the kinds of ADC, in the order of their indices: those made of circuits, then `adcs`."""
+        return _types(self.adcs)
 
-    @property
-    def levels(self) -> np.ndarray:
-        """Levels of the ADC."""
-        return 2.0**self.adc_bits
+    def kinds(self) -> Iterator[tuple[AdcKind, np.ndarray]]:
+        """The kinds of ADC that occur, each with where it does.
+
+        Raises:
+            ConfigError: If an index stands for no kind, or a name for no circuit.
+        """
+        found = np.unique(self.adc)
+        if found.size and not 0 <= found[0] <= found[-1] < len(self.types):
+            known = ", ".join(f"{index} ({name})" for index, name in enumerate(self.types))
+            raise ConfigError(f"periphery.adc must be one of {known}, got {found[0]} to {found[-1]}")
+        for index in found:
+            yield adc_kind(self.types[int(index)], self.adcs), self.adc == index
+
+
+def _types(adcs: tuple[Adc, ...]) -> tuple[str, ...]:
+    return (*adc_kinds(), *(adc.name for adc in adcs))
 
 
 @dataclass(frozen=True)
 class Subarray:
-    """Size, timing and energy of a subarray; energies, cycles and latencies are of one input bit, all columns read."""
+    """Size, timing and energy of a subarray; energies, cycles and latencies are of one input bit, all columns read.
 
-    blocks: dict[str, Cost]
-    """The circuits by name; `Cost` is that of one use."""
+    Every sum is over the blocks in their order: additions of floats in another order end in other bits.
+    """
 
-    uses: dict[str, Array]
-    """How often a circuit is used per input bit."""
+    drivers: tuple[Block, ...]
+    """What drives rows and columns and selects columns."""
 
-    shift_add_latencies: dict[str, Array]
-    """Asynchronous time of the shift-adds, by name. [s]"""
+    readout: tuple[Block, ...]
+    """ADCs, then shift-adds."""
 
-    height: Array
-    """Height of the bounding box. [m]"""
+    wires: Parasitics
+    """The crossbar."""
 
-    width: Array
-    """Width of the bounding box. [m]"""
-
-    array_area: Array
-    """Area of the cells. [m2]"""
-
-    adc_area: Array
-    """Area of ADCs, encoders (and SRAM prechargers). [m2]"""
-
-    accumulation_area: Array
-    """Area of the shift-adds. [m2]"""
-
-    other_area: Array
-    """Area of drivers, switches, multiplexers and level shifters. [m2]"""
-
-    column_delay: Array
-    """Settling time of a column. [s]"""
-
-    sensing_period: Array
-    """One sensing cycle: settle, multiplex, convert. [s]"""
-
-    adc_cycles: Array
-    """Sensing cycles per input bit, synchronous."""
+    turns: Array
+    """Columns, or pairs, that an ADC converts one after the other: sensing cycles per input bit."""
 
     accumulation_cycles: Array
     """Logic cycles of the shift-adds per input bit, synchronous."""
 
-    adc_latency: Array
-    """Time of conversions, asynchronous. [s]"""
+    column_delay: Array
+    """Settling time of a column. [s]"""
 
-    accumulation_latency: Array
-    """Time of the shift-adds, asynchronous. [s]"""
+    select_latency: Array
+    """Time in which a row is driven and a column selected. [s]"""
 
-    other_latency: Array
-    """Time of drivers and multiplexers, asynchronous. [s]"""
+    precharge_latency: Array
+    """Time in which the columns of SRAM cells are precharged. [s]"""
+
+    latency_factor: float
+    """Factor that fits latencies of the sensing path to silicon."""
 
     array_energy: Array
     """Energy of charging rows and columns. [J]"""
 
-    adc_energy: Array
-    """Energy of conversions and encoders (and SRAM prechargers); without the array. [J]"""
+    @property
+    def table(self) -> tuple[Block, ...]:
+        """All blocks: from the ADCs to the drivers."""
+        return (*self.readout, *self.drivers)
 
-    accumulation_energy: Array
-    """Energy of the shift-adds. [J]"""
+    @property
+    def blocks(self) -> dict[str, Block]:
+        """The blocks by name."""
+        return {block.name: block for block in self.table}
 
-    other_energy: Array
-    """Energy of drivers and multiplexers. [J]"""
+    def _placed(self, place: Place) -> list[Block]:
+        return [block for block in self.table if block.place == place]
 
-    column_energy: Array
-    """The part of `adc_energy` that the ADCs take, which counts the columns (or pairs) that were given. [J]"""
+    def _grouped(self, group: Group) -> list[Block]:
+        return [block for block in self.table if block.group == group]
 
-    leakage: Array
-    """Leakage power. [W]"""
+    @cached_property
+    def height(self) -> Array:
+        """Height of the bounding box. [m]"""
+        return _sum(block.cost.height for block in self._placed("stack")) + self.wires.column_length
+
+    @cached_property
+    def width(self) -> Array:
+        """Width of the bounding box. [m]"""
+        beside, corner = (_sum(block.cost.width for block in self._placed(place)) for place in ("beside", "corner"))
+        return np.maximum(beside, corner) + self.wires.row_length
+
+    @property
+    def array_area(self) -> Array:
+        """Area of the cells. [m2]"""
+        return self.wires.area
+
+    @cached_property
+    def adc_area(self) -> Array:
+        """Area of ADCs, encoders (and SRAM prechargers). [m2]"""
+        return _sum(block.cost.area for block in self._grouped("adc"))
+
+    @cached_property
+    def accumulation_area(self) -> Array:
+        """Area of the shift-adds. [m2]"""
+        return _sum(block.cost.area for block in self._grouped("accumulation"))
+
+    @cached_property
+    def other_area(self) -> Array:
+        """Area of drivers, switches, multiplexers and level shifters. [m2]"""
+        return _sum(block.cost.area for block in self._grouped("other"))
 
     @property
     def used_area(self) -> Array:
         """Area of cells and circuits, without the gaps of the bounding box. [m2]"""
         return self.array_area + self.adc_area + self.accumulation_area + self.other_area
+
+    @cached_property
+    def _conversion(self) -> Array:
+        """Duration of a conversion. [s]"""
+        return _sum(block.cost.latency for block in self.readout if block.group == "adc")
+
+    @property
+    def sensing_period(self) -> Array:
+        """One sensing cycle: select, precharge, settle, convert. [s]"""
+        return self.latency_factor * (
+            self.select_latency + self.precharge_latency + self.column_delay + self._conversion
+        )
+
+    @property
+    def adc_cycles(self) -> Array:
+        """Sensing cycles per input bit, synchronous."""
+        return self.turns
+
+    @property
+    def adc_latency(self) -> Array:
+        """Time of conversions, asynchronous. [s]"""
+        return self.turns * self.latency_factor * (self.precharge_latency + self.column_delay + self._conversion)
+
+    @cached_property
+    def shift_add_latencies(self) -> dict[str, Array]:
+        """Asynchronous time of the shift-adds, by name. [s]"""
+        return {
+            block.name: np.where(
+                block.cost.latency > 0, circuits.shift_add_latency(block.cost.latency, block.uses), 0.0
+            )
+            for block in self._grouped("accumulation")
+            if block.uses is not None
+        }
+
+    @property
+    def accumulation_latency(self) -> Array:
+        """Time of the shift-adds, asynchronous. [s]"""
+        return _sum(self.shift_add_latencies.values())
+
+    @property
+    def other_latency(self) -> Array:
+        """Time of drivers and multiplexers, asynchronous. [s]"""
+        return self.turns * self.latency_factor * self.select_latency
+
+    @property
+    def adc_energy(self) -> Array:
+        """Energy of conversions and encoders (and SRAM prechargers); without the array. [J]"""
+        return _energy(self._grouped("adc"))
+
+    @property
+    def column_energy(self) -> Array:
+        """The part of `adc_energy` that counts the columns (or pairs) that were given. [J]"""
+        return _energy(block for block in self.table if block.of_columns)
+
+    @property
+    def accumulation_energy(self) -> Array:
+        """Energy of the shift-adds. [J]"""
+        return _energy(self._grouped("accumulation"))
+
+    @property
+    def other_energy(self) -> Array:
+        """Energy of drivers and multiplexers. [J]"""
+        return _energy(self._grouped("other"))
+
+    @property
+    def leakage(self) -> Array:
+        """Leakage power. [W]"""
+        # Drivers first, of these the decoder in the corner last.
+        drivers = sorted(self.drivers, key=lambda block: block.place == "corner")
+        leaky = (block.cost.leakage for block in (*drivers, *self.readout) if block.leaks)
+        return _sum(leaky) + self.wires.cell_leakage
+
+
+def _sum(values: Iterable[Array]) -> Array:
+    return sum(values, 0.0)
+
+
+def _energy(blocks: Iterable[Block]) -> Array:
+    """Energy per input bit. [J]"""
+    return _sum(block.cost.energy * block.uses for block in blocks if block.uses is not None)
 
 
 def adc_count(p: Process, crossbar: Crossbar, columns_per_adc: Array) -> Array:
@@ -185,207 +304,176 @@ def subarray(
         column_resistance: Of the columns, [*batch, columns]; infinite for a column without driven rows. [ohm]
         multiplicity: Columns that each entry of the last axis stands for, [*batch, columns].
         flash_reference: On and off resistance for which the flash levels are set; the cell's by default. [ohm]
+
+    Raises:
+        ConfigError: If a kind of ADC does not exist, or not with the precision that is asked for.
     """
     wires = parasitics(p, crossbar)
-    calibration, switches, vdd = p.calibration, p.switches, p.vdd
-    sar, flash, levels = periphery.adc == 0, periphery.adc == 1, periphery.levels
-    slices, input_bits = crossbar.slices, periphery.input_bits
     n_adcs = adc_count(p, crossbar, periphery.columns_per_adc)
     turns = columns_in_turn(p, crossbar, periphery.columns_per_adc)
-    shared = turns > 1
     weight_uses = weights_per_adc(p, crossbar, periphery.columns_per_adc)
-    if crossbar.sram:
-        wordline_target, mux_target = wires.row_resistance, wires.access_resistance / crossbar.rows / 2
-    else:
-        wordline_target, mux_target = wires.mean_resistance / crossbar.columns, wires.mean_resistance / crossbar.rows
 
-    blocks: dict[str, Cost] = {}
-    # Rows: drivers and level shifters take the height of a column.
-    if crossbar.kind in {"1t1r", "fefet"}:
-        blocks["wl_switch_matrix"] = circuits.wordline_switch_matrix(
-            p,
-            crossbar.rows,
-            height=wires.column_length,
-            row_activity=row_activity,
-            load=wires.wordline_capacitance,
-            load_resistance=wires.row_resistance,
-            read_voltage=crossbar.read_voltage,
-            access_gate_voltage=crossbar.access_gate_voltage,
-        )
-    else:
-        blocks["wl_switch_matrix"] = circuits.switch_matrix(
-            p,
-            crossbar.rows,
-            target_resistance=wordline_target,
-            height=wires.column_length,
-            row_activity=row_activity,
-            load=wires.row_wire_capacitance,
-            load_resistance=wires.row_resistance,
-            read_voltage=crossbar.read_voltage,
-        )
-    if crossbar.write_voltage > WRITE_VOLTAGE_WITHOUT_SHIFTER and not crossbar.sram:
-        blocks["wl_level_shifter"] = circuits.level_shifter(p, crossbar.rows, height=wires.column_length)
-        blocks["bl_level_shifter"] = circuits.level_shifter(p, crossbar.rows, height=wires.column_length)
-        blocks["sl_level_shifter"] = circuits.level_shifter(p, crossbar.columns, width=wires.row_length)
-
-    # Columns: everything takes the width of a row.
-    width = wires.row_length
-    if crossbar.sram:
-        load = {"load": wires.column_capacitance, "load_resistance": wires.column_wire_resistance}
-        blocks["precharger"] = circuits.precharger(p, crossbar.columns, width=width, **load)
-        blocks["sram_write_driver"] = circuits.sram_write_driver(p, crossbar.columns, width=width, **load)
-    else:
-        blocks["sl_switch_matrix"] = circuits.switch_matrix(
-            p,
-            crossbar.columns,
-            target_resistance=wires.mean_resistance,
-            width=width,
-            row_activity=0.0,
-            load=0.0,
-            load_resistance=0.0,
-            read_voltage=crossbar.read_voltage,
-        )
-    lines = n_adcs * crossbar.columns_per_slice  # a pair's two columns are led to the ADC side by side
-    mux, decoder = _column_mux(p, lines, turns, mux_target, width, crossbar.read_voltage)
-    blocks["column_mux"], blocks["mux_decoder"] = _where(shared, mux), _where(shared, decoder)
-    read = {
-        "width": width,
-        "column_resistance": column_resistance,
-        "multiplicity": multiplicity,
-        "read_voltage": crossbar.read_voltage,
-    }
-    blocks["sar_adc"] = _where(sar, circuits.sar_adc(p, levels, n_adcs, **read))
+    drivers = (
+        *_row_drivers(p, crossbar, wires, turns, row_activity),
+        *_column_drivers(p, crossbar, wires, periphery, n_adcs, turns),
+    )
     r_on, r_off = flash_reference or (crossbar.r_on, crossbar.r_off)
-    # Where the ADC is another the flash formulas get few levels: they are discarded, and cost time with many.
-    flash_levels = np.where(flash, levels, 4.0)
-    blocks["flash_adc"] = _where(
-        flash,
-        circuits.flash_adc(
-            p,
-            flash_levels,
-            n_adcs,
-            rows=crossbar.rows,
-            r_on=r_on,
-            r_off=r_off,
-            sensing=crossbar.flash_sensing,
-            **read,
-        ),
+    asked = Conversion(
+        bits=periphery.adc_bits,
+        instances=n_adcs,
+        turns=turns,
+        width=wires.row_length,
+        column_resistance=column_resistance,
+        multiplicity=multiplicity,
+        read_voltage=crossbar.read_voltage,
+        rows=crossbar.rows,
+        r_on=r_on,
+        r_off=r_off,
+        sensing=crossbar.flash_sensing,
     )
-    blocks["flash_encoder"] = _where(flash, circuits.flash_encoder(p, flash_levels, n_adcs, width=width))
-    if periphery.adcs:
-        own = periphery.adc >= len(ADC_TYPES)
-        kind = np.where(own, periphery.adc - len(ADC_TYPES), 0)
-        # A precision that the ADC has, where it is not used.
-        own_bits = np.where(own, periphery.adc_bits, periphery.adcs[0].allowed_bits[0])
-        own_read = {key: read[key] for key in ("width", "column_resistance", "multiplicity")}
-        blocks["own_adc"] = _where(own, circuits.own_adc(p, periphery.adcs, kind, own_bits, n_adcs, **own_read))
-    bits = log2(levels)
-    if slices > 1:
-        blocks["shift_add_weight"] = circuits.shift_add(p, np.floor(bits), n_adcs, slices, width=width)
-    blocks["shift_add_input"] = _where(
-        input_bits > 1, circuits.shift_add(p, np.floor(bits + slices), n_adcs, input_bits, width=width)
-    )
-
-    def total(field: str, names: tuple[str, ...]) -> Array:
-        return sum((getattr(blocks[name], field) for name in names if name in blocks), 0.0)
-
-    adcs = ("sar_adc", "flash_adc", "flash_encoder", "own_adc")
-    adc_latency = total("latency", adcs)
-    precharge = blocks["precharger"].latency if crossbar.sram else 0.0
-    select = np.maximum(
-        blocks["wl_switch_matrix"].latency, blocks["column_mux"].latency + blocks["mux_decoder"].latency
-    )
-    if crossbar.sram:
-        column_delay = circuits.sram_column_delay(
-            p,
-            access_resistance=wires.access_resistance,
-            access_capacitance=wires.access_capacitance,
-            pull_down_resistance=wires.pull_down_resistance,
-            column_capacitance=wires.column_capacitance,
-            column_resistance=wires.column_wire_resistance,
-            ramp=blocks["wl_switch_matrix"].ramp,
-        )
-    else:
-        column_delay = 0.2 * wires.column_capacitance * wires.mean_resistance / (crossbar.rows // 2)
-    beta = calibration.sensing_latency
-    uses = {
-        "wl_switch_matrix": turns,
-        "column_mux": turns / input_bits,
-        "mux_decoder": turns / input_bits,
-        "sar_adc": 1.0,
-        "flash_adc": 1.0,
-        "flash_encoder": turns,
-        "own_adc": 1.0,
-        "shift_add_weight": turns,
-        "shift_add_input": weight_uses,
-        "precharger": turns,
-    }
-
-    def energy(names: tuple[str, ...]) -> Array:
-        return sum((blocks[name].energy * uses[name] for name in names if name in blocks), 0.0)
+    readout = (*_adcs(p, periphery, asked), *_shift_adds(p, crossbar, wires, periphery, n_adcs, turns, weight_uses))
 
     if crossbar.sram:
         array_energy = 0.0
-        leaky = ("wl_switch_matrix", "precharger", "sram_write_driver")
-        leaky += ("mux_decoder",) if switches.sram_mux_decoder_leakage else ()
     else:
         converted = np.ceil(crossbar.columns / turns)
-        columns = wires.column_wire_capacitance * crossbar.read_voltage**2 * converted
-        array_energy = turns * (columns + wires.wordline_capacitance * vdd**2 * crossbar.rows * row_activity)
-        leaky = ("wl_switch_matrix", "sl_switch_matrix", "mux_decoder")
-    shift_adds = ("shift_add_weight", "shift_add_input")
-    stack = (
-        *adcs,
-        *shift_adds,
-        "sl_switch_matrix",
-        "column_mux",
-        "sl_level_shifter",
-        "precharger",
-        "sram_write_driver",
-    )
-    beside = ("wl_switch_matrix", "wl_level_shifter", "bl_level_shifter")
-    accumulation_cycles = turns * (slices > 1) + np.ceil(weight_uses) * (input_bits > 1)
-    shift_add_latencies: dict[str, Array] = {
-        name: np.where(blocks[name].latency > 0, circuits.shift_add_latency(blocks[name].latency, uses[name]), 0.0)
-        for name in shift_adds
-        if name in blocks
-    }
+        charged = wires.column_wire_capacitance * crossbar.read_voltage**2 * converted
+        array_energy = turns * (charged + wires.wordline_capacitance * p.vdd**2 * crossbar.rows * row_activity)
+    costs = {block.name: block.cost for block in drivers}
+    rows, mux, decoder = (costs[name] for name in ("wl_switch_matrix", "column_mux", "mux_decoder"))
     return Subarray(
-        blocks=blocks,
-        uses=uses,
-        shift_add_latencies=shift_add_latencies,
-        height=total("height", stack) + wires.column_length,
-        width=np.maximum(total("width", beside), blocks["mux_decoder"].width) + wires.row_length,
-        array_area=wires.area,
-        adc_area=total("area", (*adcs, "precharger")),
-        accumulation_area=total("area", shift_adds),
-        other_area=total(
-            "area", (*beside, "sl_switch_matrix", "column_mux", "mux_decoder", "sl_level_shifter", "sram_write_driver")
-        ),
-        column_delay=column_delay,
-        sensing_period=beta * (select + precharge + column_delay + adc_latency),
-        adc_cycles=turns,
-        accumulation_cycles=accumulation_cycles,
-        adc_latency=turns * beta * (precharge + column_delay + adc_latency),
-        accumulation_latency=sum(shift_add_latencies.values(), 0.0),
-        other_latency=turns * beta * select,
+        drivers=drivers,
+        readout=readout,
+        wires=wires,
+        turns=turns,
+        accumulation_cycles=turns * (crossbar.slices > 1) + np.ceil(weight_uses) * (periphery.input_bits > 1),
+        column_delay=_column_delay(p, crossbar, wires, rows.ramp),
+        select_latency=np.maximum(rows.latency, mux.latency + decoder.latency),
+        precharge_latency=costs["precharger"].latency if crossbar.sram else 0.0,
+        latency_factor=p.calibration.sensing_latency,
         array_energy=array_energy,
-        adc_energy=energy((*adcs, "precharger")),
-        accumulation_energy=energy(shift_adds),
-        other_energy=energy(("wl_switch_matrix", "column_mux", "mux_decoder")),
-        column_energy=energy(("sar_adc", "flash_adc", "own_adc")),
-        leakage=total("leakage", (*leaky, *adcs, *shift_adds)) + wires.cell_leakage,
     )
 
 
-def _column_mux(p, lines, sharing, target, width, read_voltage) -> tuple[Cost, Cost]:
-    """Column multiplexer and its decoder, one as high as the other."""
-    ways = np.maximum(sharing, 2.0)
+def _row_drivers(p: Process, crossbar: Crossbar, wires: Parasitics, turns: Array, row_activity: Array) -> list[Block]:
+    """Drivers and level shifters of the rows, which take the height of a column."""
+    rows = crossbar.rows
+    read = {
+        "height": wires.column_length,
+        "row_activity": row_activity,
+        "load_resistance": wires.row_resistance,
+        "read_voltage": crossbar.read_voltage,
+    }
+    if crossbar.kind in {"1t1r", "fefet"}:
+        load, gate_voltage = wires.wordline_capacitance, crossbar.access_gate_voltage
+        cost = circuits.wordline_switch_matrix(p, rows, load=load, access_gate_voltage=gate_voltage, **read)
+    else:
+        target = wires.row_resistance if crossbar.sram else wires.mean_resistance / crossbar.columns
+        cost = circuits.switch_matrix(p, rows, target_resistance=target, load=wires.row_wire_capacitance, **read)
+    blocks = [Block("wl_switch_matrix", cost, turns, "other", "beside")]
+    if _lifts_levels(crossbar):
+        shifter = circuits.level_shifter(p, rows, height=wires.column_length)
+        blocks += [
+            Block(name, shifter, None, "other", "beside", leaks=False)
+            for name in ("wl_level_shifter", "bl_level_shifter")
+        ]
+    return blocks
+
+
+def _column_drivers(
+    p: Process, crossbar: Crossbar, wires: Parasitics, periphery: PeripheryArrays, n_adcs: Array, turns: Array
+) -> list[Block]:
+    """What drives and selects columns: everything takes the width of a row, the decoder stands in the corner."""
+    width, columns, sram = wires.row_length, crossbar.columns, crossbar.sram
+    mux, decoder = _column_mux(p, crossbar, wires, n_adcs, turns)
+    once = turns / periphery.input_bits  # a column stays selected for all input bits
+    leaks = p.switches.sram_mux_decoder_leakage if sram else True
+    select = [
+        Block("column_mux", mux, once, "other", leaks=False),
+        Block("mux_decoder", decoder, once, "other", "corner", leaks),
+    ]
+    if sram:
+        line = {"width": width, "load": wires.column_capacitance, "load_resistance": wires.column_wire_resistance}
+        return [
+            *select,
+            Block("precharger", circuits.precharger(p, columns, **line), turns),
+            Block("sram_write_driver", circuits.sram_write_driver(p, columns, **line), None, "other"),
+        ]
+    switches = circuits.switch_matrix(
+        p,
+        columns,
+        target_resistance=wires.mean_resistance,
+        width=width,
+        row_activity=0.0,
+        load=0.0,
+        load_resistance=0.0,
+        read_voltage=crossbar.read_voltage,
+    )
+    blocks = [Block("sl_switch_matrix", switches, None, "other"), *select]
+    if _lifts_levels(crossbar):
+        shifter = circuits.level_shifter(p, columns, width=width)
+        blocks.append(Block("sl_level_shifter", shifter, None, "other", leaks=False))
+    return blocks
+
+
+def _lifts_levels(crossbar: Crossbar) -> bool:
+    """Whether programming takes level shifters."""
+    return crossbar.write_voltage > WRITE_VOLTAGE_WITHOUT_SHIFTER and not crossbar.sram
+
+
+def _column_mux(p: Process, crossbar: Crossbar, wires: Parasitics, n_adcs: Array, turns: Array) -> tuple[Cost, Cost]:
+    """Column multiplexer and its decoder, one as high as the other; nothing where no column shares an ADC."""
+    lines = n_adcs * crossbar.columns_per_slice  # a pair's two columns are led to the ADC side by side
+    target = (wires.access_resistance / crossbar.rows / 2) if crossbar.sram else wires.mean_resistance / crossbar.rows
+    ways = np.maximum(turns, 2.0)
     gate_n, gate_p = circuits.column_mux_gates(p, target)
     decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, load=gate_n * lines, load_2=gate_p * lines)
-    place = {"target_resistance": target, "width": width, "read_voltage": read_voltage}
+    place = {"target_resistance": target, "width": wires.row_length, "read_voltage": crossbar.read_voltage}
     free = circuits.column_mux(p, lines, ways, **place)
-    return circuits.column_mux(p, lines, ways, height=np.maximum(free.height, decoder.height), **place), decoder
+    mux = circuits.column_mux(p, lines, ways, height=np.maximum(free.height, decoder.height), **place)
+    return _where(turns > 1, mux), _where(turns > 1, decoder)
+
+
+def _adcs(p: Process, periphery: PeripheryArrays, asked: Conversion) -> Iterator[Block]:
+    """ADCs of every kind that occurs; each costs nothing where another is."""
+    for kind, there in periphery.kinds():
+        # Elsewhere it is asked for one of its own precisions: it may have no other.
+        bits = np.broadcast_to(periphery.adc_bits, there.shape)
+        for block in kind.blocks(p, replace(asked, bits=np.where(there, bits, bits[there].min()))):
+            yield replace(block, cost=_where(there, block.cost))
+
+
+def _shift_adds(
+    p: Process,
+    crossbar: Crossbar,
+    wires: Parasitics,
+    periphery: PeripheryArrays,
+    n_adcs: Array,
+    turns: Array,
+    weight_uses: Array,
+) -> Iterator[Block]:
+    """Shift-adds over the slices of a weight, then over input bits; neither is there for a single one."""
+    bits, input_bits, slices, width = periphery.adc_bits, periphery.input_bits, crossbar.slices, wires.row_length
+    if slices > 1:
+        cost = circuits.shift_add(p, bits, n_adcs, slices, width=width)
+        yield Block("shift_add_weight", cost, turns, "accumulation")
+    cost = circuits.shift_add(p, bits + slices, n_adcs, input_bits, width=width)
+    yield Block("shift_add_input", _where(input_bits > 1, cost), weight_uses, "accumulation")
+
+
+def _column_delay(p: Process, crossbar: Crossbar, wires: Parasitics, ramp: Array) -> Array:
+    """Settling time of a column whose row is driven with this slope. [s]"""
+    if not crossbar.sram:
+        return 0.2 * wires.column_capacitance * wires.mean_resistance / (crossbar.rows // 2)
+    return circuits.sram_column_delay(
+        p,
+        access_resistance=wires.access_resistance,
+        access_capacitance=wires.access_capacitance,
+        pull_down_resistance=wires.pull_down_resistance,
+        column_capacitance=wires.column_capacitance,
+        column_resistance=wires.column_wire_resistance,
+        ramp=ramp,
+    )
 
 
 def _where(present: Array | np.ndarray | bool, cost: Cost) -> Cost:

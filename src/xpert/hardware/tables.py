@@ -18,13 +18,13 @@ import numpy as np
 from xpert.design import Chip, Design, Layer, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.hardware.breakdown import map_arrays
-from xpert.hardware.chip import Context, build_shared, build_tiles, run_layers, sensing_periods
-from xpert.hardware.crossbar import active_conductance, crossbar_of
+from xpert.hardware.chip import Context, Shared, build_shared, build_tiles, run_layers, sensing_periods
+from xpert.hardware.crossbar import Crossbar, active_conductance, crossbar_of
 from xpert.hardware.evaluate import evaluate
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
-from xpert.hardware.technology import process
+from xpert.hardware.technology import Process, process
 from xpert.workload.layers import Workload
 
 _BLOCK = 16_384
@@ -35,8 +35,13 @@ class SearchSpace(Protocol):
     """A backbone, a graph of layers whose output channels are to be decided; see `xpert.networks.spaces`."""
 
     @property
-    def choices(self) -> tuple[tuple[int, ...], ...]:
-        """Options of each channel decision; with 0 the layers that it feeds or makes are not there."""
+    def widths(self) -> tuple[tuple[int, ...], ...]:
+        """For every layer the output channels that it may have; with 0 neither it nor what it feeds is there."""
+        ...
+
+    @property
+    def entering(self) -> tuple[tuple[int, ...], ...]:
+        """For every layer the input channels that it may have."""
         ...
 
     @property
@@ -57,16 +62,6 @@ class SearchSpace(Protocol):
     @property
     def default_channels(self) -> tuple[int, ...]:
         """Channels of the original network."""
-        ...
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        ...
-
-    @property
-    def num_classes(self) -> int:
-        """Classes: the output width of the last layer, which is not searched."""
         ...
 
     def layer(self, index: int, in_channels: int, out_channels: int, kernel: int | None = None) -> Layer:
@@ -188,14 +183,7 @@ def cost_tables(
         ConfigError: If there are no peripheries, if the chip is pipelined (a layer then waits for the slowest, so costs
             do not add up), or if the switches let a layer inherit another's leakage.
     """
-    if not peripheries:
-        raise ConfigError("peripheries: cost tables need at least one option")
-    for index, entry in enumerate(peripheries):
-        chip.check_adc(entry.adc_type, entry.adc_bits, f"peripheries.{index}.adc_type", f"peripheries.{index}.adc_bits")
-    if chip.execution == "pipelined":
-        raise ConfigError("chip.execution: cost tables exist for 'layer_by_layer' only, got 'pipelined'")
-    if not switches.fresh_tree_leakage:
-        raise ConfigError("switches: cost tables need fresh_tree_leakage, with which layers do not affect one another")
+    _check(chip, peripheries, switches)
     if context is None:
         original = Design.homogeneous(space.network(space.default_channels), chip, peripheries[0])
         context = evaluate(original, switches).context
@@ -203,33 +191,10 @@ def cost_tables(
     crossbar = crossbar_of(chip)
     shared = build_shared(p, chip, context)
     options = PeripheryArrays.of(peripheries, chip.adcs)
-    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
-    entering = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
-    choices = layer_options(space, peripheries)
-
-    def costs_of(layers: Sequence[Layer]) -> np.ndarray:
-        """Area, latency, energy, dynamic energy and leakage of layers, [5, layers, options]."""
-        shape = (len(layers), len(peripheries), 1)
-        # A trailing axis of one layer; every combination is a chip of its own in the same context.
-        workload = map_arrays(
-            lambda array: np.broadcast_to(array.reshape(-1, 1, 1), shape), Workload.from_layers(list(layers))
-        )
-        periphery = map_arrays(lambda array: np.broadcast_to(array[:, None], shape), options)
-        mapping = map_layers(chip, workload, switches, context.organisation)
-        conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
-        tile = build_tiles(p, chip, crossbar, periphery, mapping, chip.activity.input_bit_density, conductance)
-        period = sensing_periods(crossbar, tile, mapping)
-        costs = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
-        figures = (
-            costs.area.total, costs.latency.total, costs.energy.total, costs.energy.total - costs.energy.leakage,
-            costs.leakage,
-        )  # fmt: skip
-        return np.stack([np.broadcast_to(values, shape)[..., 0] for values in figures])
-
     # Layers with all their widths and kernels, one after the other: their costs take few calls on large arrays.
-    all_layers = [
+    layers = [
         space.layer(index, i, o, kernel)
-        for index, (ins, outs) in enumerate(zip(entering, widths))
+        for index, (ins, outs) in enumerate(zip(space.entering, space.widths))
         for kernel in space.kernels[index]
         if kernel
         for i in ins
@@ -238,25 +203,15 @@ def cost_tables(
     ]
     at_once = max(1, _BLOCK // len(peripheries))
     blocks = []
-    for start in range(0, len(all_layers), at_once):
-        blocks.append(costs_of(all_layers[start : start + at_once]))
+    for start in range(0, len(layers), at_once):
+        blocks.append(_costs_of(p, chip, crossbar, layers[start : start + at_once], options, context, shared))
         if progress is not None:
-            progress(min(start + at_once, len(all_layers)), len(all_layers))
-    costs, done = np.concatenate(blocks, axis=1), 0
+            progress(min(start + at_once, len(layers)), len(layers))
+    costs, done = np.concatenate(blocks, axis=1), 0  # [quantities, layers, peripheries]
+    choices = layer_options(space, peripheries)
     tables = []
-    for index, (ins, outs) in enumerate(zip(entering, widths)):
-        parts = []
-        for kernel in space.kernels[index]:
-            if kernel:
-                there = np.logical_and.outer(np.array(ins) > 0, np.array(outs) > 0)
-                part = np.zeros((5, *there.shape, len(peripheries)))
-                part[:, there] = costs[:, done : done + there.sum()]
-                parts.append(part)
-                done += there.sum()
-            else:
-                nothing = np.where(np.equal.outer(ins, outs), 0.0, np.inf)[..., None]
-                parts.append(np.stack([nothing] * 5))
-        figures = np.concatenate(parts, axis=3)
+    for index, (ins, outs) in enumerate(zip(space.entering, space.widths)):
+        figures, done = _figures_of(costs, done, ins, outs, space.kernels[index])
         name = space.layer(index, 1, 1).name
         tables.append(LayerTable(name, tuple(ins), tuple(outs), choices[index], *figures))
     return CostTables(
@@ -267,6 +222,64 @@ def cost_tables(
         area_constant=float(np.squeeze(shared.area.total)),
         leakage_constant=float(np.squeeze(shared.leakage)),
     )
+
+
+def _check(chip: Chip, peripheries: Sequence[Periphery], switches: Switches) -> None:
+    """Refuse what cannot be tabulated; see `cost_tables`."""
+    if not peripheries:
+        raise ConfigError("peripheries: cost tables need at least one option")
+    for index, entry in enumerate(peripheries):
+        chip.check_adc(entry.adc_type, entry.adc_bits, f"peripheries.{index}.adc_type", f"peripheries.{index}.adc_bits")
+    if chip.execution == "pipelined":
+        raise ConfigError("chip.execution: cost tables exist for 'layer_by_layer' only, got 'pipelined'")
+    if not switches.fresh_tree_leakage:
+        raise ConfigError("switches: cost tables need fresh_tree_leakage, with which layers do not affect one another")
+
+
+def _costs_of(
+    p: Process,
+    chip: Chip,
+    crossbar: Crossbar,
+    layers: Sequence[Layer],
+    options: PeripheryArrays,
+    context: Context,
+    shared: Shared,
+) -> np.ndarray:
+    """Area, latency, energy, dynamic energy and leakage of layers, [5, layers, peripheries]."""
+    # A trailing axis of one layer; every combination is a chip of its own in the same context.
+    shape = (len(layers), len(options.adc), 1)
+    workload = map_arrays(
+        lambda array: np.broadcast_to(array.reshape(-1, 1, 1), shape), Workload.from_layers(list(layers))
+    )
+    periphery = map_arrays(lambda array: np.broadcast_to(array[:, None], shape), options)
+    mapping = map_layers(chip, workload, p.switches, context.organisation)
+    conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
+    tile = build_tiles(p, chip, crossbar, periphery, mapping, chip.activity.input_bit_density, conductance)
+    period = sensing_periods(crossbar, tile, mapping)
+    costs = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
+    figures = (
+        costs.area.total, costs.latency.total, costs.energy.total, costs.energy.total - costs.energy.leakage,
+        costs.leakage,
+    )  # fmt: skip
+    return np.stack([np.broadcast_to(values, shape)[..., 0] for values in figures])
+
+
+def _figures_of(
+    costs: np.ndarray, done: int, ins: Sequence[int], outs: Sequence[int], kernels: Sequence[int]
+) -> tuple[np.ndarray, int]:
+    """The figures of one layer, [5, in_widths, out_widths, options], and how many of `costs` are used up."""
+    peripheries, parts = costs.shape[2], []
+    for kernel in kernels:
+        if kernel:
+            there = np.logical_and.outer(np.array(ins) > 0, np.array(outs) > 0)
+            part = np.zeros((5, *there.shape, peripheries))
+            part[:, there] = costs[:, done : done + there.sum()]
+            parts.append(part)
+            done += int(there.sum())
+        else:
+            nothing = np.where(np.equal.outer(ins, outs), 0.0, np.inf)[..., None]
+            parts.append(np.stack([nothing] * 5))
+    return np.concatenate(parts, axis=3), done
 
 
 __all__ = ["CostTables", "LayerTable", "Option", "SearchSpace", "cost_tables", "layer_options"]

@@ -161,6 +161,26 @@ class Space:
         return tuple(position.decision for position in self.positions)
 
     @property
+    def leaders(self) -> tuple[int, ...]:
+        """For every layer the first one that takes the same channel decision: itself, or the one it is tied to."""
+        return tuple(self.decisions.index(decision) for decision in self.decisions)
+
+    @property
+    def decided_by(self) -> tuple[int, ...]:
+        """For every channel decision the first layer whose output width it is."""
+        return tuple(self.decisions.index(decision) for decision in range(self.depth))
+
+    @property
+    def widths(self) -> tuple[tuple[int, ...], ...]:
+        """For every layer the output channels that it may have; the classifier has the classes alone."""
+        return tuple(self.choices[decision] if decision >= 0 else (self.num_classes,) for decision in self.decisions)
+
+    @property
+    def entering(self) -> tuple[tuple[int, ...], ...]:
+        """For every layer the input channels that it may have: the widths of the layer that feeds it."""
+        return tuple(self.widths[source] if source >= 0 else (self.input_shape[0],) for source in self.inputs)
+
+    @property
     def default_channels(self) -> tuple[int, ...]:
         """The original widths, scaled so that the widest is the largest option (unscaled where that is the same)."""
         original = {position.decision: position.width for position in self.positions[:-1]}
@@ -278,7 +298,7 @@ class Space:
         optional = _optional_blocks(self.positions)
         if channels > 0 or (channels == LEFT_OUT and decision in optional):
             return
-        name = self.positions[self.decisions.index(decision)].name
+        name = self.positions[self.decided_by[decision]].name
         allowed = f"; residual blocks of {self.name} that may be left out (0): {', '.join(optional.values()) or 'none'}"
         raise ConfigError(
             f"channels of decision {decision}, {name}, must be positive, got {channels}"

@@ -10,8 +10,8 @@ from xpert.errors import DataError
 from xpert.report.chip_drawing import MAX_TILES, ChipDrawing, draw_chip, scale_bar
 from xpert.report.palette import component_colours
 from xpert.report.tables import component_title
-from xpert.report.text import number, percent
 from xpert.results import EvaluationRecord
+from xpert.text import number, percent
 
 _SIDE = 600.0
 """Width of the chip, or its height where that is more. [pixel]"""

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
+from xpert.design import Periphery
 from xpert.report import palette
 from xpert.report.tables import (
     OBJECTIVE_UNITS,
@@ -28,7 +29,6 @@ from xpert.report.tables import (
     effect_name,
     objective_name,
 )
-from xpert.report.text import log_ticks, number, percent
 from xpert.results import (
     AccuracyFile,
     Architecture,
@@ -44,6 +44,7 @@ from xpert.results import (
     Row,
     TriedDesign,
 )
+from xpert.text import log_ticks, number, percent
 
 _INK = "#334155"
 _GRID = "#e2e8f0"
@@ -483,34 +484,35 @@ def accuracy_against_precision(points: Sequence[PrecisionPoint], field: str) -> 
 
     Args:
         points: Measured precisions.
-        field: What goes along the axis, `adc_bits` or `input_bits`; there is one line for each value of the other
-            that was measured at two values of this one.
+        field: Of the periphery, what goes along the axis; there is one line for each value of the others that was
+            measured at two values of this one.
     """
-    other, along, across = {
-        "adc_bits": ("input_bits", "ADC precision [bit]", "{}-bit inputs"),
-        "input_bits": ("adc_bits", "Input precision [bit]", "{}-bit ADC"),
-    }[field]
-    lines: dict[int, dict[int, float | None]] = {}
+    decisions = Periphery.decisions("precision")
+    others = [name for name in decisions if name != field]
+    lines: dict[tuple[int, ...], dict[int, float | None]] = {}
     for point in points:
-        lines.setdefault(getattr(point, other), {})[getattr(point, field)] = point.ni_accuracy
-    lines = {bits: dict(sorted(line.items())) for bits, line in sorted(lines.items()) if len(line) > 1}
+        key = tuple(getattr(point, name) for name in others)
+        lines.setdefault(key, {})[getattr(point, field)] = point.ni_accuracy
+    lines = {key: dict(sorted(line.items())) for key, line in sorted(lines.items()) if len(line) > 1}
     if not lines:
         return None
     figure = _figure(360, showlegend=True)
     colours = sample_colorscale(
         ["#a5b4fc", "#6366f1", "#0d9488", "#f59e0b"], [(index + 1) / len(lines) for index in range(len(lines))]
     )
-    for (bits, line), colour in zip(lines.items(), colours, strict=True):
+    for (key, line), colour in zip(lines.items(), colours, strict=True):
         figure.add_scatter(
             x=list(line),
             y=[None if accuracy is None else 100 * accuracy for accuracy in line.values()],
-            name=across.format(bits),
+            name=", ".join(decisions[name].words.format(value) for name, value in zip(others, key, strict=True)),
             mode="lines+markers",
             line={"color": colour, "width": 2},
             marker={"size": 7},
             hovertemplate="%{x} bit: %{y:.1f} %",
         )
-    figure.update_xaxes(title_text=along, tickvals=sorted({bits for line in lines.values() for bits in line}))
+    figure.update_xaxes(
+        title_text=decisions[field].axis, tickvals=sorted({bits for line in lines.values() for bits in line})
+    )
     figure.update_yaxes(title_text="NI-accuracy [%]")
     return figure
 

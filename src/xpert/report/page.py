@@ -9,9 +9,10 @@ import jinja2
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from xpert.design import Design
+from xpert import text
+from xpert.design import PRECISION_FIELDS, Design, Periphery
 from xpert.files import write_atomically
-from xpert.report import figures, palette, tables, text
+from xpert.report import figures, palette, tables
 from xpert.report.chip_drawing import draw_chip, scale_bar
 from xpert.report.run_files import Event, RunFiles, read_run
 from xpert.results import BASELINES, Results, Row
@@ -61,6 +62,7 @@ def render(files: RunFiles) -> str:
         baselines=beside,
         rows=rows,
         tables=tables,
+        decisions=Periphery.decisions(),
         palette=palette,
         layer_rows=tables.layer_rows(searched, typical) if searched else [],
         kernels=tables.searched_kernels(files.design),
@@ -128,7 +130,7 @@ def _figures(results: Results, rows: dict[str, Row]) -> dict[str, go.Figure]:
     if any(results.training.values()):
         found["loss"] = figures.training_loss(results.training)
         found["training_accuracy"] = figures.training_accuracy(results.training)
-    for field in ("adc_bits", "input_bits"):
+    for field in PRECISION_FIELDS:
         found[f"accuracy_{field}"] = figures.accuracy_against_precision(results.accuracy_vs_precision, field)
     if results.precision:
         found["precision_energy"] = figures.precision_search(results.precision, searched, "energy_uj")

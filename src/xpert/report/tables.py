@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from xpert.design import Design
-from xpert.report.text import number, times
+from xpert.design import ARCHITECTURE_FIELDS, Design, Periphery
 from xpert.results import (
     BASELINES,
     Accuracy,
@@ -22,6 +21,7 @@ from xpert.results import (
     Results,
     Row,
 )
+from xpert.text import number, times
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,18 @@ def adc_name(adc_type: str) -> str:
     return {"sar": "SAR"}.get(adc_type, adc_type)
 
 
+def shown_value(periphery: Periphery, field: str) -> str:
+    """A field of a periphery as people write it."""
+    value = getattr(periphery, field)
+    return adc_name(value) if field == "adc_type" else str(value)
+
+
+def in_words(periphery: Periphery, fields: Iterable[str]) -> str:
+    """Fields of a periphery in words: `SAR, 8 columns per ADC`."""
+    decisions = Periphery.decisions()
+    return ", ".join(decisions[field].words.format(shown_value(periphery, field)) for field in fields)
+
+
 def effect_name(effect: str) -> str:
     """A non-ideal effect as people write it."""
     return effect.replace("on_off", "on/off").replace("ir_", "IR ").replace("adc", "ADC").replace("_", " ")
@@ -68,7 +80,7 @@ def describe(row: Row) -> str:
     layer = row.homogeneous
     if layer is None:
         return row.name
-    return f"{adc_name(layer.adc_type)}, {layer.columns_per_adc} columns per ADC"
+    return in_words(layer, ARCHITECTURE_FIELDS)
 
 
 def baselines(results: Results) -> dict[BaselineName, Row]:
@@ -177,14 +189,14 @@ def architecture_tables(architecture: Architecture, design: Design) -> list[Tabl
         summary.add_row(_plain_title(quantity), *map(_plain_number, values), *words)
     summary.add_row(Text(architecture.quality_name), *(f"{costs.quality:.6g}" for _, costs in columns))
     layers = Table("layer", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("channels", "ADC", "columns per ADC", "kernel", "map"):
+    decisions = Periphery.decisions("architecture")
+    for name in ("channels", *(decision.label for decision in decisions.values()), "kernel", "map"):
         layers.add_column(name, justify="right")
     for layer, periphery in zip(design.network.layers, design.periphery, strict=True):
         layers.add_row(
             Text(layer.name),
             f"{layer.in_channels} > {layer.out_channels}",
-            Text(adc_name(periphery.adc_type)),
-            str(periphery.columns_per_adc),
+            *(Text(shown_value(periphery, field)) for field in decisions),
             f"{layer.kernel_height}x{layer.kernel_width}",
             f"{layer.out_height}x{layer.out_width}",
         )

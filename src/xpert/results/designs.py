@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from xpert.design import Periphery
 from xpert.results.accuracy import Accuracy
 from xpert.results.evaluation import EvaluationRecord, LayerCost
 from xpert.results.record import Number, Positive, Record
@@ -25,7 +26,7 @@ class Row(Record):
     def homogeneous(self) -> LayerCost | None:
         """A layer that stands for all, if all have the same periphery."""
         layers = self.evaluation.layers
-        kinds = {(layer.adc_type, layer.columns_per_adc, layer.adc_bits, layer.input_bits) for layer in layers}
+        kinds = {layer.values(Periphery.decisions()) for layer in layers}
         return layers[0] if len(kinds) == 1 else None
 
 

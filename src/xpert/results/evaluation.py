@@ -7,7 +7,7 @@ from typing import Annotated
 import pydantic
 from pydantic import Field
 
-from xpert.design import AdcType
+from xpert.design import Periphery
 from xpert.results.record import Positive, Record
 
 FIGURES = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
@@ -20,8 +20,8 @@ Breakdown = dict[str, dict[str, pydantic.FiniteFloat]]
 """`{"area_mm2": {component: value}, ...}`."""
 
 
-class LayerCost(Record):
-    """One layer of an evaluation."""
+class LayerCost(Periphery, Record):
+    """One layer of an evaluation: its periphery, what it costs and where it is."""
 
     name: str
     area_mm2: Positive
@@ -38,10 +38,6 @@ class LayerCost(Record):
     """Share of the tiles' cells that hold weights."""
 
     sensing_period_ns: float | None = None
-    adc_type: AdcType
-    columns_per_adc: int
-    adc_bits: int
-    input_bits: int
     input_bit_density: float | None = None
     """Share of ones among the input bits, assumed or measured."""
 

@@ -1,44 +1,48 @@
 """Phase 1: channels, kernel, ADC type and column sharing of every layer, under budgets, without training.
 
 The hardware model prices every layer for every choice, given what of the whole chip reaches into a layer (the
-context: H-tree, bus, shared blocks). The chip that is found has a context of its own; tables and search are repeated
-under it until they agree. Every design that is kept was evaluated in full, never taken from a table.
+context: H-tree, bus, shared blocks). Tables and search are repeated until a design and its context agree
+(`context.py`). Every design that is kept was evaluated in full, never taken from a table.
 
 Quality is held up, at least `minimum_quality` times the backbone's own. A quality that is a sum over layers (see
 `quality`) is one more table, and every design that a strategy returns meets it. Any other training-free score (see
-`proxies`) grows with the number of ReLU units, which are such a sum: the strategies work with a lower bound on them,
-and the score itself, computed on every network that is found, corrects the bound until it is met.
+`quality.scores`) grows with the number of ReLU units, which are such a sum: the strategies work with a lower bound on
+them, and the score itself, computed on every network that is found, corrects the bound until it is met.
+
+The largest tile sets the pitch of the H-tree, which all layers pay for. So there is a best design for every pitch, and
+the search goes in four steps:
+
+1. For some promising pitches, search once with the options that fit into the pitch, in the context of the smallest
+   chip of that pitch.
+2. Let the best of these designs and their contexts agree.
+3. Take the best design of all that were found, by full evaluation.
+4. Change one layer's option at a time for as long as full evaluation says that it helps. The tables cannot see what
+   an option changes in the context, such as the clock that the slowest layer sets.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
-from xpert.hardware.tables import Option, layer_options
+from xpert.hardware.tables import layer_options
 from xpert.networks.spaces import Space
-from xpert.search.objectives import (
-    ENERGY_PER_OPERATION,
-    OBJECTIVES,
-    PER_SI,
-    UNITS,
-    Budgets,
-    objective_value,
-    space_tables,
-)
+from xpert.progress import Tell
+from xpert.search.context import Candidate, Candidates, Effort, propose_once, settle, solve_tables
+from xpert.search.objectives import ENERGY_PER_OPERATION, PER_SI, Budgets, Goal, objective_value
 from xpert.search.quality.additive import Quality, quality_tables, total_quality
-from xpert.solver.problem import Choices, Problem
-from xpert.solver.ratio import minimize_ratio
-from xpert.solver.strategies import solve
+from xpert.search.tabulate import Tables, Term, design_of, space_problem
+from xpert.solver.problem import Problem
+from xpert.solver.solution import Solution
 from xpert.workload.layers import Workload
 
 QUALITY = "quality"
@@ -51,15 +55,13 @@ _SEARCHED = 4
 """Pitches that are searched, besides the smallest."""
 
 _REFINED = 2
-"""Pitches, the most promising ones, for which that is done."""
+"""Pitches, the most promising ones, for which design and context come to agree."""
 
 _STEP = 1.01
 """Least factor on the bound of ReLU units where a score missed its minimum, so that every round moves."""
 
 _ROUNDING = 1e-9
 """Relative slack of the least quality, for the rounding of sums over layers."""
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def search_architecture(
     seed: int,
     seconds: float | None = None,
     evaluations: int | None = None,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> ArchitectureResult:
     """Find the network and the periphery of its layers that minimise an objective.
 
@@ -135,126 +137,161 @@ def search_architecture(
         InfeasibleError: If no design meets budgets and quality.
         ConfigError: If the objective or the strategy is unknown.
     """
-    tell = progress or (lambda _: None)
-    backbone = space.network(space.default_channels)
-    least, slope, score_backbone, score_minimum = 0.0, 0.0, None, None
-    if minimum_quality is not None:
-        score_backbone = quality.measure(backbone)
-        if not score_backbone > 0:
-            raise ConfigError(
-                f"{quality.name}: the backbone's is {score_backbone:g}; a minimum relative to it needs one above 0"
-            )
-        score_minimum = minimum_quality * score_backbone
-        if quality.tabulated == quality.name:
-            least = score_minimum * (1 - _ROUNDING)
-        else:
-            least, slope = _units_for(space, quality.measure, score_backbone, score_minimum)
-
-    found: dict[Design, _Found] = {}
-    rounds: list[dict[str, Any]] = []
-    size = 0
-
-    def meets(entry: _Found) -> bool:
-        within = bool(budgets.met(entry.evaluation))
-        return within and (
-            entry.score is None or score_minimum is None or entry.score >= score_minimum * (1 - _ROUNDING)
-        )
-
-    def attempt(context: Design, allowed: Sequence[Periphery]) -> Design:
-        """Solve in a context, evaluate in full, and let a missed score raise the bound of ReLU units."""
-        nonlocal least, size
-        problem = tabulate(space, chip, allowed, context, objective, budgets, quality.tabulated, least)
-        size = max(size, problem.size)
-
-        def told(figures: dict[str, Any]) -> None:
-            tell({"round": len(rounds) + 1, **figures})
-
-        limits: dict[str, Any] = {"strategy": strategy, "seed": seed, "seconds": seconds, "evaluations": evaluations}
-        if objective == ENERGY_PER_OPERATION:
-            solution = minimize_ratio(problem, "energy", "operations", solve, progress=told, **limits)
-        else:
-            solution = solve(problem, progress=told, **limits)
-        if solution.status == "interrupted":
-            raise KeyboardInterrupt
-        design = design_of(space, chip, allowed, solution.design)
-        if design == context and design in found:
-            found[design] = replace(found[design], proof=solution.lower_bound)
-        if design not in found:
-            design_score = quality.measure(design.network) if minimum_quality is not None else None
-            found[design] = entry = _Found(evaluate(design), design_score, list(solution.trace))
-            missing_by = score_minimum - design_score if score_minimum and design_score is not None else 0.0
-            if missing_by > 0 and quality.tabulated != quality.name:
-                units = total_quality(quality.tabulated, design.network)
-                missing = math.exp(missing_by / slope) if slope > 0 else 1.0
-                least = max(least, units) * max(missing, _STEP)
-            rounds.append(
-                {
-                    "round": len(rounds) + 1,
-                    objective: objective_value(entry.evaluation, objective),
-                    "area_mm2": objective_value(entry.evaluation, "area"),
-                    "score": design_score,
-                    "feasible": meets(entry),
-                }
-            )
-        return design
-
-    def rank(design: Design) -> tuple[bool, float]:
-        return not meets(found[design]), objective_value(found[design].evaluation, objective)
-
-    # The largest tile sets the pitch of the H-tree, which all layers pay for. So there is a best design for every
-    # pitch: it is searched with the options that fit into it, in the context of the smallest chip of that pitch.
-    pitches = _pitches(space, chip, options)
-    starts: list[tuple[Design, list[Periphery]]] = []
-    refusals: list[InfeasibleError] = []
-    for pitch, smallest in _promising(pitches, objective):
-        allowed = [option for option in options if pitches[option][0] <= pitch]
-        try:
-            starts.append((attempt(smallest, allowed), allowed))
-        except InfeasibleError as error:
-            refusals.append(error)
-    if not starts:
-        raise refusals[0]  # of the smallest pitch, which promises the most
-    for start, allowed in sorted(starts, key=lambda entry: rank(entry[0]))[:_REFINED]:
-        context = start
-        for _ in range(_ROUNDS):
-            known = len(found)
-            try:
-                context = attempt(context, allowed)
-            except InfeasibleError:
-                break
-            if len(found) == known:
-                break
-    best = min(found, key=rank)
-    if not meets(found[best]):
+    goal = Goal(objective, budgets)
+    floor = _QualityFloor(space, quality, minimum_quality)
+    search = _Search(space, chip, goal, floor, Effort(strategy, seed, seconds, evaluations), progress)
+    starts = search.starts(options)
+    for start, allowed in sorted(starts, key=lambda entry: search.rank(entry[0]))[:_REFINED]:
+        settle(start.design, partial(search.propose, allowed), _ROUNDS, search.found)
+    best = min(search.found.values(), key=search.rank)
+    if not search.meets(best):
         raise InfeasibleError(
-            f"architecture: none of the {len(found)} designs that the search settled on keeps the budgets and the "
-            "least quality in full evaluation: raise a budget, as area_budget_mm2, or lower minimum_quality"
+            f"architecture: none of the {len(search.found)} designs that the search settled on keeps the budgets and "
+            "the least quality in full evaluation: raise a budget, as area_budget_mm2, or lower minimum_quality"
         )
-    entry = found[best]
-    design = _polished(best, options, objective, budgets)
+    design = _polished(best.design, options, goal)
     evaluation = evaluate(design)
     return ArchitectureResult(
         design=design,
         evaluation=evaluation,
-        value=objective_value(evaluation, objective),
-        lower_bound=entry.proof if design == best else None,
-        problem=tabulate(space, chip, options, design, objective, budgets, quality.tabulated, least),
-        score=entry.score,
-        score_backbone=score_backbone,
-        score_minimum=score_minimum,
-        trace=entry.trace,
-        rounds=rounds,
-        space_size=size,
+        value=goal.value(evaluation),
+        lower_bound=best.lower_bound if design == best.design else None,
+        problem=search.tabulate(options, design),
+        score=search.scores[best.design],
+        score_backbone=floor.backbone,
+        score_minimum=floor.minimum,
+        trace=[] if best.solution is None else list(best.solution.trace),
+        rounds=search.rounds,
+        space_size=search.space_size,
     )
 
 
-@dataclass(frozen=True)
-class _Found:
-    evaluation: Evaluation
-    score: float | None
-    trace: list[dict[str, Any]]
-    proof: float | None = None
-    """Lower bound of the tables in the design's own context, where its own entries add up to its evaluation."""
+class _QualityFloor:
+    """The least quality, and the bound on a sum over layers that stands for it in the tables.
+
+    Attributes:
+        quality: What is held up.
+        backbone: Quality of the unsearched backbone; None where there is no limit.
+        minimum: Least quality; None where there is no limit.
+        least: Bound of the tabulated quantity; 0 for none.
+    """
+
+    def __init__(self, space: Space, quality: Quality, relative: float | None) -> None:
+        self.quality = quality
+        self.backbone: float | None = None
+        self.minimum: float | None = None
+        self.least = 0.0
+        self._slope = 0.0
+        if relative is None:
+            return
+        self.backbone = quality.measure(space.network(space.default_channels))
+        if not self.backbone > 0:
+            raise ConfigError(
+                f"{quality.name}: the backbone's is {self.backbone:g}; a minimum relative to it needs one above 0"
+            )
+        self.minimum = relative * self.backbone
+        if quality.tabulated == quality.name:
+            self.least = self.minimum * (1 - _ROUNDING)
+        else:
+            self.least, self._slope = _units_for(space, quality.measure, self.backbone, self.minimum)
+
+    def meets(self, score: float | None) -> bool:
+        """Whether a network's quality is high enough."""
+        return score is None or self.minimum is None or score >= self.minimum * (1 - _ROUNDING)
+
+    def measure(self, network: Network) -> float | None:
+        """The quality of a network that was found; raises the bound where it falls short. None without a limit."""
+        if self.minimum is None:
+            return None
+        score = self.quality.measure(network)
+        missing_by = self.minimum - score
+        if missing_by > 0 and self.quality.tabulated != self.quality.name:
+            units = total_quality(self.quality.tabulated, network)
+            missing = math.exp(missing_by / self._slope) if self._slope > 0 else 1.0
+            self.least = max(self.least, units) * max(missing, _STEP)
+        return score
+
+
+class _Search:
+    """A search under way.
+
+    Attributes:
+        found: Designs that were evaluated in full.
+        scores: Their networks' qualities; None where there is no limit.
+        space_size: Number of designs in the largest problem that was solved.
+    """
+
+    def __init__(
+        self, space: Space, chip: Chip, goal: Goal, floor: _QualityFloor, effort: Effort, progress: Tell | None
+    ) -> None:
+        self._space, self._chip, self._goal, self._floor = space, chip, goal, floor
+        self._effort, self._progress = effort, progress
+        self.found: Candidates = {}
+        self.scores: dict[Design, float | None] = {}
+        self.space_size = 0
+
+    def tabulate(self, allowed: Sequence[Periphery], context: Design) -> Problem:
+        """The problem in a context, with the bound on quality as it is."""
+        return tabulate(
+            self._space, self._chip, allowed, context, self._goal, self._floor.quality.tabulated, self._floor.least
+        )
+
+    def propose(self, allowed: Sequence[Periphery], context: Design) -> tuple[Design, Solution]:
+        """The best design by the tables of a context; see `context.Propose`."""
+        problem = self.tabulate(allowed, context)
+        self.space_size = max(self.space_size, problem.size)
+        solution = solve_tables(problem, self._goal, self._effort, self._report)
+        design = design_of(self._space, self._chip, allowed, solution.design)
+        if design not in self.scores:
+            self.scores[design] = self._floor.measure(design.network)
+        return design, solution
+
+    @property
+    def rounds(self) -> list[dict[str, Any]]:
+        """What every round found, for the record."""
+        return [
+            {
+                "round": number,
+                self._goal.objective: self._goal.value(candidate.evaluation),
+                "area_mm2": objective_value(candidate.evaluation, "area"),
+                "score": self.scores[candidate.design],
+                "feasible": self.meets(candidate),
+            }
+            for number, candidate in enumerate(self.found.values(), start=1)
+        ]
+
+    def _report(self, figures: Mapping[str, Any]) -> None:
+        if self._progress is not None:
+            self._progress({"round": len(self.found) + 1, **figures})
+
+    def starts(self, options: Sequence[Periphery]) -> list[tuple[Candidate, list[Periphery]]]:
+        """The best design for every promising pitch, and the options that fit into the pitch.
+
+        Raises:
+            InfeasibleError: If there is none for any; about the smallest pitch, which promises the most.
+        """
+        pitches = _pitches(self._space, self._chip, options)
+        starts: list[tuple[Candidate, list[Periphery]]] = []
+        refusals: list[InfeasibleError] = []
+        for pitch, smallest in _promising(pitches, self._goal):
+            allowed = [option for option in options if pitches[option][0] <= pitch]
+            try:
+                candidate, _ = propose_once(smallest, partial(self.propose, allowed), self.found)
+            except InfeasibleError as error:
+                refusals.append(error)
+            else:
+                starts.append((candidate, allowed))
+        if not starts:
+            raise refusals[0]
+        return starts
+
+    def meets(self, candidate: Candidate) -> bool:
+        """Whether a candidate keeps all budgets, and its network is good enough."""
+        return self._goal.met(candidate.evaluation) and self._floor.meets(self.scores[candidate.design])
+
+    def rank(self, candidate: Candidate) -> tuple[bool, float]:
+        """What sorts candidates, the best first."""
+        return not self.meets(candidate), self._goal.value(candidate.evaluation)
 
 
 def _pitches(space: Space, chip: Chip, options: Sequence[Periphery]) -> dict[Periphery, tuple[float, Design]]:
@@ -267,14 +304,14 @@ def _pitches(space: Space, chip: Chip, options: Sequence[Periphery]) -> dict[Per
     }
 
 
-def _promising(pitches: dict[Periphery, tuple[float, Design]], objective: str) -> list[tuple[float, Design]]:
+def _promising(pitches: dict[Periphery, tuple[float, Design]], goal: Goal) -> list[tuple[float, Design]]:
     """The smallest pitch, for tight budgets, and those whose homogeneous designs do best; small first."""
     ordered = list(pitches.values())
-    best = sorted(ordered, key=lambda entry: objective_value(evaluate(entry[1]), objective))[:_SEARCHED]
+    best = sorted(ordered, key=lambda entry: goal.value(evaluate(entry[1])))[:_SEARCHED]
     return [entry for index, entry in enumerate(ordered) if index == 0 or entry in best]
 
 
-def _polished(design: Design, options: Sequence[Periphery], objective: str, budgets: Budgets) -> Design:
+def _polished(design: Design, options: Sequence[Periphery], goal: Goal) -> Design:
     """Change one layer's option at a time, for as long as full evaluation says that it helps; the network stays."""
     while True:
         neighbours = [
@@ -291,9 +328,8 @@ def _polished(design: Design, options: Sequence[Periphery], objective: str, budg
         )
         evaluations = evaluate_batch(design.chip, Workload.from_network(design.network), periphery)
         # Operations do not change here: there, energy per operation is the energy.
-        factors = OBJECTIVES.get(objective, ("energy",))
-        values = np.prod([getattr(evaluations, name) * PER_SI for name in factors], axis=0)
-        values = np.where(budgets.met(evaluations), values, np.inf)
+        values = np.prod([getattr(evaluations, name) * PER_SI for name in goal.factors], axis=0)
+        values = np.where(goal.budgets.met(evaluations), values, np.inf)
         best = int(np.argmin(values))
         if not values[best] < values[0]:
             return design
@@ -328,80 +364,33 @@ def tabulate(
     chip: Chip,
     options: Sequence[Periphery],
     context: Design,
-    objective: str,
-    budgets: Budgets,
+    goal: Goal,
     quality: str,
     least_quality: float,
 ) -> Problem:
-    """The tabulated problem in the context of a design.
+    """The problem of phase 1 in the context of a design.
 
-    Quality is one more tabulated quantity with a lower bound, one of `quality.ADDITIVE`.
+    Quality is one more tabulated quantity with a lower bound, one of `quality.ADDITIVE`; 0 is no bound.
     """
-    tables, constants = space_tables(space, chip, options, context)
-    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
     choices = layer_options(space, options)
+    # From one entry per kernel to one per option: [in_widths, out_widths, kernels] -> [in_widths, out_widths, options].
+    kernels = [[own.index(option.kernel) for option in row] for own, row in zip(space.kernels, choices, strict=True)]
+
+    def for_all_options(parts: Tables) -> Tables:
+        return [part[..., index] for part, index in zip(parts, kernels, strict=True)]
+
     worth = quality_tables(quality, space)
-
-    def for_all_options(parts: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], ...]:
-        """From one entry per kernel to one per option."""
-        kernels = [[own.index(option.kernel) for option in row] for own, row in zip(space.kernels, choices)]
-        return tuple(part[..., index] for part, index in zip(parts, kernels, strict=True))
-
-    costs = {name: tables[name] for name in UNITS} | {QUALITY: for_all_options(worth.tables)}
-    constants = constants | {QUALITY: worth.constant}
-    if objective == ENERGY_PER_OPERATION:
+    at_least = least_quality if least_quality > 0 else None
+    terms = {QUALITY: Term(for_all_options(worth.tables), worth.constant, at_least=at_least)}
+    if goal.objective == ENERGY_PER_OPERATION:
         macs = quality_tables("macs", space).tables
-        costs["operations"] = for_all_options([2e-6 * part for part in macs])  # in millions: uJ over them is pJ each
-    names = [position.name for position in space.positions]
-    problem = Problem(
-        layers=tuple(
-            Choices(name, out_widths, tuple(_label(option, len(own) > 1) for option in row))
-            for name, out_widths, own, row in zip(names, widths, space.kernels, choices, strict=True)
-        ),
-        costs=costs,
-        minimize=OBJECTIVES.get(objective, ("energy",)),
-        at_least={QUALITY: least_quality} if least_quality > 0 else {},
-        constants=constants,
-        inputs=space.inputs,
-        ties=_leaders(space),
-        units=UNITS,
-        name="architecture",
-    )
-    return budgets.restrict(problem)
-
-
-def _label(option: Option, with_kernel: bool) -> str:
-    """What a layer chose, for people."""
-    if option.periphery is None:
-        return "left out"
-    kernel = f"{option.kernel}x{option.kernel}/" if with_kernel else ""
-    return f"{kernel}{option.periphery.adc_type}/{option.periphery.columns_per_adc}"
-
-
-def _leaders(space: Space) -> tuple[int, ...]:
-    """For every layer the first one that takes the same channel decision."""
-    return tuple(space.decisions.index(decision) for decision in space.decisions)
-
-
-def design_of(space: Space, chip: Chip, options: Sequence[Periphery], chosen: NDArray[np.int64]) -> Design:
-    """The design that a problem's solution [layers, 2] stands for."""
-    leaders = [space.decisions.index(decision) for decision in range(len(space.choices))]
-    channels = [choices[chosen[leader, 0]] for choices, leader in zip(space.choices, leaders)]
-    taken = [row[option] for row, option in zip(layer_options(space, options), chosen[:, 1], strict=True)]
-    kernels = [option.kernel for option in taken]
-    network = space.network(channels, kernels)
-    periphery = tuple(
-        option.periphery
-        for option, there in zip(taken, space.present(channels, kernels), strict=True)
-        if there and option.periphery is not None
-    )
-    return Design(name="searched", chip=chip, network=network, periphery=periphery)
+        terms["operations"] = Term(for_all_options([2e-6 * part for part in macs]))  # in millions: uJ over them is pJ
+    return space_problem(space, chip, options, context, terms, goal, name="architecture")
 
 
 __all__ = [
     "QUALITY",
     "ArchitectureResult",
-    "design_of",
     "search_architecture",
     "tabulate",
 ]

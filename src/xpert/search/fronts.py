@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xpert.design import Chip, Design, Periphery
+from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import Space
-from xpert.search.architecture import QUALITY, design_of
+from xpert.search.architecture import QUALITY
 from xpert.search.objectives import OBJECTIVES, objective_value
 from xpert.search.quality.additive import total_quality
+from xpert.search.tabulate import design_of
 from xpert.solver.pareto import front
 from xpert.solver.problem import Problem
 
@@ -73,7 +74,7 @@ def architecture_fronts(
                         "gap": point.solution.gap,
                         **figures(design := design_of(space, chip, options, point.solution.design), quality),
                         "channels": list(design.network.channels),
-                        "periphery": [f"{entry.adc_type}/{entry.columns_per_adc}" for entry in design.periphery],
+                        "periphery": [entry.short(ARCHITECTURE_FIELDS) for entry in design.periphery],
                     }
                     for point in found
                 ],

@@ -1,17 +1,15 @@
-"""What both phases minimise, and the hardware model's tables in the form that a `Problem` takes."""
+"""What both phases minimise, under which budgets, and how that ranks designs that were evaluated in full."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.design import Chip, Design, Layer, Network, Periphery
-from xpert.hardware import Evaluation, evaluate
-from xpert.hardware.tables import CostTables, SearchSpace, cost_tables
+from xpert.hardware import Evaluation
 from xpert.solver.problem import Problem
 
 OBJECTIVES: Mapping[str, tuple[str, ...]] = {
@@ -29,15 +27,14 @@ UNITS: Mapping[str, str] = {"area": "mm2", "latency": "us", "energy": "uJ"}
 PER_SI = 1e6
 """Any of these units in one of SI."""
 
-Tables = dict[str, tuple[NDArray[np.float64], ...]]
-"""For every quantity one array [in_widths, out_widths, options] per layer, in `UNITS`."""
-
-
 ENERGY_PER_OPERATION = "tops_per_watt"
 """The objective that is no product: energy over operations is minimised, which maximises TOPS/W. [pJ]"""
 
 PHASE_1 = (*OBJECTIVES, ENERGY_PER_OPERATION)
-"""What phase 1 can minimise. Phase 2 leaves the operations as they are: there it would be the energy."""
+"""What phase 1 can minimise."""
+
+PHASE_2 = tuple(name for name in OBJECTIVES if name != "area")
+"""What phase 2 can minimise: precisions hardly move the area, and with the operations fixed TOPS/W is the energy."""
 
 
 @dataclass(frozen=True)
@@ -101,92 +98,35 @@ def objective_value(evaluation: Evaluation, objective: str) -> float:
     return math.prod(float(getattr(evaluation, name)) * PER_SI for name in OBJECTIVES[objective])
 
 
-def space_tables(
-    space: SearchSpace, chip: Chip, options: Sequence[Periphery], context: Design
-) -> tuple[Tables, dict[str, float]]:
-    """Costs of every layer of a space in the context of a design.
-
-    Args:
-        space: Networks to choose from.
-        chip: What is common to all layers.
-        options: Peripheries; with each layer's kernels they make the tables' last axis, see `layer_options`.
-        context: The design whose chip the layers are assumed to be part of.
-
-    Returns:
-        The tables, and what the blocks that all layers share add to a sum, in `UNITS`.
-    """
-    tables = cost_tables(chip, space, options, evaluate(context).context)
-    return {name: tuple(getattr(layer, name) * PER_SI for layer in tables.layers) for name in UNITS}, _constants(tables)
-
-
-def network_tables(
-    design: Design, peripheries: Sequence[Sequence[Periphery]]
-) -> tuple[dict[str, tuple[NDArray[np.float64], ...]], dict[str, float]]:
-    """Costs of every layer of a design for other peripheries, in the design's own context.
-
-    Args:
-        design: Network and chip, and the context of the tables.
-        peripheries: Those that each layer could have.
-
-    Returns:
-        For every quantity an array [peripheries] per layer, and what shared blocks add to a sum, in `UNITS`.
-    """
-    index = {entry: place for place, entry in enumerate(dict.fromkeys(entry for row in peripheries for entry in row))}
-    tables = cost_tables(design.chip, _FixedNetwork(design.network), list(index), evaluate(design).context)
-    return {
-        name: tuple(
-            getattr(layer, name)[0, 0][[index[entry] for entry in row]] * PER_SI
-            for layer, row in zip(tables.layers, peripheries, strict=True)
-        )
-        for name in UNITS
-    }, _constants(tables)
-
-
-def _constants(tables: CostTables) -> dict[str, float]:
-    return {"area": tables.area_constant * PER_SI}
-
-
 @dataclass(frozen=True)
-class _FixedNetwork:
-    """A network as a space of one."""
+class Goal:
+    """What a design is judged by: an objective to be minimised, under budgets."""
 
-    fixed: Network
+    objective: str
+    """One of `PHASE_1`."""
 
-    @property
-    def choices(self) -> tuple[tuple[int, ...], ...]:
-        return tuple((layer.out_channels,) for layer in self.fixed.layers[:-1])
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return tuple(range(-1, len(self.fixed.layers) - 1))
+    budgets: Budgets = Budgets()
+    """What the chip may cost."""
 
     @property
-    def decisions(self) -> tuple[int, ...]:
-        return (*range(len(self.fixed.layers) - 1), -1)
+    def factors(self) -> tuple[str, ...]:
+        """The tabulated quantities whose product is minimised.
 
-    @property
-    def kernels(self) -> tuple[tuple[int, ...], ...]:
-        return tuple((layer.kernel_height,) for layer in self.fixed.layers)
+        Of energy per operation the energy: the operations are a sum over layers that a ratio takes into account.
+        """
+        return OBJECTIVES.get(self.objective, ("energy",))
 
-    @property
-    def default_channels(self) -> tuple[int, ...]:
-        return self.fixed.channels
+    def value(self, evaluation: Evaluation) -> float:
+        """The objective of an evaluated design; less is better."""
+        return objective_value(evaluation, self.objective)
 
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        return self.fixed.input_shape
+    def met(self, evaluation: Evaluation) -> bool:
+        """Whether an evaluated design keeps all budgets."""
+        return bool(self.budgets.met(evaluation))
 
-    @property
-    def num_classes(self) -> int:
-        return self.fixed.layers[-1].out_channels
-
-    def layer(self, index: int, in_channels: int, out_channels: int, kernel: int | None = None) -> Layer:
-        del in_channels, out_channels, kernel  # the layer before need not be the one that feeds it
-        return self.fixed.layers[index]
-
-    def network(self, channels: Sequence[int]) -> Network:
-        del channels
-        return self.fixed
+    def rank(self, evaluation: Evaluation) -> tuple[bool, float]:
+        """What sorts evaluated designs, the best first: those within the budgets before the others."""
+        return not self.met(evaluation), self.value(evaluation)
 
 
 __all__ = [
@@ -194,10 +134,9 @@ __all__ = [
     "OBJECTIVES",
     "PER_SI",
     "PHASE_1",
+    "PHASE_2",
     "UNITS",
     "Budgets",
-    "Tables",
-    "network_tables",
+    "Goal",
     "objective_value",
-    "space_tables",
 ]

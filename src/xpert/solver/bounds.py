@@ -1,23 +1,25 @@
 """Proofs that no design worth finding is left: directions, cells and cutting planes.
 
-A *direction* is a vector of non-negative weights, one per dimension. Backward dynamic programming (`stages.complete`)
+A *direction* is a vector of non-negative weights, one per dimension. Backward dynamic programming (`graph.complete`)
 gives for every state the least weighted cost of a completion, so a partial design with costs p in state s cannot end
 below
 
-    beta = w . p + table_w[s].
+    beta = w . p + table_w[s].                                                                                  (1)
 
 An outcome worth finding keeps every budget and has its objective below the best value known. In direction w such
 outcomes lie at or below some number, `reach`; a partial design with beta above it is dead. With w = objective +
 Lagrange multipliers this is the Lagrangian bound, and with a unit vector it is the plain feasibility test.
 
 The outcomes with S1 * S2 * ... < value are not a convex set, so no single direction excludes the rest. They are
-covered by boxes, *cells*. In a cell the largest w . S below the contour lies on an edge of the box, and for a small
-cell a direction tangent to the contour is nearly tight: a box whose edges' ratio is exp(r) leaves at most r**2 / 8
-per factor. A partial design is alive if some cell is within its reach in all directions.
+covered by boxes, *cells* (`cover`). In a cell the largest w . S below the contour lies on an edge of the box
+(`corners`), and for a small cell a direction tangent to the contour is nearly tight: a box whose edges' ratio is exp(r)
+leaves at most r**2 / 8 per factor. A partial design is alive if some cell is within its reach in all directions.
 
 Directions come from cutting planes (Kelley 1960): a linear program over the designs met so far proposes the weights
 that best separate them from a cell, dynamic programming returns the design that is lowest in that direction, and so
-on.
+on (`explore`):
+
+    maximise t - r   such that   t <= w . d for all designs d met,   r >= w . o for all outcomes o of the cell.      (2)
 """
 
 from __future__ import annotations
@@ -90,7 +92,8 @@ class Proof:
         """Set the main direction: the objective's tangent at an outcome [dims], plus the prices of budgets [dims]."""
         self.prices = prices
         direction = self.tangent_weights(center) + prices
-        fresh = complete(self.stages, direction[None], self.resource)
+        fresh = complete(self.stages, direction[None], self.resource)  # [states, bins, 1] each
+        # In the place of the old main direction, the last axis of the tables.
         self.weights = np.concatenate([self.weights[: self.main], direction[None], self.weights[self.main + 1 :]])
         self.tables = [
             np.concatenate([old[..., : self.main], new, old[..., self.main + 1 :]], axis=-1)
@@ -105,7 +108,7 @@ class Proof:
         if count >= self._room[0].shape[-1]:  # room for twice as many, so that tables are seldom copied
             self._room = [np.concatenate([table, np.empty_like(table)], axis=-1) for table in self.tables]
         for room, new in zip(self._room, fresh):
-            room[..., count] = new[..., 0]
+            room[..., count] = new[..., 0]  # [states, bins, directions] gets one more direction
         self.tables = [room[..., : count + 1] for room in self._room]
         self.weights = np.concatenate([self.weights, direction[None]])
 
@@ -152,11 +155,13 @@ class Proof:
             Bounds [n, directions].
         """
         bins = self.bins(costs)
+        # Equation (1): [states, bins, directions] -> [n, directions], each label at its own state and bin.
         ahead = self.tables[layer][states[:, None], np.maximum(bins, 0)[:, None], directions]
         return np.where(bins[:, None] < 0, np.inf, costs @ self.weights[directions].T + ahead)
 
     def bound(self, value: float) -> float:
         """A lower bound on the objective of all designs, at most `value`, for which the cells were made."""
+        # Bisection on the contour: no design is below a value whose cells are all out of some direction's reach.
         stages = self.stages
         least = (self.root()[stages.factors] ** stages.powers[stages.factors]).prod()
         low, high = min(float(least), value), value
@@ -182,7 +187,7 @@ class Proof:
         # [cells, corners, directions, dims]; what weighs nothing may be infinite.
         sums = (np.where(weights > 0, outcomes[:, :, None], 0.0) * weights).sum(axis=-1)
         sums[np.isnan(outcomes).any(axis=-1)] = -np.inf
-        return sums.max(axis=1)
+        return sums.max(axis=1)  # the corners' axis vanishes
 
     def corners(self, low: Floats, high: Floats, value: float) -> Floats:
         """Outcomes among which every direction finds its largest worth finding.
@@ -204,14 +209,16 @@ class Proof:
         goal = value - SLACK * abs(value)
         points = [] if np.isfinite(value) else [high]
         for free in range(count if np.isfinite(value) else 0):
+            # The contour S1**p1 * S2**p2 * ... = goal, solved for the free factor at every corner of the others.
             rest = np.delete(np.arange(count), free)
             for corner in itertools.product((False, True), repeat=count - 1):
-                point = np.where(np.insert(np.array(corner, dtype=bool), free, False), high, low)
+                point = np.where(np.insert(np.array(corner, dtype=bool), free, False), high, low)  # [cells, factors]
                 top = goal / (point[:, rest] ** powers[rest]).prod(axis=1)
                 top = top if powers[free] == 1.0 else top ** (1.0 / powers[free])
                 point[:, free] = np.where(top >= low[:, free], np.minimum(top, high[:, free]), np.nan)
                 point[np.isnan(point[:, free])] = np.nan
                 points.append(point)
+        # The corners become an axis, and the budgets the other dimensions: [cells, corners, dims].
         full = np.broadcast_to(stages.limits, (len(low), len(points), len(stages.limits))).copy()
         full[..., stages.factors] = np.stack(points, axis=1)
         return full
@@ -229,7 +236,7 @@ class Proof:
 
         Args:
             center: An outcome, [dims]; its factors are positive unless there is only one.
-            record: Is offered every design that is met.
+            record: Prices every design that is met.
             worth: Give up as soon as it is clear that the bound will not be above this.
             resource: The budget that completions are to respect; by default the proof's own.
             first: Prices that are good already; by default budgets cost nothing at first, [dims].
@@ -275,14 +282,14 @@ class Proof:
 
         Args:
             value: The objective of the best design known, positive.
-            record: Is offered every design that is met.
+            record: Prices every design that is met.
         """
         stages = self.stages
         factors, powers = stages.factors, stages.powers[stages.factors]
         least = self.root()[factors]  # the first directions are the unit vectors
         others = (least**powers).prod() / least**powers
         most = np.minimum(stages.limits[factors], (value / others) ** (1.0 / powers))
-        cells = [(np.log(least), np.log(np.maximum(most, least)))]
+        cells = [(np.log(least), np.log(np.maximum(most, least)))]  # the whole box; split where it is longest
         done: list[tuple[Floats, Floats]] = []
         while cells and len(cells) + len(done) < MAX_CELLS:
             cells.sort(key=lambda cell: float((powers * (cell[1] - cell[0])).max()))
@@ -349,7 +356,7 @@ class Proof:
             lower: Least weight of every dimension, [dims].
             upper: Largest weight, [dims].
             scale: Typical size of every dimension, for the linear program, [dims].
-            record: Is offered every design that is met.
+            record: Prices every design that is met.
             normal: If given, `normal . weights` must be 1, [dims].
             worth: Stop when it is clear that the lift will not be above this.
             enough: Stop when the lift is above this.
@@ -382,7 +389,7 @@ class Proof:
             if not np.isfinite(beta) or margin > enough:
                 break
             path = finish(self.stages, weights[None], tables, resource, 0, zero, start)
-            record.offer(designs_of(self.stages, path))
+            record.price(designs_of(self.stages, path))
             costs = path_costs(self.stages, path)
             met, self._met = np.concatenate([met, costs]), np.concatenate([self._met, costs])
         return best, margin
@@ -393,9 +400,10 @@ class Proof:
     ) -> tuple[Floats, float]:
         """Weights that lift the designs met, [designs, dims], furthest above the outcomes, and that lift.
 
-        The linear program: maximise t - r such that t <= w . d for all designs d and r >= w . o for all outcomes o.
+        The linear program (2) in the variables (t, r, w * scale).
         """
         dims = len(scale)
+        # t - w . d <= 0, [designs, 2 + dims]; w . o - r <= 0, [outcomes, 2 + dims].
         above = np.column_stack([np.ones(len(met)), np.zeros(len(met)), -met / scale])
         below = np.column_stack([np.zeros(len(outcomes)), -np.ones(len(outcomes)), outcomes / scale])
         rows = np.concatenate([above, below])
@@ -418,6 +426,7 @@ def path_costs(stages: Stages, paths: Ints) -> Floats:
     costs = np.tile(stages.start, (len(paths), 1))
     states = np.zeros(len(paths), dtype=np.int64)
     for layer, step in enumerate(stages.steps):
+        # [states, entries, dims] -> [n, dims]: every path's own state and entry.
         costs += step.costs[states, paths[:, layer]]
         states = step.following[states, paths[:, layer]]
     return costs

@@ -65,7 +65,7 @@ class _Designs(PymooProblem):
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         _, record, objectives = self._search
-        totals, violation = record.offer(x.reshape(len(x), -1, 2).astype(np.int64))
+        totals, violation = record.price(x.reshape(len(x), -1, 2).astype(np.int64))
         values = objectives(totals)
         # A forbidden design is as bad as the worst of the others; finite, so that crowding distances stay numbers.
         forbidden = ~np.isfinite(violation)
@@ -73,7 +73,7 @@ class _Designs(PymooProblem):
         out["F"] = np.column_stack([values, np.where(forbidden, _FORBIDDEN, violation)])
 
 
-class Exchange(Crossover):
+class ExchangeLayers(Crossover):
     """Two designs exchange a run of layers."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Exchange(Crossover):
         return np.stack([np.where(swap, X[1], X[0]), np.where(swap, X[0], X[1])])
 
 
-class Redraw(Mutation):
+class RedrawChoices(Mutation):
     """Some choices are drawn anew."""
 
     def _do(self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any) -> Any:
@@ -96,7 +96,7 @@ class Redraw(Mutation):
         return problem.tied(X)
 
 
-class Known(DuplicateElimination):
+class DropDuplicates(DuplicateElimination):
     """Designs that the population has are dropped: by hash, where pymoo's own way measures all distances."""
 
     def _do(self, pop: Any, other: Any, is_duplicate: Any) -> Any:
@@ -119,7 +119,7 @@ def evolution(problem: Problem, record: Record, seed: int) -> None:
         ConfigError: On import, if pymoo is not installed.
     """
     last = _evolve(problem, record, seed, lambda totals: problem.objective(totals)[:, None], 1)
-    before = record.threshold
+    before = record.upper_bound
     generator = np.random.default_rng(seed)
     ends = [polish(problem, record, design) for design in best_of(problem, [record.best, *last], REVISED)]
     revise(problem, record, ends, generator)
@@ -147,10 +147,10 @@ def _evolve(problem: Problem, record: Record, seed: int, objectives: Objectives,
     # pymoo's annotations name its own default operators; it takes any.
     operators: dict[str, Any] = {
         "sampling": first.reshape(POPULATION, -1),
-        "crossover": Exchange(),
-        "mutation": Redraw(),
+        "crossover": ExchangeLayers(),
+        "mutation": RedrawChoices(),
     }
-    algorithm = NSGA2(pop_size=POPULATION, seed=seed, eliminate_duplicates=Known(), **operators)
+    algorithm = NSGA2(pop_size=POPULATION, seed=seed, eliminate_duplicates=DropDuplicates(), **operators)
     algorithm.mating.n_max_iterations = ATTEMPTS
     designs = _Designs(problem, record, objectives, count + 1)
     algorithm.setup(designs, termination=("n_gen", GENERATIONS))

@@ -6,9 +6,13 @@ design known (*bound*, see `bounds`). Labels are extended in batches, the most p
 early and memory stays bounded; what does not fit into a batch waits on a stack. When the stack is empty the best
 design is optimal.
 
-The bounds come in two strengths. First all budgets are left to Lagrange multipliers. If that leaves too many labels,
-the budget whose large steps cause the duality gap is counted exactly (`stages.Resource`), and a product's outcomes
-are covered by cells.
+The bounds come in two strengths, and `exact` takes these steps:
+
+1. Find a feasible design, budget by budget.
+2. Leave all budgets to Lagrange multipliers, and improve the design by dives (a beam) and coordinate descent.
+3. Extend labels. If few are needed, that is the proof.
+4. Else count the budget whose large steps cause the duality gap exactly (`graph.Resource`), cover a product's outcomes
+   by cells (`bounds`), and extend labels from the beginning, to the end.
 """
 
 from __future__ import annotations
@@ -92,23 +96,23 @@ def exact(problem: Problem, record: Record, seed: int = 0) -> None:
     Raises:
         InfeasibleError: If no design meets all budgets together.
     """
-    find_feasible(problem, record)
+    find_feasible(problem, record)  # step 1
     stages = build_stages(problem)
     search = LabelSearch(stages, record)
     proof = Proof(stages, stages.unlimited)
-    least = _descend(problem, search, proof)
-    record.prove(proof.bound(record.value))
-    if search.run(proof, EASY):
-        record.prove(record.value)
+    least = _descend(problem, search, proof)  # step 2
+    record.raise_lower_bound(proof.bound(record.value))
+    if search.run(proof, EASY):  # step 3
+        record.raise_lower_bound(record.value)
         return
-    search.restart()
+    search.restart()  # step 4
     proof = counted(problem, proof, record, least)
     _descend(problem, search, proof, proof.prices)
     if len(stages.factors) > 1:
         proof.cover(record.value, record)
-    record.prove(proof.bound(record.value))
+    record.raise_lower_bound(proof.bound(record.value))
     search.run(proof)
-    record.prove(record.value)
+    record.raise_lower_bound(record.value)
 
 
 def _descend(problem: Problem, search: LabelSearch, proof: Proof, first: Floats | None = None) -> float:
@@ -125,13 +129,13 @@ def _descend(problem: Problem, search: LabelSearch, proof: Proof, first: Floats 
     """
     record = search.record
     while True:
-        before = record.threshold
+        before = record.upper_bound
         center = outcome(search.stages, problem, record.best)
         prices, least = proof.tangent(center, record, first=first)
         proof.lead(center, prices)
         search.dive(proof)
         polish(problem, record, record.best)
-        if record.threshold >= before or len(search.stages.factors) == 1:
+        if record.upper_bound >= before or len(search.stages.factors) == 1:
             return least
 
 
@@ -141,7 +145,7 @@ def counted(problem: Problem, proof: Proof, record: Record, least: float, most: 
     Args:
         problem: The problem.
         proof: One that leaves all budgets to the multipliers.
-        record: Holds the design in whose tangent gaps are measured, and is offered every design that is met.
+        record: Holds the design in whose tangent gaps are measured, and prices every design that is met.
         least: The proof's main direction's bound, as a fraction of that design's value.
         most: Bins at most.
     """
@@ -232,7 +236,7 @@ class LabelSearch:
         self.record.count(len(labels))
         labels, rank = self._extend(proof, labels)
         if labels.layer == len(self.stages.steps):
-            self.record.offer(designs_of(self.stages, labels.paths))
+            self.record.price(designs_of(self.stages, labels.paths))
             return labels.take(np.arange(0)), True
         all_ = most is None or len(labels) <= most
         labels = labels.take(np.argsort(rank, kind="stable")[:most])
@@ -243,10 +247,11 @@ class LabelSearch:
     def _extend(self, proof: Proof, labels: Labels) -> tuple[Labels, Floats]:
         """All successors that no direction declares dead, and their bounds in the main direction."""
         step = self.stages.steps[labels.layer]
-        value = self.record.threshold
+        value = self.record.upper_bound
         reach = proof.reach(value)
+        # Every allowed entry of every label is a successor, [successors]: its label and its entry.
         parent, entry = np.nonzero(np.isfinite(step.barred[labels.states]))
-        alive = np.ones((len(parent), len(reach)), dtype=bool)
+        alive = np.ones((len(parent), len(reach)), dtype=bool)  # [successors, cells]
         rank = np.zeros(len(parent))
         directions = np.arange(len(proof.weights))
         # The unit vectors first: they are cheap to believe and drop most.
@@ -254,14 +259,15 @@ class LabelSearch:
             states = labels.states[parent]
             costs = labels.costs[parent] + step.costs[states, entry]
             beta = proof.beta(labels.layer + 1, costs, step.following[states, entry], block)
+            # [successors, 1, block] against [cells, block]: alive in a cell is within reach in all directions.
             alive &= (beta[:, None] <= reach[:, block]).all(axis=-1)
-            keep = alive.any(axis=1)
+            keep = alive.any(axis=1)  # the cells' axis vanishes: some cell is enough
             if block[0] == 0:
                 rank = beta[:, proof.main]
                 keep &= self._objective(beta) < value - SLACK * abs(value) if np.isfinite(value) else keep
             parent, entry, alive, rank = parent[keep], entry[keep], alive[keep], rank[keep]
         states = labels.states[parent]
-        paths = np.column_stack([labels.paths[parent], entry])
+        paths = np.column_stack([labels.paths[parent], entry])  # [successors, layer + 1]
         costs = labels.costs[parent] + step.costs[states, entry]
         return Labels(labels.layer + 1, costs, step.following[states, entry], paths), rank
 
@@ -271,7 +277,7 @@ class LabelSearch:
         return (beta[:, factors] ** self.stages.powers[factors]).prod(axis=1)
 
     def _undominated(self, labels: Labels) -> Ints:
-        clear = self._clear[labels.layer][labels.states]
+        clear = self._clear[labels.layer][labels.states]  # [labels, dims]
         costs = np.where(self.stages.powers > 0, labels.costs, np.maximum(labels.costs, clear))
         keep = np.zeros(len(labels), dtype=bool)
         for state in np.unique(labels.states):
@@ -280,13 +286,14 @@ class LabelSearch:
         return np.flatnonzero(keep)
 
     def _finish(self, proof: Proof, labels: Labels) -> None:
-        """Offer the cheapest completions of labels in the main direction."""
+        """Price the cheapest completions of labels in the main direction."""
         count, main = len(labels), proof.main
+        # `finish` takes a weighting per label: the main direction's column, once for each.
         tables = [np.repeat(table[..., main : main + 1], count, axis=-1) for table in proof.tables]
         weights = np.repeat(proof.weights[main][None], count, axis=0)
         bins = proof.bins(labels.costs)
         tails = finish(self.stages, weights, tables, proof.resource, labels.layer, labels.states, bins)
-        self.record.offer(designs_of(self.stages, np.column_stack([labels.paths, tails])))
+        self.record.price(designs_of(self.stages, np.column_stack([labels.paths, tails])))
 
 
 def find_feasible(problem: Problem, record: Record) -> None:
@@ -298,7 +305,7 @@ def find_feasible(problem: Problem, record: Record) -> None:
     Raises:
         InfeasibleError: If none exists; names the budget that cannot be kept and the best that could be.
     """
-    if record.threshold < np.inf:
+    if record.upper_bound < np.inf:
         return
     budgets = [(name, -1.0, bound) for name, bound in problem.at_least.items()]
     budgets += [(name, 1.0, bound) for name, bound in problem.at_most.items()]
@@ -313,25 +320,25 @@ def find_feasible(problem: Problem, record: Record) -> None:
         child = record.child(relaxed, target=limit)
         try:
             if design is not None:
-                child.offer(design[None])
+                child.price(design[None])
             exact(relaxed, child)
         except StopSearch:
-            if child.threshold > limit:
+            if child.upper_bound > limit:
                 raise
         finally:
             record.evaluations += child.evaluations
-        if child.threshold > limit:
+        if child.upper_bound > limit:
             raise InfeasibleError(_cannot(problem, name, sign, bound, sign * child.value, kept))
         design = child.best
         kept.append((name, sign, bound))
     if design is not None:
-        record.offer(design[None])
+        record.price(design[None])
 
 
 def lower_bound(problem: Problem, design: Ints) -> float:
     """A proven lower bound on the objective, without a search: how far from optimal a design [layers, 2] can be."""
     record = Record(problem)
-    record.offer(design[None])
+    record.price(design[None])
     stages = build_stages(problem)
     proof = Proof(stages, stages.unlimited)
     center = outcome(stages, problem, design)
@@ -369,12 +376,12 @@ def check_budgets(problem: Problem, stages: Stages) -> None:
 
 
 def _any_design(problem: Problem, record: Record) -> None:
-    """Offer the least design in the first quantity, budgets aside."""
+    """Price the least design in the first quantity, budgets aside."""
     stages = build_stages(problem)
     tables = complete(stages, np.eye(len(stages.limits))[:1], stages.unlimited)
     zero = np.zeros(1, dtype=np.int64)
     path = finish(stages, np.eye(len(stages.limits))[:1], tables, stages.unlimited, 0, zero, zero)
-    record.offer(designs_of(stages, path))
+    record.price(designs_of(stages, path))
 
 
 def _relaxed(problem: Problem, name: str, sign: float, kept: list[tuple[str, float, float]]) -> Problem:

@@ -192,14 +192,14 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
     multipliers = np.zeros((RESTARTS, len(bounded)))
     logits = SPREAD * generator.standard_normal((*grid.following.shape, RESTARTS))
     first, second = np.zeros_like(logits), np.zeros_like(logits)
-    finalists = Finalists(RESTARTS, len(problem.layers))
+    best_drawn = BestDrawn(RESTARTS, len(problem.layers))
     start = record.design
     for step, temperature in enumerate(np.geomspace(*TEMPERATURES, STEPS)):
         policy = make_policy(grid, logits)
         if step % EVERY == 0:
             designs = draw(grid, policy, SAMPLES, generator)
-            totals, violation = record.offer(designs)
-            finalists.update(designs, violation, problem.objective(totals))
+            totals, violation = record.price(designs)
+            best_drawn.update(designs, violation, problem.objective(totals))
         record.count(RESTARTS)
         excess = (policy.totals[:, bounded] - limits) / size
         weights = np.zeros_like(policy.totals)
@@ -212,14 +212,14 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
         corrections = [1 - decay ** (step + 1) for decay in MOMENTUM]
         logits -= RATE * (first / corrections[0]) / (np.sqrt(second / corrections[1]) + 1e-10)
         record.step(**_figures(stages, policy, excess))
-    before = record.threshold
-    chosen = finalists.designs[finalists.order()[:POLISHED]]
+    before = record.upper_bound
+    chosen = best_drawn.designs[best_drawn.order()[:POLISHED]]
     ends = [polish(problem, record, design) for design in (chosen if start is None else [start, *chosen])]
     revise(problem, record, best_of(problem, ends, REVISED), generator)
     record.step(unpolished=before if np.isfinite(before) else None)
 
 
-class Finalists:
+class BestDrawn:
     """The best design that every restart has drawn.
 
     Attributes:

@@ -7,6 +7,12 @@ two more, so dynamic programming works there too, with as many states as combina
 Costs are brought to one sense, "less is better": a quantity with a lower budget appears with its sign changed. Every
 *dimension* of a cost is then either a factor of the objective, or bounded from above, or both. A quantity inside a
 two-sided window appears twice.
+
+With V[l, s] the least weighted cost of layers l, l + 1, ... from state s on (`complete`),
+
+    V[l, s] = min over entries e of  w . cost[l, s, e] + V[l + 1, state that e leads to],     V[last, 0] = 0.        (1)
+
+A `Resource` splits every state by how much of one budget is left, in bins, so that V respects that budget.
 """
 
 from __future__ import annotations
@@ -88,7 +94,7 @@ class Stages:
 
 
 @dataclass(frozen=True)
-class Offer:
+class LayerEntries:
     """All that one layer offers in every state, before anything is left out.
 
     Attributes:
@@ -111,12 +117,12 @@ class Graph:
     Attributes:
         problem: The problem.
         names: Quantity and sign of every dimension.
-        offers: One per layer.
+        entries: One per layer.
     """
 
     problem: Problem
     names: tuple[tuple[str, float], ...]
-    offers: tuple[Offer, ...]
+    entries: tuple[LayerEntries, ...]
 
     def stages(self, design: Ints | None = None, free: Sequence[int] | Ints = ()) -> Stages:
         """The graph without what is of no use, and without states that no design comes to.
@@ -125,25 +131,25 @@ class Graph:
             design: If given, what the layers that are not free keep, [layers, 2].
             free: Indices of the layers that may change. A width may change if the layer that decides it may.
         """
-        kept = [offer.useful if design is None else self._near(layer, design, free) for layer, offer in self._numbered]
+        kept = [own.useful if design is None else self._near(layer, design, free) for layer, own in self._numbered]
         open_ = np.ones(1, dtype=bool)  # states from which some design can be completed
-        for layer, offer in reversed(self._numbered):
-            kept[layer] = kept[layer] & open_[offer.following]
+        for layer, own in reversed(self._numbered):
+            kept[layer] = kept[layer] & open_[own.following]
             open_ = np.asarray(kept[layer].any(axis=1))
         start = np.array([sign * self.problem.constants.get(name, 0.0) for name, sign in self.names])
-        steps, layers, decided = [], [], np.zeros((len(self.offers), 2), dtype=np.int64)
+        steps, layers, decided = [], [], np.zeros((len(self.entries), 2), dtype=np.int64)
         here = np.zeros(1, dtype=np.int64)  # states that some design comes to
-        for layer, offer in self._numbered:
-            useful, following = kept[layer][here], offer.following[here]
+        for layer, own in self._numbered:
+            useful, following = kept[layer][here], own.following[here]
             reached = np.unique(following[useful]) if useful.any() else here[:1]
             following = np.searchsorted(reached, np.where(useful, following, reached[0]))
-            if len(here) == useful.sum() == 1 and layer + 1 < len(self.offers):  # no choice
+            if len(here) == useful.sum() == 1 and layer + 1 < len(self.entries):  # no choice
                 place = here[0], int(useful[0].argmax())
-                start += offer.costs[place]
-                decided[layer] = offer.choices[place]
+                start += own.costs[place]
+                decided[layer] = own.choices[place]
             else:
                 layers.append(layer)
-                steps.append(_pack(offer.costs[here], useful, following, offer.choices[here]))
+                steps.append(_pack(own.costs[here], useful, following, own.choices[here]))
             here = reached
         problem, signs = self.problem, np.array([sign for _, sign in self.names])
         bounds = [
@@ -163,17 +169,17 @@ class Graph:
         )
 
     @cached_property
-    def _numbered(self) -> list[tuple[int, Offer]]:
-        return list(enumerate(self.offers))
+    def _numbered(self) -> list[tuple[int, LayerEntries]]:
+        return list(enumerate(self.entries))
 
     def _near(self, layer: int, design: Ints, free: Sequence[int] | Ints) -> NDArray[np.bool_]:
         """Which entries agree with a design in what is not free, [states, entries]."""
-        offer, leader = self.offers[layer], self.problem.ties[layer]
+        own, leader = self.entries[layer], self.problem.ties[layer]
         if layer in free:
-            kept = offer.useful
+            kept = own.useful
         else:
-            kept = np.isfinite(offer.costs[..., 0]) & (offer.choices[..., 1] == design[layer, 1])
-        return kept if leader in free else kept & (offer.choices[..., 0] == design[leader, 0])
+            kept = np.isfinite(own.costs[..., 0]) & (own.choices[..., 1] == design[layer, 1])
+        return kept if leader in free else kept & (own.choices[..., 0] == design[leader, 0])
 
 
 def build_stages(problem: Problem) -> Stages:
@@ -200,12 +206,13 @@ def make_graph(problem: Problem) -> Graph:
             last_use[problem.ties[source]] = layer
 
     alive: list[int] = []  # the layers whose width decisions make up the state
-    states = np.zeros((1, 0), dtype=np.int64)
-    offers = []
+    states = np.zeros((1, 0), dtype=np.int64)  # [states, alive]: width indices
+    entries = []
     for layer, (source, tie) in enumerate(zip(problem.inputs, problem.ties)):
+        # The quantities become the last axis: [in_widths, out_widths, options, dims].
         costs = np.stack([sign * problem.costs[name][layer] for name, sign in names], axis=-1)
         options = costs.shape[2]
-        rows = states
+        rows = states  # [states * widths that the layer decides anew, alive]; all of one state next to one another
         if tie not in alive:
             fresh = np.arange(costs.shape[1])
             alive = [*alive, tie]
@@ -215,15 +222,18 @@ def make_graph(problem: Problem) -> Graph:
                 f"{problem.name}: layers[{layer}]: {len(rows)} combinations of widths are alive at once;"
                 f" at most {MAX_STATES} can be searched exactly"
             )
+        # Input and output width of every row, [rows].
         entering = rows[:, alive.index(problem.ties[source])] if source >= 0 else np.zeros(len(rows), dtype=np.int64)
         leaving = rows[:, alive.index(tie)]
+        # Widths that no later layer reads leave the state: rows that differ in them alone lead to the same state.
         kept = [index for index, decision in enumerate(alive) if last_use[decision] > layer]
         after, following = np.unique(rows[:, kept], axis=0, return_inverse=True)
+        # [rows, options, ...] -> [states, entries, ...]: an entry is a width (where it is decided here) and an option.
         shape = (len(states), len(rows) // len(states) * options)
-        offers.append(
-            Offer(
+        entries.append(
+            LayerEntries(
                 costs[entering, leaving].reshape(*shape, -1),
-                _useful_options(costs)[entering, leaving].reshape(shape),
+                useful_options(costs)[entering, leaving].reshape(shape),
                 np.repeat(following.reshape(-1), options).reshape(shape),
                 np.stack([np.repeat(leaving, options), np.tile(np.arange(options), len(rows))], axis=-1).reshape(
                     *shape, 2
@@ -232,12 +242,12 @@ def make_graph(problem: Problem) -> Graph:
         )
         alive = [alive[index] for index in kept]
         states = after
-    return Graph(problem, tuple(names), tuple(offers))
+    return Graph(problem, tuple(names), tuple(entries))
 
 
-def _useful_options(costs: Floats) -> NDArray[np.bool_]:
+def useful_options(costs: Floats) -> NDArray[np.bool_]:
     """Which options [in, out, options] are allowed and not dominated by another between the same widths."""
-    useful: NDArray[np.bool_] = np.asarray(np.isfinite(costs).all(axis=-1))
+    useful: NDArray[np.bool_] = np.asarray(np.isfinite(costs).all(axis=-1))  # [in, out, options, dims] -> without dims
     for pair in np.ndindex(useful.shape[:2]):
         allowed = np.flatnonzero(useful[pair])
         useful[pair][allowed] = undominated(costs[pair][allowed])
@@ -247,7 +257,7 @@ def _useful_options(costs: Floats) -> NDArray[np.bool_]:
 def _pack(costs: Floats, useful: NDArray[np.bool_], following: Ints, choices: Ints) -> Stage:
     """Move every state's useful entries to the front and cut the common tail."""
     order = np.argsort(~useful, axis=1, kind="stable")[:, : max(1, int(useful.sum(axis=1).max()))]
-    rows = np.arange(len(costs))[:, None]
+    rows = np.arange(len(costs))[:, None]  # [states, 1] beside order [states, longest]
     valid = useful[rows, order]
     return Stage(
         costs=np.where(valid[..., None], costs[rows, order], 0.0),
@@ -287,8 +297,9 @@ def undominated(points: Floats, rivals: int | None = None, block: int = 256) -> 
         part = ranked[start : start + block]
         open_ = np.arange(len(part))
         for first in range(0, len(front), 4 * block):
+            # [points still open, rivals] -> [points still open]
             open_ = open_[~_beaten(part[open_], front[first : first + 4 * block]).any(axis=1)]
-        inner = part[open_]
+        inner = part[open_]  # among themselves: only those before a point, the lower triangle, can beat it
         open_ = open_[~(_beaten(inner, inner) & np.tri(len(inner), k=-1, dtype=bool)).any(axis=1)]
         keep[order[start + open_]] = True
         if rivals is None or len(front) < rivals:
@@ -298,7 +309,7 @@ def undominated(points: Floats, rivals: int | None = None, block: int = 256) -> 
 
 def _beaten(points: Floats, rivals: Floats) -> NDArray[np.bool_]:
     """Whether rivals are at most as large in every dimension, [points, rivals]."""
-    beaten = rivals[:, 0] <= points[:, None, 0]
+    beaten = rivals[:, 0] <= points[:, None, 0]  # [points, rivals]; one dimension at a time keeps it that small
     for dim in range(1, points.shape[1]):
         beaten &= rivals[:, dim] <= points[:, None, dim]
     return beaten
@@ -363,6 +374,7 @@ _SNAP = 1e-6
 
 def make_resource(stages: Stages, dim: int, max_bins: int) -> Resource | None:
     """Count the budget of one dimension in bins; None where it can never be exceeded or never be met."""
+    # The least and the most that any state still takes of the budget, equation (1) with w = +-unit, [all states].
     unit = np.zeros((1, len(stages.limits)))
     unit[0, dim] = 1.0
     least = np.concatenate([table[:, 0, 0] for table in complete(stages, unit, stages.unlimited)])
@@ -378,6 +390,7 @@ def make_resource(stages: Stages, dim: int, max_bins: int) -> Resource | None:
     high = min(float(most[np.isfinite(most)].max()), highest)
     if not low < high:
         return None
+    # Where all entries are multiples of one integer a bin is that; elsewhere the range is cut into as many as allowed.
     step = 0.0
     if np.abs(values).max() < 2**53 and (values == np.rint(values)).all():
         step = float(np.gcd.reduce(np.abs(values).astype(np.int64)))
@@ -432,18 +445,22 @@ def complete(stages: Stages, weights: Floats, resource: Resource) -> list[Floats
         Before every layer and after the last one, a table [states, bins, weightings]; infinite where nothing
         completes.
     """
-    last = np.zeros((1, resource.bins, len(weights)))
+    last = np.zeros((1, resource.bins, len(weights)))  # [states, bins, weightings], as all tables
     if resource.dim >= 0:
         last[:, ~resource.allowed()] = np.inf
     tables = [last]
     for step, group in zip(reversed(stages.steps), reversed(resource.groups)):
         ahead = tables[-1]
         priced = step.costs @ weights.T  # [states, entries, weightings]
+        # Of entries that lead to the same state and bin the cheapest: [states, groups, members, weightings] loses its
+        # third axis.
         rows = np.arange(len(priced))[:, None, None]
         cheapest = priced[rows, group.members].min(axis=2) + group.barred[..., None]
         if resource.bins == 1:
+            # Equation (1): the groups' axis vanishes, the single bin appears, [states, 1, weightings].
             tables.append((cheapest + ahead[group.following, 0]).min(axis=1)[:, None])
             continue
+        # Equation (1) for all bins at once: what a group takes shifts the bins of the state that it leads to.
         table = np.full((len(priced), resource.bins, len(weights)), np.inf)
         for state, number in zip(*np.nonzero(np.isfinite(group.barred))):
             _relax(
@@ -489,8 +506,9 @@ def finish(
     path = np.empty((len(states), len(stages.steps) - layer), dtype=np.int64)
     for index in range(layer, len(stages.steps)):
         step = stages.steps[index]
-        left = bins[:, None] - resource.shifts[index][states]
+        left = bins[:, None] - resource.shifts[index][states]  # [labels, entries], as all below
         following = step.following[states]
+        # The entry that attains the minimum in equation (1), in every label's own weighting.
         value = np.einsum("led,ld->le", step.costs[states], weights) + step.barred[states]
         value += tables[index + 1][following, np.clip(left, 0, resource.bins - 1), rows[:, None]]
         value[left < 0] = np.inf

@@ -59,17 +59,17 @@ def revise(problem: Problem, record: Record, designs: Sequence[Ints] | Ints, gen
 
     Args:
         problem: The problem.
-        record: Holds a design, and is offered what is found.
+        record: Holds a design, and prices what is found.
         designs: Where to start, [n, layers, 2].
         generator: Draws the neighbourhoods.
     """
-    surroundings = Surroundings(problem, record)
+    search = NeighbourhoodSearch(problem, record)
     for labels in LABELS:
-        designs = [surroundings.improved(record, design, generator, labels) for design in designs]
+        designs = [search.improved(record, design, generator, labels) for design in designs]
         designs = best_of(problem, designs, 1)
 
 
-class Surroundings:
+class NeighbourhoodSearch:
     """What all neighbourhoods in a problem share: its graph, the prices of the budgets, and which one is counted."""
 
     def __init__(self, problem: Problem, record: Record) -> None:
@@ -88,25 +88,25 @@ class Surroundings:
         """A design after neighbourhoods that keep so many labels per layer, until they bring nothing, [layers, 2]."""
         count = len(self.problem.layers)
         own = record.child(self.problem, target=-np.inf)
-        size, quiet, shift = min(FREE, count), 0, SHIFT
+        size, unimproved, shift = min(FREE, count), 0, SHIFT
         product = len(self.stages.factors) > 1  # elsewhere the whole network looks the same every time
         try:
-            own.offer(design[None])
-            while quiet < ROUNDS:
+            own.price(design[None])
+            while unimproved < ROUNDS:
                 before = (own.violation, own.value)
-                whole = not quiet or (product and not quiet % 2)
+                whole = not unimproved or (product and not unimproved % 2)
                 free = generator.choice(count, count if whole else size, replace=False)
                 exhausted = self._search(own, free, shift, generator, labels)
                 own.step()
-                quiet = 0 if (own.violation, own.value) < before else quiet + 1
+                unimproved = 0 if (own.violation, own.value) < before else unimproved + 1
                 if whole and exhausted:
-                    if quiet and not product:
+                    if unimproved and not product:
                         break
                     shift *= FURTHER
                 elif not whole:
                     size = min(size + 1, count) if exhausted else max(size - 1, 1)
         finally:
-            record.join(own)
+            record.merge(own)
         return own.best
 
     def _search(self, record: Record, free: Ints, shift: float, generator: np.random.Generator, labels: int) -> bool:

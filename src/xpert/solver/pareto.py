@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert.errors import InfeasibleError
+from xpert.solver.graph import undominated
 from xpert.solver.problem import Problem
 from xpert.solver.solution import Solution
 from xpert.solver.strategies import solve
@@ -110,12 +111,9 @@ def _spaced(start: float, end: float, points: int) -> NDArray[np.float64]:
 
 def _undominated(points: list[FrontPoint], sign: float) -> list[FrontPoint]:
     """The points that no other one equals or beats in both, in the order of the other quantity, the best last."""
-    ordered = sorted(points, key=lambda point: (sign * point.along, point.solution.value))
-    kept: list[FrontPoint] = []
-    for point in ordered:
-        if not kept or point.solution.value < kept[-1].solution.value:
-            kept.append(point)
-    return kept[::-1]
+    figures = np.array([[sign * point.along, point.solution.value] for point in points]).reshape(-1, 2)
+    kept = np.flatnonzero(undominated(figures))
+    return [points[index] for index in kept[np.argsort(figures[kept, 0])][::-1]]
 
 
 def hypervolume(points: Sequence[tuple[float, float]], reference: Sequence[float]) -> float:

@@ -51,7 +51,7 @@ def polish(problem: Problem, record: Record, design: Ints) -> Ints:
 
     Args:
         problem: The problem.
-        record: Is offered every design that is better than the one before; counts all that are priced.
+        record: Prices every design that is better than the one before; counts all that are priced.
         design: Where to start, [layers, 2].
 
     Returns:
@@ -62,21 +62,21 @@ def polish(problem: Problem, record: Record, design: Ints) -> Ints:
     moves = [(layer,) for layer in range(len(problem.layers))]
     moves += [pair for pair in dict.fromkeys(pairs) if size[pair[0]] * size[pair[1]] <= MAX_CHANGES]
     design = problem.tied(design)
-    standing = (np.inf, np.inf)
-    quiet = 0
+    incumbent = (np.inf, np.inf)
+    unimproved = 0
     for move in itertools.cycle(moves):
         totals = neighbour_totals(problem, design, move)
         violation = problem.violation(totals)
         values = np.where(violation == violation.min(), problem.objective(totals), np.inf)
         record.count(values.size)
         best = np.unravel_index(int(values.argmin()), values.shape)
-        quiet += 1
-        if (violation[best], values[best]) < standing:
-            standing, quiet = (violation[best], values[best]), 0
+        unimproved += 1
+        if (violation[best], values[best]) < incumbent:
+            incumbent, unimproved = (violation[best], values[best]), 0
             for layer, width, option in zip(move, best[::2], best[1::2]):
                 design[problem.ties[layer], 0], design[layer, 1] = width, option
             design = problem.tied(design)
-            record.offer(design[None])
-        if quiet > len(moves):
+            record.price(design[None])
+        if unimproved > len(moves):
             break
     return design

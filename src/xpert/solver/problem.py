@@ -4,7 +4,7 @@ A design decides two things in every layer: a *width* (its output channels) and 
 whatever else the tables offer: kernel size, block type, precision). A layer's cost depends on its own two decisions
 and on the width that feeds it, so a design's figure is a sum of table entries, one per layer:
 
-    S_q = constants[q] + sum over layers l of costs[q][l][width of l's input, width of l, option of l]
+    S_q = constants[q] + sum over layers l of costs[q][l][width of l's input, width of l, option of l]          (1)
 
 The objective is one such sum, or a product of several (EDAP: energy x latency x area). Budgets bound sums from above
 (`at_most`) or below (`at_least`).
@@ -215,6 +215,7 @@ class Problem:
         return self._stacked(self.active)
 
     def _stacked(self, names: Sequence[str]) -> tuple[NDArray[np.float64], ...]:
+        # [in_widths, out_widths, options] each -> [in_widths * out_widths * options, names]: one row per entry.
         return tuple(
             np.stack([self.costs[name][index].ravel() for name in names], axis=-1) for index in range(len(self.layers))
         )
@@ -222,28 +223,31 @@ class Problem:
     def _sums(
         self, designs: ArrayLike, names: Sequence[str], rows: Sequence[NDArray[np.float64]]
     ) -> NDArray[np.float64]:
+        """Equation (1) for designs [*batch, layers, 2] from the rows of `_stacked`, [*batch, names]."""
         designs = np.asarray(designs)
         if designs.shape[-2:] != (len(self.layers), 2) or not np.issubdtype(designs.dtype, np.integer):
             raise ValueError(
                 f"designs must be integers [*batch, {len(self.layers)}, 2], not {designs.dtype} {designs.shape}"
             )
-        flat = designs.reshape(-1, len(self.layers), 2)
+        flat = designs.reshape(-1, len(self.layers), 2)  # the batch becomes one axis: [n, layers, 2]
         sums = np.empty((len(flat), len(names)))
         for start in range(0, len(flat), _CHUNK):
             part = flat[start : start + _CHUNK]
+            # Every design starts from the constants, [chunk, names]; then one layer after the other is added.
             total = np.tile([float(self.constants.get(name, 0.0)) for name in names], (len(part), 1))
             for index, table in enumerate(rows):
                 _, widths, options = self.shape(index)
-                width, option = part[:, self.ties[index], 0], part[:, index, 1]
+                width, option = part[:, self.ties[index], 0], part[:, index, 1]  # [chunk] each
                 if len(part) and (width.min() < 0 or width.max() >= widths):
                     raise IndexError(f"{self.name}: layer {index}: a width index is outside 0..{widths - 1}")
                 if len(part) and (option.min() < 0 or option.max() >= options):
                     raise IndexError(f"{self.name}: layer {index}: an option index is outside 0..{options - 1}")
+                # Place of (input width, width, option) in the table's rows, as C order numbers them, [chunk].
                 entry = width * options + option
                 source = self.inputs[index]
                 if source >= 0:
                     entry = entry + part[:, self.ties[source], 0] * (widths * options)
-                total += table.take(entry, axis=0)
+                total += table.take(entry, axis=0)  # [rows, names] -> [chunk, names]
             sums[start : start + _CHUNK] = total
         return sums.reshape(*designs.shape[:-2], len(names))
 
@@ -261,7 +265,7 @@ class Problem:
         Returns:
             For every quantity an array [*batch], constants included; infinite where a combination is forbidden.
         """
-        sums = self._sums(designs, self.quantities, self._stacked(self.quantities))
+        sums = self._sums(designs, self.quantities, self._stacked(self.quantities))  # [*batch, quantities]
         return {name: sums[..., index] for index, name in enumerate(self.quantities)}
 
     def active_totals(self, designs: ArrayLike) -> NDArray[np.float64]:
@@ -283,6 +287,7 @@ class Problem:
         result = np.zeros(totals.shape[:-1])
         for sign, bounds in ((1.0, self.at_most), (-1.0, self.at_least)):
             for name, bound in bounds.items():
+                # The axis of quantities vanishes: [*batch, active] -> [*batch].
                 excess = sign * (totals[..., self.active.index(name)] - bound) / (abs(bound) or 1.0)
                 result += np.where(excess > ROUNDING, excess, 0.0)
         result[~np.isfinite(totals).all(axis=-1)] = np.inf

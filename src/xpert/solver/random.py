@@ -22,5 +22,5 @@ def random(problem: Problem, record: Record, seed: int) -> None:
     """
     generator = np.random.default_rng(seed)
     for _ in range(ROUNDS):
-        record.offer(problem.random_designs(BATCH, generator))
+        record.price(problem.random_designs(BATCH, generator))
         record.step()

@@ -1,4 +1,4 @@
-"""What a search returns, and the book that every strategy keeps while it runs."""
+"""What a search returns, and the record that every strategy keeps while it runs."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ class StopSearch(Exception):
 
 
 class Record:
-    """Keeps the best design, counts, watches the budgets, and tells the callback.
+    """Keeps the incumbent (the best design so far), counts evaluations, watches the limits, and reports progress.
 
-    A strategy hands every design that it wants priced to `offer`, and calls `step` once per round. Both raise
-    `StopSearch` when a budget is spent; what was found until then is kept.
+    A strategy hands every design that it wants priced to `price`, and calls `step` once per round. Both raise
+    `StopSearch` when a limit is exhausted; what was found until then is kept.
     """
 
     def __init__(
@@ -128,13 +128,13 @@ class Record:
         return self.design
 
     @property
-    def threshold(self) -> float:
+    def upper_bound(self) -> float:
         """The best feasible value so far, infinite if there is none."""
         return self.value if self.violation == 0.0 else math.inf
 
     def check(self) -> None:
         """Raise `StopSearch` if a budget is spent or the target is reached."""
-        if self.threshold <= self._target:
+        if self.upper_bound <= self._target:
             raise StopSearch("finished")
         if self._seconds is not None and self.elapsed >= self._seconds:
             raise StopSearch("seconds")
@@ -146,7 +146,7 @@ class Record:
         self.evaluations += evaluations
         self.check()
 
-    def offer(self, designs: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def price(self, designs: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Price designs [n, layers, 2] and keep the best.
 
         Returns:
@@ -170,31 +170,31 @@ class Record:
         self.check()
         return totals, violation
 
-    def adopt(self, other: Record) -> None:
+    def copy_incumbent(self, other: Record) -> None:
         """Take over another record's design."""
         self.design, self.value, self.violation = other.design, other.value, other.violation
 
-    def join(self, child: Record) -> None:
+    def merge(self, child: Record) -> None:
         """Take over what a child for the same problem found, and what it spent."""
         self.evaluations += child.evaluations
         if (child.violation, child.value) < (self.violation, self.value):
-            self.adopt(child)
+            self.copy_incumbent(child)
 
-    def prove(self, bound: float) -> None:
+    def raise_lower_bound(self, bound: float) -> None:
         """Note that no feasible design is below a bound."""
-        self.lower_bound = max(self.lower_bound, min(bound, self.threshold))
+        self.lower_bound = max(self.lower_bound, min(bound, self.upper_bound))
 
     def child(self, problem: Problem, target: float) -> Record:
         """A record for an auxiliary problem, with what is left of the budgets; it ends at a target value."""
         seconds = None if self._seconds is None else self._seconds - self.elapsed
         evaluations = None if self._budget is None else self._budget - self.evaluations
-        return Record(problem, seconds, evaluations, lambda _: self._tell(self._row()), target)
+        return Record(problem, seconds, evaluations, lambda _: self._report(self._row()), target)
 
     def step(self, **figures: Any) -> None:
         """Close a round: one row for the trace and the callback."""
         row = self._row() | figures
         self.trace.append(row)
-        self._tell(row)
+        self._report(row)
         self.check()
 
     def _row(self) -> dict[str, Any]:
@@ -207,7 +207,7 @@ class Record:
             "lower_bound": self.lower_bound,
         }
 
-    def _tell(self, row: dict[str, Any]) -> None:
+    def _report(self, row: dict[str, Any]) -> None:
         if self._progress is not None and self._progress(row):
             raise StopSearch("stopped")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +12,8 @@ from xpert.errors import ConfigError
 from xpert.solver.exact import check_budgets, find_feasible, lower_bound
 from xpert.solver.graph import build_stages
 from xpert.solver.problem import Problem
+from xpert.solver.registry import STRATEGIES
 from xpert.solver.solution import Progress, Record, Solution, Status, StopSearch
-
-STRATEGIES = ("exact", "gradient", "evolution", "random")
-"""Names of the strategies; each is a function of that name in the module of that name."""
 
 CHECK_SECONDS = 10.0
 """Time to find out whether a problem is infeasible when a heuristic found no feasible design."""
@@ -41,7 +37,7 @@ def solve(
 
     Args:
         problem: What to solve.
-        strategy: `exact` proves its answer; `gradient`, `evolution` and `random` are heuristics.
+        strategy: One of `STRATEGIES`. `exact` proves its answer; `gradient`, `evolution` and `random` are heuristics.
         seed: Of everything random; the same seed gives the same answer unless time runs out.
         seconds: Wall time allowed; the bound that heuristics are judged by is computed afterwards.
         evaluations: Designs that may be priced.
@@ -56,21 +52,19 @@ def solve(
         InfeasibleError: If no design meets the budgets; says what the tightest possible budget is.
         ConfigError: If an argument is not allowed, or the strategy needs a package that is not installed.
     """
-    if strategy not in STRATEGIES:
-        raise ConfigError(f"strategy: must be one of {', '.join(STRATEGIES)} (got {strategy!r})")
+    run = STRATEGIES.find(strategy)
     if seed < 0:
         raise ConfigError(f"seed: must be 0 or above (got {seed})")
     if seconds is not None and not seconds >= 0:
         raise ConfigError(f"seconds: must be 0 or above (got {seconds})")
     if evaluations is not None and evaluations < 1:
         raise ConfigError(f"evaluations: must be at least 1 (got {evaluations})")
-    run: Callable[[Problem, Record, int], None] = getattr(importlib.import_module(f"xpert.solver.{strategy}"), strategy)
     record = Record(problem, seconds, evaluations, progress)
     check_budgets(problem, build_stages(problem))
     status: Status = "finished"
     try:
         if start is not None:
-            record.offer(np.asarray(start)[None])
+            record.price(np.asarray(start)[None])
         run(problem, record, seed)
     except StopSearch as stop:
         status = stop.status
@@ -79,15 +73,15 @@ def solve(
     seconds_taken = record.elapsed
     if record.design is None:  # stopped before the first design
         spare = Record(problem)
-        spare.offer(problem.random_designs(1, np.random.default_rng(seed)))
-        record.adopt(spare)
-    feasible = record.threshold < math.inf
+        spare.price(problem.random_designs(1, np.random.default_rng(seed)))
+        record.copy_incumbent(spare)
+    feasible = record.upper_bound < math.inf
     try:
         if status == "finished" and not feasible:
             with contextlib.suppress(StopSearch):
                 find_feasible(problem, Record(problem, CHECK_SECONDS))
         if feasible and strategy != "exact" and status != "interrupted":
-            record.prove(lower_bound(problem, record.best))
+            record.raise_lower_bound(lower_bound(problem, record.best))
     except KeyboardInterrupt:
         status = "interrupted"
     bound = record.lower_bound if feasible and math.isfinite(record.lower_bound) else None
@@ -107,4 +101,4 @@ def solve(
     )
 
 
-__all__ = ["STRATEGIES", "solve"]
+__all__ = ["solve"]

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from xpert.design import Technology
 from xpert.hardware import circuits
+from xpert.hardware.adcs.flash import flash_adc, flash_encoder
+from xpert.hardware.adcs.sar import sar_adc
 from xpert.hardware.circuits import Cost
 from xpert.hardware.switches import PHYSICAL, REFERENCE
 from xpert.hardware.technology import Process, process
@@ -44,7 +46,7 @@ WIDE = {"width_f": real(1000, 20000)}
 TALL = {"height_f": real(500, 5000)}
 LINE = {"load": real(1e-16, 1e-12), "load_resistance": real(0, 1e4)}
 READ = {"read_voltage": real(0.05, 1.0), "row_activity": real(0, 1)}
-ADC = {"levels": powers(2, 9), "instances": counts(1, 64), "r1": real(50, 1e7), "r2": real(50, 1e7), "m": counts(0, 64)}
+ADC = {"bits": counts(2, 9), "instances": counts(1, 64), "r1": real(50, 1e7), "r2": real(50, 1e7), "m": counts(0, 64)}
 GRID = {
     "rows": counts(1, 40),
     "columns": counts(1, 40),
@@ -59,12 +61,11 @@ def columns(r1: Any, r2: Any, m: Any) -> dict[str, Any]:
     return {"column_resistance": resistance, "multiplicity": multiplicity}
 
 
-def sar_adc(p: Process, *, r1: Any, r2: Any, m: Any, **rest: Any) -> Cost:
-    return circuits.sar_adc(p, **rest, **columns(r1, r2, m))
+def converter(adc: Callable[..., Cost]) -> Callable[..., Cost]:
+    def build(p: Process, *, r1: Any, r2: Any, m: Any, **rest: Any) -> Cost:
+        return adc(p, **rest, **columns(r1, r2, m))
 
-
-def flash_adc(p: Process, *, r1: Any, r2: Any, m: Any, **rest: Any) -> Cost:
-    return circuits.flash_adc(p, **rest, **columns(r1, r2, m))
+    return build
 
 
 CIRCUITS: dict[str, Circuit] = {
@@ -88,7 +89,7 @@ CIRCUITS: dict[str, Circuit] = {
     ),
     "comparator": Circuit(circuits.comparator, {"bits": counts(1, 16), "load": real(0, 1e-13)}, "bits"),
     "flash_adc": Circuit(
-        flash_adc,
+        converter(flash_adc),
         {
             **ADC,
             **WIDE,
@@ -98,7 +99,7 @@ CIRCUITS: dict[str, Circuit] = {
             "r_off": real(2e5, 1e7),
         },
     ),
-    "flash_encoder": Circuit(circuits.flash_encoder, {"levels": powers(2, 9), "instances": counts(1, 64), **WIDE}),
+    "flash_encoder": Circuit(flash_encoder, {"bits": counts(2, 9), "instances": counts(1, 64), **WIDE}),
     "flip_flop_bank": Circuit(circuits.flip_flop_bank, {"instances": counts(1, 5000), "toggling": counts(0, 5000)}),
     "flip_flop_bank in a width": Circuit(circuits.flip_flop_bank, {"instances": counts(1, 5000), **WIDE}),
     "flip_flop_bank in a height": Circuit(circuits.flip_flop_bank, {"instances": counts(1, 5000), **TALL}),
@@ -137,7 +138,7 @@ CIRCUITS: dict[str, Circuit] = {
         {"address_bits": counts(1, 10), "load": real(0, 1e-12), **WIDE},
         "address_bits",
     ),
-    "sar_adc": Circuit(sar_adc, {**ADC, **WIDE, "read_voltage": real(0.05, 1.0)}),
+    "sar_adc": Circuit(converter(sar_adc), {**ADC, **WIDE, "read_voltage": real(0.05, 1.0)}),
     "sense_amplifier": Circuit(
         circuits.sense_amplifier, {"instances": counts(1, 512), "pitch_f": real(10, 60), **WIDE}
     ),

@@ -8,7 +8,7 @@ import pytest
 from xpert.design import Design, Periphery
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
-from xpert.search.objectives import Budgets, objective_value
+from xpert.search.objectives import Budgets, Goal, objective_value
 from xpert.search.precision.converters import cheapest_converters
 
 NETWORK = space("vgg11", (32, 64), (3, 32, 32), 10).network([64] * 8)
@@ -38,25 +38,25 @@ def neighbours(design: Design) -> list[Design]:
 @pytest.mark.parametrize("objective", ["energy", "edap"])
 def test_no_other_choice_of_one_layer_is_much_better(objective: str) -> None:
     """Up to what one layer changes in the others' costs."""
-    found = cheapest_converters(DESIGN, KINDS, objective, Budgets())
+    found = cheapest_converters(DESIGN, KINDS, Goal(objective))
     assert [(entry.adc_bits, entry.input_bits) for entry in found.periphery] == PRECISIONS
     assert value(found, objective) < 0.95 * value(DESIGN, objective)
     assert value(found, objective) <= 1.015 * min(value(other, objective) for other in neighbours(found))
 
 
 def test_budgets_are_kept_and_used() -> None:
-    free = evaluate(cheapest_converters(DESIGN, KINDS, "latency", Budgets()))
-    smallest = evaluate(cheapest_converters(DESIGN, KINDS, "area", Budgets()))
+    free = evaluate(cheapest_converters(DESIGN, KINDS, Goal("latency")))
+    smallest = evaluate(cheapest_converters(DESIGN, KINDS, Goal("area")))
     budget = Budgets(area_mm2=float(np.sqrt(free.area * smallest.area)) * 1e6)
-    found = evaluate(cheapest_converters(DESIGN, KINDS, "latency", budget))
+    found = evaluate(cheapest_converters(DESIGN, KINDS, Goal("latency", budget)))
     assert budget.met(found)
     assert free.latency < found.latency < smallest.latency
 
 
 def test_what_cannot_keep_them_is_returned_all_the_same() -> None:
-    found = cheapest_converters(DESIGN, KINDS, "edap", Budgets(area_mm2=1e-6))
-    assert value(found, "edap") == value(cheapest_converters(DESIGN, KINDS, "edap", Budgets()), "edap")
+    found = cheapest_converters(DESIGN, KINDS, Goal("edap", Budgets(area_mm2=1e-6)))
+    assert value(found, "edap") == value(cheapest_converters(DESIGN, KINDS, Goal("edap")), "edap")
 
 
 def test_no_other_kinds_leave_the_design() -> None:
-    assert cheapest_converters(DESIGN, [("sar", 8)], "edap", Budgets()) == DESIGN
+    assert cheapest_converters(DESIGN, [("sar", 8)], Goal("edap")) == DESIGN

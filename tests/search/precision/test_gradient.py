@@ -14,6 +14,7 @@ from xpert.analog import analog_layers, to_analog
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Chip, Design, Device, Network, Periphery
 from xpert.networks.quantised import QuantConv2d, QuantLinear, calibrate_quantisers
+from xpert.search.objectives import Goal
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.gradient import (
     GradientSettings,
@@ -122,12 +123,12 @@ def test_it_finds_cheaper_precisions_that_suffice_and_is_repeatable() -> None:
     bench = Bench.of(bench_of(model), design, 0.02, None)
     strategy = gradient(model, images, labels, images[:32], bench_of, GradientSettings(steps=15, batch_size=32))
     results = [
-        search_precision(design, strategy, options=options, objective="edap", bench=bench, seed=1) for _ in range(2)
+        search_precision(design, strategy, options=options, goal=Goal("edap"), bench=bench, seed=1) for _ in range(2)
     ]
     first, second = results
-    assert [one.design for one in first.tried] == [one.design for one in second.tried]
+    assert [one.design for one in first.measured] == [one.design for one in second.measured]
     assert first.best.feasible
-    assert first.best.evaluation.to_dict()["edap"] < first.tried[0].evaluation.to_dict()["edap"]
+    assert first.best.evaluation.to_dict()["edap"] < first.measured[0].evaluation.to_dict()["edap"]
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     # What is reported was measured with the weights that come with it.
     assert first.best.weights is not None

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from xpert.design import Design, Network, Periphery
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
-from xpert.search.objectives import Budgets, objective_value
+from xpert.search.objectives import Budgets, Goal, objective_value
 from xpert.search.precision.evolution import evolution
-from xpert.search.precision.session import Bench, PrecisionResult, Strategy, search_precision, sensitivity
+from xpert.search.precision.sensitivity import sensitivity
+from xpert.search.precision.session import Bench, PrecisionResult, Strategy, search_precision
 from xpert.statistics import Bools
 
 LAYERS = space("vgg11", (16, 32), (1, 16, 16), 10).network([16] * 8).layers[-4:]
@@ -45,11 +46,13 @@ def chips(weights: np.ndarray, shuffle: int = 0, flatter: Callable[[Design], flo
 
 def searched(
     weights: np.ndarray, *, drop: float | None = None, floor: float | None = None, strategy: Strategy | None = None,
-    objective: str = "edap", **options: Any,
+    objective: str = "edap", budgets: Budgets | None = None, **options: Any,
 ) -> PrecisionResult:  # fmt: skip
     bench = Bench.of(chips(weights), DESIGN, drop, floor)
     chosen = strategy or sensitivity(ERRORS, weights)
-    return search_precision(DESIGN, chosen, options=OPTIONS, objective=objective, bench=bench, **options)
+    return search_precision(
+        DESIGN, chosen, options=OPTIONS, goal=Goal(objective, budgets or Budgets()), bench=bench, **options
+    )
 
 
 STRATEGIES: dict[str, Callable[[np.ndarray], Strategy]] = {
@@ -65,10 +68,10 @@ def test_the_result_was_measured_and_reaches_the_floor(name: str, values: list[f
     weights = np.array(values)
     result = searched(weights, drop=drop, strategy=STRATEGIES[name](weights))
     measured = chips(weights)
-    assert result.best in result.tried
+    assert result.best in result.measured
     assert result.best.feasible
     assert result.best.accuracy.mean == measured(result.best.design).mean()
-    for entry in result.tried:
+    for entry in result.measured:
         assert entry.accuracy.low <= entry.accuracy.mean <= entry.accuracy.high
         assert entry.difference.mean == pytest.approx(entry.accuracy.mean - measured(DESIGN).mean())
         assert entry.feasible == (entry.accuracy.mean >= measured(DESIGN).mean() - drop)
@@ -76,7 +79,7 @@ def test_the_result_was_measured_and_reaches_the_floor(name: str, values: list[f
             assert objective_value(result.best.evaluation, "edap") <= objective_value(entry.evaluation, "edap")
     front = [(objective_value(entry.evaluation, "edap"), entry.accuracy.mean) for entry in result.front]
     assert front == sorted(front)
-    for entry in result.tried:
+    for entry in result.measured:
         cost = objective_value(entry.evaluation, "edap")
         assert any(c <= cost and a >= entry.accuracy.mean for c, a in front)
 
@@ -88,12 +91,12 @@ def test_the_seed_decides_and_the_limit_stops(name: str) -> None:
     results = [
         searched(weights, drop=0.02, strategy=STRATEGIES[name](weights), seed=3, progress=rows.append) for _ in range(2)
     ]
-    assert [one.design for one in results[0].tried] == [one.design for one in results[1].tried]
+    assert [one.design for one in results[0].measured] == [one.design for one in results[1].measured]
     assert results[0].status == "finished"
     assert {"tried", "ni_accuracy", "feasible", "edap"} <= rows[0].keys()
     short = searched(weights, drop=0.02, strategy=STRATEGIES[name](weights), seed=3, evaluations=5)
     assert short.status == "evaluations"
-    assert [one.design for one in short.tried] == [one.design for one in results[0].tried[:5]]
+    assert [one.design for one in short.measured] == [one.design for one in results[0].measured[:5]]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -142,7 +145,7 @@ def test_without_a_design_that_reaches_the_floor_the_most_accurate_is_returned()
     weights = np.full(4, 0.5)
     result = searched(weights, floor=0.9999)
     assert not result.best.feasible
-    assert result.best.accuracy.mean == max(entry.accuracy.mean for entry in result.tried)
+    assert result.best.accuracy.mean == max(entry.accuracy.mean for entry in result.measured)
 
 
 def test_a_winner_that_was_lucky_is_passed_over() -> None:
@@ -157,7 +160,7 @@ def test_a_winner_that_was_lucky_is_passed_over() -> None:
         return honest
 
     result = search_precision(
-        DESIGN, sensitivity(ERRORS, weights), options=OPTIONS, objective="edap", bench=flattered,
+        DESIGN, sensitivity(ERRORS, weights), options=OPTIONS, goal=Goal("edap"), bench=flattered,
         confirmation=confirmation,
     )  # fmt: skip
     assert not result.confirmed[0].feasible
@@ -175,13 +178,13 @@ def test_where_all_are_flattered_more_is_asked_for() -> None:
 
     def search(bench: Bench) -> PrecisionResult:
         return search_precision(
-            DESIGN, sensitivity(ERRORS, weights), options=OPTIONS, objective="edap", bench=bench,
+            DESIGN, sensitivity(ERRORS, weights), options=OPTIONS, goal=Goal("edap"), bench=bench,
             confirmation=lambda _: honest,
         )  # fmt: skip
 
     result, fair = search(flattered), search(honest)
     assert result.best.feasible
-    assert len(result.tried) > len(fair.tried)
+    assert len(result.measured) > len(fair.measured)
     cost, least = (objective_value(one.best.evaluation, "edap") for one in (result, fair))
     assert least <= cost < 1.15 * least
 
@@ -191,7 +194,7 @@ def test_where_nothing_else_is_confirmed_the_nominal_design_is() -> None:
     bench = Bench.of(chips(weights), DESIGN, 0.01, None)
     others = Bench.of(chips(weights, 1, lambda d: -0.5 * (d != DESIGN)), DESIGN, 0.01, None)
     result = search_precision(
-        DESIGN, sensitivity(ERRORS, weights), options=OPTIONS, objective="edap", bench=bench,
+        DESIGN, sensitivity(ERRORS, weights), options=OPTIONS, goal=Goal("edap"), bench=bench,
         confirmation=lambda _: others,
     )  # fmt: skip
     assert result.best.design == DESIGN
@@ -213,6 +216,6 @@ def test_converters_follow_the_precisions() -> None:
 def test_a_design_beyond_the_budget_is_not_feasible() -> None:
     weights = np.full(4, 1e-9)
     free = searched(weights, floor=0.9)
-    area = min(float(entry.evaluation.area) * 1e6 for entry in free.tried)
+    area = min(float(entry.evaluation.area) * 1e6 for entry in free.measured)
     assert not searched(weights, floor=0.9, budgets=Budgets(area_mm2=0.99 * area)).best.feasible
     assert searched(weights, floor=0.9, budgets=Budgets(area_mm2=1.01 * area)).best.feasible

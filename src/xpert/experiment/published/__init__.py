@@ -9,21 +9,14 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from xpert.design import Chip, DataModel, parse_mapping, read_mapping, shown
-from xpert.design.periphery import AdcBits, InputBits
 from xpert.errors import ConfigError
-from xpert.experiment.config import SearchConfig
+from xpert.experiment.config import SearchConfig, option_lists
 
 _FOLDER = resources.files("xpert.experiment.published")
 
 
-class HomogeneousGrid(DataModel):
+class HomogeneousGrid(option_lists("precision", required=True)):
     """Precisions and tile sizes of the homogeneous designs."""
-
-    adc_bits: Annotated[tuple[AdcBits, ...], Field(min_length=1)]
-    """ADC precisions. [bit]"""
-
-    input_bits: Annotated[tuple[InputBits, ...], Field(min_length=1)]
-    """Input precisions. [bit]"""
 
     pes_per_tile: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = ()
     """Tile sizes beside the chip's own. They change costs alone, and what suits a narrow network need not suit the

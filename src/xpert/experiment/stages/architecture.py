@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xpert.design import Chip, Periphery
-from xpert.experiment.baselines import typical_of, with_adcs
+from xpert.design import ARCHITECTURE_FIELDS, Chip, Periphery
+from xpert.experiment.baselines import typical_of, with_periphery
 from xpert.experiment.config import ArchitectureSettings
-from xpert.experiment.run import Progress
 from xpert.files import jsonable
 from xpert.networks.spaces import Space
+from xpert.progress import Tell
 from xpert.results import ArchitectureStage, Costs, Front, HomogeneousCosts, Round, Step
 from xpert.search.architecture import search_architecture
 from xpert.search.fronts import architecture_fronts, figures
@@ -32,7 +32,7 @@ def search_network(
     name: str,
     quality: Quality,
     seed: int,
-    progress: Progress,
+    progress: Tell,
 ) -> ArchitectureStage:
     """Search network and ADCs, and prove the fronts around them.
 
@@ -71,10 +71,9 @@ def search_network(
         )
     typical = typical_of(space, chip, nominal)
     homogeneous = [
-        HomogeneousCosts(
-            adc_type=option.adc_type,
-            columns_per_adc=option.columns_per_adc,
-            **figures(with_adcs(typical, option.adc_type, option.columns_per_adc), quality.tabulated),
+        HomogeneousCosts.parse(
+            option.model_dump(include={*ARCHITECTURE_FIELDS})
+            | figures(with_periphery(typical, option), quality.tabulated)
         )
         for option in options
     ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from xpert.analog import measure_activity, ni_accuracy
 from xpert.analog.sampling import Sampling, TestSet
-from xpert.design import Design
-from xpert.experiment.baselines import with_adcs
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
+from xpert.experiment.baselines import with_periphery
 from xpert.experiment.config import PrecisionSettings
 from xpert.hardware import evaluate
 from xpert.results import (
@@ -55,20 +55,21 @@ class Trained:
 
 
 def compare_designs(
-    searched: Trained, typical: Trained, adcs: Iterable[tuple[str, int]], calibration: Tensor
+    searched: Trained, typical: Trained, kinds: Iterable[tuple[Any, ...]], calibration: Tensor
 ) -> EvaluationStage:
     """The searched design beside the homogeneous ones.
 
-    ADC type and column sharing change no accuracy, so the typical design's stands for all homogeneous ones. Searches
+    The kinds of periphery change no accuracy, so the typical design's stands for all homogeneous ones. Searches
     assume the chip's activity; here designs are also costed with what their trained networks have.
 
     Args:
         searched: The searched design.
         typical: The typical design.
-        adcs: Pairs (ADC type, columns per ADC) of the homogeneous designs.
+        kinds: Values of `KIND_FIELDS` of the homogeneous designs.
         calibration: Normalised images on which activity is measured.
     """
-    designs = [with_adcs(typical.design, adc_type, columns) for adc_type, columns in adcs]
+    usual = typical.design.periphery[0]
+    designs = [with_periphery(typical.design, usual.with_values(KIND_FIELDS, kind)) for kind in kinds]
     rows = [typical.row(design) for design in designs]
     best = min(range(len(designs)), key=lambda index: rows[index].evaluation.edap)
     found = searched.row(searched.design)
@@ -96,13 +97,12 @@ def accuracy_against_precision(
     model: nn.Module, design: Design, validation: TestSet, options: PrecisionSettings, sampling: Sampling
 ) -> tuple[PrecisionPoint, ...]:
     """NI-accuracy with one precision in all layers, along both axes."""
-    finest = max(options.adc_bits), max(options.input_bits)
-    points = {(adc, finest[1]) for adc in options.adc_bits} | {(finest[0], bits) for bits in options.input_bits}
+    lists = options.options
+    finest = {field: max(values) for field, values in lists.items()}
+    points = {tuple((finest | {field: value}).values()) for field, values in lists.items() for value in values}
     curve = []
-    for adc, bits in sorted(points):
-        uniform = design.replace(
-            periphery=tuple(entry.replace(adc_bits=adc, input_bits=bits) for entry in design.periphery)
-        )
+    for point in sorted(points):
+        uniform = design.with_values(PRECISION_FIELDS, [point] * len(design.periphery))
         found = ni_accuracy(
             model,
             uniform,
@@ -113,7 +113,8 @@ def accuracy_against_precision(
             chips=sampling.chips,
             batch_size=sampling.batch_size,
         )
-        curve.append(PrecisionPoint(adc_bits=adc, input_bits=bits, ni_accuracy=found.mean))
+        precision = dict(zip(PRECISION_FIELDS, point, strict=True))
+        curve.append(PrecisionPoint.parse(precision | {"ni_accuracy": found.mean}))
     return tuple(curve)
 
 

@@ -7,18 +7,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from xpert.design import Design, Network, Periphery
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Network, Periphery
 from xpert.errors import InfeasibleError
 from xpert.experiment.config import ArchitectureSettings, PeripheryOptions, PrecisionSettings
-from xpert.experiment.run import Progress
 from xpert.experiment.stages.precision import FINAL, Floors
 from xpert.hardware import evaluate
 from xpert.networks.spaces import LEFT_OUT, Space
+from xpert.progress import Tell
 from xpert.results import JointRound, PrecisionStage
+from xpert.search.context import Effort
 from xpert.search.joint import search_joint
-from xpert.search.objectives import objective_value
-from xpert.search.precision.session import with_precisions
+from xpert.search.objectives import Budgets, Goal, objective_value
 from xpert.search.quality.additive import ADDITIVE, quality_tables, total_quality
+from xpert.search.tabulate import Term
 
 _SECONDS = 120.0
 """Time for the exact solver where the config sets none."""
@@ -104,8 +105,8 @@ def joint_rounds(
         if found.network.channels not in trained:
             work.train(found.network, name)
             trained[found.network.channels] = name
-        pair = settings.nominal.adc_bits, settings.nominal.input_bits
-        nominal = with_precisions(found, [pair] * len(found.periphery))
+        typical = settings.nominal.values(PRECISION_FIELDS)
+        nominal = found.with_values(PRECISION_FIELDS, [typical] * len(found.periphery))
         latest = work.choose(nominal, trained[found.network.channels], f"{name}-{FINAL}", floors)
         reached = value(latest.design)
         adopted = latest.met and reached < value(best.design)
@@ -135,7 +136,7 @@ def _search(
     network: Network,
     space: Space,
     settings: JointSettings,
-    progress: Progress,
+    progress: Tell,
 ) -> Design:
     """The joint optimum by the error model of the latest network, at the loss that the best design was predicted."""
     precision, architecture = settings.precision, settings.architecture
@@ -148,18 +149,13 @@ def _search(
     return search_joint(
         space,
         best.design,
-        adc_types=settings.periphery.adc_types,
-        columns_per_adc=settings.periphery.columns_per_adc,
-        precisions=[(adc, bits) for adc in precision.adc_bits for bits in precision.input_bits],
+        kinds=settings.periphery.combinations(KIND_FIELDS),
+        precisions=precision.combinations(PRECISION_FIELDS),
         losses=np.array(latest.losses()),
         most_loss=most_loss,
-        quality=quality.tables,
-        least_quality=total_quality(measure, network) - quality.constant,
-        objective=precision.objective,
-        area_budget=architecture.area_budget_mm2,
-        strategy="exact",
-        seed=settings.seed,
-        seconds=architecture.seconds or _SECONDS,
+        quality=Term(quality.tables, at_least=total_quality(measure, network) - quality.constant),
+        goal=Goal(precision.objective, Budgets(area_mm2=architecture.area_budget_mm2)),
+        effort=Effort("exact", settings.seed, architecture.seconds or _SECONDS),
         progress=progress,
     ).design
 

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
-from xpert.analog import layer_errors
 from xpert.analog.sampling import Sampling, TestSet
-from xpert.design import Design
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
 from xpert.experiment.config import PeripheryOptions, PrecisionSettings
-from xpert.experiment.run import Progress, Run
+from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
 from xpert.files import jsonable
+from xpert.progress import Tell
 from xpert.results import Epoch, Finetuning, Measured, PrecisionStage, Sensitivity, TriedDesign
-from xpert.search.objectives import Budgets
+from xpert.search.objectives import Budgets, Goal
 from xpert.search.precision.bench import ChipBench
-from xpert.search.precision.converters import Kind
-from xpert.search.precision.sensitivity import noise_sensitivity
-from xpert.search.precision.session import Bench, PrecisionResult, Strategy, Tried, search_precision, sensitivity
+from xpert.search.precision.converters import Kind, Precision
+from xpert.search.precision.session import Bench, MeasuredDesign, PrecisionResult, search_precision
+from xpert.search.precision.strategies import PRECISION_STRATEGIES, Prepared, TrainedNetwork
 from xpert.training import Dataset, TrainingSettings, save_weights
 
 FINAL = "final"
 """Name of the weights that the stage leaves."""
-
-_SENSITIVITY_IMAGES = 256
-_GRADIENT_IMAGES = 8192
 
 
 class Floors(NamedTuple):
@@ -56,16 +52,16 @@ class Phase2:
     """Images at a time on each chip."""
 
     @property
-    def options(self) -> list[tuple[int, int]]:
-        """Pairs (ADC bits, input bits) from which every layer chooses."""
-        return list(itertools.product(self.settings.adc_bits, self.settings.input_bits))
+    def options(self) -> list[Precision]:
+        """Values of `PRECISION_FIELDS` from which every layer chooses."""
+        return self.settings.combinations(PRECISION_FIELDS)
 
     def kinds(self, found: Design) -> list[Kind]:
-        """Pairs (ADC type, columns per ADC) from which every layer chooses; none where they would change sums."""
+        """Values of `KIND_FIELDS` from which every layer chooses; none where they would change sums."""
         analog = found.chip.analog
         if not self.settings.choose_adcs_again or analog.adc_offset_sigma > 0 or analog.adc_gain_sigma > 0:
             return []
-        return list(itertools.product(self.periphery.adc_types, self.periphery.columns_per_adc))
+        return self.periphery.combinations(KIND_FIELDS)
 
 
 def choose_precisions(
@@ -74,7 +70,7 @@ def choose_precisions(
     model: nn.Module,
     dataset: Dataset,
     phase: Phase2,
-    progress: Progress,
+    progress: Tell,
     *,
     name: str = FINAL,
     floors: Floors | None = None,
@@ -95,21 +91,20 @@ def choose_precisions(
     benches = _Benches(found, model, dataset, phase, floors, run.working_file(f"{name}-measured.json"))
     nominal = float(benches.search.reference.mean())
     run.event("precision", "nominal", ni_accuracy=nominal)
-    strategy, table = _strategy(found, model, dataset, phase, benches, progress)
+    prepared = _prepared(found, model, dataset, phase, benches, progress)
     result = search_precision(
         found,
-        strategy,
+        prepared.strategy,
         options=phase.options,
-        objective=settings.objective,
+        goal=Goal(settings.objective, phase.budgets),
         bench=benches.search,
         kinds=phase.kinds(found),
-        budgets=phase.budgets,
         confirmation=benches.confirmation if settings.confirmation_images else None,
         seed=phase.seed,
         evaluations=settings.evaluations,
         progress=progress,
     )
-    tried = tuple(_tried(one) for one in result.tried)
+    tried = tuple(_tried(one) for one in result.measured)
     for entry in tried:
         run.event("precision", "tried", **entry.to_dict())
     tuning = _finish(run, result, model, dataset, phase, benches, name, progress)
@@ -132,7 +127,7 @@ def choose_precisions(
         confirmed=tuple(_tried(one) for one in result.confirmed),
         tried=tried,
         front=tuple(_tried(one) for one in result.front),
-        sensitivity=table,
+        sensitivity=_error_table(found, phase, prepared),
         finetuning=tuning,
     )
 
@@ -176,40 +171,36 @@ class _Benches:
         return Bench(self.bench(tuned, confirmation=True), bench.reference, bench.floor)
 
 
-def _strategy(
-    found: Design, model: nn.Module, dataset: Dataset, phase: Phase2, benches: _Benches, progress: Progress
-) -> tuple[Strategy, tuple[Sensitivity, ...]]:
-    """The strategy that the config asks for, and its error model where it has one."""
-    if phase.settings.strategy == "evolution":
-        from xpert.search.precision.evolution import evolution
+def _prepared(
+    found: Design, model: nn.Module, dataset: Dataset, phase: Phase2, benches: _Benches, progress: Tell
+) -> Prepared:
+    """The strategy that the config asks for, ready for the trained network."""
 
-        return evolution(), ()
-    if phase.settings.strategy == "gradient":
-        from xpert.search.precision.gradient import gradient
+    def training_images(count: int) -> tuple[Tensor, Tensor]:
+        return dataset.normalised(dataset.train_images[:count]), dataset.train_labels[:count]
 
-        images = dataset.normalised(dataset.train_images[:_GRADIENT_IMAGES])
-        return gradient(model, images, dataset.train_labels[:_GRADIENT_IMAGES], benches.calibration, benches.bench), ()
-    weights = noise_sensitivity(
-        model,
-        found,
-        dataset.normalised(dataset.train_images[:_SENSITIVITY_IMAGES]),
-        dataset.train_labels[:_SENSITIVITY_IMAGES],
-        seed=phase.seed,
-        progress=progress,
+    trained = TrainedNetwork(
+        model, found, phase.options, training_images, benches.calibration, benches.bench, phase.seed, progress
     )
-    errors = layer_errors(model, found, benches.calibration, phase.options, progress=progress)  # [layers, options]
-    table = tuple(
-        Sensitivity(
-            layer=layer.name,
-            adc_bits=adc,
-            input_bits=bits,
-            error=float(errors[index, choice]),
-            loss=float(errors[index, choice] * weights[index]),
+    return PRECISION_STRATEGIES.find(phase.settings.strategy)(trained)
+
+
+def _error_table(found: Design, phase: Phase2, prepared: Prepared) -> tuple[Sensitivity, ...]:
+    """A row for every layer and option of the strategy's error model; none where it has no model."""
+    if prepared.errors is None or prepared.losses is None:
+        return ()
+    return tuple(
+        Sensitivity.parse(
+            dict(zip(PRECISION_FIELDS, option, strict=True))
+            | {
+                "layer": layer.name,
+                "error": float(prepared.errors[index, choice]),
+                "loss": float(prepared.losses[index, choice]),
+            }
         )
         for index, layer in enumerate(found.network.layers)
-        for choice, (adc, bits) in enumerate(phase.options)
+        for choice, option in enumerate(phase.options)
     )
-    return sensitivity(errors, weights), table
 
 
 def _finish(
@@ -220,7 +211,7 @@ def _finish(
     phase: Phase2,
     benches: _Benches,
     name: str,
-    progress: Progress,
+    progress: Tell,
 ) -> Finetuning | None:
     """Leave the final weights: those of the search, fine-tuned at its precisions where that raises accuracy."""
     best, settings = result.best, phase.settings
@@ -243,10 +234,9 @@ def _finish(
     return Finetuning(before=before, after=after, kept=better, curve=epochs)
 
 
-def _tried(one: Tried) -> TriedDesign:
+def _tried(one: MeasuredDesign) -> TriedDesign:
     return TriedDesign(
-        adc_bits=tuple(entry.adc_bits for entry in one.design.periphery),
-        input_bits=tuple(entry.input_bits for entry in one.design.periphery),
+        **{field: tuple(getattr(entry, field) for entry in one.design.periphery) for field in PRECISION_FIELDS},
         ni_accuracy=one.accuracy.mean,
         ni_accuracy_interval=(one.accuracy.low, one.accuracy.high),
         difference=one.difference.mean,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from xpert.design import Network
-from xpert.experiment.run import Progress
 from xpert.experiment.trainings import Recipe, train_new
 from xpert.files import jsonable
+from xpert.progress import Tell
 from xpert.results import Epoch, Training
 from xpert.training import Dataset, save_weights
 
 
 def train_network(
-    network: Network, recipe: Recipe, dataset: Dataset, weights: Path, checkpoint: Path, progress: Progress
+    network: Network, recipe: Recipe, dataset: Dataset, weights: Path, checkpoint: Path, progress: Tell
 ) -> Training:
     """Train a network and leave its weights in a file; the curve, and how much work it was.
 

@@ -8,15 +8,12 @@ from xpert.hardware.circuits.bus import bus
 from xpert.hardware.circuits.column_mux import column_mux, column_mux_gates, read_write_mux
 from xpert.hardware.circuits.comparator import comparator
 from xpert.hardware.circuits.cost import Cost
-from xpert.hardware.circuits.flash_adc import flash_adc, flash_encoder
 from xpert.hardware.circuits.flip_flop import flip_flop_bank
 from xpert.hardware.circuits.h_tree import h_tree
 from xpert.hardware.circuits.level_shifter import level_shifter
 from xpert.hardware.circuits.max_pooling import max_pooling
-from xpert.hardware.circuits.own_adc import own_adc
 from xpert.hardware.circuits.relu import relu
 from xpert.hardware.circuits.row_decoder import row_decoder
-from xpert.hardware.circuits.sar_adc import sar_adc
 from xpert.hardware.circuits.sense_amplifier import sense_amplifier, voltage_sense_amplifier
 from xpert.hardware.circuits.shift_add import shift_add, shift_add_latency
 from xpert.hardware.circuits.sigmoid import sigmoid
@@ -31,19 +28,15 @@ __all__ = [
     "column_mux",
     "column_mux_gates",
     "comparator",
-    "flash_adc",
-    "flash_encoder",
     "flip_flop_bank",
     "h_tree",
     "level_shifter",
     "max_pooling",
-    "own_adc",
     "precharger",
     "read_write_mux",
     "register_file",
     "relu",
     "row_decoder",
-    "sar_adc",
     "sense_amplifier",
     "shift_add",
     "shift_add_latency",

@@ -58,7 +58,6 @@ def row_decoder(
         width, height = _row_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, height)
 
     inv_in, inv_out = inverter.input_capacitance, inverter.output_capacitance
-    drv_in, drv_out = driver.input_capacitance, driver.output_capacitance
     nand_in = np.where(has_nand, nand.input_capacitance, 0.0)
     nand_out = np.where(has_nand, nand.output_capacitance, 0.0)
     nor_in = np.where(has_nor, nor.input_capacitance, 0.0)
@@ -72,21 +71,9 @@ def row_decoder(
     second, ramp = np.where(has_nand, second, 0.0), np.where(has_nand, nand_ramp, ramp)
     third, nor_ramp = horowitz(2 * gates.on_resistance_p(p, nor.width_p) * (nor_out + enable), ramp)
     third, ramp = np.where(has_nor, third, 0.0), np.where(has_nor, nor_ramp, gates.STEP)
-    driver_n, driver_p = gates.on_resistance_n(p, driver.width_n), gates.on_resistance_p(p, driver.width_p)
-    if drives_mux:
-        enabled, ramp = horowitz(gates.on_resistance_n(p, nand.width_n) * (nand_out + inv_in), ramp)
-        inverted, ramp_out = horowitz(driver_p * (drv_out + drv_in + load), ramp)
-        true, _ = horowitz(driver_n * (drv_out + load_2), ramp_out)
-        drive = enabled + inverted + true
-        per_output = nand_out + 2 * (drv_in + drv_out)
-        output_leakage = nand.leakage_current + 2 * inverter.leakage_current
-    else:
-        inverted, ramp_out = horowitz(driver_n * (drv_out + drv_in), ramp)
-        true, _ = horowitz(driver_p * (drv_out + load), ramp_out)
-        drive = inverted + true
-        per_output = 2 * (drv_in + drv_out)
-        output_leakage = 2 * driver.leakage_current
-
+    drive, ramp, per_output, output_leakage = _drive(
+        p, inverter, nand, driver, nand_out, ramp, load, load_2, drives_mux
+    )
     switched = (
         (inv_in + 2 * nand_in) * 2 * np.floor(address_bits / 2)
         + (inv_in + nor_in * n_nor / 2) * odd
@@ -108,8 +95,38 @@ def row_decoder(
             + n_nand * nand.leakage_current
             + n_nor * (nor.leakage_current + output_leakage)
         ),
-        ramp=ramp_out,
+        ramp=ramp,
     )
+
+
+def _drive(
+    p: Process,
+    inverter: gates.Gate,
+    nand: gates.Gate,
+    driver: gates.Gate,
+    nand_out: Array,
+    ramp: Array,
+    load: Array,
+    load_2: Array,
+    drives_mux: bool,
+) -> tuple[Array, Array, Array, Array]:
+    """What drives an output.
+
+    Returns:
+        Delay [s], slope of the output [1/s], capacitance that switches [F] and leakage current [A] of one output.
+    """
+    drv_in, drv_out = driver.input_capacitance, driver.output_capacitance
+    driver_n, driver_p = gates.on_resistance_n(p, driver.width_n), gates.on_resistance_p(p, driver.width_p)
+    if not drives_mux:
+        inverted, ramp = horowitz(driver_n * (drv_out + drv_in), ramp)
+        true, _ = horowitz(driver_p * (drv_out + load), ramp)
+        return inverted + true, ramp, 2 * (drv_in + drv_out), 2 * driver.leakage_current
+    series_n = gates.on_resistance_n(p, nand.width_n)
+    enabled, ramp = horowitz(series_n * (nand_out + inverter.input_capacitance), ramp)
+    inverted, ramp = horowitz(driver_p * (drv_out + drv_in + load), ramp)
+    true, _ = horowitz(driver_n * (drv_out + load_2), ramp)
+    leakage = nand.leakage_current + 2 * inverter.leakage_current
+    return enabled + inverted + true, ramp, nand_out + 2 * (drv_in + drv_out), leakage
 
 
 def _row_layout(

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from xpert.design import Activity, Buffers, CellType, Chip, Device, Technology
+from xpert.design import Activity, Buffers, CellType, Chip, Device, Technology, adc_kinds
 from xpert.hardware.crossbar import CellKind, Crossbar, active_conductance, column_resistances, parasitics
-from xpert.hardware.evaluate import CostedChip, Evaluation, model, summarise
+from xpert.hardware.evaluate import CostedChip, Evaluation, cost_layers, summarise
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.measured import cell_conductances, measure_reads
 from xpert.hardware.pe import Read
@@ -53,7 +53,7 @@ def subarray_outputs(i: Row) -> dict[str, float]:
     p = reference_process(i)
     crossbar = _crossbar(i)
     periphery = PeripheryArrays(
-        adc=np.asarray(int(i["adc_type"] == "flash")),
+        adc=np.asarray(adc_kinds().index(i["adc_type"])),
         columns_per_adc=np.asarray(float(i["columns_per_adc"])),
         adc_bits=np.asarray(math.log2(i["adc_levels"])),
         input_bits=np.asarray(float(i["input_bits"])),
@@ -110,21 +110,19 @@ def subarray_outputs(i: Row) -> dict[str, float]:
         "read_energy_array_J": sub.array_energy,
         "leakage_W": sub.leakage,
     }
-    for name, cost in sub.blocks.items():
-        uses = sub.uses.get(name, 0.0)
+    for name, block in sub.blocks.items():
+        cost, uses = block.cost, 0.0 if block.uses is None else block.uses
         if name in {"column_mux", "mux_decoder"}:
             uses = uses * i["input_bits"]  # listed before the division by the input precision
         outputs |= {
             f"{name}_area_m2": cost.area,
             f"{name}_width_m": cost.width,
             f"{name}_height_m": cost.height,
-            f"{name}_latency_s": cost.latency if name in sub.uses else 0.0,
+            f"{name}_latency_s": 0.0 if block.uses is None else cost.latency,
             f"{name}_energy_J": cost.energy * uses,
             f"{name}_leakage_W": cost.leakage,
         }
-    for name in ("shift_add_weight", "shift_add_input"):
-        if name in sub.blocks:
-            outputs[f"{name}_latency_s"] = sub.shift_add_latencies[name]
+    outputs |= {f"{name}_latency_s": latency for name, latency in sub.shift_add_latencies.items()}
     return {name: float(value) for name, value in outputs.items()}
 
 
@@ -139,7 +137,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     chip, workload = chip_of_row(i), workload_of_row(i)
     p, crossbar = reference_process(i), _crossbar(i)
     periphery = PeripheryArrays(
-        adc=np.full(workload.shape, int(i["adc_type"] == "flash")),
+        adc=np.full(workload.shape, adc_kinds().index(i["adc_type"])),
         columns_per_adc=np.full(workload.shape, float(i["columns_per_adc"])),
         adc_bits=np.full(workload.shape, math.log2(i["adc_levels"])),
         input_bits=np.full(workload.shape, float(i["input_bits"])),
@@ -147,7 +145,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     reads, statistics = None, None
     if i["trace"] == "random":
         reads, statistics = _random_reads(i, p, crossbar, workload, periphery)
-    costed = model(p, chip, crossbar, workload, periphery, reads=reads)
+    costed = cost_layers(p, chip, crossbar, workload, periphery, reads=reads)
     figures = summarise(p, chip, workload, periphery, costed)
     outputs = {
         **_floorplan(i, chip, costed, figures),

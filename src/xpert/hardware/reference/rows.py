@@ -10,6 +10,8 @@ import numpy as np
 
 from xpert.design import Technology
 from xpert.hardware import circuits, gates
+from xpert.hardware.adcs.flash import flash_adc, flash_encoder
+from xpert.hardware.adcs.sar import sar_adc
 from xpert.hardware.circuits import Cost
 from xpert.hardware.circuits.switch_matrix import IR_DROP_TOLERANCE
 from xpert.hardware.switches import REFERENCE
@@ -121,9 +123,9 @@ def _shift_add(i: Row) -> dict[str, float]:
 
 
 def _sar_adc(i: Row) -> dict[str, float]:
-    cost = circuits.sar_adc(
+    cost = sar_adc(
         reference_process(i),
-        i["adc_levels"],
+        math.log2(i["adc_levels"]),
         i["instances"],
         width=i["given_width_m"],
         read_voltage=i["read_voltage_V"],
@@ -133,9 +135,9 @@ def _sar_adc(i: Row) -> dict[str, float]:
 
 
 def _flash_adc(i: Row) -> dict[str, float]:
-    cost = circuits.flash_adc(
+    cost = flash_adc(
         reference_process(i),
-        i["adc_levels"],
+        math.log2(i["adc_levels"]),
         i["instances"],
         width=i["given_width_m"],
         read_voltage=i["read_voltage_V"],
@@ -146,6 +148,11 @@ def _flash_adc(i: Row) -> dict[str, float]:
         **_columns(i),
     )
     return _outputs(cost, i)
+
+
+def _flash_encoder(i: Row) -> dict[str, float]:
+    bits = math.log2(i["adc_levels"])
+    return _outputs(flash_encoder(reference_process(i), bits, i["instances"], width=i["given_width_m"]), i)
 
 
 def _row_decoder(i: Row) -> dict[str, float]:
@@ -311,7 +318,7 @@ REFERENCE_MODELS: dict[str, Callable[[Row], dict[str, Any]]] = {
     ),
     "module/comparator": _comparator,
     "module/flash_adc": _flash_adc,
-    "module/flash_encoder": _circuit(circuits.flash_encoder, "instances width", levels="adc_levels"),
+    "module/flash_encoder": _flash_encoder,
     "module/flip_flop_bank": _flip_flop_bank,
     "module/h_tree": _circuit(
         circuits.h_tree,

@@ -1,1 +1,1 @@
-"""Phase 2: ADC and input precision of every layer, with the accuracy of the simulated chips in the loop."""
+"""Phase 2: ADC precision and input precision of every layer, with the measured NI-accuracy in the loop."""

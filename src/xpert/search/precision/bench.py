@@ -58,16 +58,11 @@ class ChipBench:
         """
         if self._file is None:
             return self._sampled.correct(design)
-        key = _sums_key(design)
+        key = " ".join(entry.sums_key() for entry in design.periphery)
         if key not in self._measured:
             self._measured[key] = _packed(self._sampled.correct(design))
             write_atomically(self._file, json.dumps(self._measured) + "\n")
         return _unpacked(self._measured[key])
-
-
-def _sums_key(design: Design) -> str:
-    """What of a periphery changes column sums, layer by layer: designs with the same key measure the same."""
-    return " ".join(f"{entry.adc_bits}/{entry.input_bits}" for entry in design.periphery)
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.search.objectives import objective_value
 from xpert.search.precision.session import Session, Strategy
-from xpert.solver.evolution import NSGA2, Exchange, Known, PymooProblem, Redraw
+from xpert.search.precision.strategies import Prepared, TrainedNetwork
+from xpert.solver.evolution import NSGA2, DropDuplicates, ExchangeLayers, PymooProblem, RedrawChoices
 
 POPULATION = 16
 GENERATIONS = 10
@@ -28,9 +28,16 @@ class _Measured(PymooProblem):
         return x
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        tried = [self._session.measure(row) for row in x[:, 1::2].astype(np.int64)]
-        costs = [objective_value(entry.evaluation, self._session.objective) for entry in tried]
-        out["F"] = np.array([[np.log(cost), -entry.accuracy.mean] for cost, entry in zip(costs, tried)])
+        # Of every layer's two genes, width and option, the second: [n, 2 * layers] -> [n, layers].
+        measured = [self._session.measure(row) for row in x[:, 1::2].astype(np.int64)]
+        costs = [self._session.goal.value(entry.evaluation) for entry in measured]
+        out["F"] = np.array([[np.log(cost), -entry.accuracy.mean] for cost, entry in zip(costs, measured)])
+
+
+def prepare(trained: TrainedNetwork) -> Prepared:
+    """The strategy for a trained network, of which it learns nothing beforehand."""
+    del trained
+    return Prepared(evolution())
 
 
 def evolution(population: int = POPULATION, generations: int = GENERATIONS) -> Strategy:
@@ -44,10 +51,10 @@ def evolution(population: int = POPULATION, generations: int = GENERATIONS) -> S
     def run(session: Session) -> None:
         operators: dict[str, Any] = {
             "sampling": _first(session, population),
-            "crossover": Exchange(),
-            "mutation": Redraw(),
+            "crossover": ExchangeLayers(),
+            "mutation": RedrawChoices(),
         }
-        algorithm = NSGA2(pop_size=population, seed=session.seed, eliminate_duplicates=Known(), **operators)
+        algorithm = NSGA2(pop_size=population, seed=session.seed, eliminate_duplicates=DropDuplicates(), **operators)
         algorithm.setup(_Measured(session), termination=("n_gen", generations))
         while algorithm.has_next():
             algorithm.next()
@@ -66,4 +73,4 @@ def _first(session: Session, population: int) -> NDArray[np.int64]:
     return np.stack([np.zeros_like(options), options], axis=2).reshape(len(options), -1)
 
 
-__all__ = ["GENERATIONS", "POPULATION", "evolution"]
+__all__ = ["GENERATIONS", "POPULATION", "evolution", "prepare"]

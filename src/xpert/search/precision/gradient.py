@@ -30,12 +30,17 @@ from xpert.analog import AnalogLayer, analog_layers, reprogram, to_analog
 from xpert.design import Design
 from xpert.networks.quantised import replace_module
 from xpert.search.precision.session import Session, Strategy
+from xpert.search.precision.strategies import Prepared, TrainedNetwork
 from xpert.statistics import Bools
 
 PRICES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Prices of the logarithm of the objective, tried in this order. [nat]"""
 
 HALVINGS = 3
+
+IMAGES = 8192
+"""Training images that batches are drawn from."""
+
 LOGIT_RATE = 0.1
 """Learning rate of the logits (Adam)."""
 
@@ -98,7 +103,14 @@ def expected_log_objective(logits: Tensor, tables: Tensor, constants: Tensor) ->
         tables: Costs of every factor of the objective, [factors, layers, options].
         constants: What is added to each sum, [factors].
     """
+    # [factors, layers, options] -> [factors]: the mean over options, summed over layers.
     return ((logits.softmax(1) * tables).sum(dim=(1, 2)) + constants).log().sum()
+
+
+def prepare(trained: TrainedNetwork) -> Prepared:
+    """The strategy for a trained network; see `gradient`."""
+    images, labels = trained.training_images(IMAGES)
+    return Prepared(gradient(trained.model, images, labels, trained.calibration, trained.bench_of))
 
 
 def gradient(
@@ -180,7 +192,7 @@ class _Search:
 
     def descend(self, price: float) -> None:
         """Steps at one price."""
-        likeliest = self.session.joint(self.logits.argmax(1).cpu().numpy())
+        likeliest = self.session.design_of(self.logits.argmax(1).cpu().numpy())
         device = self.logits.device
         tables, constants = (torch.as_tensor(part, device=device) for part in self.session.tables(likeliest))
         for step in range(self.settings.steps):
@@ -195,8 +207,8 @@ class _Search:
             (loss + price * cost).backward()
             self._weight_optimiser.step()
             self._logit_optimiser.step()
-            told = {"price": price, "step": step + 1, "steps": self.settings.steps, "loss": loss.item()}
-            self.session.tell(told | {"expected_log_objective": cost.item()})
+            figures = {"price": price, "step": step + 1, "steps": self.settings.steps, "loss": loss.item()}
+            self.session.report(figures | {"expected_log_objective": cost.item()})
 
     def _rewrite(self) -> None:
         """Write the present weights to a new chip; logits are leaves whose rows the layers hold, so hand them anew."""
@@ -225,4 +237,4 @@ class _Search:
         self._renew()
 
 
-__all__ = ["GradientSettings", "Mixture", "expected_log_objective", "gradient", "two_by_chance"]
+__all__ = ["GradientSettings", "Mixture", "expected_log_objective", "gradient", "prepare", "two_by_chance"]

@@ -1,7 +1,14 @@
-"""How much each layer's output noise costs the network: the weights of phase 2's additive error model."""
+"""Phase 2 by an additive error model: what each layer's output error costs the network, and exact knapsacks on it.
+
+Every layer's choices are priced by the hardware model and by the error model: the relative output error of the layer's
+crossbars at that precision (measured by the analog simulation) times what such an error costs the network (measured by
+noise in one layer at a time). Choosing one precision per layer for the least cost under a bound on the summed loss is
+a multiple-choice knapsack, solved exactly. Measurements of whole designs decide which bound is admissible.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,9 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xpert.analog import at_precision
+from xpert.analog import at_precision, layer_errors
 from xpert.design import Design
 from xpert.networks.quantised import quantised_layers
+from xpert.search.precision.session import MeasuredDesign, Session, Strategy
+from xpert.search.precision.strategies import Prepared, TrainedNetwork
+
+BISECTIONS = 7
+"""Steps on the bound of the predicted loss."""
+
+IMAGES = 256
+"""Training images on which noise is put into the layers."""
 
 NOISE_TO_SIGNAL = 0.05
 """Power of the noise put into one layer, relative to the power of its output: a few ADC levels, a linear range."""
@@ -79,4 +94,92 @@ def noise_sensitivity(
     return np.maximum(rises, smallest) / NOISE_TO_SIGNAL
 
 
-__all__ = ["NOISE_TO_SIGNAL", "noise_sensitivity"]
+def prepare(trained: TrainedNetwork) -> Prepared:
+    """Measure the error model of a network; the strategy that uses it."""
+    images, labels = trained.training_images(IMAGES)
+    weights = noise_sensitivity(
+        trained.model, trained.design, images, labels, seed=trained.seed, progress=trained.progress
+    )
+    errors = layer_errors(
+        trained.model, trained.design, trained.calibration, trained.options, progress=trained.progress
+    )
+    return Prepared(sensitivity(errors, weights), errors, errors * weights[:, None])
+
+
+def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisections: int = BISECTIONS) -> Strategy:
+    """The strategy of the additive error model.
+
+    1. Measure the finest precisions, and the cheapest ones of all.
+    2. Bisect the bound on the predicted loss, geometrically, between the two: the cheapest design under a bound is a
+       multiple-choice knapsack, and its measured accuracy says whether the bound is admissible.
+    3. From the cheapest design that is accurate, try single layers at cheaper precisions.
+
+    Args:
+        errors: Relative output error (noise-to-signal power) of every layer with every option, [layers, options].
+        weights: Loss per unit of that error, [layers]. [nat]
+        bisections: Steps on the bound of the predicted loss.
+    """
+    losses = errors * weights[:, None]
+    rows = np.arange(len(losses))
+
+    def run(session: Session) -> None:
+        def measured(choice: NDArray[np.int64]) -> MeasuredDesign:
+            return session.measure(choice, predicted=float(losses[rows, choice].sum()))
+
+        finest = measured(losses.argmin(axis=1))
+        choice = session.knapsack(losses, math.inf, finest.design)
+        coarsest = measured(choice)
+        best = choice if coarsest.accurate else losses.argmin(axis=1)
+        if finest.accurate and not coarsest.accurate:
+            low, high = float(losses.min(axis=1).sum()), float(losses[rows, choice].sum())
+            for _ in range(bisections):
+                bound = math.sqrt(low * high)
+                choice = session.knapsack(losses, bound, session.design_of(choice))
+                if measured(choice).accurate:
+                    low, best = bound, choice
+                else:
+                    high = bound
+        if finest.accurate:
+            _coarsen(session, best, losses, measured)
+
+    return run
+
+
+def _coarsen(
+    session: Session,
+    choice: NDArray[np.int64],
+    losses: NDArray[np.float64],
+    measured: Callable[[NDArray[np.int64]], MeasuredDesign],
+) -> None:
+    """Try single layers at cheaper precisions: the cheapest, then what saves most per predicted loss.
+
+    The joint bound treats all layers by one exchange rate, and predictions err; measurements tell which layers had more
+    to give. Layers whose move promises most go first; at most two tries a layer.
+    """
+    options = np.arange(len(session.options))
+    tables, constants = session.tables(session.design_of(choice))  # [factors, layers, options], [factors]
+    rows = np.arange(session.n_layers)
+
+    def saved(layer: int) -> NDArray[np.float64]:
+        """What each option of a layer takes off the objective, as a share, [options]."""
+        sums = tables[:, rows, choice].sum(axis=1) + constants  # [factors]: the layers' axis is summed over
+        others = sums[:, None] - tables[:, layer, choice[layer], None] + tables[:, layer, options]  # [factors, options]
+        return 1 - (others / sums[:, None]).prod(axis=0)
+
+    def gain(layer: int) -> NDArray[np.float64]:
+        """What it saves per predicted loss that it adds, [options]."""
+        share, added = saved(layer), losses[layer] - losses[layer, choice[layer]]
+        return np.where(share > 0, share / np.maximum(added, 1e-12), 0.0)
+
+    for layer in sorted(range(session.n_layers), key=lambda layer: -gain(layer).max()):
+        for option in (int(saved(layer).argmax()), int(gain(layer).argmax())):
+            if saved(layer)[option] <= 0:
+                continue
+            other = choice.copy()
+            other[layer] = option
+            if measured(other).accurate:
+                choice = other
+                break
+
+
+__all__ = ["NOISE_TO_SIGNAL", "noise_sensitivity", "prepare", "sensitivity"]

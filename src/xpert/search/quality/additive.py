@@ -2,7 +2,7 @@
 
 A hardware-only search shrinks every network to its narrowest; quality holds it up. A quality that is a sum over layers,
 each term a function of the layer's own channels and those that enter it, is one more table of a `Problem`, and exact
-search stays exact. There are five: the *width law*, and four sizes. Scores that are not sums are in `proxies`.
+search stays exact. There are five: the *width law*, and four sizes. Scores that are not sums are in `scores`.
 
 The width law says what accuracy a network reaches in a short training, from its widths and the layers it leaves out:
 
@@ -185,8 +185,6 @@ def quality_tables(name: str, space: Space) -> QualityTables:
     if name == "width_law" and not is_fitted(space):
         raise ConfigError(_NOT_FITTED)
     constant, term = _terms(name, space.name, space.network(space.default_channels).layers)
-    widths = [space.choices[decision] if decision >= 0 else (space.num_classes,) for decision in space.decisions]
-    inputs = [widths[source] if source >= 0 else (space.input_shape[0],) for source in space.inputs]
 
     def entry(index: int, entering: int, width: int, kernel: int) -> float:
         there = LEFT_OUT not in (entering, width, kernel)
@@ -194,7 +192,7 @@ def quality_tables(name: str, space: Space) -> QualityTables:
 
     tables = [
         np.array([[[entry(index, i, o, k) for k in kernels] for o in outs] for i in ins], dtype=np.float64)
-        for index, (ins, outs, kernels) in enumerate(zip(inputs, widths, space.kernels, strict=True))
+        for index, (ins, outs, kernels) in enumerate(zip(space.entering, space.widths, space.kernels, strict=True))
     ]
     return QualityTables(tuple(tables), constant)
 

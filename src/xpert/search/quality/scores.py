@@ -2,7 +2,7 @@
 
 One door: `score(name, network, images, labels)`. The scores themselves are functions of a module: `activations.py`
 (what ReLUs put out) and `gradients.py`. What each is worth was measured: docs/quality.md. Qualities that need no module
-are in `quality.py`.
+are in `additive.py`.
 """
 
 from __future__ import annotations

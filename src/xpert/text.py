@@ -21,9 +21,23 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{max(0, digits - 1 - power)}f}"
 
 
-def percent(fraction: float | None, digits: int = 1) -> str:
+def plain_number(value: float | None, digits: int = 4) -> str:
+    """A number to so many significant digits in letters that every terminal has: `0.0123`, `11700`, `6.820e+07`."""
+    if value is None:
+        return "-"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
+    return f"{value:.{digits - 1}e}"
+
+
+def percent(fraction: float | None, digits: int = 1, absent: str = "–") -> str:
     """A fraction as a percentage; an absent one is a dash."""
-    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
+    return absent if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def plain_percent(fraction: float | None, digits: int = 1) -> str:
+    """As `percent`, in letters that every terminal has."""
+    return percent(fraction, digits, absent="-")
 
 
 def times(better: float | None, lower_is_better: bool) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpert.hardware.circuits._adc import adc_area, adc_leakage, resistance_power, sum_columns
-from xpert.hardware.circuits.cost import Cost
-from xpert.hardware.gates import Array, log2
+from xpert.hardware.adcs.column_power import adc_area, adc_leakage, resistance_power, sum_columns
+from xpert.hardware.adcs.kind import AdcKind, Conversion
+from xpert.hardware.block import Block
+from xpert.hardware.circuits import Cost
+from xpert.hardware.gates import Array
 from xpert.hardware.technology import Process
 
 STEP_TIME = 1e-9
@@ -47,7 +49,7 @@ _POWER = {
 
 def sar_adc(
     p: Process,
-    levels: Array,
+    bits: Array,
     instances: Array,
     *,
     width: Array,
@@ -59,7 +61,7 @@ def sar_adc(
 
     Args:
         p: Process.
-        levels: Output levels, 2**adc_bits.
+        bits: ADC precision. [bit]
         instances: ADCs.
         width: Imposed width. [m]
         column_resistance: Resistance of each (group of) column; infinite without active rows. `[*batch, columns]` [ohm]
@@ -68,7 +70,6 @@ def sar_adc(
 
     Source: DNN+NeuroSim V1.3; power is a fit to SPICE, whose resistance term dominates.
     """
-    bits = log2(levels)
     n_nmos = _NMOS + _NMOS_PER_BIT * (bits - 1)
     n_pmos = _PMOS + _PMOS_PER_BIT * (bits - 1)
     area = instances * adc_area(p, n_nmos, n_pmos)
@@ -84,3 +85,22 @@ def sar_adc(
         energy=sum_columns(power, multiplicity) * latency,
         leakage=instances * adc_leakage(p, n_nmos, n_pmos),
     )
+
+
+def _blocks(p: Process, asked: Conversion) -> list[Block]:
+    cost = sar_adc(
+        p,
+        asked.bits,
+        asked.instances,
+        width=asked.width,
+        column_resistance=asked.column_resistance,
+        read_voltage=asked.read_voltage,
+        multiplicity=asked.multiplicity,
+    )
+    return [Block("sar_adc", cost, of_columns=True)]
+
+
+SAR = AdcKind(_blocks)
+"""Successive approximation: small and slow, one bit per step."""
+
+__all__ = ["SAR", "STEP_TIME", "sar_adc"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
 from xpert.design import Adc
 from xpert.errors import ConfigError
-from xpert.hardware.circuits._adc import sum_columns
-from xpert.hardware.circuits.cost import Cost
+from xpert.hardware.adcs.column_power import sum_columns
+from xpert.hardware.adcs.kind import AdcKind, Conversion
+from xpert.hardware.block import Block
+from xpert.hardware.circuits import Cost
 from xpert.hardware.gates import Array
 from xpert.hardware.technology import Process
 
@@ -22,8 +24,7 @@ _MOST_BITS = 12
 
 def own_adc(
     p: Process,
-    adcs: tuple[Adc, ...],
-    kind: Array,
+    adc: Adc,
     bits: Array,
     instances: Array,
     *,
@@ -38,8 +39,7 @@ def own_adc(
 
     Args:
         p: Process.
-        adcs: The user's ADCs.
-        kind: Which of them, as an index. `[*batch]`
+        adc: The user's ADC.
         bits: ADC precision. `[*batch]` [bit]
         instances: ADCs.
         width: Imposed width. [m]
@@ -47,23 +47,20 @@ def own_adc(
         multiplicity: Columns in each group. `[*batch, columns]`
 
     Raises:
-        ConfigError: If an ADC is asked for a precision for which it has no figures.
+        ConfigError: If the ADC is asked for a precision for which it has no figures.
     """
-    kinds, precisions = (array.astype(np.intp) for array in np.broadcast_arrays(kind, bits))
+    bits = np.asarray(bits)
     node_nm = round(p.feature * 1e9, 6)
     # Measured figures have the factors in them that fit the model to silicon: what will be multiplied is divided here.
     sensing = p.calibration.sensing_latency
     layout = p.calibration.post_layout_energy if p.switches.post_layout_energy else 1.0
-    area, energy, latency, leakage = _figures(adcs, node_nm, sensing, layout)[
-        :, kinds, np.clip(precisions, 0, _MOST_BITS)
-    ]
+    precisions = np.clip(bits.astype(np.intp), 0, _MOST_BITS)
+    table = _figures(adc, node_nm, sensing, layout)  # pyright: ignore[reportArgumentType] - frozen, so it has a hash
+    area, energy, latency, leakage = table[:, precisions]
     missing = np.isnan(area)
     if np.any(missing):
-        adc = adcs[int(kinds[missing][0])]
         allowed = ", ".join(map(str, adc.allowed_bits))
-        raise ConfigError(
-            f"adc_bits must be one of {allowed} for the ADC {adc.name!r}, got {int(precisions[missing][0])}"
-        )
+        raise ConfigError(f"adc_bits must be one of {allowed} for the ADC {adc.name!r}, got {int(bits[missing][0])}")
     area = instances * area
     return Cost(
         area=area,
@@ -76,14 +73,34 @@ def own_adc(
 
 
 @lru_cache(maxsize=256)
-def _figures(adcs: tuple[Adc, ...], node_nm: float, sensing: float, layout: float) -> np.ndarray:
-    """Area, energy, latency and leakage, SI; [4, adcs, bits], NaN where an ADC has no figures."""
-    table = np.full((len(_SI), len(adcs), _MOST_BITS + 1), np.nan)
-    for kind, adc in enumerate(adcs):
-        factor = {"energy_pj": 1 / layout, "latency_ns": 1 / sensing} if adc.measured else {}
-        figures = adc.figures(node_nm)
-        for row, (field, unit) in enumerate(_SI.items()):
-            for bits, value in figures[field].items():
-                table[row, kind, bits] = value * unit * factor.get(field, 1.0)
+def _figures(adc: Adc, node_nm: float, sensing: float, layout: float) -> np.ndarray:
+    """Area, energy, latency and leakage, SI; [4, bits], NaN where the ADC has no figures."""
+    table = np.full((len(_SI), _MOST_BITS + 1), np.nan)
+    factor = {"energy_pj": 1 / layout, "latency_ns": 1 / sensing} if adc.measured else {}
+    figures = adc.figures(node_nm)
+    for row, (field, unit) in enumerate(_SI.items()):
+        for bits, value in figures[field].items():
+            table[row, bits] = value * unit * factor.get(field, 1.0)
     table.setflags(write=False)
     return table
+
+
+def own_kind(adc: Adc) -> AdcKind:
+    """The kind that the user's ADC is."""
+    return AdcKind(partial(_blocks, adc))
+
+
+def _blocks(adc: Adc, p: Process, asked: Conversion) -> list[Block]:
+    cost = own_adc(
+        p,
+        adc,
+        asked.bits,
+        asked.instances,
+        width=asked.width,
+        column_resistance=asked.column_resistance,
+        multiplicity=asked.multiplicity,
+    )
+    return [Block(f"{adc.name}_adc", cost, of_columns=True)]
+
+
+__all__ = ["own_adc", "own_kind"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpert.report.text import duration, log_ticks, moment, number, percent, times
+from xpert.text import duration, log_ticks, moment, number, percent, plain_number, plain_percent, times
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,29 @@ from xpert.report.text import duration, log_ticks, moment, number, percent, time
 )
 def test_numbers_have_three_digits(value: float | None, shown: str):
     assert number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0, "0"),
+        (0.0012345, "0.001234"),
+        (1.5, "1.5"),
+        (9999.4, "9999"),
+        (12345.6, "12346"),
+        (1e-4, "1.000e-04"),
+        (-2.5, "-2.5"),
+        (123456.0, "1.235e+05"),
+    ],
+)
+def test_plain_numbers_have_four_digits(value: float | None, text: str) -> None:
+    assert plain_number(value) == text
+
+
+def test_plain_percentages() -> None:
+    assert plain_percent(0.9876) == "98.8 %"
+    assert plain_percent(None) == "-"
 
 
 def test_a_ratio_says_which_way_it_goes():

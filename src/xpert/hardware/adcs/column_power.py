@@ -1,4 +1,4 @@
-"""What both kinds of ADC share: transistor area, power over column resistance, sums over columns."""
+"""What kinds of ADC share: transistor area, power over column resistance, sums over columns."""
 
 from __future__ import annotations
 
@@ -105,6 +105,11 @@ def resistance_power(
     decades = np.log10(np.where(flows, resistance, 1.0))
     power = fixed + coefficient * np.exp(-_SLOPE[p.roadmap][p.node_nm] * decades)
     power = np.where(flows, power, np.where(resistance > 0, IDLE_POWER, 0.0))
+    return at_temperature(p, power)
+
+
+def at_temperature(p: Process, power: Array) -> Array:
+    """Power at the process's temperature, from that at 300 K. [W]"""
     return power * (1 + _TEMPERATURE_COEFFICIENT * (p.temperature - 300))
 
 

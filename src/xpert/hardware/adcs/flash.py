@@ -8,8 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert.hardware import gates
-from xpert.hardware.circuits._adc import adc_area, adc_leakage, resistance_power, scaled_resistance, sum_columns
-from xpert.hardware.circuits.cost import Cost
+from xpert.hardware.adcs.column_power import (
+    adc_area,
+    adc_leakage,
+    resistance_power,
+    scaled_resistance,
+    sum_columns,
+)
+from xpert.hardware.adcs.kind import AdcKind, Conversion
+from xpert.hardware.block import Block
+from xpert.hardware.circuits import Cost
 from xpert.hardware.circuits.placement import lanes
 from xpert.hardware.gates import Array, horowitz
 from xpert.hardware.technology import Process
@@ -17,10 +25,10 @@ from xpert.hardware.technology import Process
 FASTEST, SLOWEST = 1e-9, 10e-9
 """Bounds of a comparison's duration. [s] Source: DNN+NeuroSim V1.3."""
 
-_TRANSISTORS = {"current": (57.0, 49.0), "voltage": (52.0, 60.0)}
+COMPARATOR_TRANSISTORS = {"current": (57.0, 49.0), "voltage": (52.0, 60.0)}
 """Sensing -> NMOS and PMOS of one comparator. Source: DNN+NeuroSim V1.3."""
 
-_POWER = {
+COMPARATOR_POWER = {
     ("LSTP", "current"): {
         130: 18.09,
         90: 12.612,
@@ -86,7 +94,7 @@ Elsewhere a comparison takes the least time. Source: DNN+NeuroSim V1.3, fit to S
 
 def flash_adc(
     p: Process,
-    levels: Array,
+    bits: Array,
     instances: Array,
     *,
     width: Array,
@@ -102,7 +110,7 @@ def flash_adc(
 
     Args:
         p: Process.
-        levels: Output levels, 2**adc_bits.
+        bits: ADC precision. [bit]
         instances: ADCs.
         width: Imposed width. [m]
         column_resistance: Resistance of each (group of) column; infinite without active rows. `[*batch, columns]` [ohm]
@@ -116,10 +124,11 @@ def flash_adc(
     Source: DNN+NeuroSim V1.3; power and delay are fits to SPICE. The delay's polynomials are used up to 20 times the
     column resistance, where those of 130 and 65 nm rise steeply and the upper bound of 10 ns takes over.
     """
+    levels = gates.exp2(bits)
     comparators = levels - 1
-    n_nmos, n_pmos = _TRANSISTORS[sensing]
+    n_nmos, n_pmos = COMPARATOR_TRANSISTORS[sensing]
     area = instances * comparators * adc_area(p, n_nmos, n_pmos)
-    fixed = _POWER[p.roadmap, sensing][p.node_nm] * comparators * 1e-6
+    fixed = COMPARATOR_POWER[p.roadmap, sensing][p.node_nm] * comparators * 1e-6
     power = resistance_power(
         p, np.expand_dims(fixed, -1), column_resistance, read_voltage, current_mode=sensing == "current"
     )
@@ -139,20 +148,20 @@ def flash_adc(
     )
 
 
-def flash_encoder(p: Process, levels: Array, instances: Array, *, width: Array) -> Cost:
+def flash_encoder(p: Process, bits: Array, instances: Array, *, width: Array) -> Cost:
     """Cost of the encoders from comparators to binary, one per flash ADC; one read encodes one word in each.
 
     Args:
         p: Process.
-        levels: Output levels of the ADC.
+        bits: ADC precision. [bit]
         instances: Encoders.
         width: Imposed width. [m]
 
     Source: DNN+NeuroSim V1.3: per level an inverter and a 2-input NAND, per bit a NAND over half the levels.
     """
     inverter, nand = gates.standard_inverter(p), gates.standard_nand(p)
-    fan_in = np.floor(np.asarray(levels) / 2)
-    bits = gates.ceil_log2(levels)
+    levels = gates.exp2(bits)
+    fan_in = np.floor(levels / 2)
     large = gates.gate(p, "nand", fan_in, nand.width_n, nand.width_p)
     unit_width = 2 * inverter.width + nand.width + large.width
     unit_height = (levels - 1) * p.cell_height
@@ -234,3 +243,27 @@ def _turning_points(node_nm: int, plateau: bool) -> tuple[float, ...]:
         roots: NDArray[np.complex128] = np.roots(np.polyder(polynomial)).astype(complex)
         points += [float(root.real) for root in roots if abs(root.imag) < 1e-9 and start < root.real < stop]
     return tuple(sorted(points))
+
+
+def _blocks(p: Process, asked: Conversion) -> list[Block]:
+    cost = flash_adc(
+        p,
+        asked.bits,
+        asked.instances,
+        width=asked.width,
+        column_resistance=asked.column_resistance,
+        read_voltage=asked.read_voltage,
+        multiplicity=asked.multiplicity,
+        rows=asked.rows,
+        r_on=asked.r_on,
+        r_off=asked.r_off,
+        sensing=asked.sensing,
+    )
+    encoder = flash_encoder(p, asked.bits, asked.instances, width=asked.width)
+    return [Block("flash_adc", cost, of_columns=True), Block("flash_encoder", encoder, uses=asked.turns)]
+
+
+FLASH = AdcKind(_blocks)
+"""One comparator per level, all at once: large and fast."""
+
+__all__ = ["COMPARATOR_POWER", "COMPARATOR_TRANSISTORS", "FASTEST", "FLASH", "SLOWEST", "flash_adc", "flash_encoder"]

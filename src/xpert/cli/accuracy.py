@@ -1,0 +1,139 @@
+"""`xpert accuracy`: accuracy on the non-ideal crossbars."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xpert.cli import output
+from xpert.cli.inputs import require_file
+from xpert.cli.interrupts import patience
+from xpert.cli.options import Device, Json
+from xpert.files import jsonable, write_atomically
+from xpert.text import plain_percent
+
+
+def accuracy(
+    design: Annotated[Path, typer.Argument(metavar="DESIGN.json", help="The design.")],
+    weights: Annotated[Path, typer.Option(metavar="W.safetensors", help="The trained weights.")],
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="digits or cifar10.")],
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
+    chips: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the cells' variation to average over.")] = 5,
+    calibration_images: Annotated[
+        int,
+        typer.Option(min=1, max=100_000, help="Training images on which ADC ranges are set, and batch norms measured."),
+    ] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images at a time on each chip.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the cells' variation.")] = 0,
+    images: Annotated[int | None, typer.Option(min=1, help="Only the first so many test images.")] = None,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Also with each effect alone, and with all but that one.")
+    ] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Also each layer's ratio of signal to error.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Set a field of the periphery or the chip, as with `evaluate --sweep`: adc_bits, programming_sigma, "
+            "ir_drop, device, ...; repeat for more.",
+        ),
+    ] = None,
+    device: Device = "cpu",
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Also write what --json prints. As accuracy.json in a run folder, --ablation is in the run's report.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Accuracy of a trained network: ideal, quantised, and on the non-ideal crossbars of a design.
+
+    Examples: **xpert accuracy runs/quickstart/design.json --weights runs/quickstart/weights.safetensors
+    --dataset digits**
+
+    **xpert accuracy design.json --weights w.safetensors --dataset digits --ablation --set ir_drop=true --set
+    adc_noise=0.5**
+
+    **xpert accuracy runs/a/design.json --weights runs/a/weights.safetensors --dataset digits --ablation --write
+    runs/a/accuracy.json**, then **xpert report runs/a**
+    """
+    from xpert.cli.sweep import with_values
+    from xpert.design import Design
+
+    loaded = with_values(Design.read(design), changes) if changes else Design.read(design)
+    require_file(weights, "weight file")
+
+    with patience():
+        from xpert.experiment.measure import accuracy_of_design
+
+    with output.progress() as progress:
+        found = accuracy_of_design(
+            loaded,
+            weights,
+            dataset,
+            data_dir,
+            seed=seed,
+            chips=chips,
+            calibration_images=calibration_images,
+            batch_size=batch_size,
+            images=images,
+            each_effect=ablation,
+            each_layer=layers,
+            device=device,
+            progress=progress,
+        ).to_dict()
+    found["changes"] = changes or []
+    if write is not None:
+        write_atomically(write, json.dumps(jsonable(found), allow_nan=False) + "\n")
+    if as_json:
+        output.write_json(found)
+        return 0
+    _show_accuracy(found, loaded.name, dataset, chips)
+    return 0
+
+
+def _show_accuracy(found: dict[str, Any], name: str, dataset: str, chips: int) -> None:
+    rows = [[row, plain_percent(found[key])] for row, key in (("ideal", "ideal"), ("quantised", "quantised"))]
+    rows.append([f"NI, mean of {chips} chips", plain_percent(found["ni_mean"])])
+    rows.append(["NI, 95 % confidence", _interval(found)])
+    rows.append(["NI, standard deviation", plain_percent(found["ni_std"])])
+    title = f"{name}: accuracy on {found['images']} images of {dataset}"
+    output.show(output.table(title, ["", "accuracy"], rows))
+    if "ablation" in found:
+        _show_ablation(found)
+    if "layers" in found:
+        _show_layers(found["layers"])
+
+
+def _show_ablation(found: dict[str, Any]) -> None:
+    rows = [["none: quantised", plain_percent(found["quantised"]), "", "", ""]]
+    for row in found["ablation"]:
+        figures = [(plain_percent(row[key]["ni_mean"]), _interval(row[key])) for key in ("alone", "without")]
+        rows.append([row["effect"].replace("_", " "), *figures[0], *figures[1]])
+    rows.append(["all", plain_percent(found["ni_mean"]), _interval(found), "", ""])
+    header = ["effect", "with it alone", "95 %", "with all others", "95 %"]
+    output.show(output.table("Accuracy by effect", header, rows))
+
+
+def _show_layers(layers: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            row["layer"],
+            *("exact" if row[key] is None else f"{row[key]:.1f}" for key in ("snr_db", "accumulated_snr_db")),
+        ]
+        for row in layers
+    ]
+    output.show(output.table("Signal to error, dB", ["layer", "own", "accumulated"], rows))
+
+
+def _interval(figures: dict[str, Any]) -> str:
+    """A confidence interval, where there is one."""
+    if figures["ni_low"] is None:
+        return "-"
+    return f"{100 * figures['ni_low']:.1f} ... {100 * figures['ni_high']:.1f} %"

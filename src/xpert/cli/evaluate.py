@@ -1,0 +1,133 @@
+"""`xpert evaluate`: what a design costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from xpert.cli import output
+from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation
+from xpert.cli.inputs import read_design, require_file
+from xpert.cli.interrupts import patience
+from xpert.cli.options import Json
+from xpert.errors import ConfigError
+from xpert.files import write_atomically
+from xpert.text import plain_number
+
+if TYPE_CHECKING:
+    from xpert.design import Design
+    from xpert.hardware.switches import Switches
+
+
+def evaluate(
+    file: Annotated[Path, typer.Argument(metavar="DESIGN.json|CONFIG.yaml", help="A design, or a config.")],
+    as_json: Json = False,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a CSV: a line per layer, or per design of a sweep.")
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE,...",
+            help="Evaluate with each of these values; repeat for all combinations. Names: those of a layer's periphery "
+            "(set in all layers) and of the chip, such as rows, cell_bits, node_nm or device.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="W.safetensors",
+            help="Measure the layers' activity on these trained weights instead of assuming it; needs --dataset.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Images for --weights: digits or cifar10.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="DESIGN.json", help="Also write the design, measured activity included.")
+    ] = None,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="CHIP.svg", help="Also draw the chip, to scale, from its own areas.")
+    ] = None,
+    switches: Annotated[
+        Literal["physical", "reference"],
+        typer.Option(help="Physically right, or as DNN+NeuroSim V1.3 does, faults included."),
+    ] = "physical",
+) -> int:
+    """Area, latency, energy, EDAP, TOPS/W and TOPS/mm² of a design, by component and by layer.
+
+    Of a config, the typical homogeneous design is evaluated: the unsearched backbone on the config's chip, with the
+    periphery of `baselines.typical` in every layer.
+
+    Examples: **xpert evaluate runs/quickstart/design.json**
+
+    **xpert evaluate config.yaml --sweep adc_type=sar,flash --sweep columns_per_adc=2,4,8,16,32**
+
+    **xpert evaluate design.json --weights weights.safetensors --dataset digits --draw chip.svg**
+    """
+    if (weights is None) != (dataset is None):
+        raise ConfigError("--weights and --dataset go together: activity is measured on weights with images")
+    if sweep and draw is not None:
+        raise ConfigError("--draw: draws one chip; leave out --sweep")
+    design = read_design(file)
+    if weights is not None and dataset is not None:
+        require_file(weights, "weight file")
+        with patience():
+            from xpert.experiment.measure import activity_of_design
+        design = activity_of_design(design, weights, dataset, data_dir)
+    if write is not None:
+        design.write(write)
+
+    from xpert.cli.sweep import parse_sweeps, swept
+    from xpert.hardware.switches import PHYSICAL, REFERENCE
+
+    variants = swept(design, parse_sweeps(sweep)) if sweep else []
+
+    model = {"physical": PHYSICAL, "reference": REFERENCE}[switches]
+    if variants:
+        _evaluate_sweep(design.name, variants, model, csv, as_json)
+    else:
+        _evaluate_one(design, model, csv, draw, as_json)
+    return 0
+
+
+def _evaluate_one(design: Design, model: Switches, csv: Path | None, draw: Path | None, as_json: bool) -> None:
+    from xpert.hardware import evaluate
+
+    figures = evaluate(design, model).to_dict()
+    if csv is not None:
+        output.write_csv(csv, [flat(layer) for layer in figures["layers"]])
+    if draw is not None:
+        from xpert.report import chip_svg
+
+        write_atomically(draw, chip_svg(figures))
+    if as_json:
+        output.write_json(figures)
+    else:
+        show_evaluation(figures)
+
+
+def _evaluate_sweep(
+    name: str, variants: Sequence[tuple[dict[str, Any], Design]], model: Switches, csv: Path | None, as_json: bool
+) -> None:
+    from xpert.hardware import evaluate
+
+    rows = []
+    with output.progress() as progress:
+        for index, (settings, variant) in enumerate(variants, start=1):
+            figures = evaluate(variant, model).to_dict()
+            rows.append(settings | {key: figures[key] for key in HEADLINE})
+            if progress:
+                progress({"stage": "sweep", "design": index, "designs": len(variants)})
+    if csv is not None:
+        output.write_csv(csv, rows)
+    if as_json:
+        output.write_json({"name": name, "sweep": rows})
+    else:
+        names = list(variants[0][0])
+        cells = [[*(str(row[name]) for name in names), *(plain_number(row[key]) for key in HEADLINE)] for row in rows]
+        output.show(output.table(name, [*names, *TITLES], cells, left=len(names)))

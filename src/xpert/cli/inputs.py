@@ -1,0 +1,34 @@
+"""Files that commands are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xpert.errors import DataError
+
+if TYPE_CHECKING:
+    from xpert.design import Design
+
+
+def read_design(path: Path) -> Design:
+    """A design file, or the typical design of a config file.
+
+    Raises:
+        ConfigError: If it is neither, or breaks a rule.
+    """
+    from xpert.design import Design, read_mapping
+
+    data = read_mapping(path, "design or config file")
+    network, periphery = data.get("network"), data.get("periphery")
+    if isinstance(periphery, list) or (isinstance(network, dict) and "layers" in network):
+        return Design.parse(data, str(path), path.parent)
+    from xpert.experiment.config import SearchConfig, typical_design
+
+    return typical_design(SearchConfig.parse(data, str(path), path.parent))
+
+
+def require_file(path: Path, what: str) -> None:
+    """Complain about a missing file before the slow imports."""
+    if not path.is_file():
+        raise DataError(f"{path}: is a folder, not a {what}" if path.is_dir() else f"{path}: no such {what}")

@@ -1,0 +1,23 @@
+"""`xpert report`: the report of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xpert.cli import output
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or not.")],
+) -> int:
+    """Write the report of a run: RUN/report.html, one file that needs no network.
+
+    Example: **xpert report runs/quickstart**
+    """
+    from xpert.report import write_report
+
+    output.write(f"{write_report(run)}\n")
+    return 0
