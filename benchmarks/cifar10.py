@@ -63,7 +63,7 @@ def main() -> None:
             print(json.dumps(row), flush=True)
 
     start = time.process_time()
-    with distributed.joined() as device, unquantised(model) if arguments.float else contextlib.nullcontext():
+    with distributed.torchrun_group() as device, unquantised(model) if arguments.float else contextlib.nullcontext():
         model.to(device)
         hardware = Disturbance(weight_deviation=weight_deviation(Chip()))
         checkpoint = arguments.out / "checkpoint"

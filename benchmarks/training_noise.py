@@ -17,11 +17,12 @@ from typing import Any
 import torch
 
 from xpert.analog import weight_deviation
+from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import PRECISION_FIELDS, AnalogSettings, Chip, Design, Device, Network, Periphery
 from xpert.experiment import load_preset
 from xpert.networks import build, space
 from xpert.search.precision.bench import ChipBench
-from xpert.search.statistics import accuracy_interval
+from xpert.statistics import accuracy_interval
 from xpert.training import Dataset, Disturbance, TrainingSettings, accuracy, load_dataset, train
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -81,7 +82,7 @@ def measure(setting: Setting, changes: dict[str, Any], sigma: float, epochs: int
     for name, adaptive in (("ni", False), ("ni_adaptive", True)):
         analog = AnalogSettings(adaptive_batch_norm=adaptive)
         design = Design.homogeneous(network, chip.replace(analog=analog), Periphery())
-        bench = ChipBench(model, design, images[part], labels[part], calibration, seed=0, chips=setting.chips)
+        bench = ChipBench(model, design, TestSet(images[part], labels[part], calibration), Sampling(0, setting.chips))
         found[name] = {
             f"{adc}/{bits}": accuracy_interval(
                 bench(design.with_values(PRECISION_FIELDS, [(adc, bits)] * len(network.layers)))

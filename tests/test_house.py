@@ -29,6 +29,7 @@ TORCH_FREE = (
     "xpert.networks.spaces",
     "xpert.progress",
     "xpert.report",
+    "xpert.results",
     "xpert.search",
     "xpert.search.objectives",
     "xpert.search.precision.strategies",

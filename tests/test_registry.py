@@ -26,7 +26,7 @@ def test_an_entry_is_imported_when_it_is_asked_for(monkeypatch: pytest.MonkeyPat
     assert things.find("version") is sys.version_info
     assert things.find("path") is sys.path
     assert things.shipped() == ("version", "missing")
-    with pytest.raises(ConfigError, match="thing: no_such_module:thing of xpert.things cannot be loaded: "):
+    with pytest.raises(ConfigError, match=r"thing: no_such_module:thing of xpert\.things cannot be loaded: "):
         things.find("missing")
 
 

@@ -25,6 +25,7 @@ from xpert.analog import (
 from xpert.analog.columns import torch_readings
 from xpert.analog.draws import chip_generator
 from xpert.analog.grid import Conversion, on_grid
+from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
 from xpert.errors import ConfigError
 from xpert.search.precision.bench import ChipBench
@@ -155,7 +156,7 @@ def test_a_bench_programs_its_chips_once(
         labels = model(images).argmax(dim=1)
     written, write = [], accuracy.reprogram
     monkeypatch.setattr(accuracy, "reprogram", lambda *given: written.append(len(given[1])) or write(*given))
-    bench = ChipBench(model, design_of(sigma=0.3), images, labels, images, seed=2, chips=3, first_chip=1)
+    bench = ChipBench(model, design_of(sigma=0.3), TestSet(images, labels, images), Sampling(2, 3, first_chip=1))
     coarse, fine = design_of(sigma=0.3, adc_bits=1), design_of(sigma=0.3, adc_bits=6)
     first = bench(coarse)
     assert (bench(fine) != first).any()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from xpert.analog import IDEAL, analog_layers, at_precision, calibrate_adcs, layer_errors, ni_accuracy, to_analog
 from xpert.analog.accuracy import SampledChips
 from xpert.analog.precision import as_quantised
+from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design, Periphery
 from xpert.errors import ConfigError
 from xpert.networks.quantised import quantised_layers
@@ -114,7 +115,7 @@ def test_sampled_chips_measure_the_design_that_is_given(
 ) -> None:
     design = design_of(sigma=0.3)
     analog = to_analog(model, design, generator=None, calibration=images)
-    sampled = SampledChips(analog, design, images, labels, images, seed=2, chips=range(3), batch_size=5)
+    sampled = SampledChips(analog, design, TestSet(images, labels, images), Sampling(seed=2, chips=3, batch_size=5))
     for one in (mixed(design), design):
         expected = ni_accuracy(model, one, images, labels, images, seed=2, chips=3)
         assert sampled.correct(one).mean(axis=1).tolist() == expected.chips

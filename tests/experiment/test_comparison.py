@@ -13,6 +13,7 @@ import yaml
 
 from xpert.design import Design
 from xpert.errors import ConfigError, RunError
+from xpert.experiment import read_events
 from xpert.experiment.comparison import reproduce
 from xpert.experiment.presets import load_preset
 from xpert.experiment.published import Experiment, experiment_names, load_experiment
@@ -86,6 +87,8 @@ def test_rows_are_those_of_the_parts(done: Path) -> None:
         # The baseline was trained once, and every search compares with it.
         assert part["baselines"]["typical"]["evaluation"] == rows["typical"]["evaluation"]
         assert part["baselines"]["typical"]["accuracy"] == rows["typical"]["accuracy"]
+        assert part["training"]["typical"] == json.loads((done / "baseline/state/baseline.json").read_text())["curve"]
+        assert not [event for event in read_events(done / name) if event["stage"] == "baseline" and "epoch" in event]
     for base, ratios in results["ratios"].items():
         assert ratios[base]["edap"] == 1
         assert ratios["ours"]["edap"] == pytest.approx(

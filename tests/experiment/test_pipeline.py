@@ -21,11 +21,14 @@ import yaml
 from xpert.design import PRECISION_FIELDS, Design
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
-from xpert.experiment.joint import _as_found, joint_rounds
-from xpert.experiment.pipeline import STAGES, Pipeline, run_search
-from xpert.experiment.precision import choose_precisions
+from xpert.experiment.pipeline import STAGES, _JointWork, run_search
 from xpert.experiment.run import open_run
+from xpert.experiment.stages.joint import JointSettings, _as_found, joint_rounds
+from xpert.experiment.stages.precision import FINAL, Phase2, choose_precisions
+from xpert.experiment.workspace import Workspace
 from xpert.networks import build, space
+from xpert.results import ArchitectureStage, PrecisionStage
+from xpert.search.objectives import Budgets
 from xpert.training import load_dataset, load_weights
 
 TINY: dict[str, Any] = {
@@ -151,12 +154,13 @@ def test_other_ways_to_choose_precisions(
         load_weights(model, unbroken / "state" / "searched.safetensors")
         data = load_dataset("digits").split(0.1, config.seed)
         data = replace(data, train_images=data.train_images[:256], train_labels=data.train_labels[:256])
-        rows: list[dict[str, Any]] = []
-        result = choose_precisions(run, found, model, data, rows.append)
-        assert result["strategy"] == changes["strategy"]
-        assert len(result["tried"]) == changes["evaluations"]
-        assert result["confirmed"] == []
-        assert len(result["finetuning"]["curve"]) == 1
+        phase = Phase2(other.precision, other.periphery, Budgets(), other.training, other.seed, batch_size=128)
+        result = choose_precisions(run, found, model, data, phase, lambda _: None)
+        assert result.strategy == changes["strategy"]
+        assert len(result.tried) == changes["evaluations"]
+        assert result.confirmed == ()
+        assert result.finetuning is not None
+        assert len(result.finetuning.curve) == 1
         final = safetensors.torch.load_file(run.working_file("final.safetensors"))
         assert final.keys() == model.state_dict().keys()
 
@@ -165,27 +169,25 @@ def test_joint_rounds_adopt_what_is_better(config: SearchConfig, unbroken: Path,
     """A round from the finished run's own outcome, made to look bad so that there is something to gain."""
     told = TINY["precision"] | {"joint_rounds": 2, "minimum_accuracy": 0.0, "maximum_drop": None, "evaluations": 4}
     joint = SearchConfig.parse(TINY | {"precision": told})
-    first = json.loads((unbroken / "state" / "precision.json").read_text())
-    fine = Design.parse(first["design"])
-    fine = fine.with_values(PRECISION_FIELDS, [(6, 8)] * len(fine.periphery))
-    losses = sum(max(row["loss"] for row in first["sensitivity"] if row["layer"] == layer.name)
-                 for layer in fine.network.layers)  # fmt: skip
-    first |= {
-        "design": fine.model_dump(mode="json"), "predicted_loss": losses, "met": True, "floor": 0.0,
-        "confirmation_floor": 0.0,
-    }  # fmt: skip
+    first = PrecisionStage.read(unbroken / "state" / "precision.json", "stage result")
+    fine = first.design.with_values(PRECISION_FIELDS, [(6, 8)] * len(first.design.periphery))
+    losses = sum(map(max, first.losses()))
+    first = first.replace(design=fine, predicted_loss=losses, met=True, floor=0.0, confirmation_floor=0.0)
     with open_run(tmp_path, joint, resume=True) as run:
         for name in ("architecture.json", "searched.safetensors"):
             shutil.copyfile(unbroken / "state" / name, run.working_file(name))
-        pipeline = Pipeline(run, None, torch.device("cpu"))
-        pipeline.run_stage("architecture")
-        result = joint_rounds(pipeline, first)
-        assert result["joint"][0]["adopted"]
-        assert result["joint"][0]["reached"] < result["joint"][0]["present"]
-        design = Design.parse(result["design"])
-        final = safetensors.torch.load_file(run.working_file("final.safetensors"))
-        assert final["linear.weight"].shape[1] == design.network.layers[-1].in_channels
-        assert len(result["joint"]) <= 2
+        work = Workspace(run, torch.device("cpu"))
+        network = run.result("architecture", ArchitectureStage).design.network
+        settings = JointSettings(
+            joint.precision, joint.architecture, joint.periphery, joint.baselines.typical, joint.seed
+        )
+        result = joint_rounds(first, network, work.space, settings, _JointWork(work))
+        assert result.joint[0].adopted
+        assert result.joint[0].reached is not None
+        assert result.joint[0].reached < result.joint[0].present
+        final = safetensors.torch.load_file(run.working_file(f"{FINAL}.safetensors"))
+        assert final["linear.weight"].shape[1] == result.design.network.layers[-1].in_channels
+        assert len(result.joint) <= 2
 
 
 def test_joint_rounds_keep_the_layers_that_phase_1_found() -> None:

@@ -20,6 +20,14 @@ import yaml
 from xpert.errors import ConfigError, RunError
 from xpert.experiment import SearchConfig, open_run, read_config, read_events
 from xpert.experiment.run import versions
+from xpert.results import OpenRecord
+
+
+class Value(OpenRecord):
+    """The result of a stage."""
+
+    value: float = 0.0
+
 
 CONFIG = SearchConfig.parse(
     {"name": "small", "network": {"backbone": "vgg16", "choices": [64, 128]}, "dataset": {"name": "digits"}}
@@ -155,8 +163,9 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from xpert.experiment import load_preset, open_run
+from xpert.results import OpenRecord
 with open_run(Path(sys.argv[1]), load_preset("quickstart"), resume=False) as run:
-    run.stage("first", lambda: {"value": 1})
+    run.stage("first", OpenRecord, lambda: OpenRecord(value=1))
     run.event("first", "done", value=1)
     (run.path / ".design.json.abcd1234").write_text("half a des")
     (run.path / "state" / ".second.json.abcd1234").write_text("{")
@@ -179,7 +188,7 @@ def test_a_killed_run_releases_the_folder_and_goes_on(tmp_path: Path) -> None:
         assert run.resumed
         assert run.done("first")
         assert not run.done("second")
-        assert run.stage("first", dict) == {"value": 1}
+        assert run.result("first", Value).value == 1
         run.event("second", "started")
         assert not list(path.glob(".design*"))
         assert [entry.name for entry in (path / "state").iterdir()] == ["first.json"]
@@ -242,25 +251,25 @@ def test_a_run_killed_in_its_first_moment_is_no_obstacle(tmp_path: Path, leftove
 def test_a_stage_is_computed_once_and_always_seen_through_json(tmp_path: Path) -> None:
     calls = []
 
-    def compute() -> dict[str, Any]:
+    def compute() -> OpenRecord:
         calls.append(1)
-        return {"tuple": (1, 2), "array": np.arange(3), "nan": float("nan"), "number": 0.1 + 0.2}
+        return OpenRecord.parse({"tuple": (1, 2), "nan": float("nan"), "number": 0.1 + 0.2})
 
     with open_run(tmp_path, CONFIG, resume=False) as run:
-        first = run.stage("architecture", compute)
-        assert run.stage("architecture", compute) == first
+        first = run.stage("architecture", OpenRecord, compute)
+        assert run.stage("architecture", OpenRecord, compute) == first
     with open_run(tmp_path, CONFIG, resume=True) as run:
-        assert run.stage("architecture", compute) == first
-    assert first == {"tuple": [1, 2], "array": [0, 1, 2], "nan": None, "number": 0.1 + 0.2}
+        assert run.stage("architecture", OpenRecord, compute) == first
+    assert first.model_extra == {"tuple": [1, 2], "nan": None, "number": 0.1 + 0.2}
     assert len(calls) == 1
 
 
 def test_a_stage_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    def interrupted() -> dict[str, Any]:
+    def interrupted() -> Value:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), open_run(tmp_path, CONFIG, resume=False) as run:
-        run.stage("architecture", interrupted)
+        run.stage("architecture", Value, interrupted)
     with open_run(tmp_path, CONFIG, resume=True) as run:
         assert not run.done("architecture")
 
@@ -269,8 +278,9 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_a_broken_stage_result_is_named(tmp_path: Path, content: str) -> None:
     with open_run(tmp_path, CONFIG, resume=False) as run:
         run.working_file("training.json").write_text(content)
-        with pytest.raises(RunError, match=r"state/training\.json: not the result of a stage; delete it"):
-            run.stage("training", dict)
+        with pytest.raises(RunError, match=r"state/training\.json.*: not the result of a stage") as caught:
+            run.stage("training", Value, Value)
+        assert "\n" not in str(caught.value)
 
 
 def test_events_are_plain_json_with_a_time(tmp_path: Path) -> None:
@@ -284,7 +294,7 @@ def test_events_are_plain_json_with_a_time(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_run(tmp_path, CONFIG, resume=False) as run:
-        run.stage("architecture", lambda: {"value": 1})
+        run.stage("architecture", Value, lambda: Value(value=1))
         run.event("architecture", "finished")
 
     def full(_: int) -> None:
@@ -295,10 +305,10 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path, monkeypatch: 
         with pytest.raises(RunError, match=r"events\.jsonl: cannot write: No space left on device$"):
             run.event("training", "started")
         with pytest.raises(RunError, match=r"training\.json: cannot write: No space left on device$"):
-            run.stage("training", lambda: {"value": 2})
+            run.stage("training", Value, lambda: Value(value=2))
         monkeypatch.undo()
     with open_run(tmp_path, CONFIG, resume=True) as run:
-        assert run.stage("architecture", dict) == {"value": 1}
+        assert run.result("architecture", Value).value == 1
         assert not run.done("training")
 
 

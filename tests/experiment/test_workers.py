@@ -98,6 +98,6 @@ def test_numbers_that_cannot_be(config: SearchConfig, tmp_path: Path, count: int
 
 
 def test_what_is_told_and_shared_alone() -> None:
-    assert distributed.tell("näh") == "näh"
+    assert distributed.broadcast_text("näh") == "näh"
     with distributed.own_cores():
         assert torch.get_num_threads() == 1

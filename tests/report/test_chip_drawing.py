@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpert.report.chip_drawing import draw_chip, scale_bar
-from xpert.report.run_files import Evaluation
+from xpert.results import EvaluationRecord
 
 
-def evaluation(layers: list[tuple[float, int]], rest: float = 0.0) -> Evaluation:
+def evaluation(layers: list[tuple[float, int]], rest: float = 0.0) -> EvaluationRecord:
     """A chip of layers (area of a tile, tiles), and an area that belongs to none."""
     headline = {"latency_us": 1, "energy_uj": 1, "edap": 1, "tops_per_watt": 1, "tops_per_mm2": 1}
     entries: list[dict[str, Any]] = [
@@ -33,7 +33,7 @@ def evaluation(layers: list[tuple[float, int]], rest: float = 0.0) -> Evaluation
         for index, (area, tiles) in enumerate(layers)
     ]
     total = sum(area * tiles for area, tiles in layers) + rest
-    return Evaluation.parse({**headline, "area_mm2": total, "layers": entries}, "test")
+    return EvaluationRecord.parse({**headline, "area_mm2": total, "layers": entries}, "test")
 
 
 def test_four_equal_tiles_make_a_square():

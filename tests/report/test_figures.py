@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from xpert.report import figures
-from xpert.report.run_files import Architecture, PrecisionPoint, Results
+from xpert.results import Architecture, PrecisionPoint, Results
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from xpert.design import Adc, Design, load_part
 from xpert.report import figures, page, palette, write_report
-from xpert.report.run_files import Results
+from xpert.results import Results
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from xpert.design import Design
 from xpert.errors import DataError, RunError
 from xpert.hardware import evaluate
 from xpert.report import page, palette, write_report
-from xpert.report.run_files import Results, RunFiles
+from xpert.report.run_files import RunFiles
+from xpert.results import Results
 from xpert.text import number
 
 Write = Callable[[dict[str, Any]], Path]

@@ -120,5 +120,5 @@ def test_a_broken_stage_is_named(results: dict[str, Any], write_run: Write):
     (folder / "results.json").unlink()
     (folder / "state").mkdir()
     (folder / "state" / "architecture.json").write_text('{"design": {}}')
-    with pytest.raises(DataError, match=r"architecture\.json: design: network: required"):
+    with pytest.raises(DataError, match=r"architecture\.json: design\.network: required"):
         read_run(folder)

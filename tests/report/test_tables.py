@@ -13,8 +13,8 @@ from xpert.errors import DataError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
 from xpert.report import comparison, comparison_table, summary_table
-from xpert.report.run_files import Evaluation
 from xpert.report.tables import component_rows, layer_rows, left_out, searched_kernels, shared_by_layers
+from xpert.results import EvaluationRecord
 
 
 def printed(table: Table) -> str:
@@ -83,8 +83,8 @@ def test_summary_refuses_broken_results(results: dict[str, Any]):
 
 
 def test_shares_of_layers_and_the_rest_make_the_whole(results: dict[str, Any]):
-    searched = Evaluation.parse(results["searched"]["evaluation"], "searched")
-    typical = Evaluation.parse(results["baselines"]["typical"]["evaluation"], "typical")
+    searched = EvaluationRecord.parse(results["searched"]["evaluation"], "searched")
+    typical = EvaluationRecord.parse(results["baselines"]["typical"]["evaluation"], "typical")
     rows, rest = layer_rows(searched, typical), shared_by_layers(searched)
     for field in ("area_mm2", "latency_us", "energy_uj"):
         assert sum(row.shares[field] for row in rows) + rest[field] == pytest.approx(1)
@@ -95,7 +95,7 @@ def test_shares_of_layers_and_the_rest_make_the_whole(results: dict[str, Any]):
 
 def test_components_keep_their_values(results: dict[str, Any]):
     evaluations = {
-        name: Evaluation.parse(row["evaluation"], name)
+        name: EvaluationRecord.parse(row["evaluation"], name)
         for name, row in (("searched", results["searched"]), ("typical", results["baselines"]["typical"]))
     }
     rows = component_rows(evaluations)
@@ -104,7 +104,7 @@ def test_components_keep_their_values(results: dict[str, Any]):
 
 
 def test_kernels_and_layers_that_are_left_out_are_named(results: dict[str, Any]):
-    typical = Evaluation.parse(results["baselines"]["typical"]["evaluation"], "typical")
+    typical = EvaluationRecord.parse(results["baselines"]["typical"]["evaluation"], "typical")
     without = typical.model_copy(update={"layers": typical.layers[:1] + typical.layers[2:]})
     assert left_out(without, typical) == [typical.layers[1].name]
     assert left_out(typical, typical) == []
@@ -119,9 +119,9 @@ def test_kernels_and_layers_that_are_left_out_are_named(results: dict[str, Any])
 def test_blocks_that_are_left_out_are_named():
     networks = space("resnet20", (0, 8), (1, 16, 16))
 
-    def evaluated(channels: Sequence[int]) -> Evaluation:
+    def evaluated(channels: Sequence[int]) -> EvaluationRecord:
         design = Design.homogeneous(networks.network(channels), Chip(), Periphery())
-        return Evaluation.parse(evaluate(design).to_dict(), "evaluation")
+        return EvaluationRecord.parse(evaluate(design).to_dict(), "evaluation")
 
     typical = evaluated([8] * networks.depth)
     found = evaluated([0 if decision == 2 else 8 for decision in range(networks.depth)])

@@ -92,5 +92,5 @@ def test_a_missing_file_is_named(folder: Path) -> None:
 def test_offline_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A port on which nothing listens.
     monkeypatch.setattr(cifar100, "_ARCHIVE", replace(cifar100._ARCHIVE, url="http://127.0.0.1:9/cifar-100"))
-    with pytest.raises(DataError, match=f"{FOLDER}: missing, and http.* cannot be reached .*by hand"):
+    with pytest.raises(DataError, match=f"{FOLDER}: missing, and http.* cannot be fetched .*by hand"):
         load_dataset("cifar100", tmp_path)

@@ -221,7 +221,7 @@ from tests.training.test_loop import SHARED, halves, shared_model
 torch.set_num_threads(1)
 out = Path(sys.argv[1])
 told = []
-with distributed.joined():
+with distributed.torchrun_group():
     name = f"rank{distributed.rank()}"
     model = shared_model()
     result = train(model, halves(), SHARED, seed=0, checkpoint=out / f"checkpoint-{name}", progress=told.append)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from xpert.analog.batch_norm import measure_norms, with_chip_norms
@@ -17,9 +16,11 @@ from xpert.analog.convert import reprogram, rewind, to_analog
 from xpert.analog.draws import chip_generator
 from xpert.analog.layer import analog_layers
 from xpert.analog.precision import at_precision
+from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError, DataError
 from xpert.networks.images import Images
+from xpert.statistics import accuracy_interval
 
 
 class NiAccuracy(NamedTuple):
@@ -34,18 +35,17 @@ class NiAccuracy(NamedTuple):
     chips: list[float]
     """Accuracy of each chip."""
 
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Two-sided 95 % confidence interval of the mean over all chips, on these images; None for one chip.
+    interval: tuple[float, float] | None
+    """95 % confidence interval of the mean over all chips and all images, see `xpert.statistics`; None for one chip."""
 
-        Student's t interval, `mean +- t(0.975, n - 1) * std / sqrt(n)`, cut to 0 ... 1. It says nothing about how well
-        these images stand for others.
-        """
-        n = len(self.chips)
-        if n < 2:
-            return None
-        half = float(stdtrit(n - 1, 0.975)) * self.std / n**0.5
-        return max(self.mean - half, 0.0), min(self.mean + half, 1.0)
+    @classmethod
+    def of(cls, correct: NDArray[np.bool_]) -> NiAccuracy:
+        """From whether the network is right on each chip and image, [chips, images]."""
+        chips = correct.mean(axis=1).tolist()
+        if len(chips) < 2:
+            return cls(float(np.mean(chips)), 0.0, chips, None)
+        found = accuracy_interval(correct)
+        return cls(float(np.mean(chips)), float(np.std(chips, ddof=1)), chips, (found.low, found.high))
 
 
 _CHIPS_BYTES = 2 << 30
@@ -67,48 +67,33 @@ class SampledChips:
     Args:
         model: From `to_analog`; changed in place. Its weights must not change any more.
         design: Its layers draw in their order.
-        images: Normalised images [n, channels, height, width]; on every chip the first that it reads, `calibration`
-            aside.
-        labels: Classes [n].
-        calibration: Normalised images on which every chip measures the statistics of its batch norms before that; only
-            with `adaptive_batch_norm`.
-        seed: Of the chips.
-        chips: Their numbers, see `chip_generator`.
-        batch_size: Images at a time on each chip; results do not depend on it.
+        test: Images; on every chip the first that it reads. With `adaptive_batch_norm` it measures the statistics of
+            its batch norms on the calibration images before that.
+        sampling: Which chips.
 
     Raises:
         ConfigError: If batch norms are to be measured, and there are none, or no images for it.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        design: Design,
-        images: Images,
-        labels: Tensor,
-        calibration: Tensor | None,
-        *,
-        seed: int,
-        chips: range,
-        batch_size: int,
-    ) -> None:
-        self._images, self._labels = images, labels
-        self._seed, self._batch_size = seed, batch_size
+    def __init__(self, model: nn.Module, design: Design, test: TestSet, sampling: Sampling) -> None:
+        self._images, self._labels = test.images, test.labels
+        self._seed, self._batch_size = sampling.seed, sampling.batch_size
         self._order = [layer.name for layer in design.network.layers]
         layers = analog_layers(model).values()
         self._ir_drop = any(layer.chip.analog.ir_drop for layer in layers)
-        at_a_time = min(batch_size, len(images))
+        at_a_time = min(self._batch_size, len(self._images))
         self._calibration = None
         if any(layer.chip.analog.adaptive_batch_norm for layer in layers):
-            if calibration is None or len(calibration) == 0:
+            if test.calibration is None or len(test.calibration) == 0:
                 raise ConfigError("adaptive_batch_norm needs at least one calibration image")
-            self._calibration = calibration
+            self._calibration = test.calibration
             model = with_chip_norms(model)
-            at_a_time = max(at_a_time, len(calibration))
+            at_a_time = max(at_a_time, len(test.calibration))
         self._model = model
         cells = sum(layer.weights.numel() * layer.code.slices for layer in layers)
         values = at_a_time * max(map(_values, design.network.layers))
         most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * values))
+        chips = sampling.numbers
         size = math.ceil(len(chips) / math.ceil(len(chips) / most))  # groups of about the same size
         self._groups = [chips[first : first + size] for first in range(0, len(chips), size)]
         self._programmed: range | None = None
@@ -197,12 +182,9 @@ def ni_accuracy(
     if len(images) == 0 or len(images) != len(labels):
         raise DataError(f"NI-accuracy needs one label per image and at least one, got {len(images)} and {len(labels)}")
     analog = to_analog(model, design, generator=None, settings=settings, calibration=calibration_images)
-    sampled = SampledChips(
-        analog, design, images, labels, calibration_images, seed=seed, chips=range(chips), batch_size=batch_size
-    )
-    accuracies = sampled.correct(design, progress).mean(axis=1).tolist()
-    std = float(np.std(accuracies, ddof=1)) if chips > 1 else 0.0
-    return NiAccuracy(float(np.mean(accuracies)), std, accuracies)
+    test = TestSet(images, labels, calibration_images)
+    sampled = SampledChips(analog, design, test, Sampling(seed, chips, batch_size))
+    return NiAccuracy.of(sampled.correct(design, progress))
 
 
 __all__ = ["NiAccuracy", "SampledChips", "chip_generator", "ni_accuracy"]

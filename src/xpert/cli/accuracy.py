@@ -87,7 +87,7 @@ def accuracy(
             each_layer=layers,
             device=device,
             progress=progress,
-        )
+        ).to_dict()
     found["changes"] = changes or []
     if write is not None:
         write_atomically(write, json.dumps(jsonable(found), allow_nan=False) + "\n")

@@ -1,9 +1,10 @@
 """Plain validated data: the design and its parts."""
 
 from xpert.design._base import (
+    LAYOUTS,
     SCHEMA,
     DataModel,
-    at_present_version,
+    FileModel,
     describe,
     parse_mapping,
     read_mapping,
@@ -36,6 +37,7 @@ __all__ = [
     "ENCODINGS",
     "IDEAL",
     "KIND_FIELDS",
+    "LAYOUTS",
     "OFF",
     "PART_KINDS",
     "PRECISION_FIELDS",
@@ -52,6 +54,7 @@ __all__ = [
     "Decision",
     "Design",
     "Device",
+    "FileModel",
     "Layer",
     "Network",
     "Periphery",
@@ -59,7 +62,6 @@ __all__ = [
     "ProcessData",
     "Technology",
     "WeightCode",
-    "at_present_version",
     "describe",
     "load_part",
     "options_of",

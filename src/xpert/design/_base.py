@@ -6,12 +6,12 @@ import json
 import reprlib
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import pydantic
 import yaml
 
-from xpert.errors import ConfigError
+from xpert.errors import ConfigError, DataError
 
 _MAX_BYTES = 64 << 20
 """Largest text file that is read: far above any design, far below what would fill the memory."""
@@ -26,6 +26,9 @@ class DataModel(pydantic.BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
+
+    parse_error: ClassVar[type[ConfigError | DataError]] = ConfigError
+    """What broken data raises."""
 
     @pydantic.field_validator("*", mode="before")
     @classmethod
@@ -47,14 +50,14 @@ class DataModel(pydantic.BaseModel):
             folder: What paths of part files start from; the working directory by default.
 
         Raises:
-            ConfigError: One line naming the first wrong field, its value and what is allowed.
+            ConfigError: One line naming the first wrong field, its value and what is allowed; `parse_error` of others.
         """
         try:
             return cls.model_validate(data, context={"folder": folder or Path()})
         except pydantic.ValidationError as error:
-            raise ConfigError(describe(error, where)) from None
+            raise cls.parse_error(describe(error, where)) from None
         except RecursionError:
-            raise ConfigError(f"{where}: nested too deeply".removeprefix(": ")) from None
+            raise cls.parse_error(f"{where}: nested too deeply".removeprefix(": ")) from None
 
     def replace(self, **changes: Any) -> Self:
         """The same data with some fields changed; all rules are checked again.
@@ -85,23 +88,35 @@ def describe(error: pydantic.ValidationError, where: str = "") -> str:
     return _one_line(": ".join(part for part in (where, path, message) if part) + got) + more
 
 
+class FileModel(DataModel):
+    """Data that are a file of their own, whose layout has a version."""
+
+    layout_versions: ClassVar[range]
+    """Versions that are read; the last is the one that is written. Others are refused, never misread."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _at_present_version(cls, data: Any) -> Any:
+        """Before all else, so that the message is about the version; what older ones hold is migrated where it is read.
+
+        Raises:
+            ValueError: If the version is unknown.
+        """
+        known, present = cls.layout_versions, cls.layout_versions[-1]
+        if not isinstance(data, dict) or "schema_version" not in data:
+            return data
+        given = data["schema_version"]
+        if isinstance(given, bool) or given not in known:
+            reads = f"version {present}" if len(known) == 1 else f"versions {known[0]} to {present}"
+            raise ValueError(f"schema_version: this XPert reads {reads}, got {shown(given)}")
+        return data | {"schema_version": present}
+
+
 SCHEMA = 2
 """Version of the layout of design files and configs."""
 
-
-def at_present_version(data: Any) -> Any:
-    """The fields of a file of an older version with the present one; their content is migrated where it is read.
-
-    Version 1 had `chip.analog.encoding`, which is `chip.encoding` now; a `Chip` takes both.
-
-    Raises:
-        ValueError: If the version is unknown.
-    """
-    if not isinstance(data, dict) or isinstance(version := data.get("schema_version", SCHEMA), bool):
-        return data
-    if version not in range(1, SCHEMA + 1):
-        raise ValueError(f"schema_version: this XPert reads versions 1 to {SCHEMA}, got {shown(version)}")
-    return data | {"schema_version": SCHEMA} if version != SCHEMA else data
+LAYOUTS = range(1, SCHEMA + 1)
+"""Versions of them that are read. Version 1 had `chip.analog.encoding`, now `chip.encoding`; a `Chip` takes both."""
 
 
 class _ShortRepr(reprlib.Repr):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from xpert.design._base import SCHEMA, DataModel, at_present_version, read_mapping
+from xpert.design._base import LAYOUTS, SCHEMA, FileModel, read_mapping
 from xpert.design.chip import Activity, Chip
 from xpert.design.network import Network
 from xpert.design.periphery import Periphery
 from xpert.files import write_atomically
 
 
-class Design(DataModel):
+class Design(FileModel):
     """A network on a chip, with the periphery of every layer."""
+
+    layout_versions: ClassVar[range] = LAYOUTS
 
     schema_version: Literal[2] = SCHEMA
     """Version of this file's layout."""
@@ -36,11 +38,6 @@ class Design(DataModel):
     activity: Annotated[tuple[Activity, ...], Field(min_length=1)] | None = None
     """Data statistics of each layer, in the same order, as measured on the trained network (`xpert evaluate
     --weights`); unset: `chip.activity` for all layers."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _at_present_version(cls, data: Any) -> Any:
-        return at_present_version(data)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

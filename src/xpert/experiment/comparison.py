@@ -5,6 +5,7 @@
     OUT/baseline/       a run folder: the backbone, trained once, and its accuracy at every homogeneous precision
     OUT/paper/          a run folder: the published search
     OUT/NAME/           a run folder for each of our searches
+    OUT/cache/          what they share: the trained backbone and the typical design's accuracy, see `cache.py`
     OUT/results.json    every figure of the comparison
     OUT/table.md        its rows
     OUT/designs/        the design of every row
@@ -15,40 +16,47 @@ Each part resumes by itself, so that the whole does.
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, read_mapping
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
 from xpert.errors import RunError
+from xpert.experiment.cache import StageCache
 from xpert.experiment.config import SearchConfig, homogeneous_kinds
-from xpert.experiment.measure import measure_accuracy
-from xpert.experiment.pipeline import Pipeline, machine, run_search
-from xpert.experiment.precision import Kept
+from xpert.experiment.pipeline import machine, run_search, run_stage
 from xpert.experiment.published import Experiment, tiled
-from xpert.experiment.run import Run, open_run, versions
+from xpert.experiment.run import open_run, versions
+from xpert.experiment.stages.evaluation import cost_of
 from xpert.experiment.workers import refuse_odd_numbers, workers
-from xpert.files import jsonable, write_atomically
-from xpert.hardware import evaluate
+from xpert.experiment.workspace import Workspace
+from xpert.files import write_atomically
 from xpert.progress import Tell
 from xpert.report.front_svg import Point, front_svg
+from xpert.results import (
+    FIGURES,
+    Accuracy,
+    Comparison,
+    ComparisonRow,
+    HomogeneousDesign,
+    ParetoPoint,
+    Precisions,
+    Results,
+    ratios,
+)
 from xpert.search.precision.bench import ChipBench
-from xpert.search.statistics import accuracy_interval
+from xpert.statistics import accuracy_interval
 from xpert.training import device_of
 
-_SHARED = ("typical.safetensors", "typical_accuracy.json", "baseline.json")
-"""What searches take over from the baseline's run folder; the last one says that it is there."""
-
-_FIGURES = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
+_PAPER = "paper"
+_TYPICAL, _BEST = "typical", "best homogeneous"
+"""Names of rows."""
 
 _PERIPHERY = tuple(Periphery.decisions())
-_HOMOGENEOUS = (*_PERIPHERY, "pes_per_tile")
 _SUMS = tuple(Periphery.decisions(changes_sums=True))
 """What an accuracy is kept by."""
 
@@ -91,70 +99,69 @@ def reproduce(
     for config in (experiment.baseline(), *experiment.searches()):
         refuse_odd_numbers(processes, config, place)
     out.mkdir(parents=True, exist_ok=True)
+    cache = StageCache(out / "cache")
 
-    def told(part: str) -> Tell:
+    def reporter(part: str) -> Tell:
         return lambda figures: progress({"part": part} | figures) if progress else None
 
     baseline = _with_data(experiment.baseline(), data_dir)
-    grid = _baseline(baseline, experiment, out / "baseline", place, processes, told("baseline"))
-    searched = {}
+    grid = _baseline(baseline, experiment, out / "baseline", place, processes, cache, reporter("baseline"))
+    searched = []
     for config in experiment.searches():
-        folder = out / config.name
+        folder, report = out / config.name, reporter(config.name)
         if not (folder / "results.json").exists():
-            _search(_with_data(config, data_dir), folder, out / "baseline", device, processes, told(config.name))
-        searched[config.name] = read_mapping(folder / "results.json", "results file")
-
-    chosen = _chosen({name: found for name, found in searched.items() if name != "paper"}, experiment.target)
-    least = searched[chosen]["precision"]["ni_accuracy"]["mean"] - experiment.within
+            config = _with_data(config, data_dir)
+            run_search(config, folder, resume=True, device=device, processes=processes, progress=report, cache=cache)
+        searched.append(_Search(folder))
     with open_run(out / "baseline", None, resume=True) as run:
-        pipeline = Pipeline(run, told("baseline"), place)
-        homogeneous = _homogeneous(pipeline, grid, experiment.homogeneous.pes_per_tile)
-        best = min(
-            (row for row in homogeneous if row["validation"]["mean"] >= least),
-            key=lambda row: row["evaluation"]["edap"],
-            default=None,
-        )
-        rows = {"typical": _typical_row(pipeline, grid)}
-        designs = {"typical": pipeline.typical()}
-        if best is not None:
-            rows["best homogeneous"] = _measured_row(run, pipeline, best)
-            designs["best homogeneous"] = _homogeneous_design(pipeline.typical(), best)
-    for name, found in searched.items():
-        designs[name] = Design.read(out / name / "design.json")
-        rows[name] = {
-            "evaluation": found["searched"]["evaluation"],
-            "accuracy": found["searched"]["accuracy"],
-            "validation": found["precision"]["ni_accuracy"],
-            "wall_seconds": found["wall_seconds"],
-        }
-    results = {
-        "schema_version": 1,
-        "experiment": experiment.model_dump(mode="json"),
-        "machine": machine(),
-        "versions": versions(),
-        "date": date.today().isoformat(),
-        "command": " ".join(command),
-        "chosen": chosen,
-        "target_met": rows[chosen]["validation"]["mean"] >= experiment.target,
-        "rows": rows,
-        "ratios": {
-            base: {name: _ratios(row["evaluation"], rows[base]["evaluation"]) for name, row in rows.items()}
-            for base in ("typical", "best homogeneous")
+        work = Workspace(run, place, reporter("baseline"), cache)
+        results, designs = _compare(experiment, work, grid, searched, command)
+    return _write(out, results, designs)
+
+
+def _compare(
+    experiment: Experiment,
+    work: Workspace,
+    grid: Sequence[Precisions],
+    searched: Sequence[_Search],
+    command: Sequence[str],
+) -> tuple[Comparison, dict[str, Design]]:
+    """Everything that results.json holds, and the design of every row."""
+    chosen = _chosen([search for search in searched if search.name != _PAPER], experiment.target)
+    homogeneous = _homogeneous(work, grid, experiment.homogeneous.pes_per_tile)
+    best = _best(homogeneous, chosen.validation.mean - experiment.within)
+    rows, designs = {_TYPICAL: _typical_row(work, grid)}, {_TYPICAL: work.typical}
+    if best is not None:
+        rows[_BEST], designs[_BEST] = _measured_row(work, best), _homogeneous_design(work.typical, best)
+    for search in searched:
+        rows[search.name], designs[search.name] = search.row, search.design
+    results = Comparison(
+        schema_version=1,
+        experiment=experiment.model_dump(mode="json"),
+        machine=machine(),
+        versions=versions(),
+        date=date.today().isoformat(),
+        command=" ".join(command),
+        chosen=chosen.name,
+        target_met=chosen.validation.mean >= experiment.target,
+        rows=rows,
+        ratios={
+            base: {name: ratios(row.evaluation, rows[base].evaluation) for name, row in rows.items()}
+            for base in (_TYPICAL, _BEST)
             if base in rows
         },
-        "homogeneous": [
-            {key: row[key] for key in (*_HOMOGENEOUS, "validation")} | {"edap": row["evaluation"]["edap"]}
-            for row in homogeneous
-        ],
-        "fronts": {
-            name: [{"edap": one["edap"], "ni_accuracy": one["ni_accuracy"]} for one in found["precision"]["front"]]
-            for name, found in searched.items()
-        },
-    }
+        homogeneous=tuple(homogeneous),
+        fronts={search.name: search.front for search in searched},
+    )
+    return results, designs
+
+
+def _write(out: Path, results: Comparison, designs: Mapping[str, Design]) -> Path:
+    """Write everything that is not a run folder; the table's path."""
     (out / "designs").mkdir(exist_ok=True)
     for name, design in designs.items():
         design.write(out / "designs" / f"{name.replace(' ', '-')}.json")
-    write_atomically(out / "results.json", json.dumps(jsonable(results), indent=1) + "\n")
+    write_atomically(out / "results.json", results.to_json(indent=1))
     write_atomically(out / "front.svg", _figure(results))
     write_atomically(out / "table.md", table(results))
     return out / "table.md"
@@ -166,181 +173,188 @@ def _with_data(config: SearchConfig, data_dir: Path | None) -> SearchConfig:
     return config.replace(dataset=config.dataset.replace(data_dir=str(data_dir)))
 
 
+class _Search:
+    """A finished search, as the comparison reads it from its products.
+
+    Args:
+        folder: Its run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        results = Results.read(folder / "results.json", "results file")
+        found, precision = results.searched, results.precision
+        if found is None or found.accuracy is None or precision is None or precision.ni_accuracy is None:
+            raise RunError(f"{folder / 'results.json'}: not the results of a finished search; delete {folder}")
+        self.name = folder.name
+        self.design = Design.read(folder / "design.json")
+        self.validation = precision.ni_accuracy
+        self.edap = found.evaluation.edap
+        self.row = ComparisonRow(
+            evaluation=found.evaluation,
+            accuracy=found.accuracy,
+            validation=self.validation,
+            wall_seconds=results.wall_seconds,
+        )
+        self.front = tuple(
+            ParetoPoint(edap=one.edap, ni_accuracy=one.ni_accuracy)
+            for one in precision.front
+            if one.edap is not None and one.ni_accuracy is not None
+        )
+
+
+def _chosen(ours: Sequence[_Search], target: float) -> _Search:
+    """Our search for the table: the cheapest that reaches the target on validation images, else the most accurate."""
+    reached = [search for search in ours if search.validation.mean >= target]
+    if not reached:
+        return max(ours, key=lambda search: search.validation.mean)
+    return min(reached, key=lambda search: search.edap)
+
+
 def _baseline(
     config: SearchConfig,
     experiment: Experiment,
     folder: Path,
     device: torch.device,
     processes: int,
-    tell: Tell,
-) -> list[dict[str, Any]]:
-    """Train the backbone; its NI-accuracy on validation images at every homogeneous precision."""
+    cache: StageCache,
+    progress: Tell,
+) -> list[Precisions]:
+    """Train the backbone; its NI-accuracy on validation images at every homogeneous precision, the typical first."""
     with open_run(folder, config, resume=True) as run:
-        pipeline = Pipeline(run, tell, device)
+        work = Workspace(run, device, progress, cache)
         with workers(processes, folder, device):
-            pipeline.run_stage("baseline")
-        typical = pipeline.typical()
-        model = pipeline.trained(typical.network, "typical")
-        pipeline.typical_accuracy()
-        images, labels = pipeline.validation()
-        kept = Kept(
+            run_stage(work, "baseline")
+        work.typical_accuracy()
+        typical = work.typical
+        bench = ChipBench(
+            work.trained(typical.network, "typical"),
+            typical,
+            work.validation,
+            work.sampling(config.precision.chips),
             run.working_file("measured.json"),
-            ChipBench(
-                model, typical, images, labels, pipeline.calibration(),
-                seed=config.seed, chips=config.precision.chips, batch_size=config.evaluation.batch_size,
-            ),
-        )  # fmt: skip
-        present = typical.periphery[0].values(PRECISION_FIELDS)
-        precisions = list(dict.fromkeys((present, *experiment.homogeneous.combinations(PRECISION_FIELDS))))
-        rows = []
-        for precision in precisions:
-            row = dict(zip(PRECISION_FIELDS, precision, strict=True))
-            correct = kept(_homogeneous_design(typical, row))
-            rows.append(row | {"validation": accuracy_interval(correct)._asdict()})
-            figures = {"design": len(rows), "designs": len(precisions), "ni_accuracy": float(correct.mean())}
-            tell({"stage": "homogeneous"} | row | figures)
-        return rows
-
-
-def _search(config: SearchConfig, folder: Path, baseline: Path, device: str, processes: int, tell: Tell) -> None:
-    """Run a search that takes its baseline from another run folder."""
-    state = folder / "state"
-    if not (state / "baseline.json").exists():
-        run_search(
-            config, folder, resume=True, stop_after="training", device=device, processes=processes, progress=tell
         )
-        for name in sorted(
-            _SHARED, key=lambda name: name == "baseline.json"
-        ):  # the one that says it is done comes last
-            shutil.copyfile(baseline / "state" / name, state / name)
-    run_search(config, folder, resume=True, device=device, processes=processes, progress=tell)
+        usual = typical.periphery[0]
+        present = usual.values(PRECISION_FIELDS)
+        precisions = list(dict.fromkeys((present, *experiment.homogeneous.combinations(PRECISION_FIELDS))))
+        grid: list[Precisions] = []
+        for precision in precisions:
+            entry = usual.with_values(PRECISION_FIELDS, precision)
+            correct = bench(Design.homogeneous(typical.network, typical.chip, entry))
+            row = dict(zip(PRECISION_FIELDS, precision, strict=True))
+            grid.append(Precisions.parse(row | {"validation": accuracy_interval(correct)._asdict()}))
+            figures = row | {"ni_accuracy": float(correct.mean())}
+            progress({"stage": "homogeneous", "design": len(grid), "designs": len(precisions)} | figures)
+        return grid
 
 
-def _chosen(ours: dict[str, Any], target: float) -> str:
-    """Our search for the table: the cheapest that reaches the target on validation images, else the most accurate."""
-
-    def accuracy(name: str) -> float:
-        return ours[name]["precision"]["ni_accuracy"]["mean"]
-
-    reached = [name for name in ours if accuracy(name) >= target]
-    if not reached:
-        return max(ours, key=accuracy)
-    return min(reached, key=lambda name: ours[name]["searched"]["evaluation"]["edap"])
-
-
-def _homogeneous(
-    pipeline: Pipeline, grid: Sequence[dict[str, Any]], pes_per_tile: Sequence[int]
-) -> list[dict[str, Any]]:
+def _homogeneous(work: Workspace, grid: Sequence[Precisions], pes_per_tile: Sequence[int]) -> list[HomogeneousDesign]:
     """All homogeneous designs: ADC type, sharing and tile size change costs only, precisions accuracy too."""
-    typical = pipeline.typical()
+    typical = work.typical
+    sizes = dict.fromkeys((typical.chip.pes_per_tile, *pes_per_tile))
     rows = []
-    for pes in dict.fromkeys((typical.chip.pes_per_tile, *pes_per_tile)):
-        for kind in homogeneous_kinds(pipeline.config):
-            for cell in grid:
-                row = dict(zip(KIND_FIELDS, kind, strict=True)) | {"pes_per_tile": pes}
-                row |= {key: cell[key] for key in PRECISION_FIELDS}
-                evaluation = evaluate(_homogeneous_design(typical, row)).to_dict()
-                rows.append(row | {"validation": cell["validation"], "evaluation": evaluation})
+    for pes, kind, cell in itertools.product(sizes, homogeneous_kinds(work.config), grid):
+        precision = [getattr(cell, field) for field in PRECISION_FIELDS]
+        entry = typical.periphery[0].with_values((*KIND_FIELDS, *PRECISION_FIELDS), (*kind, *precision))
+        edap = cost_of(Design.homogeneous(typical.network, tiled(typical.chip, pes), entry)).edap
+        rows.append(HomogeneousDesign(**entry.model_dump(), pes_per_tile=pes, validation=cell.validation, edap=edap))
     return rows
 
 
-def _homogeneous_design(typical: Design, changes: dict[str, Any]) -> Design:
-    """The typical design with another periphery, in tiles of another size."""
-    pes = changes.get("pes_per_tile", typical.chip.pes_per_tile)
-    entry = typical.periphery[0].replace(**{key: changes[key] for key in _PERIPHERY if key in changes})
-    return Design.homogeneous(typical.network, tiled(typical.chip, pes), entry, name="homogeneous")
+def _best(homogeneous: Sequence[HomogeneousDesign], least: float) -> HomogeneousDesign | None:
+    """The cheapest that is accurate enough."""
+    accurate = [row for row in homogeneous if row.validation.mean >= least]
+    return min(accurate, key=lambda row: row.edap, default=None)
 
 
-def _typical_row(pipeline: Pipeline, grid: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    typical = pipeline.typical()
-    return typical.periphery[0].model_dump() | {
-        "evaluation": evaluate(typical).to_dict(),
-        "accuracy": pipeline.typical_accuracy(),
-        "validation": grid[0]["validation"],
-    }
+def _homogeneous_design(typical: Design, row: HomogeneousDesign) -> Design:
+    entry = Periphery.parse({name: getattr(row, name) for name in _PERIPHERY})
+    return Design.homogeneous(typical.network, tiled(typical.chip, row.pes_per_tile), entry)
 
 
-def _measured_row(run: Run, pipeline: Pipeline, row: dict[str, Any]) -> dict[str, Any]:
+def _typical_row(work: Workspace, grid: Sequence[Precisions]) -> ComparisonRow:
+    return ComparisonRow(
+        **work.typical.periphery[0].model_dump(),
+        evaluation=cost_of(work.typical),
+        accuracy=work.typical_accuracy(),
+        validation=grid[0].validation,
+    )
+
+
+def _measured_row(work: Workspace, row: HomogeneousDesign) -> ComparisonRow:
     """The row of a homogeneous design, with its accuracy on test images."""
-    chosen = {key: row[key] for key in _HOMOGENEOUS}
-    design = _homogeneous_design(pipeline.typical(), chosen)
-
-    def measure() -> dict[str, Any]:
-        model = pipeline.trained(design.network, "typical")
-        data, settings = pipeline.dataset, pipeline.config.evaluation
-        return measure_accuracy(
-            model, design, data.in_batches(data.test_images), data.test_labels, pipeline.calibration(),
-            seed=pipeline.config.seed, chips=settings.chips, batch_size=settings.batch_size,
-            progress=lambda figures: pipeline.tell("evaluation", **figures),
-        )  # fmt: skip
-
-    accuracy = run.stage("_".join(["homogeneous_accuracy", *(str(row[key]) for key in _SUMS)]), measure)
-    return chosen | {"evaluation": row["evaluation"], "accuracy": accuracy, "validation": row["validation"]}
+    design = _homogeneous_design(work.typical, row)
+    accuracy = work.run.stage(
+        "_".join(["homogeneous_accuracy", *(str(getattr(row, field)) for field in _SUMS)]),
+        Accuracy,
+        lambda: work.accuracy(work.trained(design.network, "typical"), design),
+    )
+    return ComparisonRow(
+        **{name: getattr(row, name) for name in (*_PERIPHERY, "pes_per_tile")},
+        evaluation=cost_of(design),
+        accuracy=accuracy,
+        validation=row.validation,
+    )
 
 
-def _ratios(found: dict[str, Any], base: dict[str, Any]) -> dict[str, float]:
-    """How many times better; above 1 is better."""
-    better_high = ("tops_per_watt", "tops_per_mm2")
-    return {key: found[key] / base[key] if key in better_high else base[key] / found[key] for key in _FIGURES}
-
-
-def table(results: dict[str, Any]) -> str:
+def table(results: Comparison) -> str:
     """The comparison as Markdown."""
     head = ["design", "software", "NI-accuracy (95 %)", "area mm²", "latency µs", "energy µJ", "EDAP", "TOPS/W"]
     head.append("TOPS/mm²")
-    ratios = results["ratios"]
-    head += [f"EDAP lower than {base}" for base in ratios]
+    head += [f"EDAP lower than {base}" for base in results.ratios]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name, row in results["rows"].items():
-        accuracy = row["accuracy"]
-        ni = f"{100 * accuracy['ni_mean']:.2f} %"
-        if accuracy["ni_low"] is not None:  # one chip has no interval
-            ni += f" ({100 * accuracy['ni_low']:.2f} to {100 * accuracy['ni_high']:.2f})"
-        cells = [name, f"{100 * accuracy['quantised']:.2f} %", ni]
-        cells += [f"{row['evaluation'][key]:.4g}" for key in _FIGURES]
-        cells += [f"{ratios[base][name]['edap']:.4g}" for base in ratios]
+    for name, row in results.rows.items():
+        cells = [name, f"{100 * (row.accuracy.quantised or 0.0):.2f} %", _interval(row.accuracy)]
+        cells += [f"{getattr(row.evaluation, key):.4g}" for key in FIGURES]
+        cells += [f"{results.ratios[base][name]['edap']:.4g}" for base in results.ratios]
         lines.append("| " + " | ".join(cells) + " |")
-    chosen, experiment = results["chosen"], results["experiment"]
-    chips = len(results["rows"]["typical"]["accuracy"]["chips"])
+    return "\n".join([*lines, "", *_notes(results)]) + "\n"
+
+
+def _interval(accuracy: Accuracy) -> str:
+    """NI-accuracy with its interval."""
+    mean = f"{100 * (accuracy.ni_mean or 0.0):.2f} %"
+    if accuracy.ni_low is None or accuracy.ni_high is None:
+        return mean
+    return f"{mean} ({100 * accuracy.ni_low:.2f} to {100 * accuracy.ni_high:.2f})"
+
+
+def _notes(results: Comparison) -> list[str]:
+    """What the table rests on."""
+    chosen, experiment, typical = results.chosen, results.experiment, results.rows[_TYPICAL]
     notes = [
-        f"Accuracies on test images over {chips} chips. Choices were made on validation images: the target NI-accuracy "
-        f"of {100 * experiment['target']:.2f} % is {'' if results['target_met'] else 'NOT '}reached by {chosen}; the "
-        f"best homogeneous design is the one of least EDAP within {100 * experiment['within']:g} points of that search."
+        f"Accuracies on test images over {typical.accuracy.n_chips} chips. Choices were made on validation images: the "
+        f"target NI-accuracy of {100 * experiment['target']:.2f} % is {'' if results.target_met else 'NOT '}reached by "
+        f"{chosen}; the best homogeneous design is the one of least EDAP within {100 * experiment['within']:g} points "
+        "of that search."
     ]
-    best = results["rows"].get("best homogeneous")
+    best = results.rows.get(_BEST)
     if best is None:
         notes.append("No homogeneous design is as accurate as that.")
     else:
         notes.append(
-            f"It has {best['adc_type']} ADCs of {best['adc_bits']} bits, {best['columns_per_adc']} columns each, and "
-            f"inputs of {best['input_bits']} bits, in tiles of {best['pes_per_tile']} PEs."
+            f"It has {best.adc_type} ADCs of {best.adc_bits} bits, {best.columns_per_adc} columns each, and "
+            f"inputs of {best.input_bits} bits, in tiles of {best.pes_per_tile} PEs."
         )
-    typical = results["rows"]["typical"]
-    tiles = min(
-        (row for row in results["homogeneous"] if all(row[key] == typical[key] for key in _PERIPHERY)),
-        key=lambda row: row["edap"],
-    )
-    gain = typical["evaluation"]["edap"] / tiles["edap"]
+    same = [row for row in results.homogeneous if all(getattr(row, key) == getattr(typical, key) for key in _PERIPHERY)]
+    tiles = min(same, key=lambda row: row.edap)
+    gain = typical.evaluation.edap / tiles.edap
     if gain > 1:
-        notes.append(f"In tiles of {tiles['pes_per_tile']} PEs the typical design's EDAP is {gain:.3g} times lower.")
-    for base, rows in ratios.items():
+        notes.append(f"In tiles of {tiles.pes_per_tile} PEs the typical design's EDAP is {gain:.3g} times lower.")
+    for base, rows in results.ratios.items():
         found = rows[chosen]
         notes.append(
             f"{chosen} against {base}: EDAP {found['edap']:.4g} times lower, TOPS/W {found['tops_per_watt']:.3g} and "
             f"TOPS/mm² {found['tops_per_mm2']:.3g} times higher."
         )
-    command = results["command"] or "xpert.experiment.comparison"
-    notes.append(f"Seed {experiment['common'].get('seed', 0)}; {results['date']}; `{command}`.")
-    return "\n".join([*lines, "", *notes]) + "\n"
+    command = results.command or "xpert.experiment.comparison"
+    return [*notes, f"Seed {experiment['common'].get('seed', 0)}; {results.date}; `{command}`."]
 
 
-def _figure(results: dict[str, Any]) -> str:
-    cells: dict[str, list[Point]] = {"homogeneous": _front(
-        [(row["edap"], row["validation"]["mean"]) for row in results["homogeneous"]]
-    )}  # fmt: skip
-    for name, front in results["fronts"].items():
-        cells[name] = [Point(one["edap"], one["ni_accuracy"]) for one in front]
-    return front_svg(cells, target=results["experiment"]["target"])
+def _figure(results: Comparison) -> str:
+    cells = {"homogeneous": _front([(row.edap, row.validation.mean) for row in results.homogeneous])}
+    for name, front in results.fronts.items():
+        cells[name] = [Point(one.edap, one.ni_accuracy) for one in front]
+    return front_svg(cells, target=results.experiment["target"])
 
 
 def _front(points: list[tuple[float, float]]) -> list[Point]:

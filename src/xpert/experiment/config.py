@@ -22,13 +22,14 @@ from pydantic_core import CoreSchema, core_schema
 
 from xpert.design import (
     KIND_FIELDS,
+    LAYOUTS,
     SCHEMA,
     Chip,
     DataModel,
     Design,
+    FileModel,
     Periphery,
     Phase,
-    at_present_version,
     read_mapping,
     shown,
 )
@@ -357,8 +358,10 @@ class EvaluationSettings(DataModel):
     """Images per batch."""
 
 
-class SearchConfig(DataModel):
+class SearchConfig(FileModel):
     """One search, from the backbone to the report."""
+
+    layout_versions: ClassVar[range] = LAYOUTS
 
     schema_version: Literal[2] = SCHEMA
     """Version of this file's layout."""
@@ -398,11 +401,6 @@ class SearchConfig(DataModel):
 
     versions: dict[str, str] | None = None
     """Written into the config of a run folder for the record; not read."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _at_present_version(cls, data: Any) -> Any:
-        return at_present_version(data)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -2,60 +2,50 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from xpert.analog import NiAccuracy, ablation, at_precision, layer_snr, measure_activity, native, ni_accuracy
+from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
 from xpert.errors import DataError
 from xpert.networks import build
-from xpert.networks.images import Images
 from xpert.networks.quantised import unquantised
+from xpert.progress import Tell
+from xpert.results import Accuracy, AccuracyFile, Effect, LayerError, NiRecord
 from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
 
 
 def measure_accuracy(
-    model: nn.Module,
-    design: Design,
-    images: Images,
-    labels: Tensor,
-    calibration: Tensor,
-    *,
-    seed: int,
-    chips: int,
-    batch_size: int,
-    progress: Callable[[dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
+    model: nn.Module, design: Design, test: TestSet, sampling: Sampling, progress: Tell | None = None
+) -> Accuracy:
     """Accuracy of a trained network at the precisions of a design.
 
     Args:
         model: The design's network with trained weights; left as it is.
         design: Chip and peripheries.
-        images: Normalised test images [n, channels, height, width].
-        labels: Their classes [n].
-        calibration: Normalised training images on which ADC ranges are set, and batch norms measured.
-        seed: Of the sampled chips.
-        chips: How many chips are sampled.
-        batch_size: Images at a time.
+        test: Where it is measured.
+        sampling: On which chips.
         progress: Called with figures as work goes on.
-
-    Returns:
-        `ideal` (float weights and inputs), `quantised` (integer weights and inputs, exact sums), `ni_mean`, `ni_std`
-        and the 95 % confidence interval of the mean, `ni_low` to `ni_high`, over the sampled chips (on the analogue
-        crossbars), and `chips`, the accuracy of each. Fractions.
     """
     with unquantised(model):
-        ideal = accuracy(model, images, labels, batch_size)
+        ideal = accuracy(model, test.images, test.labels, sampling.batch_size)
     with at_precision(model, design):
-        quantised = accuracy(model, images, labels, batch_size)
+        quantised = accuracy(model, test.images, test.labels, sampling.batch_size)
     found = ni_accuracy(
-        model, design, images, labels, calibration, seed=seed, chips=chips, batch_size=batch_size, progress=progress
+        model,
+        design,
+        test.images,
+        test.labels,
+        test.calibration,
+        seed=sampling.seed,
+        chips=sampling.chips,
+        batch_size=sampling.batch_size,
+        progress=progress,
     )
-    return {"ideal": ideal, "quantised": quantised, **_figures(found), "chips": found.chips}
+    return Accuracy(ideal=ideal, quantised=quantised, chips=tuple(found.chips), **_figures(found))
 
 
 def _figures(found: NiAccuracy) -> dict[str, Any]:
@@ -78,11 +68,9 @@ def accuracy_of_design(
     each_effect: bool = False,
     each_layer: bool = False,
     device: str = "cpu",
-    progress: Callable[[dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
+    progress: Tell | None = None,
+) -> AccuracyFile:
     """Accuracies of a design file and its weight file on a data set's test images; see `measure_accuracy`.
-
-    `implementation` says what computed the column sums on a CPU, see `xpert.analog.native`.
 
     Args:
         design: The design.
@@ -94,10 +82,8 @@ def accuracy_of_design(
         calibration_images: Training images on which ADC ranges are set, and batch norms measured.
         batch_size: Images at a time.
         images: The first so many test images; all by default.
-        each_effect: Whether to add `ablation`: for each effect that is on, `effect`, and `alone` and `without`, each
-            with `ni_mean`, `ni_std`, `ni_low` and `ni_high`.
-        each_layer: Whether to add `layers`: `layer`, `snr_db` of the layer alone and `accumulated_snr_db` in the
-            network, on the first chip; null where nothing differs from the quantised network.
+        each_effect: Whether to add `ablation`.
+        each_layer: Whether to add `layers`.
         device: Where it is simulated: `cpu`, `cuda` or `cuda:N`.
         progress: Called with figures as work goes on.
 
@@ -108,51 +94,40 @@ def accuracy_of_design(
     place = device_of(device)
     model, data = _load(design, weights, dataset, data_dir)
     model, data = model.to(place), data.to(place)
-    test, labels = data.in_batches(data.test_images[:images]), data.test_labels[:images]
-    calibration = data.normalised(data.train_images[:calibration_images])
+    test = TestSet(
+        data.in_batches(data.test_images[:images]),
+        data.test_labels[:images],
+        data.normalised(data.train_images[:calibration_images]),
+    )
+    sampling = Sampling(seed, chips, batch_size)
 
-    def told(stage: str) -> Callable[[dict[str, Any]], None]:
+    def reporter(stage: str) -> Tell:
         return lambda figures: progress({"stage": stage, **figures}) if progress is not None else None
 
-    found = measure_accuracy(
-        model,
-        design,
-        test,
-        labels,
-        calibration,
-        seed=seed,
-        chips=chips,
-        batch_size=batch_size,
-        progress=told("accuracy"),
-    )
-    found["images"] = len(test)
-    found["implementation"] = native.implementation()
+    found = measure_accuracy(model, design, test, sampling, reporter("accuracy"))
+    more: dict[str, Any] = {"images": len(test.images), "implementation": native.implementation()}
     if each_layer:
-        layers = layer_snr(model, design, test, calibration, seed=seed, progress=told("layers"))
-        found["layers"] = [
-            {"layer": one.layer, "snr_db": _finite(one.own), "accumulated_snr_db": _finite(one.accumulated)}
-            for one in layers
+        layers = layer_snr(model, design, test.images, test.calibration, seed=seed, progress=reporter("layers"))
+        more["layers"] = [
+            LayerError(layer=one.layer, snr_db=one.own, accumulated_snr_db=one.accumulated) for one in layers
         ]
     if each_effect:
         effects = ablation(
             model,
             design,
-            test,
-            labels,
-            calibration,
+            test.images,
+            test.labels,
+            test.calibration,
             seed=seed,
             chips=chips,
             batch_size=batch_size,
-            progress=told("ablation"),
+            progress=reporter("ablation"),
         )
-        found["ablation"] = [
-            {"effect": one.effect, "alone": _figures(one.alone), "without": _figures(one.without)} for one in effects
+        more["ablation"] = [
+            Effect(effect=one.effect, alone=NiRecord(**_figures(one.alone)), without=NiRecord(**_figures(one.without)))
+            for one in effects
         ]
-    return found
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return AccuracyFile.parse(found.to_dict() | more)
 
 
 def activity_of_design(

@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
 
-from xpert.analog import measure_activity, ni_accuracy
-from xpert.design import ARCHITECTURE_FIELDS, KIND_FIELDS, PRECISION_FIELDS, Design, Network, Periphery, options_of
+from xpert.design import Design, Network, options_of
 from xpert.errors import ConfigError
-from xpert.experiment.config import SearchConfig, homogeneous_kinds, search_space
-from xpert.experiment.joint import joint_rounds
-from xpert.experiment.measure import measure_accuracy
-from xpert.experiment.precision import FINAL, choose_precisions
-from xpert.experiment.run import Run, open_run, read_config, versions
-from xpert.experiment.trainings import load_split, new_model, train_new
+from xpert.experiment.cache import StageCache
+from xpert.experiment.config import SearchConfig, homogeneous_kinds
+from xpert.experiment.run import open_run, read_config, versions
+from xpert.experiment.stages.architecture import quality_of, search_network
+from xpert.experiment.stages.evaluation import Trained, accuracy_against_precision, compare_designs
+from xpert.experiment.stages.joint import JointSettings, joint_rounds
+from xpert.experiment.stages.precision import FINAL, Floors
 from xpert.experiment.workers import refuse_odd_numbers, workers
-from xpert.files import jsonable, write_atomically
-from xpert.hardware import evaluate
-from xpert.machine import cores, cpu_name, peak_memory_mib
-from xpert.networks.images import Images
+from xpert.experiment.workspace import Workspace, timed
+from xpert.files import write_atomically
+from xpert.machine import cores, cpu_name
 from xpert.progress import Tell
 from xpert.report import write_report
-from xpert.search.architecture import search_architecture
-from xpert.search.fronts import architecture_fronts, figures
-from xpert.search.objectives import Budgets
-from xpert.search.quality.additive import ADDITIVE, LABELS, Quality, additive_quality
-from xpert.search.quality.scores import score
-from xpert.training import (
-    Dataset,
-    TrainingSettings,
-    device_of,
-    load_weights,
-    save_weights,
+from xpert.results import STAGES as KINDS
+from xpert.results import (
+    ArchitectureStage,
+    DesignComparison,
+    EvaluationStage,
+    Machine,
+    PrecisionStage,
+    Results,
+    Stage,
+    Training,
 )
-
-STAGES = ("architecture", "training", "baseline", "precision", "evaluation")
-"""The stages in order; `stop_after` names one of them."""
-
-_SCORE_IMAGES = 64
+from xpert.training import device_of, save_weights
 
 
 def run_search(
@@ -57,6 +48,7 @@ def run_search(
     processes: int = 1,
     command: Sequence[str] = (),
     progress: Tell | None = None,
+    cache: StageCache | None = None,
 ) -> Path:
     """Run a search, or go on with one, in a run folder.
 
@@ -69,6 +61,7 @@ def run_search(
         processes: How many train together: one per GPU, or on a share of the cores each.
         command: The command line, for the record.
         progress: Called with {"stage", ...figures} as work goes on.
+        cache: Results that other runs share; None shares none.
 
     Returns:
         The report; of what there is, where it stopped earlier.
@@ -85,314 +78,142 @@ def run_search(
     place = device_of(device)
     refuse_odd_numbers(processes, config or read_config(out), place)
     with open_run(out, config, resume=resume) as run, workers(processes, run.path, place):
-        pipeline = Pipeline(run, progress, place)
+        work = Workspace(run, place, progress, cache)
         run.event("run", "resumed" if run.resumed else "started", versions=versions())
         for stage in STAGES:
-            pipeline.run_stage(stage)
+            run_stage(work, stage)
             if stage == stop_after:
                 run.event("run", "stopped", after=stage)
                 return write_report(out)
-        pipeline.finish(command)
+        _finish(work, command)
         run.event("run", "finished")
     return write_report(out)
 
 
-class Pipeline:
-    """One run under way: the stages' results, and the data and networks that they share."""
+def run_stage(work: Workspace, stage: str) -> Stage:
+    """Run a stage, or read its result back.
 
-    def __init__(self, run: Run, progress: Tell | None, device: torch.device) -> None:
-        self.run = run
-        self.config = run.config
-        self.results: dict[str, dict[str, Any]] = {}
-        self._progress = progress
-        self.space = search_space(self.config)
-        self.device = device
-        self.dataset: Dataset = load_split(self.config, device)
-
-    # What stages share
-
-    def tell(self, stage: str, **figures: Any) -> None:
-        """Pass on figures of progress."""
-        if self._progress:
-            self._progress({"stage": stage, **figures})
-
-    def design(self, stage: str) -> Design:
-        """The design that a finished stage decided."""
-        return Design.parse(self.results[stage]["design"], str(self.run.working_file(f"{stage}.json")))
-
-    def typical(self) -> Design:
-        """The typical homogeneous design."""
-        network = self.space.network(self.space.default_channels)
-        return Design.homogeneous(network, self.config.chip, self.config.baselines.typical, name="typical")
-
-    def trained(self, network: Network, name: str) -> nn.Module:
-        """A network with the weights that a stage left under a name."""
-        model = new_model(self.config, network, self.device)
-        load_weights(model, self.run.working_file(f"{name}.safetensors"))
-        return model.eval()
-
-    def calibration(self) -> Tensor:
-        """The images on which ADC ranges are set."""
-        return self.dataset.normalised(self.dataset.train_images[: self.config.precision.calibration_images])
-
-    def validation(self) -> tuple[Images, Tensor]:
-        """The images, held back from training, on which phase 2 measures, and their classes."""
-        count = self.config.precision.images
-        return self.dataset.in_batches(self.dataset.validation_images[:count]), self.dataset.validation_labels[:count]
-
-    def run_stage(self, stage: str) -> None:
-        """Run a stage, or read its result back."""
-        if self.run.done(stage):
-            self.results[stage] = self.run.stage(stage, dict)
-            return
-        self.run.event(stage, "started")
-        started = time.perf_counter()
-
-        def compute() -> dict[str, Any]:
-            result = getattr(self, f"_{stage}")()
-            return result | {"seconds": time.perf_counter() - started, "peak_memory_mib": peak_memory_mib()}
-
-        self.results[stage] = self.run.stage(stage, compute)
-        self.run.event(stage, "finished", seconds=self.results[stage]["seconds"])
-
-    # The stages
-
-    def _architecture(self) -> dict[str, Any]:
-        settings = self.config.architecture
-        options = options_of(self.config.baselines.typical, **self.config.periphery.options)
-
-        def told(figures: dict[str, Any]) -> None:
-            self.tell("architecture", **figures)
-
-        quality = self._quality(settings.quality)
-        found = search_architecture(
-            self.space,
-            self.config.chip,
-            options,
-            objective=settings.objective,
-            budgets=Budgets(**settings.budgets),
-            quality=quality,
-            minimum_quality=settings.minimum_quality,
-            strategy=settings.strategy,
-            seed=self.config.seed,
-            seconds=settings.seconds,
-            evaluations=settings.evaluations,
-            progress=told,
-        )
-        for entry in found.rounds:
-            self.run.event("architecture", "round", **entry)
-        fronts = []
-        if settings.front_points:
-            fronts = architecture_fronts(
-                found.problem,
-                self.space,
-                self.config.chip,
-                options,
-                quality.tabulated,
-                settings.front_points,
-                progress=told,
-            )
-        typical = self.typical()
-        return {
-            "design": found.design.replace(name=self.config.name).model_dump(mode="json"),
-            "strategy": settings.strategy,
-            "objective": settings.objective,
-            "area_budget_mm2": settings.area_budget_mm2,
-            "budgets": {name: limit for name, limit in settings.budgets.items() if limit is not None},
-            "quality": settings.quality,
-            "score": found.score,
-            "score_backbone": found.score_backbone,
-            "score_minimum": found.score_minimum,
-            "value": found.value,
-            "lower_bound": found.lower_bound,
-            "trace": found.trace,
-            "rounds": found.rounds,
-            "options_per_layer": len(options),
-            "space_size": float(found.space_size),
-            "found": figures(found.design, quality.tabulated),
-            "quality_name": LABELS[quality.tabulated],
-            "fronts": fronts,
-            "homogeneous": [
-                option.model_dump(include={*ARCHITECTURE_FIELDS})
-                | figures(_homogeneous(typical, option), quality.tabulated)
-                for option in options
-            ],
-        }
-
-    def _quality(self, name: str) -> Quality:
-        if name in ADDITIVE:
-            return additive_quality(name)
-        # Scores build networks of their own, a batch of images each: the processor is fast enough.
-        images = self.dataset.normalised(self.dataset.train_images[:_SCORE_IMAGES]).cpu()
-        labels = self.dataset.train_labels[:_SCORE_IMAGES].cpu()
-        return Quality(name, lambda network: score(name, network, images, labels, seed=self.config.seed))
-
-    def _training(self) -> dict[str, Any]:
-        return self.train(self.design("architecture").network, self.config.training, "searched", "training")
-
-    def _baseline(self) -> dict[str, Any]:
-        settings = self.config.baselines.training or self.config.training
-        return self.train(self.typical().network, settings, "typical", "baseline")
-
-    def train(self, network: Network, settings: TrainingSettings, name: str, stage: str) -> dict[str, Any]:
-        """Train a network and leave its weights under a name; the curve, and how much work it was."""
-
-        def told(figures: dict[str, Any]) -> None:
-            self.tell(stage, **figures)
-            if figures["event"] == "epoch":
-                self.run.event(stage, **figures)
-
-        checkpoint = self.run.working_file(f"{name}-checkpoint")
-        model, result = train_new(network, settings, self.dataset, self.config, checkpoint, told)
-        save_weights(model, self.run.working_file(f"{name}.safetensors"))
-        return {
-            "curve": list(result.curves),
-            "number_format": result.precision,
-            "operations": result.operations,
-        }
-
-    def _precision(self) -> dict[str, Any]:
-        found = self.design("architecture")
-
-        def told(figures: dict[str, Any]) -> None:
-            self.tell("precision", **figures)
-
-        model = self.trained(found.network, "searched")
-        result = choose_precisions(self.run, found, model, self.dataset, told)
-        return joint_rounds(self, result) if self.config.precision.joint_rounds else result
-
-    def _evaluation(self) -> dict[str, Any]:
-        searched = self.design("precision")
-        typical = self.typical()
-        self.tell("evaluation", what="NI-accuracy of the searched design")
-        model = self.trained(searched.network, FINAL)
-        accuracy = self._accuracy(model, searched)
-        self.tell("evaluation", what="NI-accuracy of the baseline")
-        baseline_model = self.trained(typical.network, "typical")
-        baseline_accuracy = self.typical_accuracy()
-
-        # ADC type and column sharing change no accuracy: one measurement stands for all homogeneous designs.
-        designs = [
-            _homogeneous(typical, typical.periphery[0].with_values(KIND_FIELDS, kind))
-            for kind in homogeneous_kinds(self.config)
-        ]
-        homogeneous = [_row(design, baseline_accuracy) for design in designs]
-        best = min(range(len(designs)), key=lambda index: homogeneous[index]["evaluation"]["edap"])
-        rows = {"typical": _row(typical, baseline_accuracy), "best": homogeneous[best]}
-        found = _row(searched, accuracy)
-        # Searches assume the chip's activity; here all designs are costed with what their trained networks have. One
-        # network at one precision has one activity.
-        images = self.calibration()
-        measured_typical = measure_activity(baseline_model, typical, images)
-        measured = {
-            "searched": evaluate(measure_activity(model, searched, images)).to_dict(),
-            "typical": evaluate(measured_typical).to_dict(),
-            "best": evaluate(designs[best].replace(activity=measured_typical.activity)).to_dict(),
-        }
-        self.tell("evaluation", what="accuracy against precision")
-        return {
-            "searched": found,
-            "baselines": rows,
-            "homogeneous": homogeneous,
-            "ratios": {name: _ratios(found["evaluation"], row["evaluation"]) for name, row in rows.items()},
-            "measured_activity": {
-                "evaluations": measured,
-                "ratios": {name: _ratios(measured["searched"], measured[name]) for name in rows},
-            },
-            "accuracy_vs_precision": self._accuracy_against_precision(model, searched),
-        }
-
-    def typical_accuracy(self) -> dict[str, Any]:
-        """Accuracies of the typical design on test images; measured once."""
-        typical = self.typical()
-        return self.run.stage(
-            "typical_accuracy", lambda: self._accuracy(self.trained(typical.network, "typical"), typical)
-        )
-
-    def _accuracy(self, model: nn.Module, design: Design) -> dict[str, Any]:
-        """Accuracies of a trained network on test images."""
-        return measure_accuracy(
-            model,
-            design,
-            self.dataset.in_batches(self.dataset.test_images),
-            self.dataset.test_labels,
-            self.calibration(),
-            seed=self.config.seed,
-            chips=self.config.evaluation.chips,
-            batch_size=self.config.evaluation.batch_size,
-        )
-
-    def _accuracy_against_precision(self, model: nn.Module, design: Design) -> list[dict[str, Any]]:
-        """NI-accuracy on the validation images with one precision in all layers, along both axes."""
-        images, labels = self.validation()
-        options = self.config.precision
-        finest = {field: max(values) for field, values in options.options.items()}
-        points = {
-            tuple((finest | {field: value}).values()) for field, values in options.options.items() for value in values
-        }
-        curve = []
-        for point in sorted(points):
-            uniform = design.with_values(PRECISION_FIELDS, [point] * len(design.periphery))
-            mean, _, _ = ni_accuracy(
-                model,
-                uniform,
-                images,
-                labels,
-                self.calibration(),
-                seed=self.config.seed,
-                chips=1,
-                batch_size=self.config.evaluation.batch_size,
-            )
-            curve.append(dict(zip(PRECISION_FIELDS, point, strict=True)) | {"ni_accuracy": mean})
-        return curve
-
-    def finish(self, command: Sequence[str]) -> None:
-        """Write the run's products from the stages' results."""
-        path = self.run.path
-        evaluation, architecture, precision = (self.results[s] for s in ("evaluation", "architecture", "precision"))
-        design = self.design("precision")
-        design.write(path / "design.json")
-        save_weights(self.trained(design.network, FINAL), path / "weights.safetensors")
-        stages = self.results.values()
-        results = {
-            "schema_version": 1,
-            "name": self.config.name,
-            "seed": self.config.seed,
-            "machine": machine(),
-            "date": date.today().isoformat(),
-            "command": " ".join(command),
-            "wall_seconds": sum(stage["seconds"] for stage in stages),
-            "peak_memory_mib": max(filter(None, (stage["peak_memory_mib"] for stage in stages)), default=None),
-            **{key: evaluation[key] for key in _FIGURES},
-            "architecture": {k: v for k, v in architecture.items() if k != "design"},
-            "training": {"searched": self.results["training"]["curve"], "typical": self.results["baseline"]["curve"]},
-            "precision": {k: v for k, v in precision.items() if k != "design"},
-        }
-        write_atomically(path / "results.json", json.dumps(jsonable(results), indent=1) + "\n")
+    Args:
+        work: The run, in which the stages before it are finished.
+        stage: One of `STAGES`.
+    """
+    if work.run.done(stage):
+        return work.run.result(stage, KINDS[stage])
+    work.run.event(stage, "started")
+    result = work.run.stage(stage, KINDS[stage], lambda: timed(lambda: STAGES[stage](work)))
+    work.run.event(stage, "finished", seconds=result.seconds)
+    return result
 
 
-def _homogeneous(design: Design, periphery: Periphery) -> Design:
-    name = f"homogeneous {periphery.in_words(ARCHITECTURE_FIELDS)}"
-    return Design.homogeneous(design.network, design.chip, periphery, name=name)
+def _architecture(work: Workspace) -> ArchitectureStage:
+    config = work.config
+    nominal = config.baselines.typical
+    options = options_of(nominal, **config.periphery.options)
+    found = search_network(
+        work.space,
+        config.chip,
+        nominal,
+        options,
+        config.architecture,
+        name=config.name,
+        quality=quality_of(config.architecture.quality, work.dataset, config.seed),
+        seed=config.seed,
+        progress=work.reporter("architecture"),
+    )
+    for entry in found.rounds:
+        work.run.event("architecture", "round", **entry.to_dict())
+    return found
 
 
-def _row(design: Design, accuracy: dict[str, Any] | None) -> dict[str, Any]:
-    return {"name": design.name, "evaluation": evaluate(design).to_dict(), "accuracy": accuracy}
+def _training(work: Workspace) -> Training:
+    found = work.run.result("architecture", ArchitectureStage).design
+    return work.train(found.network, work.config.training, "searched", "training")
 
 
-def _ratios(found: dict[str, Any], base: dict[str, Any]) -> dict[str, float]:
-    """How many times better the found design is; above 1 is better."""
-    lower = {name: base[key] / found[key] for name, key in _LOWER_IS_BETTER.items()}
-    return lower | {key: found[key] / base[key] for key in ("tops_per_watt", "tops_per_mm2")}
+def _precision(work: Workspace) -> PrecisionStage:
+    config = work.config
+    found = work.run.result("architecture", ArchitectureStage).design
+    first = work.choose_precisions(found, "searched", FINAL)
+    if not config.precision.joint_rounds:
+        return first
+    settings = JointSettings(
+        config.precision, config.architecture, config.periphery, config.baselines.typical, config.seed
+    )
+    return joint_rounds(first, found.network, work.space, settings, _JointWork(work))
 
 
-_FIGURES = ("searched", "baselines", "homogeneous", "ratios", "measured_activity", "accuracy_vs_precision")
-"""What of the evaluation stage's result goes into results.json."""
+class _JointWork(NamedTuple):
+    """What joint rounds have done in a run, see `JointWork`."""
 
-_LOWER_IS_BETTER = {"edap": "edap", "energy": "energy_uj", "latency": "latency_us", "area": "area_mm2"}
+    work: Workspace
+
+    def train(self, network: Network, name: str) -> None:
+        self.work.train(network, self.work.config.training, name, "precision")
+
+    def choose(self, design: Design, weights: str, name: str, floors: Floors) -> PrecisionStage:
+        return self.work.choose_precisions(design, weights, name, floors)
+
+    def keep(self, name: str) -> None:
+        self.work.keep_weights(name, FINAL)
+
+    def report(self, figures: dict[str, Any]) -> None:
+        self.work.report("precision", **figures)
+
+    def record(self, figures: dict[str, Any]) -> None:
+        self.work.run.event("precision", "joint", **figures)
 
 
-def machine() -> dict[str, Any]:
+def _evaluation(work: Workspace) -> EvaluationStage:
+    config = work.config
+    design = work.run.result("precision", PrecisionStage).design
+    work.report("evaluation", what="NI-accuracy of the searched design")
+    model = work.trained(design.network, FINAL)
+    searched = Trained(design, model, work.accuracy(model, design))
+    work.report("evaluation", what="NI-accuracy of the baseline")
+    typical = Trained(work.typical, work.trained(work.typical.network, "typical"), work.typical_accuracy())
+    compared = compare_designs(searched, typical, homogeneous_kinds(config), work.calibration)
+    work.report("evaluation", what="accuracy against precision")
+    curve = accuracy_against_precision(model, design, work.validation, config.precision, work.sampling(chips=1))
+    return compared.replace(accuracy_vs_precision=curve)
+
+
+STAGES: dict[str, Callable[[Workspace], Stage]] = {
+    "architecture": _architecture,
+    "training": _training,
+    "baseline": Workspace.train_typical,
+    "precision": _precision,
+    "evaluation": _evaluation,
+}
+"""The stages in order; `stop_after` names one of them."""
+
+
+def _finish(work: Workspace, command: Sequence[str]) -> None:
+    """Write the run's products from the stages' results."""
+    run, path = work.run, work.run.path
+    architecture = run.result("architecture", ArchitectureStage)
+    training, baseline = run.result("training", Training), run.result("baseline", Training)
+    precision, evaluation = run.result("precision", PrecisionStage), run.result("evaluation", EvaluationStage)
+    precision.design.write(path / "design.json")
+    save_weights(work.trained(precision.design.network, FINAL), path / "weights.safetensors")
+    stages = (architecture, training, baseline, precision, evaluation)
+    results = Results(
+        schema_version=1,
+        name=work.config.name,
+        seed=work.config.seed,
+        machine=machine(),
+        date=date.today().isoformat(),
+        command=" ".join(command),
+        wall_seconds=sum(stage.seconds or 0.0 for stage in stages),
+        peak_memory_mib=max(filter(None, (stage.peak_memory_mib for stage in stages)), default=None),
+        architecture=architecture.figures(),
+        training={"searched": training.curve, "typical": baseline.curve},
+        precision=precision.figures(),
+        **{name: getattr(evaluation, name) for name in DesignComparison.model_fields},
+    )
+    write_atomically(path / "results.json", results.to_json(indent=1))
+
+
+def machine() -> Machine:
     """What a run ran on, for the record."""
     found = versions()
     return {
@@ -405,4 +226,4 @@ def machine() -> dict[str, Any]:
     }
 
 
-__all__ = ["STAGES", "Pipeline", "machine", "run_search"]
+__all__ = ["STAGES", "machine", "run_search", "run_stage"]

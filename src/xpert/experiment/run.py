@@ -22,14 +22,17 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import yaml
 
 from xpert.design import shown
-from xpert.errors import ConfigError, RunError
+from xpert.errors import ConfigError, DataError, RunError
 from xpert.experiment.config import SearchConfig
 from xpert.files import jsonable, write_atomically
+from xpert.results import Record
+
+R = TypeVar("R", bound=Record)
 
 CONFIG = "config.yaml"
 EVENTS = "events.jsonl"
@@ -83,24 +86,34 @@ class Run:
                 os.ftruncate(handle, size)  # no torn line for others to trip over
             raise RunError(f"{self.path / EVENTS}: cannot write: {error.strerror}") from None
 
-    def stage(self, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def stage(self, name: str, kind: type[R], compute: Callable[[], R]) -> R:
         """The result of a stage: computed and kept now, or read back where an earlier process finished it.
 
         Either way it has been through JSON, so that a resumed run sees exactly what an unbroken one sees.
 
         Args:
             name: File name of the result, without folder and ending.
-            compute: Does the work; returns what JSON can hold (NumPy numbers and arrays become numbers and lists).
+            kind: What it is.
+            compute: Does the work.
 
         Raises:
             RunError: If the kept result cannot be read, or the disk refuses the new one.
         """
+        if not self.done(name):
+            write_atomically(self.working_file(f"{name}.json"), compute().to_json())
+        return self.result(name, kind)
+
+    def result(self, name: str, kind: type[R]) -> R:
+        """The result of a stage that is finished.
+
+        Raises:
+            RunError: If it cannot be read.
+        """
         path = self.working_file(f"{name}.json")
-        if path.exists():
-            return _read_json(path)
-        text = json.dumps(jsonable(compute()), allow_nan=False)
-        write_atomically(path, text + "\n")
-        return json.loads(text)
+        try:
+            return kind.read(path, "stage result")
+        except DataError as error:
+            raise RunError(f"{error}: not the result of a stage; delete it to have that stage run again") from None
 
     def done(self, name: str) -> bool:
         """Whether the result of this stage is kept."""
@@ -313,15 +326,3 @@ def _cut_torn_line(events: Path) -> None:
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(events, whole)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"{path}: cannot read: {error.strerror}") from None
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise RunError(f"{path}: not the result of a stage; delete it to have that stage run again")
-    return data

@@ -1,69 +1,88 @@
 """The trainings of a run, by one process or by several.
 
-Every process of a `distributed.group` makes the same calls. The one of rank 0 is the run's own and says which call is
-next; the others, in `take_part`, follow it.
+Every process of a `distributed.process_group` makes the same calls. The one of rank 0 is the run's own and says which
+call is next; the others, in `take_part`, follow it.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xpert.analog import analog_layers, at_precision, layer_errors, reprogram, to_analog, weight_deviation
-from xpert.design import PRECISION_FIELDS, Design, Network
-from xpert.experiment.config import SearchConfig
+from xpert.design import PRECISION_FIELDS, Chip, Design, Network
+from xpert.experiment.config import DatasetOptions, PrecisionSettings, SearchConfig
 from xpert.networks import build
 from xpert.progress import Tell
 from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
 
 
-def load_split(config: SearchConfig, device: torch.device) -> Dataset:
-    """The data set of a config, with its validation images held back.
+@dataclass(frozen=True)
+class Recipe:
+    """What a training depends on besides the network and the images."""
+
+    settings: TrainingSettings
+    """How long, how fast, and so on."""
+
+    chip: Chip
+    """Weight precision, and the variation of the cells that is trained against."""
+
+    input_bits: int
+    """Input precision of all layers. [bit]"""
+
+    seed: int
+    """Of the initial weights and of everything random after."""
+
+
+def load_split(options: DatasetOptions, seed: int, device: torch.device) -> Dataset:
+    """A data set, with its validation images held back.
 
     Raises:
         DataError: If it is missing or broken.
     """
-    dataset = load_dataset(config.dataset.name, config.dataset.data_dir)
-    return dataset.split(config.dataset.validation, config.seed).to(device)
+    return load_dataset(options.name, options.data_dir).split(options.validation, seed).to(device)
 
 
-def new_model(config: SearchConfig, network: Network, device: torch.device) -> nn.Module:
-    """A network, freshly initialised by the config's seed."""
-    bits = config.baselines.typical.input_bits
-    generator = torch.Generator().manual_seed(config.seed)
-    return build(network, weight_bits=config.chip.weight_bits, input_bits=bits, generator=generator).to(device)
+def new_model(network: Network, chip: Chip, input_bits: int, seed: int, device: torch.device) -> nn.Module:
+    """A network, freshly initialised."""
+    generator = torch.Generator().manual_seed(seed)
+    return build(network, weight_bits=chip.weight_bits, input_bits=input_bits, generator=generator).to(device)
 
 
 def train_new(
-    network: Network,
-    settings: TrainingSettings,
-    dataset: Dataset,
-    config: SearchConfig,
-    checkpoint: Path,
-    tell: Tell | None = None,
+    network: Network, recipe: Recipe, dataset: Dataset, checkpoint: Path, progress: Tell | None = None
 ) -> tuple[nn.Module, TrainingResult]:
     """A network, initialised and trained against the variation of the chip's cells, and how that went.
 
     Args:
         network: What to build.
-        settings: How to train it.
+        recipe: How to train it.
         dataset: What is trained on; the network goes where it is.
-        config: Seed, chip, precisions.
         checkpoint: Working file.
-        tell: Takes figures of progress.
+        progress: Takes figures of progress.
     """
     _call(
-        "train_new", network=network.model_dump(mode="json"), settings=settings.model_dump(), checkpoint=str(checkpoint)
+        "train_new",
+        network=network.model_dump(mode="json"),
+        settings=recipe.settings.model_dump(),
+        checkpoint=str(checkpoint),
     )
-    model = new_model(config, network, dataset.train_images.device)
-    hardware = Disturbance(weight_deviation=weight_deviation(config.chip, seed=config.seed))
+    model = new_model(network, recipe.chip, recipe.input_bits, recipe.seed, dataset.train_images.device)
+    hardware = Disturbance(weight_deviation=weight_deviation(recipe.chip, seed=recipe.seed))
     with distributed.own_cores():
         result = train(
-            model, dataset, settings, seed=config.seed, hardware=hardware, checkpoint=checkpoint, progress=tell
+            model,
+            dataset,
+            recipe.settings,
+            seed=recipe.seed,
+            hardware=hardware,
+            checkpoint=checkpoint,
+            progress=progress,
         )
     return model, result
 
@@ -72,27 +91,30 @@ def finetune(
     model: nn.Module,
     design: Design,
     dataset: Dataset,
-    config: SearchConfig,
+    settings: PrecisionSettings,
+    training: TrainingSettings,
+    seed: int,
     checkpoint: Path,
-    tell: Tell | None = None,
+    progress: Tell | None = None,
 ) -> list[dict[str, Any]]:
     """Train a network in place for a few epochs at the precisions of a design; the curve.
 
-    Other processes of a `distributed.group` take part.
+    Other processes of a `distributed.process_group` take part.
 
     Args:
         model: The design's trained network.
-        design: Its precisions.
+        design: Its precisions, and the chip.
         dataset: What is trained on.
-        config: `precision.finetune...` and `training`.
+        settings: `precision` of the config: `finetune...`, and how many images calibrate.
+        training: Of the network; its other settings stay.
+        seed: Of the order of images and of the noise.
         checkpoint: Working file.
-        tell: Takes figures of progress.
+        progress: Takes figures of progress.
     """
     _call("finetune", design=design.model_dump(mode="json"), checkpoint=str(checkpoint))
-    distributed.share(model)
-    settings = config.precision
+    distributed.broadcast_model(model)
     changes = {"epochs": settings.finetune_epochs, "learning_rate": settings.finetune_learning_rate}
-    training = config.training.replace(**changes | {"calibration_images": 0})
+    training = training.replace(**changes | {"calibration_images": 0})
     calibration = dataset.normalised(dataset.train_images[: settings.calibration_images])
     if settings.finetune == "simulation":
         analog = to_analog(model, design, generator=None, calibration=calibration)
@@ -102,26 +124,31 @@ def finetune(
         training = training.replace(weight_noise=0.0)
         with distributed.own_cores():
             result = train(
-                analog, dataset, training, seed=config.seed, hardware=hardware, checkpoint=checkpoint, progress=tell
+                analog, dataset, training, seed=seed, hardware=hardware, checkpoint=checkpoint, progress=progress
             )
         _take_back(model, analog)
         return list(result.curves)
-    noise: dict[str, float] = {}
-    if settings.finetune == "converters":
-        pairs = sorted({entry.values(PRECISION_FIELDS) for entry in design.periphery})
-        errors = layer_errors(model, design, calibration, pairs)
-        # Rounding of inputs is in the network already; only what it does not compute itself is added.
-        exact = design.chip.analog.replace(adc_range="unbounded", ir_drop=False)
-        alone = layer_errors(model, design, calibration, pairs, settings=exact)
-        for index, (layer, entry) in enumerate(zip(design.network.layers, design.periphery, strict=True)):
-            pair = pairs.index(entry.values(PRECISION_FIELDS))
-            noise[layer.name] = float(max(errors[index, pair] - alone[index, pair], 0.0))
-    hardware = Disturbance(weight_deviation=weight_deviation(config.chip, seed=config.seed), output_noise=noise)
+    noise = _conversion_noise(model, design, calibration) if settings.finetune == "converters" else {}
+    hardware = Disturbance(weight_deviation=weight_deviation(design.chip, seed=seed), output_noise=noise)
     with distributed.own_cores(), at_precision(model, design):
-        result = train(
-            model, dataset, training, seed=config.seed, hardware=hardware, checkpoint=checkpoint, progress=tell
-        )
+        result = train(model, dataset, training, seed=seed, hardware=hardware, checkpoint=checkpoint, progress=progress)
     return list(result.curves)
+
+
+def _conversion_noise(model: nn.Module, design: Design, calibration: Tensor) -> dict[str, float]:
+    """Noise-to-signal power that the conversions add to every layer's output, by layer.
+
+    Rounding of inputs is in the network already; only what it does not compute itself is added.
+    """
+    pairs = sorted({entry.values(PRECISION_FIELDS) for entry in design.periphery})
+    errors = layer_errors(model, design, calibration, pairs)
+    exact = design.chip.analog.replace(adc_range="unbounded", ir_drop=False)
+    alone = layer_errors(model, design, calibration, pairs, settings=exact)
+    noise = {}
+    for index, (layer, entry) in enumerate(zip(design.network.layers, design.periphery, strict=True)):
+        pair = pairs.index(entry.values(PRECISION_FIELDS))
+        noise[layer.name] = float(max(errors[index, pair] - alone[index, pair], 0.0))
+    return noise
 
 
 def _take_back(model: nn.Module, analog: nn.Module) -> None:
@@ -135,21 +162,23 @@ def _take_back(model: nn.Module, analog: nn.Module) -> None:
 
 def take_part(config: SearchConfig, device: torch.device) -> None:
     """Make every call that the process of rank 0 makes, until it is gone."""
-    dataset = load_split(config, device)
+    dataset = load_split(config.dataset, config.seed, device)
+    input_bits = config.baselines.typical.input_bits
     while True:
-        call = json.loads(distributed.tell())
+        call = json.loads(distributed.broadcast_text())
         checkpoint = Path(call["checkpoint"])
         if call["name"] == "train_new":
             network, settings = Network.parse(call["network"]), TrainingSettings.parse(call["settings"])
-            train_new(network, settings, dataset, config, checkpoint)
+            train_new(network, Recipe(settings, config.chip, input_bits, config.seed), dataset, checkpoint)
         else:
             design = Design.parse(call["design"])
-            finetune(new_model(config, design.network, device), design, dataset, config, checkpoint)
+            model = new_model(design.network, config.chip, input_bits, config.seed, device)
+            finetune(model, design, dataset, config.precision, config.training, config.seed, checkpoint)
 
 
 def _call(name: str, **arguments: Any) -> None:
     if distributed.rank() == 0:
-        distributed.tell(json.dumps({"name": name} | arguments))
+        distributed.broadcast_text(json.dumps({"name": name} | arguments))
 
 
-__all__ = ["finetune", "load_split", "new_model", "take_part", "train_new"]
+__all__ = ["Recipe", "finetune", "load_split", "new_model", "take_part", "train_new"]

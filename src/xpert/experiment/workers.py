@@ -82,10 +82,10 @@ def workers(count: int, folder: Path, device: torch.device) -> Iterator[None]:
                         start_new_session=True,  # Ctrl-C is for the run's own process
                     )
                 )  # fmt: skip
-        while not store.check([_here(rank) for rank in range(1, count)]):
+        while not store.check([_present(rank) for rank in range(1, count)]):
             _refuse_stopped(started, logs)
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        with distributed.group(store, 0, count, device):
+        with distributed.process_group(store, 0, count, device):
             try:
                 yield
             except RuntimeError:
@@ -107,7 +107,7 @@ def _stop(started: list[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _here(rank: int) -> str:
+def _present(rank: int) -> str:
     return f"worker {rank} is here"
 
 
@@ -134,8 +134,8 @@ def main() -> None:
     folder, place, port, rank, count = sys.argv[1:]
     device = device_of(place)
     store = dist.TCPStore(_HOST, int(port), int(count), is_master=False)  # pyright: ignore[reportPrivateImportUsage]
-    store.set(_here(int(rank)), "")
-    with distributed.group(store, int(rank), int(count), device):
+    store.set(_present(int(rank)), "")
+    with distributed.process_group(store, int(rank), int(count), device):
         take_part(read_config(Path(folder)), device)
 
 

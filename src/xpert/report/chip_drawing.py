@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from xpert.report.run_files import Evaluation
+from xpert.results import EvaluationRecord
 
 MAX_TILES = 5000
 """Chips with more tiles are not drawn: squares of less than a few pixels show nothing."""
@@ -34,7 +34,7 @@ class ChipDrawing:
     """Height of the strip, whose area is the chip's area less that of all layers."""
 
 
-def draw_chip(evaluation: Evaluation) -> ChipDrawing | None:
+def draw_chip(evaluation: EvaluationRecord) -> ChipDrawing | None:
     """Place the tiles of every layer, each as large as its layer's area over its tiles.
 
     Areas are exact; places are not: a floorplan is not part of an evaluation. Larger tiles come first, since rows of

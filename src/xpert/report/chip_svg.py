@@ -9,8 +9,8 @@ from typing import Any
 from xpert.errors import DataError
 from xpert.report.chip_drawing import MAX_TILES, ChipDrawing, draw_chip, scale_bar
 from xpert.report.palette import component_colours
-from xpert.report.run_files import Evaluation
 from xpert.report.tables import component_title
+from xpert.results import EvaluationRecord
 from xpert.text import number, percent
 
 _SIDE = 600.0
@@ -35,7 +35,7 @@ def chip_svg(evaluation: Mapping[str, Any]) -> str:
     Raises:
         DataError: If it is no such evaluation, or has more than `MAX_TILES` tiles.
     """
-    chip = Evaluation.parse(evaluation, "evaluation")
+    chip = EvaluationRecord.parse(evaluation, "evaluation")
     drawing = draw_chip(chip)
     if drawing is None:
         raise DataError(f"evaluation: layers: a chip of 1 to {MAX_TILES} tiles can be drawn")
@@ -67,7 +67,7 @@ def _rect(x: float, y: float, width: float, height: float, fill: str, more: str 
     return f'<rect x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}" fill="{fill}"{more}/>'
 
 
-def _tiles(chip: Evaluation, drawing: ChipDrawing, colours: Mapping[str, str], scale: float) -> Iterator[str]:
+def _tiles(chip: EvaluationRecord, drawing: ChipDrawing, colours: Mapping[str, str], scale: float) -> Iterator[str]:
     for tile in drawing.tiles:
         layer = chip.layers[tile.layer]
         x, y, side = scale * tile.x, scale * tile.y, scale * tile.side
@@ -91,7 +91,7 @@ def _tiles(chip: Evaluation, drawing: ChipDrawing, colours: Mapping[str, str], s
 
 
 def _shared(
-    chip: Evaluation, areas: Mapping[str, float], drawing: ChipDrawing, colours: Mapping[str, str], scale: float
+    chip: EvaluationRecord, areas: Mapping[str, float], drawing: ChipDrawing, colours: Mapping[str, str], scale: float
 ) -> Iterator[str]:
     """The strip of what belongs to no layer, side by side."""
     if not drawing.strip:
@@ -112,7 +112,9 @@ def _scale_line(drawing: ChipDrawing, scale: float) -> Iterator[str]:
     yield f'<text x="{scale * length + 8:.1f}" y="{y + 4:.1f}">{length:g} mm</text>'
 
 
-def _legend(chip: Evaluation, areas: Mapping[str, float], colours: Mapping[str, str], tiles: int) -> Iterator[str]:
+def _legend(
+    chip: EvaluationRecord, areas: Mapping[str, float], colours: Mapping[str, str], tiles: int
+) -> Iterator[str]:
     yield f'<text y="12" font-weight="bold" font-size="15">{escape(chip.name)}</text>'
     yield f'<text y="{12 + _LINE:.0f}">{number(chip.area_mm2)} mm², {tiles} tiles, {len(chip.layers)} layers</text>'
     for line, (name, area) in enumerate(areas.items(), 2):

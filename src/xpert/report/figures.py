@@ -18,21 +18,6 @@ from plotly.subplots import make_subplots
 
 from xpert.design import Periphery
 from xpert.report import palette
-from xpert.report.run_files import (
-    Architecture,
-    ByEffect,
-    Costs,
-    Epoch,
-    Evaluation,
-    Front,
-    FrontPoint,
-    Homogeneous,
-    Precision,
-    PrecisionPoint,
-    Results,
-    Row,
-    Tried,
-)
 from xpert.report.tables import (
     OBJECTIVE_UNITS,
     QUANTITIES,
@@ -43,6 +28,21 @@ from xpert.report.tables import (
     describe,
     effect_name,
     objective_name,
+)
+from xpert.results import (
+    AccuracyFile,
+    Architecture,
+    Costs,
+    Epoch,
+    EvaluationRecord,
+    Front,
+    FrontPoint,
+    HomogeneousCosts,
+    Precision,
+    PrecisionPoint,
+    Results,
+    Row,
+    TriedDesign,
 )
 from xpert.text import log_ticks, number, percent
 
@@ -186,7 +186,7 @@ def landscape(results: Results) -> go.Figure:
     return figure
 
 
-def breakdown(evaluations: dict[str, Evaluation], field: str) -> go.Figure:
+def breakdown(evaluations: dict[str, EvaluationRecord], field: str) -> go.Figure:
     """Area, latency or energy of several designs by component: absolute above, shares of each design below."""
     quantity = BY_FIELD[field]
     names = list(evaluations)[::-1]  # plotly counts bars from below
@@ -229,7 +229,7 @@ def _layers_height(count: int) -> int:
     return max(240, 20 * count + 80)
 
 
-def layers(evaluation: Evaluation, field: str) -> go.Figure:
+def layers(evaluation: EvaluationRecord, field: str) -> go.Figure:
     """Area, latency or energy of every layer, stacked by component where the evaluation says so."""
     quantity = BY_FIELD[field]
     names = [_safe(layer.name) for layer in evaluation.layers]
@@ -257,7 +257,7 @@ def layers(evaluation: Evaluation, field: str) -> go.Figure:
     return figure
 
 
-def layer_change(searched: Evaluation, typical: Evaluation, field: str) -> go.Figure | None:
+def layer_change(searched: EvaluationRecord, typical: EvaluationRecord, field: str) -> go.Figure | None:
     """Area, latency or energy of the layers that two designs share: from the typical to the searched one."""
     quantity = BY_FIELD[field]
     before = {layer.name: getattr(layer, field) for layer in typical.layers}
@@ -322,7 +322,7 @@ def pareto_front(architecture: Architecture, front: Front) -> go.Figure | None:
         hovertext=[f"<b>{_certificate(point)}</b><br>{_point_lines(architecture, point)}" for point in front.points],
         hoverinfo="text",
     )
-    groups: dict[str, list[Homogeneous]] = {}
+    groups: dict[str, list[HomogeneousCosts]] = {}
     for design in architecture.homogeneous:
         groups.setdefault(design.adc_type, []).append(design)
     colours = palette.adc_colours(groups)
@@ -387,7 +387,7 @@ def _point_lines(architecture: Architecture, design: Costs) -> str:
 def search_progress(architecture: Architecture) -> go.Figure:
     """Objective against step, with the best feasible one so far; and area, where it was logged, with the budget."""
     steps = architecture.trace
-    fields = ["objective", *(["area_mm2"] if any(step.area_mm2 is not None for step in steps) else [])]
+    fields = ["reached", *(["area_mm2"] if any(step.area_mm2 is not None for step in steps) else [])]
     figure = make_subplots(rows=len(fields), cols=1, shared_xaxes=True, vertical_spacing=0.08)
     for feasible, name, colour in ((True, "feasible", palette.SEARCHED), (False, "not feasible", palette.INFEASIBLE)):
         chosen = [step for step in steps if step.feasible == feasible]
@@ -404,7 +404,7 @@ def search_progress(architecture: Architecture) -> go.Figure:
                 row=row,
                 col=1,
             )
-    values = [step.objective if step.feasible and step.objective is not None else math.inf for step in steps]
+    values = [step.reached if step.feasible and step.reached is not None else math.inf for step in steps]
     figure.add_scatter(
         x=[step.step for step in steps],
         y=[None if math.isinf(value) else value for value in accumulate(values, min)],
@@ -429,7 +429,7 @@ def search_progress(architecture: Architecture) -> go.Figure:
                 col=1,
             )
         figure.update_yaxes(title_text="Area [mm²]", rangemode="tozero", row=2, col=1)
-    objectives = [step.objective for step in steps if step.objective is not None]
+    objectives = [step.reached for step in steps if step.reached is not None]
     if objectives and min(objectives) > 0 and max(objectives) > 8 * min(objectives):
         figure.update_yaxes(_log_axis(objectives, ""), row=1, col=1)
     name = objective_name(architecture.objective or "objective")
@@ -517,7 +517,7 @@ def accuracy_against_precision(points: Sequence[PrecisionPoint], field: str) -> 
     return figure
 
 
-def effects(measured: ByEffect) -> go.Figure:
+def effects(measured: AccuracyFile) -> go.Figure:
     """NI-accuracy with each effect alone and with all but that one; bars are 95 % confidence intervals."""
     names = [effect_name(entry.effect) for entry in measured.ablation]
     figure = _figure(150 + 42 * len(names), showlegend=True)
@@ -554,7 +554,7 @@ def effects(measured: ByEffect) -> go.Figure:
     return figure
 
 
-def precision_search(precision: Precision, chosen: Evaluation | None, field: str) -> go.Figure | None:
+def precision_search(precision: Precision, chosen: EvaluationRecord | None, field: str) -> go.Figure | None:
     """Designs that the precision search measured: NI-accuracy against energy, latency or EDAP."""
     quantity = BY_FIELD[field]
     tried = [entry for entry in precision.tried if getattr(entry, field) and entry.ni_accuracy is not None]
@@ -601,7 +601,7 @@ def precision_search(precision: Precision, chosen: Evaluation | None, field: str
     return figure
 
 
-def _tried_lines(entry: Tried) -> str:
+def _tried_lines(entry: TriedDesign) -> str:
     def listed(bits: tuple[int, ...]) -> str:
         return " ".join(map(str, bits))
 

@@ -14,7 +14,8 @@ from xpert.design import PRECISION_FIELDS, Design, Periphery
 from xpert.files import write_atomically
 from xpert.report import figures, palette, tables
 from xpert.report.chip_drawing import draw_chip, scale_bar
-from xpert.report.run_files import Event, Results, Row, RunFiles, read_run
+from xpert.report.run_files import Event, RunFiles, read_run
+from xpert.results import BASELINES, Results, Row
 
 _PLOT_CONFIG = {
     "displaylogo": False,
@@ -188,7 +189,7 @@ def _missing(files: RunFiles) -> list[str]:
     parts = {
         "the evaluation of the searched design": results.searched,
         "the NI-accuracy of the searched design": tables.accuracy_of(results.searched).ni_mean is not None,
-        **{f"the {name} homogeneous baseline": results.baselines.get(name) for name in tables.BASELINES},
+        **{f"the {name} homogeneous baseline": results.baselines.get(name) for name in BASELINES},
         "the other homogeneous designs": results.homogeneous,
         "the progress of the architecture search": architecture and architecture.trace,
         "training curves": any(results.training.values()),

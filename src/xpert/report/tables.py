@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from xpert.design import ARCHITECTURE_FIELDS, Design, Periphery
-from xpert.report.run_files import (
+from xpert.results import (
     BASELINES,
     Accuracy,
     Architecture,
     BaselineName,
-    Evaluation,
+    EvaluationRecord,
     LayerCost,
     Results,
     Row,
@@ -101,7 +101,7 @@ def comparison(evaluations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     Raises:
         DataError: If an evaluation lacks a quantity, or one is not positive.
     """
-    parsed = [Evaluation.parse(data, f"evaluation {index}") for index, data in enumerate(evaluations, 1)]
+    parsed = [EvaluationRecord.parse(data, f"evaluation {index}") for index, data in enumerate(evaluations, 1)]
     rows = []
     for quantity in QUANTITIES:
         values = [getattr(evaluation, quantity.field) for evaluation in parsed]
@@ -235,7 +235,7 @@ class LayerRow:
 SHARED = ("area_mm2", "latency_us", "energy_uj")
 
 
-def layer_rows(evaluation: Evaluation, typical: Evaluation | None) -> list[LayerRow]:
+def layer_rows(evaluation: EvaluationRecord, typical: EvaluationRecord | None) -> list[LayerRow]:
     """The layers of a design with their shares of the chip."""
     originals = {layer.name: layer.out_channels for layer in typical.layers} if typical else {}
     return [
@@ -255,13 +255,13 @@ def searched_kernels(design: Design | None) -> dict[str, str]:
     return {layer.name: f"{layer.kernel_height}×{layer.kernel_width}" for layer in design.network.layers}
 
 
-def left_out(evaluation: Evaluation, typical: Evaluation) -> list[str]:
+def left_out(evaluation: EvaluationRecord, typical: EvaluationRecord) -> list[str]:
     """Layers of the typical baseline that a design does not have."""
     present = {layer.name for layer in evaluation.layers}
     return [layer.name for layer in typical.layers if layer.name not in present]
 
 
-def shared_by_layers(evaluation: Evaluation) -> dict[str, float]:
+def shared_by_layers(evaluation: EvaluationRecord) -> dict[str, float]:
     """Share of the chip's area, latency and energy that belongs to no layer (global buffer, H-tree, ...)."""
     return {
         field: max(0.0, 1 - sum(getattr(layer, field) for layer in evaluation.layers) / getattr(evaluation, field))
@@ -301,7 +301,7 @@ def budget_text(name: str, limit: float) -> str:
 BUDGET_UNITS = {"mm2": "mm²", "us": "µs", "uj": "µJ", "mw": "mW"}
 
 
-def component_rows(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, dict[str, float]]]:
+def component_rows(evaluations: Mapping[str, EvaluationRecord]) -> dict[str, dict[str, dict[str, float]]]:
     """Breakdowns turned round: component, then area, latency or energy, then design; each may be missing."""
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for name, evaluation in evaluations.items():

@@ -1,7 +1,7 @@
 """Several processes that train one model together, by torch's own distributed package.
 
-`torchrun --nproc-per-node N ...` starts them, one per GPU, and they train within `joined()`; or a process starts others
-itself, and all meet in `group()`.
+`torchrun --nproc-per-node N ...` starts them, one per GPU, and they train within `torchrun_group()`. Or a process
+starts others itself, and all meet in `process_group()`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[torch.device]:
+def torchrun_group() -> Iterator[torch.device]:
     """Join the processes that torchrun started; alone where it did not.
 
     Yields:
@@ -39,7 +39,7 @@ def joined() -> Iterator[torch.device]:
 
 
 @contextlib.contextmanager
-def group(
+def process_group(
     store: dist.Store,  # pyright: ignore[reportPrivateImportUsage]
     rank: int,
     count: int,
@@ -74,7 +74,7 @@ def _left() -> Iterator[None]:
 
 
 def count() -> int:
-    """How many processes train together; 1 outside `joined`."""
+    """How many processes train together; 1 outside `torchrun_group`."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -104,7 +104,7 @@ def own_cores() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def tell(text: str = "") -> str:
+def broadcast_text(text: str = "") -> str:
     """The text of the process of rank 0, in all of them."""
     if count() == 1:
         return text
@@ -117,18 +117,28 @@ def tell(text: str = "") -> str:
     return content.numpy().tobytes().decode()
 
 
-def share(model: nn.Module) -> None:
+def broadcast_model(model: nn.Module) -> None:
     """Give all processes the parameters and buffers of the one of rank 0."""
     if count() > 1:
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, 0)
 
 
-def total(values: Tensor) -> Tensor:
+def sum_over_processes(values: Tensor) -> Tensor:
     """The sum of a tensor over all processes, in place."""
     if count() > 1:
         dist.all_reduce(values)
     return values
 
 
-__all__ = ["count", "group", "joined", "own_cores", "parallel", "rank", "share", "tell", "total"]
+__all__ = [
+    "broadcast_model",
+    "broadcast_text",
+    "count",
+    "own_cores",
+    "parallel",
+    "process_group",
+    "rank",
+    "sum_over_processes",
+    "torchrun_group",
+]

@@ -116,8 +116,8 @@ def train(
     goes on from its checkpoint ends, on the same processor and number of threads, with the same bits as one that was
     not. Any module can be trained; what its forward pass adds (noise, converters) is trained against.
 
-    Within `distributed.joined` several processes share every batch; the one of rank 0 writes and reports. On CPUs
-    batch norm takes the statistics of each process's share.
+    Within `distributed.torchrun_group` several processes share every batch; the one of rank 0 writes and reports. On
+    CPUs batch norm takes the statistics of each process's share.
 
     Args:
         model: Maps normalised images [n, channels, height, width] to logits [n, classes].
@@ -375,12 +375,12 @@ class _Epochs:
             noise.manual_seed(noise_seed)
             before_step()
             batch = order[standing.step * self.batch_size : (standing.step + 1) * self.batch_size]
-            standing.sums += distributed.total(self._step(epoch, batch, data_seed)).cpu()
+            standing.sums += distributed.sum_over_processes(self._step(epoch, batch, data_seed)).cpu()
             standing.step += 1
             now = time.perf_counter()
             standing.seconds = before + now - start
             if now - reported > _SECONDS_BETWEEN_REPORTS:
-                progress(self._told(self._row(epoch), "step"))
+                progress(self._report(self._row(epoch), "step"))
                 reported = time.perf_counter()
             if now - kept > _SECONDS_BETWEEN_CHECKPOINTS:
                 self._row(epoch)  # a loss that is not finite is not worth keeping
@@ -393,7 +393,7 @@ class _Epochs:
             accuracy(self.model, self.dataset.in_batches(images), labels) if len(labels) else None
         )
         row["seconds"] = before + time.perf_counter() - start
-        progress(self._told(row, "epoch"))
+        progress(self._report(row, "epoch"))
         standing.curves.append(row)
         standing.step, standing.seconds = 0, 0.0
         standing.sums.zero_()
@@ -443,7 +443,7 @@ class _Epochs:
             "seconds": standing.seconds,
         }
 
-    def _told(self, row: dict[str, Any], event: str) -> dict[str, Any]:
+    def _report(self, row: dict[str, Any], event: str) -> dict[str, Any]:
         images_left = ((self.settings.epochs - row["epoch"] + 1) * self.n_steps - self.standing.step) * self.batch_size
         return row | {
             "event": event,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xpert.analog import analog_layers, to_analog
+from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Chip, Design, Device, Network, Periphery
 from xpert.networks.quantised import QuantConv2d, QuantLinear, calibrate_quantisers
 from xpert.search.objectives import Goal
@@ -116,7 +117,7 @@ def test_it_finds_cheaper_precisions_that_suffice_and_is_repeatable() -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     def bench_of(tuned: nn.Module) -> ChipBench:
-        return ChipBench(tuned, design, images, labels, images[:32], seed=5, chips=2)
+        return ChipBench(tuned, design, TestSet(images, labels, images[:32]), Sampling(5, 2))
 
     options = [(3, 2), (4, 4), (6, 6)]
     bench = Bench.of(bench_of(model), design, 0.02, None)

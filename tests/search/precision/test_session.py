@@ -18,7 +18,7 @@ from xpert.search.objectives import Budgets, Goal, objective_value
 from xpert.search.precision.evolution import evolution
 from xpert.search.precision.sensitivity import sensitivity
 from xpert.search.precision.session import Bench, PrecisionResult, Strategy, search_precision
-from xpert.search.statistics import Bools
+from xpert.statistics import Bools
 
 LAYERS = space("vgg11", (16, 32), (1, 16, 16), 10).network([16] * 8).layers[-4:]
 NETWORK = Network(backbone="custom", input_shape=(16, 1, 1), layers=LAYERS)

@@ -69,19 +69,27 @@ class Experiment(DataModel):
         return self
 
     def baseline(self) -> SearchConfig:
-        """The config whose typical design is the baseline."""
-        return SearchConfig.parse(self.common | {"name": "baseline"}, f"{self.name}: common")
+        """The config whose typical design is the baseline. It says how the backbone is trained, for all searches."""
+        config = SearchConfig.parse(self.common | {"name": "baseline"}, f"{self.name}: common")
+        if config.baselines.training is not None:
+            return config
+        return config.replace(baselines=config.baselines.replace(training=config.training))
 
     def searches(self) -> tuple[SearchConfig, ...]:
-        """The published search and ours, in this order."""
+        """The published search and ours, in this order. The backbone is trained as the baseline says in all of them."""
         parts = [*([{"name": "paper"} | self.paper] if self.paper is not None else []), *self.ours]
-        return tuple(
-            SearchConfig.parse(_merged(self.common, part), f"{self.name}: {part.get('name', 'ours')}") for part in parts
-        )
+        training = self.baseline().baselines.training
+        configs = []
+        for part in parts:
+            config = SearchConfig.parse(_merged(self.common, part), f"{self.name}: {part.get('name', 'ours')}")
+            if config.baselines.training is None:
+                config = config.replace(baselines=config.baselines.replace(training=training))
+            configs.append(config)
+        return tuple(configs)
 
 
-def tiled(chip: Chip, pes_per_tile: int) -> Chip:
-    """The same chip with tiles of another size.
+def tiled(chip: Chip, pes_per_tile: int | None) -> Chip:
+    """The same chip with tiles of another size; None leaves it to the floorplan.
 
     Raises:
         ConfigError: If tiles cannot have it.

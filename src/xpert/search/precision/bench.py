@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
 
 from xpert.analog import to_analog
 from xpert.analog.accuracy import SampledChips
+from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
-from xpert.errors import DataError
-from xpert.networks.images import Images
-from xpert.search.statistics import Bools
+from xpert.errors import DataError, RunError
+from xpert.files import write_atomically
+from xpert.statistics import Bools
 
 
 class ChipBench:
@@ -21,47 +27,58 @@ class ChipBench:
     Args:
         model: Trained; its present weights are written to every chip.
         design: Network and chip; the designs to measure may differ in ADC and input precision.
-        images: Normalised images [n, channels, height, width].
-        labels: Classes [n].
-        calibration: Normalised images on which ADC ranges are set, and batch norms measured; others than those.
-        seed: Of the chips.
-        chips: How many.
-        first_chip: Number of the first of them.
-        batch_size: Images at a time on each chip.
+        test: Where it is measured.
+        sampling: On which chips.
+        file: Keeps the measurements, so that a killed search does not repeat them; None keeps none.
 
     Raises:
         ConfigError: If model and design do not match.
         DataError: If there are no images.
+        RunError: If the file is not one of measurements.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        design: Design,
-        images: Images,
-        labels: Tensor,
-        calibration: Tensor,
-        *,
-        seed: int,
-        chips: int,
-        first_chip: int = 0,
-        batch_size: int = 128,
+        self, model: nn.Module, design: Design, test: TestSet, sampling: Sampling, file: Path | None = None
     ) -> None:
-        if not len(images):
+        if not len(test.images):
             raise DataError("precision search: there are no validation images to measure accuracy on")
-        analog = to_analog(model, design, generator=None, calibration=calibration)
-        numbers = range(first_chip, first_chip + chips)
-        self._sampled = SampledChips(
-            analog, design, images, labels, calibration, seed=seed, chips=numbers, batch_size=batch_size
-        )
+        analog = to_analog(model, design, generator=None, calibration=test.calibration)
+        self._sampled = SampledChips(analog, design, test, sampling)
+        self._file = file
+        self._measured = _read(file) if file is not None and file.exists() else {}
 
     def __call__(self, design: Design) -> Bools:
         """Whether each image is right on each chip, [chips, images].
 
         Args:
             design: Differs from the first in precisions only.
+
+        Raises:
+            RunError: If the file of measurements cannot be written.
         """
-        return self._sampled.correct(design)
+        if self._file is None:
+            return self._sampled.correct(design)
+        key = " ".join(entry.sums_key() for entry in design.periphery)
+        if key not in self._measured:
+            self._measured[key] = _packed(self._sampled.correct(design))
+            write_atomically(self._file, json.dumps(self._measured) + "\n")
+        return _unpacked(self._measured[key])
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise RunError(f"{file}: not a file of measurements; delete it to have them repeated") from None
+
+
+def _packed(correct: Bools) -> dict[str, Any]:
+    return {"shape": list(correct.shape), "correct": np.packbits(correct).tobytes().hex()}
+
+
+def _unpacked(entry: dict[str, Any]) -> Bools:
+    packed = np.frombuffer(bytes.fromhex(entry["correct"]), np.uint8)
+    return np.unpackbits(packed, count=int(np.prod(entry["shape"]))).astype(bool).reshape(entry["shape"])
 
 
 __all__ = ["ChipBench"]

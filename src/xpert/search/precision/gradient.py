@@ -31,7 +31,7 @@ from xpert.design import Design
 from xpert.networks.quantised import replace_module
 from xpert.search.precision.session import Session, Strategy
 from xpert.search.precision.strategies import Prepared, TrainedNetwork
-from xpert.search.statistics import Bools
+from xpert.statistics import Bools
 
 PRICES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Prices of the logarithm of the objective, tried in this order. [nat]"""

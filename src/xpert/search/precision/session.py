@@ -25,9 +25,9 @@ from xpert.hardware import Evaluation, evaluate
 from xpert.progress import Tell
 from xpert.search.objectives import Goal, objective_value
 from xpert.search.precision.converters import Kind, Precision, cheapest, cheapest_converters, peripheries
-from xpert.search.statistics import Bools, Interval, accuracy_interval, difference_interval
 from xpert.search.tabulate import network_tables
 from xpert.solver.graph import undominated
+from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval
 
 ROUNDS = 5
 """Searches, each of which asks for another accuracy, at most."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from xpert.progress import Tell
     from xpert.search.precision.session import Strategy
-    from xpert.search.statistics import Bools
+    from xpert.statistics import Bools
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TrainedNetwork:
     """What a strategy of phase 2 may learn from before, and while, it searches."""
 
     model: nn.Module
-    """Trained, at the design's input precisions; left as it is."""
+    """Trained; left as it is."""
 
     design: Design
     """From phase 1."""

@@ -1,0 +1,113 @@
+"""The architecture stage: phase 1, and the Pareto fronts around what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xpert.design import ARCHITECTURE_FIELDS, Chip, Periphery
+from xpert.experiment.baselines import typical_of, with_periphery
+from xpert.experiment.config import ArchitectureSettings
+from xpert.files import jsonable
+from xpert.networks.spaces import Space
+from xpert.progress import Tell
+from xpert.results import ArchitectureStage, Costs, Front, HomogeneousCosts, Round, Step
+from xpert.search.architecture import search_architecture
+from xpert.search.fronts import architecture_fronts, figures
+from xpert.search.objectives import Budgets
+from xpert.search.quality.additive import ADDITIVE, LABELS, Quality, additive_quality
+from xpert.search.quality.scores import score
+from xpert.training import Dataset
+
+_SCORE_IMAGES = 64
+
+
+def search_network(
+    space: Space,
+    chip: Chip,
+    nominal: Periphery,
+    options: Sequence[Periphery],
+    settings: ArchitectureSettings,
+    *,
+    name: str,
+    quality: Quality,
+    seed: int,
+    progress: Tell,
+) -> ArchitectureStage:
+    """Search network and ADCs, and prove the fronts around them.
+
+    Args:
+        space: Networks to choose from.
+        chip: What is common to all layers.
+        nominal: Periphery of the typical design.
+        options: Peripheries from which every layer chooses.
+        settings: `architecture` of the config.
+        name: Of the design.
+        quality: What is held up, from `quality_of`.
+        seed: Of the strategy.
+        progress: Called with figures as work goes on.
+
+    Raises:
+        InfeasibleError: If no design meets the budgets.
+    """
+    found = search_architecture(
+        space,
+        chip,
+        options,
+        objective=settings.objective,
+        budgets=Budgets(**settings.budgets),
+        quality=quality,
+        minimum_quality=settings.minimum_quality,
+        strategy=settings.strategy,
+        seed=seed,
+        seconds=settings.seconds,
+        evaluations=settings.evaluations,
+        progress=progress,
+    )
+    fronts: list[dict[str, Any]] = []
+    if settings.front_points:
+        fronts = architecture_fronts(
+            found.problem, space, chip, options, quality.tabulated, settings.front_points, progress=progress
+        )
+    typical = typical_of(space, chip, nominal)
+    homogeneous = [
+        HomogeneousCosts.parse(
+            option.model_dump(include={*ARCHITECTURE_FIELDS})
+            | figures(with_periphery(typical, option), quality.tabulated)
+        )
+        for option in options
+    ]
+    return ArchitectureStage(
+        design=found.design.replace(name=name),
+        strategy=settings.strategy,
+        objective=settings.objective,
+        area_budget_mm2=settings.area_budget_mm2,
+        budgets={name: limit for name, limit in settings.budgets.items() if limit is not None},
+        quality=settings.quality,
+        score=found.score,
+        score_backbone=found.score_backbone,
+        score_minimum=found.score_minimum,
+        value=found.value,
+        lower_bound=found.lower_bound,
+        trace=tuple(Step.parse(jsonable(row)) for row in found.trace),
+        rounds=tuple(Round.parse(jsonable(row)) for row in found.rounds),
+        options_per_layer=len(options),
+        space_size=float(found.space_size),
+        found=Costs(**figures(found.design, quality.tabulated)),
+        quality_name=LABELS[quality.tabulated],
+        fronts=tuple(Front.parse(jsonable(front)) for front in fronts),
+        homogeneous=tuple(homogeneous),
+    )
+
+
+def quality_of(name: str, dataset: Dataset, seed: int) -> Quality:
+    """What stands in for the accuracy of an untrained network, by its name in the config."""
+    if name in ADDITIVE:
+        return additive_quality(name)
+    # Scores build networks of their own, a batch of images each: the processor is fast enough.
+    images = dataset.normalised(dataset.train_images[:_SCORE_IMAGES]).cpu()
+    labels = dataset.train_labels[:_SCORE_IMAGES].cpu()
+    return Quality(name, lambda network: score(name, network, images, labels, seed=seed))
+
+
+__all__ = ["quality_of", "search_network"]

@@ -1,0 +1,126 @@
+"""The evaluation stage: costs and accuracies of the result and of all homogeneous designs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from xpert.analog import measure_activity, ni_accuracy
+from xpert.analog.sampling import Sampling, TestSet
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
+from xpert.experiment.baselines import with_periphery
+from xpert.experiment.config import PrecisionSettings
+from xpert.hardware import evaluate
+from xpert.results import (
+    Accuracy,
+    BaselineName,
+    EvaluationRecord,
+    EvaluationStage,
+    MeasuredActivity,
+    PrecisionPoint,
+    Row,
+    ratios,
+)
+
+_NAMES = {
+    "edap": "edap",
+    "energy": "energy_uj",
+    "latency": "latency_us",
+    "area": "area_mm2",
+    "tops_per_watt": "tops_per_watt",
+    "tops_per_mm2": "tops_per_mm2",
+}
+"""Name among the ratios of results.json -> name in an evaluation."""
+
+
+def cost_of(design: Design) -> EvaluationRecord:
+    """What a design costs."""
+    return EvaluationRecord.parse(evaluate(design).to_dict())
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A design with its trained network, and the accuracies of the two."""
+
+    design: Design
+    model: nn.Module
+    accuracy: Accuracy
+
+    def row(self, design: Design) -> Row:
+        """The row of this design, or of one of the same accuracy."""
+        return Row(name=design.name, evaluation=cost_of(design), accuracy=self.accuracy)
+
+
+def compare_designs(
+    searched: Trained, typical: Trained, kinds: Iterable[tuple[Any, ...]], calibration: Tensor
+) -> EvaluationStage:
+    """The searched design beside the homogeneous ones.
+
+    The kinds of periphery change no accuracy, so the typical design's stands for all homogeneous ones. Searches
+    assume the chip's activity; here designs are also costed with what their trained networks have.
+
+    Args:
+        searched: The searched design.
+        typical: The typical design.
+        kinds: Values of `KIND_FIELDS` of the homogeneous designs.
+        calibration: Normalised images on which activity is measured.
+    """
+    usual = typical.design.periphery[0]
+    designs = [with_periphery(typical.design, usual.with_values(KIND_FIELDS, kind)) for kind in kinds]
+    rows = [typical.row(design) for design in designs]
+    best = min(range(len(designs)), key=lambda index: rows[index].evaluation.edap)
+    found = searched.row(searched.design)
+    bases: dict[BaselineName, Row] = {"typical": typical.row(typical.design), "best": rows[best]}
+    # One network at one precision has one activity.
+    measured_typical = measure_activity(typical.model, typical.design, calibration)
+    measured: dict[Literal["searched", "typical", "best"], EvaluationRecord] = {
+        "searched": cost_of(measure_activity(searched.model, searched.design, calibration)),
+        "typical": cost_of(measured_typical),
+        "best": cost_of(designs[best].replace(activity=measured_typical.activity)),
+    }
+    return EvaluationStage(
+        searched=found,
+        baselines={**bases},
+        homogeneous=tuple(rows),
+        ratios={name: _named_ratios(found.evaluation, row.evaluation) for name, row in bases.items()},
+        measured_activity=MeasuredActivity(
+            evaluations=measured,
+            ratios={name: _named_ratios(measured["searched"], measured[name]) for name in bases},
+        ),
+    )
+
+
+def accuracy_against_precision(
+    model: nn.Module, design: Design, validation: TestSet, options: PrecisionSettings, sampling: Sampling
+) -> tuple[PrecisionPoint, ...]:
+    """NI-accuracy with one precision in all layers, along both axes."""
+    lists = options.options
+    finest = {field: max(values) for field, values in lists.items()}
+    points = {tuple((finest | {field: value}).values()) for field, values in lists.items() for value in values}
+    curve = []
+    for point in sorted(points):
+        uniform = design.with_values(PRECISION_FIELDS, [point] * len(design.periphery))
+        found = ni_accuracy(
+            model,
+            uniform,
+            validation.images,
+            validation.labels,
+            validation.calibration,
+            seed=sampling.seed,
+            chips=sampling.chips,
+            batch_size=sampling.batch_size,
+        )
+        precision = dict(zip(PRECISION_FIELDS, point, strict=True))
+        curve.append(PrecisionPoint.parse(precision | {"ni_accuracy": found.mean}))
+    return tuple(curve)
+
+
+def _named_ratios(found: EvaluationRecord, base: EvaluationRecord) -> dict[str, float]:
+    better = ratios(found, base)
+    return {name: better[figure] for name, figure in _NAMES.items()}
+
+
+__all__ = ["Trained", "accuracy_against_precision", "compare_designs", "cost_of"]

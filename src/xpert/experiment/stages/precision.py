@@ -1,0 +1,252 @@
+"""The precision stage: phase 2 on the trained network, then a short training at what it found."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from xpert.analog.sampling import Sampling, TestSet
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
+from xpert.experiment.config import PeripheryOptions, PrecisionSettings
+from xpert.experiment.run import Run
+from xpert.experiment.trainings import finetune
+from xpert.files import jsonable
+from xpert.progress import Tell
+from xpert.results import Epoch, Finetuning, Measured, PrecisionStage, Sensitivity, TriedDesign
+from xpert.search.objectives import Budgets, Goal
+from xpert.search.precision.bench import ChipBench
+from xpert.search.precision.converters import Kind, Precision
+from xpert.search.precision.session import Bench, MeasuredDesign, PrecisionResult, search_precision
+from xpert.search.precision.strategies import PRECISION_STRATEGIES, Prepared, TrainedNetwork
+from xpert.training import Dataset, TrainingSettings, save_weights
+
+FINAL = "final"
+"""Name of the weights that the stage leaves."""
+
+
+class Floors(NamedTuple):
+    """Least NI-accuracy on the images and chips of the search, and on those of the confirmation."""
+
+    search: float
+    confirmation: float
+
+
+@dataclass(frozen=True)
+class Phase2:
+    """What phase 2 is told, parts of the config."""
+
+    settings: PrecisionSettings
+    periphery: PeripheryOptions
+    """ADC types and sharings that may follow the precisions."""
+
+    budgets: Budgets
+    training: TrainingSettings
+    """Of the found network, for fine-tuning."""
+
+    seed: int
+    batch_size: int
+    """Images at a time on each chip."""
+
+    @property
+    def options(self) -> list[Precision]:
+        """Values of `PRECISION_FIELDS` from which every layer chooses."""
+        return self.settings.combinations(PRECISION_FIELDS)
+
+    def kinds(self, found: Design) -> list[Kind]:
+        """Values of `KIND_FIELDS` from which every layer chooses; none where they would change sums."""
+        analog = found.chip.analog
+        if not self.settings.choose_adcs_again or analog.adc_offset_sigma > 0 or analog.adc_gain_sigma > 0:
+            return []
+        return self.periphery.combinations(KIND_FIELDS)
+
+
+def choose_precisions(
+    run: Run,
+    found: Design,
+    model: nn.Module,
+    dataset: Dataset,
+    phase: Phase2,
+    progress: Tell,
+    *,
+    name: str = FINAL,
+    floors: Floors | None = None,
+) -> PrecisionStage:
+    """Search the precisions of a design's layers, fine-tune, and leave the weights as `state/NAME.safetensors`.
+
+    Args:
+        run: Keeps working files, so that a killed search goes on, and notes events.
+        found: From phase 1, at the typical precisions.
+        model: Its trained network.
+        dataset: Split.
+        phase: What to do.
+        progress: Takes figures of progress.
+        name: Of the weights that are left, and of working files.
+        floors: Least accuracies in the place of those that the config sets relative to the trained network.
+    """
+    settings = phase.settings
+    benches = _Benches(found, model, dataset, phase, floors, run.working_file(f"{name}-measured.json"))
+    nominal = float(benches.search.reference.mean())
+    run.event("precision", "nominal", ni_accuracy=nominal)
+    prepared = _prepared(found, model, dataset, phase, benches, progress)
+    result = search_precision(
+        found,
+        prepared.strategy,
+        options=phase.options,
+        goal=Goal(settings.objective, phase.budgets),
+        bench=benches.search,
+        kinds=phase.kinds(found),
+        confirmation=benches.confirmation if settings.confirmation_images else None,
+        seed=phase.seed,
+        evaluations=settings.evaluations,
+        progress=progress,
+    )
+    tried = tuple(_tried(one) for one in result.measured)
+    for entry in tried:
+        run.event("precision", "tried", **entry.to_dict())
+    tuning = _finish(run, result, model, dataset, phase, benches, name, progress)
+    best = result.best
+    floor = benches.search.floor
+    return PrecisionStage(
+        design=best.design,
+        strategy=settings.strategy,
+        status=result.status,
+        objective=settings.objective,
+        maximum_drop=settings.maximum_drop,
+        minimum_accuracy=settings.minimum_accuracy,
+        nominal_ni_accuracy=nominal,
+        floor=floor,
+        confirmation_floor=benches.confirmation(None).floor if settings.confirmation_images else floor,
+        met=best.feasible,
+        ni_accuracy=Measured(**best.accuracy._asdict()),
+        difference=Measured(**best.difference._asdict()),
+        predicted_loss=best.predicted_loss,
+        confirmed=tuple(_tried(one) for one in result.confirmed),
+        tried=tried,
+        front=tuple(_tried(one) for one in result.front),
+        sensitivity=_error_table(found, phase, prepared),
+        finetuning=tuning,
+    )
+
+
+class _Benches:
+    """Where a network is measured: the first validation images, or, to confirm, the last ones and other chips."""
+
+    def __init__(
+        self, found: Design, model: nn.Module, dataset: Dataset, phase: Phase2, floors: Floors | None, file: Path
+    ) -> None:
+        self.found, self.model, self.dataset, self.phase, self.floors = found, model, dataset, phase, floors
+        self.calibration = dataset.normalised(dataset.train_images[: phase.settings.calibration_images])
+        # What may be given up counts against the design as phase 1 left it, at the typical precisions.
+        self.search = self._with_floor(self.bench(model, file=file), None if floors is None else floors.search)
+        self._nominal: Bench | None = None
+
+    def _with_floor(self, bench: ChipBench, floor: float | None) -> Bench:
+        settings = self.phase.settings
+        limits = (settings.maximum_drop, settings.minimum_accuracy) if floor is None else (None, floor)
+        return Bench.of(bench, self.found, *limits)
+
+    def bench(self, model: nn.Module, *, confirmation: bool = False, file: Path | None = None) -> ChipBench:
+        """The images and chips of the search, or those of the confirmation, for a network."""
+        settings, data = self.phase.settings, self.dataset
+        part = slice(-settings.confirmation_images, None) if confirmation else slice(settings.images)
+        images, labels = data.in_batches(data.validation_images[part]), data.validation_labels[part]
+        first = settings.chips if confirmation else 0
+        sampling = Sampling(self.phase.seed, settings.chips, self.phase.batch_size, first)
+        return ChipBench(model, self.found, TestSet(images, labels, self.calibration), sampling, file)
+
+    def confirmation(self, weights: dict[str, Any] | None) -> Bench:
+        """The bench of the second measurement, for the network or for other weights of it."""
+        if self._nominal is None:
+            floor = None if self.floors is None else self.floors.confirmation
+            self._nominal = self._with_floor(self.bench(self.model, confirmation=True), floor)
+        bench = self._nominal
+        if weights is None:
+            return bench
+        tuned = copy.deepcopy(self.model)
+        tuned.load_state_dict(weights)
+        return Bench(self.bench(tuned, confirmation=True), bench.reference, bench.floor)
+
+
+def _prepared(
+    found: Design, model: nn.Module, dataset: Dataset, phase: Phase2, benches: _Benches, progress: Tell
+) -> Prepared:
+    """The strategy that the config asks for, ready for the trained network."""
+
+    def training_images(count: int) -> tuple[Tensor, Tensor]:
+        return dataset.normalised(dataset.train_images[:count]), dataset.train_labels[:count]
+
+    trained = TrainedNetwork(
+        model, found, phase.options, training_images, benches.calibration, benches.bench, phase.seed, progress
+    )
+    return PRECISION_STRATEGIES.find(phase.settings.strategy)(trained)
+
+
+def _error_table(found: Design, phase: Phase2, prepared: Prepared) -> tuple[Sensitivity, ...]:
+    """A row for every layer and option of the strategy's error model; none where it has no model."""
+    if prepared.errors is None or prepared.losses is None:
+        return ()
+    return tuple(
+        Sensitivity.parse(
+            dict(zip(PRECISION_FIELDS, option, strict=True))
+            | {
+                "layer": layer.name,
+                "error": float(prepared.errors[index, choice]),
+                "loss": float(prepared.losses[index, choice]),
+            }
+        )
+        for index, layer in enumerate(found.network.layers)
+        for choice, option in enumerate(phase.options)
+    )
+
+
+def _finish(
+    run: Run,
+    result: PrecisionResult,
+    model: nn.Module,
+    dataset: Dataset,
+    phase: Phase2,
+    benches: _Benches,
+    name: str,
+    progress: Tell,
+) -> Finetuning | None:
+    """Leave the final weights: those of the search, fine-tuned at its precisions where that raises accuracy."""
+    best, settings = result.best, phase.settings
+    weights = run.working_file(f"{name}.safetensors")
+    if best.weights is not None:
+        model.load_state_dict(best.weights)
+    if not settings.finetune_epochs:
+        save_weights(model, weights)
+        return None
+    confirm = settings.confirmation_images > 0
+    before = float(benches.bench(model, confirmation=confirm)(best.design).mean())
+    tuned = copy.deepcopy(model)
+    checkpoint = run.working_file(f"{name}-finetuning")
+    curve = finetune(tuned, best.design, dataset, settings, phase.training, phase.seed, checkpoint, progress)
+    after = float(benches.bench(tuned, confirmation=confirm)(best.design).mean())
+    better = after > before
+    save_weights(tuned if better else model, weights)
+    run.event("precision", "finetuned", before=before, after=after, kept=better)
+    epochs = tuple(Epoch.parse(jsonable(row)) for row in curve)
+    return Finetuning(before=before, after=after, kept=better, curve=epochs)
+
+
+def _tried(one: MeasuredDesign) -> TriedDesign:
+    return TriedDesign(
+        **{field: tuple(getattr(entry, field) for entry in one.design.periphery) for field in PRECISION_FIELDS},
+        ni_accuracy=one.accuracy.mean,
+        ni_accuracy_interval=(one.accuracy.low, one.accuracy.high),
+        difference=one.difference.mean,
+        difference_interval=(one.difference.low, one.difference.high),
+        energy_uj=float(one.evaluation.energy * 1e6),
+        latency_us=float(one.evaluation.latency * 1e6),
+        edap=one.evaluation.to_dict()["edap"],
+        predicted_loss=one.predicted_loss,
+        feasible=one.feasible,
+    )
+
+
+__all__ = ["FINAL", "Floors", "Phase2", "choose_precisions"]

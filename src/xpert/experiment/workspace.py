@@ -1,0 +1,217 @@
+"""One run under way: its folder, its images and what its stages left."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from xpert.analog.sampling import Sampling, TestSet
+from xpert.design import Design, Network
+from xpert.experiment.baselines import typical_of
+from xpert.experiment.cache import StageCache
+from xpert.experiment.config import search_space
+from xpert.experiment.measure import measure_accuracy
+from xpert.experiment.run import Run
+from xpert.experiment.stages.precision import Floors, Phase2, choose_precisions
+from xpert.experiment.stages.training import train_network
+from xpert.experiment.trainings import Recipe, load_split, new_model
+from xpert.machine import peak_memory_mib
+from xpert.progress import Tell
+from xpert.results import Accuracy, PrecisionStage, Stage, Training
+from xpert.search.objectives import Budgets
+from xpert.training import TrainingSettings, load_weights
+
+S = TypeVar("S", bound=Stage)
+
+
+def timed(compute: Callable[[], S]) -> S:
+    """The result of a stage with what it took; one that was found ready says that already."""
+    started = time.perf_counter()
+    result = compute()
+    if result.seconds is not None:
+        return result
+    return result.replace(seconds=time.perf_counter() - started, peak_memory_mib=peak_memory_mib())
+
+
+class Workspace:
+    """What the stages of a run share.
+
+    Args:
+        run: The open run folder.
+        device: Where networks are trained and simulated.
+        progress: Called with {"stage", ...figures} as work goes on.
+        cache: Results that other runs share; None shares none.
+    """
+
+    def __init__(
+        self, run: Run, device: torch.device, progress: Tell | None = None, cache: StageCache | None = None
+    ) -> None:
+        self.run, self.config, self.device = run, run.config, device
+        self._progress, self._cache = progress, cache
+        self.space = search_space(self.config)
+        self.dataset = load_split(self.config.dataset, self.config.seed, device)
+
+    def report(self, stage: str, **figures: Any) -> None:
+        """Pass on figures of progress."""
+        if self._progress:
+            self._progress({"stage": stage, **figures})
+
+    def reporter(self, stage: str) -> Tell:
+        """A callback that passes on figures of a stage."""
+        return lambda figures: self.report(stage, **figures)
+
+    # Designs and networks
+
+    @cached_property
+    def typical(self) -> Design:
+        """The typical homogeneous design."""
+        return typical_of(self.space, self.config.chip, self.config.baselines.typical)
+
+    def trained(self, network: Network, name: str) -> nn.Module:
+        """A network with the weights that a stage left under a name."""
+        config = self.config
+        model = new_model(network, config.chip, config.baselines.typical.input_bits, config.seed, self.device)
+        load_weights(model, self.run.working_file(f"{name}.safetensors"))
+        return model.eval()
+
+    # Images and chips
+
+    @property
+    def calibration(self) -> Tensor:
+        """Training images on which ADC ranges are set, and batch norms and activity measured."""
+        return self.dataset.normalised(self.dataset.train_images[: self.config.precision.calibration_images])
+
+    @property
+    def test(self) -> TestSet:
+        """The test images."""
+        return TestSet(self.dataset.in_batches(self.dataset.test_images), self.dataset.test_labels, self.calibration)
+
+    @property
+    def validation(self) -> TestSet:
+        """The images, held back from training, on which phase 2 measures."""
+        data, count = self.dataset, self.config.precision.images
+        return TestSet(
+            data.in_batches(data.validation_images[:count]), data.validation_labels[:count], self.calibration
+        )
+
+    def sampling(self, chips: int) -> Sampling:
+        """So many sampled chips."""
+        return Sampling(self.config.seed, chips, self.config.evaluation.batch_size)
+
+    # Work
+
+    def train(self, network: Network, settings: TrainingSettings, name: str, stage: str) -> Training:
+        """Train a network and leave its weights under a name."""
+
+        def report(figures: dict[str, Any]) -> None:
+            self.report(stage, **figures)
+            if figures["event"] == "epoch":
+                self.run.event(stage, **figures)
+
+        file = self.run.working_file
+        recipe = self._recipe(settings)
+        return train_network(
+            network, recipe, self.dataset, file(f"{name}.safetensors"), file(f"{name}-checkpoint"), report
+        )
+
+    def train_typical(self) -> Training:
+        """The training of the backbone, which leaves the weights "typical"; that of another run, if they share one."""
+
+        def train() -> Training:
+            return timed(lambda: self.train(self.typical.network, self._typical_settings, "typical", "baseline"))
+
+        if self._cache is None:
+            return train()
+        files = [self.run.working_file("typical.safetensors")]
+        return self._cache.get("baseline", self._typical_depends(), Training, train, files)
+
+    def choose_precisions(self, found: Design, weights: str, name: str, floors: Floors | None = None) -> PrecisionStage:
+        """Phase 2 of a design, from the weights under one name to those under another."""
+        config = self.config
+        phase = Phase2(
+            config.precision,
+            config.periphery,
+            Budgets(**config.architecture.budgets),
+            config.training,
+            config.seed,
+            config.evaluation.batch_size,
+        )
+        model = self.trained(found.network, weights)
+        return choose_precisions(
+            self.run, found, model, self.dataset, phase, self.reporter("precision"), name=name, floors=floors
+        )
+
+    def keep_weights(self, name: str, final: str) -> None:
+        """Copy weights to another name."""
+        file = self.run.working_file
+        shutil.copyfile(file(f"{name}.safetensors"), file(f"{final}.safetensors"))
+
+    def accuracy(self, model: nn.Module, design: Design) -> Accuracy:
+        """Accuracies of a trained network on test images."""
+        return measure_accuracy(
+            model, design, self.test, self.sampling(self.config.evaluation.chips), self.reporter("evaluation")
+        )
+
+    # What is computed once
+
+    def typical_accuracy(self) -> Accuracy:
+        """Accuracies of the typical design on test images."""
+        config = self.config
+
+        def measure() -> Accuracy:
+            return self.accuracy(self.trained(self.typical.network, "typical"), self.typical)
+
+        def find() -> Accuracy:
+            if self._cache is None:
+                return measure()
+            depends = {
+                "design": self.typical.model_dump(mode="json"),
+                "training": self._typical_depends(),
+                "calibration_images": config.precision.calibration_images,
+                "chips": config.evaluation.chips,
+            }
+            return self._cache.get("typical_accuracy", depends, Accuracy, measure)
+
+        return self.run.stage("typical_accuracy", Accuracy, find)
+
+    def _recipe(self, settings: TrainingSettings) -> Recipe:
+        return Recipe(settings, self.config.chip, self.config.baselines.typical.input_bits, self.config.seed)
+
+    @property
+    def _typical_settings(self) -> TrainingSettings:
+        return self.config.baselines.training or self.config.training
+
+    def _typical_depends(self) -> dict[str, Any]:
+        """What decides the trained backbone."""
+        recipe = self._recipe(self._typical_settings)
+        return {
+            "network": self.typical.network.model_dump(mode="json"),
+            "settings": recipe.settings.model_dump(mode="json"),
+            "chip": recipe.chip.model_dump(mode="json"),
+            "input_bits": recipe.input_bits,
+            "seed": recipe.seed,
+            "images": self._fingerprint,
+        }
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """A hash of all images and labels, split as they are."""
+        digest = hashlib.sha256()
+        data = self.dataset
+        for part in (
+            data.train_images, data.train_labels, data.validation_images, data.validation_labels,
+            data.test_images, data.test_labels,
+        ):  # fmt: skip
+            digest.update(str((part.dtype, tuple(part.shape))).encode())
+            digest.update(part.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+__all__ = ["Workspace", "timed"]
