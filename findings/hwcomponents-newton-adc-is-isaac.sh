@@ -3,7 +3,7 @@
 # The class is written twice, and the second, an empty child of IsaacADC, wins. Its default is 8 bits where Newton has 9.
 # A designer who compares the two published chips by their converters compares one converter with itself.
 # Needs Python 3.12 or newer. Seen on 2026-11-30 with hwcomponents-library 1.0.58, hwcomponents 1.0.114:
-#   RESULT
+#   both ADCs at 9 bits, 32 nm: 3.333 pJ, 2400 um2; Newton's unused numbers: 2.583 pJ, 1500 um2; default: 8 bits
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
