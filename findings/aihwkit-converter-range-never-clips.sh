@@ -10,8 +10,10 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
 # Without dependencies: its own pull in a whole CUDA stack, and the PyTorch tile needs none of it.
-"$folder/venv/bin/pip" install -q torch==2.13.0 numpy==2.4.6 scipy==1.17.1 protobuf requests 2>"$folder/log" || { cat "$folder/log"; exit 1; }
-"$folder/venv/bin/pip" install -q --no-deps aihwkit==1.1.0 2>"$folder/log" || { cat "$folder/log"; exit 1; }
+"$folder/venv/bin/pip" install -q torch==2.13.0 numpy==2.4.6 scipy==1.17.1 protobuf==7.36.2 2>"$folder/log" ||
+  { cat "$folder/log"; exit 1; }
+"$folder/venv/bin/pip" install -q --no-deps aihwkit==1.1.0 2>"$folder/log" ||
+  { cat "$folder/log"; exit 1; }
 "$folder/venv/bin/python" -W ignore - <<'PY'
 import sys
 from importlib.metadata import version

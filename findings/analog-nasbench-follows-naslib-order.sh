@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# AnalogNAS-Bench names a network by six digits, and they are not NAS-Bench-201's: edges and operations have other orders.
-# Edges go by source node, and the operations are skip, none, 3x3, 1x1, pooling: NASLib's short form. The wheel does not say so.
+# AnalogNAS-Bench names a network by six digits. Their order is not NAS-Bench-201's, for edges and operations alike.
+# Edges go by source node, and the operations are skip, none, 3x3, 1x1, pooling: NASLib's short form.
+# The wheel does not say so.
 # Read in NAS-Bench-201's order, the table still gives plausible figures, for other networks: a predictor of accuracy on
 # chips trained or tested with it learns nonsense.
 # The proof: a network without a path from input to output is at chance, 10 % exactly.
@@ -12,7 +13,9 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q analog-nasbench==0.1.3 numpy==2.4.6 pandas==3.1.1 setuptools==65.5.0 2>"$folder/log" || { cat "$folder/log"; exit 1; }
+"$folder/venv/bin/pip" install -q analog-nasbench==0.1.3 numpy==2.4.6 pandas==3.1.1 \
+  setuptools==65.5.0 2>"$folder/log" ||
+  { cat "$folder/log"; exit 1; }
 "$folder/venv/bin/python" -W ignore - <<'PY'
 import sys
 from importlib.metadata import version
@@ -41,8 +44,9 @@ def cut(net, edges, none):
 counts = {}
 for label, edges, none in (("NAS-Bench-201's order", by_target, 0), ("by source, none = 1", by_source, 1)):
     unconnected = {net for net in accuracy if cut(net, edges, none)}
-    counts[label] = len(unconnected & chance), len(unconnected), max(accuracy[net] for net in unconnected)
-    print(f"{label:22}: {counts[label][0]} of {counts[label][1]} nets without a path at 10 %, best of them {counts[label][2]:.1f} %")
+    at_chance, best = len(unconnected & chance), max(accuracy[net] for net in unconnected)
+    counts[label] = at_chance, len(unconnected), best
+    print(f"{label:22}: {at_chance} of {len(unconnected)} nets without a path at 10 %, best of them {best:.1f} %")
 one, three = accuracy[(3,) * 6], accuracy[(2,) * 6]
 print(f"all edges digit 2: {three:.1f} %, all edges digit 3: {one:.1f} % (NAS-Bench-201: 1x1 and 3x3)")
 

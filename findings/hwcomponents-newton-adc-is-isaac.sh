@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # hwcomponents-library's NewtonADC has the numbers of ISAAC's ADC; Newton's own are in the file but never used.
-# The class is written twice, and the second, an empty child of IsaacADC, wins. Its default is 8 bits where Newton has 9.
+# The class is written twice, and the second, an empty child of IsaacADC, wins. It has 8 bits by default, Newton 9.
 # A designer who compares the two published chips by their converters compares one converter with itself.
 # Needs Python 3.12 or newer. Seen on 2026-11-30 with hwcomponents-library 1.0.58, hwcomponents 1.0.114:
 #   both ADCs at 9 bits, 32 nm: 3.333 pJ, 2400 um2; Newton's unused numbers: 2.583 pJ, 1500 um2; default: 8 bits
@@ -8,7 +8,8 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3.12}" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q hwcomponents-library==1.0.58 hwcomponents==1.0.114 hwcomponents-neurosim==1.0.43 2>"$folder/log" ||
+"$folder/venv/bin/pip" install -q hwcomponents-library==1.0.58 hwcomponents==1.0.114 \
+  hwcomponents-neurosim==1.0.43 2>"$folder/log" ||
   { cat "$folder/log"; exit 1; }
 "$folder/venv/bin/python" -W ignore - <<'PY'
 import sys

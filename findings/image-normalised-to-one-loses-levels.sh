@@ -11,7 +11,8 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q torch==2.13.0 numpy==2.4.6 onnx==1.23.2 onnxruntime==1.32.0 2>"$folder/log" || { cat "$folder/log"; exit 1; }
+"$folder/venv/bin/pip" install -q torch==2.13.0 numpy==2.4.6 onnx==1.23.2 onnxruntime==1.32.0 2>"$folder/log" ||
+  { cat "$folder/log"; exit 1; }
 "$folder/venv/bin/python" -W ignore - <<'PY'
 import sys
 from importlib.metadata import version
@@ -39,12 +40,19 @@ graph = helper.make_graph(
     "quantise",
     [helper.make_tensor_value_info("image", TensorProto.FLOAT, [256])],
     [helper.make_tensor_value_info("code", TensorProto.UINT8, [256])],
-    [helper.make_tensor("step", TensorProto.FLOAT, [], [step]), helper.make_tensor("zero", TensorProto.UINT8, [], [zero])],
+    [
+        helper.make_tensor("step", TensorProto.FLOAT, [], [step]),
+        helper.make_tensor("zero", TensorProto.UINT8, [], [zero]),
+    ],
 )
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 runtime = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"image": image.numpy()})[0].astype(int)
 
-codes = {"torch quantize_per_tensor": real, "torch fake_quantize (training)": fake, "onnxruntime QuantizeLinear": runtime}
+codes = {
+    "torch quantize_per_tensor": real,
+    "torch fake_quantize (training)": fake,
+    "onnxruntime QuantizeLinear": runtime,
+}
 for name, code in codes.items():
     print(f"{name:32} {len(np.unique(code)):4} codes of 256, levels 120 ... 127 become {code[120:128].tolist()}")
 different = int((real != fake).sum())

@@ -8,8 +8,9 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q brevitas==0.13.4 torch==2.13.0 numpy==2.4.6 thop==0.1.1.post2209072238 torchinfo==1.8.0 \
-  ptflops==0.7.5 2>"$folder/log" || { cat "$folder/log"; exit 1; }
+"$folder/venv/bin/pip" install -q brevitas==0.13.4 torch==2.13.0 numpy==2.4.6 \
+  thop==0.1.1.post2209072238 torchinfo==1.8.0 ptflops==0.7.5 2>"$folder/log" ||
+  { cat "$folder/log"; exit 1; }
 "$folder/venv/bin/python" -W ignore - <<'PY'
 import sys
 from importlib.metadata import version

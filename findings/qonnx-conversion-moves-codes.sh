@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Turning QuantizeLinear/DequantizeLinear into a QONNX Quant node changes numbers where the zero point is odd.
 # QuantizeLinear rounds and then adds the zero point; Quant adds it first, so halves go to the other even code.
-# Halves are common on a crossbar's inputs: averages of two codes, or images on a grid of half steps. A network checked
-# in one format is a little different in the other, and a test to the bit of an IMC simulator fails for no visible cause.
+# Halves are common at a crossbar's inputs: averages of two codes, or images on a grid of half steps. A network checked
+# in one format differs a little in the other, and a bit-exact test of an IMC simulator fails for no visible cause.
 # Seen on 2026-11-30 with qonnx 1.0.0, onnxruntime 1.32.0, onnx 1.23.2:
 #   zero point 7: 15 of 48 values change;  zero point 8: 0 of 48 values change
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q qonnx==1.0.0 onnx==1.23.2 onnxruntime==1.32.0 2>"$folder/log" || { cat "$folder/log"; exit 1; }
+"$folder/venv/bin/pip" install -q qonnx==1.0.0 onnx==1.23.2 onnxruntime==1.32.0 2>"$folder/log" ||
+  { cat "$folder/log"; exit 1; }
 "$folder/venv/bin/python" -W ignore - <<'PY'
 import sys
 from importlib.metadata import version
