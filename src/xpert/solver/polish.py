@@ -25,7 +25,7 @@ def neighbour_totals(problem: Problem, design: Ints, layers: tuple[int, ...]) ->
         layers: Which layers differ. Where two of them share a width, the last one's axis counts.
 
     Returns:
-        Sums of the active quantities, [width, option, width, option, ..., active]: two axes for each of the layers.
+        Sums of the active quantities, [width, option, width, option, ..., active]. Each of the layers has two axes.
     """
     design = problem.tied(design)
     widths: list[int | Ints] = list(design[:, 0])

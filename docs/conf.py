@@ -1,0 +1,71 @@
+"""How Sphinx builds the site: `make docs` writes build/docs/html/index.html; warnings are errors."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import xpert
+
+project = "XPert"
+author = "The XPert developers"
+project_copyright = author
+version = release = xpert.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.apidoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+# Pages link to results and to files of the project, so its root is the source.
+root_doc = "docs/index"
+include_patterns = ["docs/**/*.md", "docs/*.md", "docs/reference/*.rst", "results/*.md", "results/*/README.md", "*.md"]
+exclude_patterns = ["**/.*", "build", "runs", "data", "tests", "benchmarks"]
+html_theme = "furo"
+html_title = "XPert"
+
+# Pages in Markdown; headings may be linked to.
+myst_heading_anchors = 4
+
+# The reference is built from the docstrings of every module.
+apidoc_modules = [
+    {
+        "path": "../src/xpert",
+        "destination": "docs/reference",
+        "separate_modules": True,
+        "module_first": True,
+        "exclude_patterns": ["**/_[!_]*.py", "**/__main__.py"],
+        "automodule_options": {"members", "show-inheritance"},
+    }
+]
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_inherit_docstrings = False  # those of torch and pydantic speak of their own pages
+# Single backquotes in docstrings are code, as in Markdown.
+default_role = "code"
+
+
+def _escape_asterisks(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Asterisks in docstrings are factors, powers and axes (`*batch`), never emphasis."""
+    # Every second piece between backquotes is code.
+    lines[:] = [
+        "".join(piece if n % 2 else piece.replace("*", "\\*") for n, piece in enumerate(re.split("(`+[^`]*`+)", line)))
+        for line in lines
+    ]
+
+
+def _only_at_home(app: Any, _what: str, _name: str, member: Any, skip: bool, _options: Any) -> bool | None:
+    """What a package hands on is described where it is defined."""
+    page = app.env.docname.removeprefix("docs/reference/")
+    described = inspect.isclass(member) or inspect.isfunction(member)
+    return True if described and page.startswith("xpert") and member.__module__ != page else None
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", _escape_asterisks)
+    app.connect("autodoc-skip-member", _only_at_home)
