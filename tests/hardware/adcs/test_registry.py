@@ -95,13 +95,13 @@ def test_an_own_adc_cannot_take_the_name_of_a_kind() -> None:
 
 
 def test_a_name_without_a_kind_is_refused_everywhere() -> None:
-    work, ones = Workload.from_network(NETWORK), np.ones(2)
+    work = Workload.from_network(NETWORK)
     with pytest.raises(ConfigError, match=r"periphery.0.adc_type must be one of sar, flash.*, got 'twin'"):
         design("twin", "sar")
     with pytest.raises(ConfigError, match=r"periphery.1.adc_type must be one of sar, flash.*, got 'twin'"):
         PeripheryArrays.of([Periphery(), Periphery(adc_type="twin")])
-    with pytest.raises(ConfigError, match=r"periphery.adc must be one of 0 \(sar\), .*, got 0 to 99"):
-        evaluate_batch(Chip(), work, PeripheryArrays(np.array([0, 99]), ones, 6 * ones, ones))
+    with pytest.raises(ConfigError, match=r"periphery.adc_type must be one of 0 \(sar\), .*, got 0 to 99"):
+        evaluate_batch(Chip(), work, PeripheryArrays.given(adc_type=np.array([0, 99]), adc_bits=6))
     with pytest.raises(ConfigError, match=r"peripheries.0.adc_type must be one of sar, flash"):
         cost_tables(Chip(), space("vgg11", (16,), (3, 32, 32), 10), [Periphery(adc_type="twin")])
 
