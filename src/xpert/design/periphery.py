@@ -58,6 +58,9 @@ class Decision:
     unit: str = ""
     """Unit of the values, if any."""
 
+    changes_activity: bool = False
+    """Whether it changes the bits that drive the rows, and with them the activity that was measured on a network."""
+
     @property
     def title(self) -> str:
         """The label as it begins a line: `Columns per ADC`."""
@@ -130,6 +133,7 @@ class Periphery(DataModel):
             options=(3, 4, 5, 6, 8),
             options_text="Input precisions to choose from. [bit]",
             unit="bit",
+            changes_activity=True,
         ),
     ] = 8
     """Input precision: bit-serial read cycles per input vector. [bit]"""
@@ -175,7 +179,7 @@ class Periphery(DataModel):
 
     def sums_key(self) -> str:
         """What a measured accuracy is kept by: all that changes column sums, as `6/8`."""
-        return self.short(self.decisions(changes_sums=True))
+        return self.short(SUMS_FIELDS)
 
 
 def options_of(base: Periphery, **lists: Iterable[Any]) -> list[Periphery]:
@@ -197,6 +201,9 @@ ARCHITECTURE_FIELDS = tuple(Periphery.decisions("architecture"))
 
 PRECISION_FIELDS = tuple(Periphery.decisions("precision"))
 """Fields of phase 2."""
+
+SUMS_FIELDS = tuple(Periphery.decisions(changes_sums=True))
+"""Fields that change column sums."""
 
 KIND_FIELDS = tuple(Periphery.decisions("architecture", changes_sums=False))
 """Fields of phase 1 that change no sum: they may follow the precisions without another measurement."""
