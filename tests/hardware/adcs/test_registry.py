@@ -36,22 +36,6 @@ NETWORK = Network(
     ),
 )
 
-PLUGIN = """
-from dataclasses import replace
-
-from xpert.hardware import AdcKind
-from xpert.hardware.adcs.sar import SAR
-
-
-def blocks(p, asked):
-    (block,) = SAR.blocks(p, asked)
-    return [replace(block, name="twin_adc", cost=replace(block.cost, area=2 * block.cost.area))]
-
-
-TWIN = AdcKind(blocks)
-NO_KIND = 7
-"""
-
 
 def twin(p: Process, asked: Conversion) -> list[Block]:
     """A SAR ADC of twice the area."""
@@ -121,15 +105,13 @@ def test_a_name_that_is_taken_or_wrong_is_refused(name: str) -> None:
         ADCS.register(AdcKind(twin), name)
 
 
-def test_an_installed_package_brings_a_kind_into_every_process(tmp_path: Path) -> None:
-    metadata = tmp_path / "twin-1.0.dist-info"
+def test_what_an_installed_package_brings_is_a_kind(tmp_path: Path) -> None:
+    metadata = tmp_path / "broken-1.0.dist-info"
     metadata.mkdir()
-    (tmp_path / "twin_adc.py").write_text(PLUGIN)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: twin\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(
-        "[xpert.adcs]\ntwin = twin_adc:TWIN\nhollow = twin_adc:NO_KIND\ngone = twin_adc:MISSING\n"
-    )
-    designs = {name: tmp_path / f"{name}.json" for name in ("sar", "twin", "hollow", "gone")}
+    (tmp_path / "broken_adc.py").write_text("NO_KIND = 7")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[xpert.adcs]\nhollow = broken_adc:NO_KIND\ngone = broken_adc:MISSING\n")
+    designs = {name: tmp_path / f"{name}.json" for name in ("hollow", "gone")}
     plain = design("sar", "sar").model_dump_json()
     for name, path in designs.items():
         path.write_text(plain.replace('"adc_type":"sar"', f'"adc_type":"{name}"'))
@@ -144,13 +126,9 @@ def test_an_installed_package_brings_a_kind_into_every_process(tmp_path: Path) -
             check=False,
         )
 
-    found = run("twin")
-    assert found.returncode == 0, found.stderr
-    assert '"adc_type": "twin"' in found.stdout
-    assert found.stdout != run("sar").stdout
     for name, message in (
         ("hollow", "must be registered with an AdcKind, got 7"),
-        ("gone", "twin_adc:MISSING of xpert.adcs cannot be loaded"),
+        ("gone", "broken_adc:MISSING of xpert.adcs cannot be loaded"),
     ):
         refused = run(name)
         assert refused.returncode == 2
