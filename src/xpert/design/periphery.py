@@ -1,7 +1,12 @@
 """The periphery of one layer: what the co-search chooses besides the network.
 
 The fields of `Periphery` are the list of decisions. Each says in its `Decision` what the rest of XPert has to know of
-it. The options of a config, labels, columns of tables, names of sweeps and the keys of measured accuracies follow.
+it. The options of a config, labels, columns of tables, names of sweeps and the keys of measured accuracies follow; so
+do the arrays that costs are computed from, the simulation's layers, the rows of results and the figures of a report.
+
+What a new field must bring is its physics: what it costs, in `xpert.hardware` (circuits find its values in
+`PeripheryArrays.values`), and, where it changes sums, what it does to them in `xpert.analog` (layers find its value in
+their `periphery`).
 """
 
 from __future__ import annotations
