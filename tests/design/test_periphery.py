@@ -78,6 +78,12 @@ def test_other_values_in_every_layer_are_checked() -> None:
     assert [entry.short() for entry in found.periphery] == ["sar/16/4/8", "sar/32/5/8"]
     with pytest.raises(ConfigError, match="columns_per_adc must not exceed"):
         design.with_values(("columns_per_adc",), [(8,), (1024,)])
+    with pytest.raises(ConfigError, match=r"^periphery\.0\.adc_bits: .* 12 \(got 99\)"):
+        design.with_values(PRECISION_FIELDS, [(99, 40)] * 2)
+    with pytest.raises(ConfigError, match=r"^periphery\.1\.input_bits: .* 16 \(got 40\)$"):
+        design.with_values(PRECISION_FIELDS, [(6, 8), (6, 40)])
+    with pytest.raises(ConfigError, match=r"^periphery\.0\.speed: unknown key"):
+        design.with_values(("speed",), [(1,), (1,)])
     with pytest.raises(ValueError, match="zip"):
         design.with_values(("columns_per_adc",), [(8,)])
     with pytest.raises(ValueError, match="zip"):

@@ -120,7 +120,7 @@ class PeripheryArrays:
             ConfigError: If an index stands for no kind, or a name for no circuit.
         """
         found = np.unique(self.adc_type)
-        if found.size and not 0 <= found[0] <= found[-1] < len(self.types):
+        if found.size and (not 0 <= found[0] <= found[-1] < len(self.types) or np.any(found % 1)):
             known = ", ".join(f"{index} ({name})" for index, name in enumerate(self.types))
             raise ConfigError(f"periphery.adc_type must be one of {known}, got {found[0]} to {found[-1]}")
         for index in found:

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xpert.cli.sweep import parse_sweeps, swept
 from xpert.design import ADCS, Adc, Chip, Design, Layer, Network, Periphery
 from xpert.errors import ConfigError
+from xpert.experiment import SearchConfig
 from xpert.hardware import (
     AdcKind,
     Block,
@@ -86,6 +88,15 @@ def test_a_name_without_a_kind_is_refused_everywhere() -> None:
         PeripheryArrays.of([Periphery(), Periphery(adc_type="twin")])
     with pytest.raises(ConfigError, match=r"periphery.adc_type must be one of 0 \(sar\), .*, got 0 to 99"):
         evaluate_batch(Chip(), work, PeripheryArrays.given(adc_type=np.array([0, 99]), adc_bits=6))
+    with pytest.raises(ConfigError, match=r"periphery.adc_type must be one of 0 \(sar\), .*, got 0.5 to 1.0"):
+        evaluate_batch(Chip(), work, PeripheryArrays.given(adc_type=np.array([0.5, 1])))
+    with pytest.raises(ConfigError, match=r"periphery.0.adc_type must be one of sar, flash.*, got 'twin'"):
+        swept(design("sar", "sar"), parse_sweeps(["adc_type=sar,twin"]))
+    search = {"name": "a", "network": {"backbone": "vgg11", "choices": [4]}, "dataset": {"name": "digits"}}
+    with pytest.raises(ConfigError, match=r"periphery.adc_types.1 must be one of sar, flash.*, got 'twin'"):
+        SearchConfig.parse(search | {"periphery": {"adc_types": ["sar", "twin"]}})
+    with pytest.raises(ConfigError, match=r"baselines.typical.adc_type must be one of sar, flash.*, got 'twin'"):
+        SearchConfig.parse(search | {"baselines": {"typical": {"adc_type": "twin"}}})
     with pytest.raises(ConfigError, match=r"peripheries.0.adc_type must be one of sar, flash"):
         cost_tables(Chip(), space("vgg11", (16,), (3, 32, 32), 10), [Periphery(adc_type="twin")])
 
