@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from xpert.design import ADCS
+from xpert.design import ADCS, ENCODINGS
 from xpert.networks.backbones import BACKBONES
 from xpert.search.precision.strategies import PRECISION_STRATEGIES
 from xpert.solver import STRATEGIES
@@ -35,6 +35,6 @@ def shared() -> Path:
 @pytest.fixture
 def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
-    for registry in (ADCS, BACKBONES, DATASETS, PRECISION_STRATEGIES, STRATEGIES):
+    for registry in (ADCS, BACKBONES, DATASETS, ENCODINGS, PRECISION_STRATEGIES, STRATEGIES):
         monkeypatch.setattr(registry, "_added", {})
         monkeypatch.setattr(registry, "_installed", None)

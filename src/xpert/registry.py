@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -26,8 +26,8 @@ def modules_of(package: str, attribute: str) -> dict[str, str]:
     return {name: f"{package}.{name}:{attribute}" for name in modules if not name.startswith("_")}
 
 
-class Registry(Generic[Entry]):
-    """Entries by name.
+class Registry(Collection[str], Generic[Entry]):
+    """Entries by name; a collection of the names.
 
     Args:
         kind: What an entry is, for messages.
@@ -86,6 +86,12 @@ class Registry(Generic[Entry]):
     def __contains__(self, name: object) -> bool:
         # What other packages bring is looked at for names that are not known without them.
         return name in self._known() or name in self._of_packages()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
 
     def names(self) -> tuple[str, ...]:
         """All names: XPert's own, those of installed packages, those of this process."""

@@ -240,7 +240,7 @@ def test_range_without_samples_is_refused(model: nn.Module, design_of: Designs, 
     analog = to_analog(model, design_of(), generator=None, settings=AnalogSettings(adc_range="full_scale"))
     for layer in analog_layers(analog).values():
         layer.chip = layer.chip.replace(analog=AnalogSettings())
-        layer.set_precision(5, 8)
+        layer.set_periphery(Periphery(adc_bits=5, input_bits=8))
         with pytest.raises(ConfigError, match="calibration images"):
             _ = layer.adc_range
 

@@ -123,7 +123,7 @@ def test_an_analog_network_survives_the_disk(plain: nn.Module, batch: Tensor, tm
         # It is a whole network: another precision, another chip.
         for network in (loaded, analog):
             for layer in analog_layers(network).values():
-                layer.set_precision(5, 6)
+                layer.set_periphery(Periphery(adc_bits=5, input_bits=6))
             reprogram(network, chip_generator(0, 1))
         assert torch.equal(loaded(batch), analog(batch))
         rewind(loaded)

@@ -25,7 +25,8 @@ from xpert.workload.layers import Workload
 
 CODES = [
     pytest.param(encoding, reference, id=f"{name}, {reference}")
-    for name, encoding in ENCODINGS.items()
+    for name in ENCODINGS.shipped()
+    for encoding in [ENCODINGS.find(name)]
     for reference in (("middle",) if encoding.paired else ("middle", "off"))
 ]
 
@@ -73,7 +74,7 @@ def test_a_code_takes_numbers_and_arrays_as_well(encoding: type[WeightCode], ref
             assert np.array(code.digits(of_part)).T.tolist() == [code.digits(number) for number in numbers]
 
 
-@pytest.mark.parametrize("name", ENCODINGS)
+@pytest.mark.parametrize("name", ENCODINGS.shipped())
 @given(
     weight_bits=st.integers(2, 10),
     cell_bits=st.integers(1, 5),
@@ -101,8 +102,9 @@ def test_cost_model_and_simulation_count_the_same_columns(
     assert mapping.used_columns.tolist() == [outputs * code.columns_per_weight]
 
 
+@pytest.mark.usefixtures("own_entries")
 def test_an_entry_is_all_that_an_encoding_needs(
-    model: nn.Module, design_of: Callable[..., Design], images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    model: nn.Module, design_of: Callable[..., Design], images: torch.Tensor
 ) -> None:
     class Wide(Differential):
         """Pairs with a slice more, which stays empty."""
@@ -111,7 +113,7 @@ def test_an_entry_is_all_that_an_encoding_needs(
         def code_bits(self) -> int:
             return self.weight_bits - 1 + self.cell_bits
 
-    monkeypatch.setitem(ENCODINGS, "wide", Wide)
+    ENCODINGS.register(Wide, "wide")
     designs = [design_of(encoding=name) for name in ("differential", "wide")]
     analog = [to_analog(model, design, generator=None, settings=IDEAL) for design in designs]
     with torch.no_grad():

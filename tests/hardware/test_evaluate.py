@@ -312,8 +312,8 @@ def test_a_batch_equals_a_loop_bit_for_bit(data, name, switches, small):
     out = generator.integers(1, 300, (n, 4))
     work = Workload.from_network(small).with_channels(np.concatenate([np.full((n, 1), 3), out[:, :-1]], axis=1), out)
     shape = (n, 4)
-    periphery = PeripheryArrays(
-        adc=generator.integers(0, 2, shape),
+    periphery = PeripheryArrays.given(
+        adc_type=generator.integers(0, 2, shape),
         columns_per_adc=generator.choice([1.0, 2.0, 5.0, 8.0, 32.0], shape),
         adc_bits=generator.integers(3, 9, shape).astype(float),
         input_bits=generator.integers(1, 9, shape).astype(float),
@@ -333,7 +333,7 @@ def test_large_batches_come_in_blocks(small, monkeypatch):
     blocks = sys.modules["xpert.hardware.evaluate"]  # the package's attribute of that name is the function
     work = Workload.from_network(small)
     sharing = np.tile([[1.0], [8.0], [64.0]], (4, 4)).reshape(2, 6, 4)
-    periphery = PeripheryArrays(np.zeros((2, 6, 4), int), sharing, np.full((2, 6, 4), 6.0), np.full((2, 6, 4), 8.0))
+    periphery = PeripheryArrays.given(columns_per_adc=sharing)
     whole = evaluate_batch(Chip(), work, periphery)
     monkeypatch.setattr(blocks, "_BLOCK", 5)
     parts = evaluate_batch(Chip(), work, periphery)

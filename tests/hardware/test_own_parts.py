@@ -243,17 +243,17 @@ def test_a_batch_of_four_kinds_equals_a_loop_bit_for_bit(seed: int) -> None:
     chip = Chip(adcs=(adc(), adc(name="other", latency_ns="bits / 2", energy_pj="0.03 * 2**bits")))
     shape = (5, 3)
     arrays = {
-        "adc": generator.choice(kinds(chip, "sar", "flash", "mine", "other"), shape),
+        "adc_type": generator.choice(kinds(chip, "sar", "flash", "mine", "other"), shape),
         "columns_per_adc": generator.choice([1.0, 2.0, 8.0, 32.0], shape),
         "adc_bits": generator.integers(3, 9, shape).astype(float),
         "input_bits": generator.integers(1, 9, shape).astype(float),
     }
     work = Workload.from_network(NETWORK)
-    together = evaluate_batch(chip, work, PeripheryArrays(**arrays))
+    together = evaluate_batch(chip, work, PeripheryArrays.given(**arrays))
     for index in range(5):
         entries = tuple(
             Periphery(
-                adc_type=chip.adc_types[arrays["adc"][index, layer]],
+                adc_type=chip.adc_types[arrays["adc_type"][index, layer]],
                 **{name: int(arrays[name][index, layer]) for name in ("columns_per_adc", "adc_bits", "input_bits")},
             )
             for layer in range(3)
@@ -265,15 +265,15 @@ def test_a_batch_of_four_kinds_equals_a_loop_bit_for_bit(seed: int) -> None:
 
 def test_a_batch_refuses_kinds_and_precisions_that_the_chip_does_not_have() -> None:
     chip, work = Chip(adcs=(adc(),)), Workload.from_network(NETWORK)
-    ones, (mine,) = np.ones(3), kinds(chip, "mine")
+    (mine,) = kinds(chip, "mine")
     with pytest.raises(
-        ConfigError, match=rf"periphery.adc must be one of 0 \(sar\), .*, {mine} \(mine\), got 0 to {mine + 1}"
+        ConfigError, match=rf"periphery.adc_type must be one of 0 \(sar\), .*, {mine} \(mine\), got 0 to {mine + 1}"
     ):
-        evaluate_batch(chip, work, PeripheryArrays(np.array([0, mine, mine + 1]), ones, 6 * ones, ones))
-    with pytest.raises(ConfigError, match=r"periphery.adc must be one of 0 .*, got -1 to 0"):
-        evaluate_batch(chip, work, PeripheryArrays(np.array([0, -1, 0]), ones, 6 * ones, ones))
+        evaluate_batch(chip, work, PeripheryArrays.given(adc_type=np.array([0, mine, mine + 1]), adc_bits=6))
+    with pytest.raises(ConfigError, match=r"periphery.adc_type must be one of 0 .*, got -1 to 0"):
+        evaluate_batch(chip, work, PeripheryArrays.given(adc_type=np.array([0, -1, 0]), adc_bits=6))
     with pytest.raises(ConfigError, match="adc_bits must be one of 3, 4, 5, 6, 7, 8 for the ADC 'mine', got 9"):
-        evaluate_batch(chip, work, PeripheryArrays(np.array([0, mine, mine]), ones, 9 * ones, ones))
+        evaluate_batch(chip, work, PeripheryArrays.given(adc_type=np.array([0, mine, mine]), adc_bits=9))
 
 
 # Searches

@@ -58,7 +58,7 @@ def test_every_tile_says_what_it_is(figures: dict) -> None:
     tiles = [title for title in titles if "tile of" in title]
     assert len(tiles) == figures["tiles"]
     assert tiles[0].startswith("<first> & more (1): tile of ")
-    assert "flash 6 bit, 4 columns per ADC" in tiles[0]
+    assert "flash, 4 columns per ADC, 6-bit ADC, 8-bit inputs" in tiles[0]
 
 
 def test_what_cannot_be_drawn(figures: dict) -> None:

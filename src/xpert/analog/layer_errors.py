@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xpert.analog.convert import REFERENCE_INPUT_BITS, sample_inputs, to_analog
 from xpert.analog.layer import AnalogLayer, analog_layers
-from xpert.design import AnalogSettings, Design
+from xpert.design import PRECISION_FIELDS, AnalogSettings, Design
 from xpert.errors import ConfigError
 
 _SMALLEST = torch.finfo(torch.float64).tiny
@@ -21,7 +21,7 @@ def layer_errors(
     model: nn.Module,
     design: Design,
     images: Tensor,
-    options: Sequence[tuple[int, int]],
+    options: Sequence[Sequence[Any]],
     *,
     generator: torch.Generator | None = None,
     settings: AnalogSettings | None = None,
@@ -37,9 +37,9 @@ def layer_errors(
 
     Args:
         model: Quantised model that matches the design; left as it is.
-        design: Chip and layers; its own ADC and input precisions play no part.
+        design: Chip and layers; what the options decide plays no part in it.
         images: Normalised images [n, channels, height, width]; ADC ranges are calibrated on them too.
-        options: Pairs (adc_bits, input_bits).
+        options: Values of the periphery's `PRECISION_FIELDS`: ADC bits and input bits.
         generator: Samples the chip; None: nothing is random.
         settings: Conventions and effects in the place of the design's `chip.analog`.
         positions: Input vectors per layer from which powers are estimated.
@@ -52,20 +52,21 @@ def layer_errors(
         ConfigError: If model and design do not match or there are no options.
     """
     if not options:
-        raise ConfigError("layer_errors needs at least one option (adc_bits, input_bits)")
+        raise ConfigError("layer_errors needs at least one option")
     analog = to_analog(model, design, generator=generator, settings=settings, calibration=images)
     samples = sample_inputs(analog, images, positions)
     layers = analog_layers(analog)
     errors = np.empty((len(layers), len(options)))
-    for index, entry in enumerate(design.network.layers):
+    for index, (entry, own) in enumerate(zip(design.network.layers, design.periphery, strict=True)):
+        peripheries = [own.with_values(PRECISION_FIELDS, values) for values in options]
         layer, vectors = layers[entry.name], samples[entry.name]
         reference = _reference(layer, vectors)
         variance, mean = torch.var_mean(reference, dim=1, correction=0, keepdim=True)
         signal = variance.mean().clamp_min(_SMALLEST)
         adapted = layer.chip.analog.adaptive_batch_norm and layer.is_convolution
         # Options of one input precision follow each other, so that the layer keeps its codes' statistics.
-        for option in sorted(range(len(options)), key=lambda i: options[i][1]):
-            layer.set_precision(*options[option])
+        for option, periphery in sorted(enumerate(peripheries), key=lambda pair: pair[1].input_bits):
+            layer.set_periphery(periphery)
             output = _output(layer, vectors)
             if adapted:
                 output = _moved(output, variance, mean)

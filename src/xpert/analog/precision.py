@@ -18,7 +18,7 @@ def at_precision(model: nn.Module, design: Design) -> Iterator[None]:
     """Within this context a network computes at the precisions of a design, afterwards at those that it had.
 
     A quantised network takes weight precision, input precisions and the code of signed inputs. One on crossbars takes
-    ADC and input precisions; its chips and their weights stay.
+    what changes its sums; its chips and their weights stay.
 
     Args:
         model: Quantised network, or from `to_analog`.
@@ -40,8 +40,8 @@ def at_precision(model: nn.Module, design: Design) -> Iterator[None]:
 def _set(layer: AnalogLayer | QuantLayer, chip: Chip, periphery: Periphery, restored: contextlib.ExitStack) -> None:
     """Give a layer a design's precisions until the stack closes."""
     if isinstance(layer, AnalogLayer):
-        restored.callback(layer.set_precision, layer.adc_bits, layer.input_bits)
-        layer.set_precision(periphery.adc_bits, periphery.input_bits)
+        restored.callback(layer.set_periphery, layer.periphery)
+        layer.set_periphery(periphery)
         return
     symmetric = chip.analog.signed_inputs == "twos_complement"
     restored.callback(layer.set_precision, layer.weight_bits, layer.input_bits, layer.symmetric_input)
@@ -62,8 +62,8 @@ def as_quantised(model: nn.Module, input_bits: int | None = None) -> Iterator[No
             restored.callback(setattr, layer, "bypassed", layer.bypassed)
             layer.bypassed = True
             if input_bits is not None:
-                restored.callback(layer.set_precision, layer.adc_bits, layer.input_bits)
-                layer.set_precision(layer.adc_bits, input_bits)
+                restored.callback(layer.set_periphery, layer.periphery)
+                layer.set_periphery(layer.periphery.replace(input_bits=input_bits))
         yield
 
 

@@ -17,7 +17,7 @@ from xpert.analog.grid import Columns, Conversion, block_sums, on_grid
 from xpert.analog.layout import Layout
 from xpert.analog.program import adc_errors, program
 from xpert.analog.unroll import Geometry, unroll_some
-from xpert.design import Chip, Periphery
+from xpert.design import SUMS_FIELDS, Chip, Periphery
 from xpert.errors import ConfigError
 from xpert.networks.quantised import InputCode, QuantConv2d, QuantLayer
 
@@ -29,7 +29,7 @@ class ProgrammedLayer(nn.Module):
     """A quantised layer's weights as they were written to chips, with its own periphery; `AnalogLayer` computes.
 
     `program` writes weights to a chip, or to several; `calibrate_adcs` gives what ADC ranges are derived from, and
-    `set_precision` changes neither. A changed weight takes effect with the next `program`. Where none was asked for, a
+    `set_periphery` changes neither. A changed weight takes effect with the next `program`. Where none was asked for, a
     perfectly written chip is there; the tensors that describe it are empty until they are needed.
 
     Args:
@@ -94,13 +94,18 @@ class ProgrammedLayer(nn.Module):
         if chip.analog.adc_range == "learned":
             self.adc_scale = nn.Parameter(torch.ones(()))
         self._forget()
-        self.set_precision(periphery.adc_bits, periphery.input_bits)
+        self.set_periphery(periphery)
         self._take_weights()
+
+    @property
+    def adc_bits(self) -> int:
+        """ADC precision. [bit]."""
+        return self.periphery.adc_bits
 
     @property
     def input_bits(self) -> int:
         """Input precision. [bit]."""
-        return self.layer.input_bits
+        return self.periphery.input_bits
 
     @property
     def is_convolution(self) -> bool:
@@ -116,10 +121,11 @@ class ProgrammedLayer(nn.Module):
         """Inputs as unsigned integers, at the layer's precision by default; see `QuantConv2d.input_code`."""
         return self.layer.input_code(x, input_bits)
 
-    def set_precision(self, adc_bits: int, input_bits: int) -> None:
-        """Change precisions; chip and calibration samples stay."""
-        self.adc_bits = adc_bits
-        self.layer.set_precision(self.chip.weight_bits, input_bits, self.chip.analog.signed_inputs == "twos_complement")
+    def set_periphery(self, periphery: Periphery) -> None:
+        """Change what changes sums, as precisions; the rest, the chip and the calibration samples stay."""
+        self.periphery = self.periphery.with_values(SUMS_FIELDS, periphery.values(SUMS_FIELDS))
+        twos_complement = self.chip.analog.signed_inputs == "twos_complement"
+        self.layer.set_precision(self.chip.weight_bits, self.input_bits, twos_complement)
         self._range = self._ready = None
 
     @property

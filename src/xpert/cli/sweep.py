@@ -72,7 +72,10 @@ def parse_sweeps(texts: Sequence[str], flag: str = "--sweep") -> dict[str, list[
     return sweeps
 
 
-_MEASURED_WITH = ("input_bits", "weight_bits", "device", "cell_bits", "r_on_ohm", "r_off_ohm", "activity")
+_MEASURED_WITH = {
+    *(name for name, decision in Periphery.decisions().items() if decision.changes_activity),
+    *("weight_bits", "device", "cell_bits", "r_on_ohm", "r_off_ohm", "activity"),
+}
 """Settings that decide what activity a layer has, as the first or the last part of a field's path."""
 
 
@@ -106,7 +109,7 @@ def swept(design: Design, sweeps: dict[str, list[Any]], flag: str = "--sweep") -
     if count > MAX_DESIGNS:
         raise ConfigError(f"{flag}: {count} combinations; at most {MAX_DESIGNS} are evaluated in one sweep")
     fields = sweep_fields()
-    stale = [name for name in sweeps if {*fields[name][1:2], fields[name][-1]} & {*_MEASURED_WITH}]
+    stale = [name for name in sweeps if {*fields[name][1:2], fields[name][-1]} & _MEASURED_WITH]
     if design.activity is not None and stale:
         raise ConfigError(
             f"{flag}: {stale[0]} changes what the activity of this design was measured with; sweep a design without "

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Hashable
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
 import pydantic
 import yaml
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from xpert.errors import ConfigError, DataError
 
@@ -86,6 +89,29 @@ def describe(error: pydantic.ValidationError, where: str = "") -> str:
     got = "" if silent else f" (got {shown(first['input'])})"
     more = f" [and {len(details) - 1} more]" if len(details) > 1 else ""
     return _one_line(": ".join(part for part in (where, path, message) if part) + got) + more
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a field that takes one of some names, which are looked up when they are needed.
+
+    So they stand where they mean something, may grow at run time, and cost an import only where they are asked for.
+    """
+
+    known: Callable[[], Collection[str]]
+    """Gives the names, as a `Registry` has them."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"enum": list(self.known())}
+
+    def _check(self, name: str) -> str:
+        known = self.known()
+        if name not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return name
 
 
 class FileModel(DataModel):

@@ -385,4 +385,4 @@ class Chip(DataModel):
     @property
     def weight_code(self) -> WeightCode:
         """How weights are spread over cells."""
-        return ENCODINGS[self.encoding](self.weight_bits, self.device.cell_bits, self.analog.reference)
+        return ENCODINGS.find(self.encoding)(self.weight_bits, self.device.cell_bits, self.analog.reference)

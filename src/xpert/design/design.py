@@ -72,11 +72,13 @@ class Design(FileModel):
             rows: Their values in each layer, [layers, fields].
 
         Raises:
-            ConfigError: If a field is unknown or a rule is broken.
+            ConfigError: If a field is unknown or a rule is broken; says in which layer.
             ValueError: If there is not one row for every layer, or not one value for every field.
         """
         entries = zip(self.periphery, rows, strict=True)
-        return self.replace(periphery=tuple(entry.with_values(fields, row) for entry, row in entries))
+        # As plain data, so that a broken rule is told with the layer's place.
+        changed = (entry.model_dump(exclude_unset=True) | dict(zip(fields, row, strict=True)) for entry, row in entries)
+        return self.replace(periphery=tuple(changed))
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

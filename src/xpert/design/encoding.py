@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, WithJsonSchema
+from xpert.design._base import OneOf
+from xpert.registry import Registry
 
 Reference = Literal["middle", "off"]
 
@@ -141,17 +142,14 @@ class Differential(WeightCode):
         return weights * (weights > 0), -weights * (weights < 0)
 
 
-ENCODINGS: dict[str, type[WeightCode]] = {"offset": OffsetBinary, "differential": Differential}
-"""Name in a design file -> encoding. An entry here is all that an encoding needs."""
+ENCODINGS: Registry[type[WeightCode]] = Registry(
+    "encoding",
+    "xpert.encodings",
+    lambda: {"offset": f"{__name__}:OffsetBinary", "differential": f"{__name__}:Differential"},
+)
+"""The encodings, by their names in a design file. An entry here is all that an encoding needs."""
 
-
-def _known(name: str) -> str:
-    if name not in ENCODINGS:
-        raise ValueError(f"must be one of {', '.join(ENCODINGS)}")
-    return name
-
-
-Encoding = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(ENCODINGS)})]
+Encoding = Annotated[str, OneOf(lambda: ENCODINGS)]
 """Name of one of `ENCODINGS`."""
 
 __all__ = ["ENCODINGS", "Differential", "Encoding", "OffsetBinary", "Reference", "WeightCode"]

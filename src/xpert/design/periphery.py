@@ -1,7 +1,12 @@
 """The periphery of one layer: what the co-search chooses besides the network.
 
 The fields of `Periphery` are the list of decisions. Each says in its `Decision` what the rest of XPert has to know of
-it. The options of a config, labels, columns of tables, names of sweeps and the keys of measured accuracies follow.
+it. The options of a config, labels, columns of tables, names of sweeps and the keys of measured accuracies follow; so
+do the arrays that costs are computed from, the simulation's layers, the rows of results and the figures of a report.
+
+What a new field must bring is its physics: what it costs, in `xpert.hardware` (circuits find its values in
+`PeripheryArrays.values`), and, where it changes sums, what it does to them in `xpert.analog` (layers find its value in
+their `periphery`).
 """
 
 from __future__ import annotations
@@ -57,6 +62,9 @@ class Decision:
 
     unit: str = ""
     """Unit of the values, if any."""
+
+    changes_activity: bool = False
+    """Whether it changes the bits that drive the rows, and with them the activity that was measured on a network."""
 
     @property
     def title(self) -> str:
@@ -130,6 +138,7 @@ class Periphery(DataModel):
             options=(3, 4, 5, 6, 8),
             options_text="Input precisions to choose from. [bit]",
             unit="bit",
+            changes_activity=True,
         ),
     ] = 8
     """Input precision: bit-serial read cycles per input vector. [bit]"""
@@ -175,7 +184,7 @@ class Periphery(DataModel):
 
     def sums_key(self) -> str:
         """What a measured accuracy is kept by: all that changes column sums, as `6/8`."""
-        return self.short(self.decisions(changes_sums=True))
+        return self.short(SUMS_FIELDS)
 
 
 def options_of(base: Periphery, **lists: Iterable[Any]) -> list[Periphery]:
@@ -197,6 +206,9 @@ ARCHITECTURE_FIELDS = tuple(Periphery.decisions("architecture"))
 
 PRECISION_FIELDS = tuple(Periphery.decisions("precision"))
 """Fields of phase 2."""
+
+SUMS_FIELDS = tuple(Periphery.decisions(changes_sums=True))
+"""Fields that change column sums."""
 
 KIND_FIELDS = tuple(Periphery.decisions("architecture", changes_sums=False))
 """Fields of phase 1 that change no sum: they may follow the precisions without another measurement."""

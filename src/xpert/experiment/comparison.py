@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, SUMS_FIELDS, Design, Periphery
 from xpert.errors import RunError
 from xpert.experiment.cache import StageCache
 from xpert.experiment.config import SearchConfig, homogeneous_kinds
@@ -57,8 +57,6 @@ _TYPICAL, _BEST = "typical", "best homogeneous"
 """Names of rows."""
 
 _PERIPHERY = tuple(Periphery.decisions())
-_SUMS = tuple(Periphery.decisions(changes_sums=True))
-"""What an accuracy is kept by."""
 
 
 def reproduce(
@@ -284,7 +282,7 @@ def _measured_row(work: Workspace, row: HomogeneousDesign) -> ComparisonRow:
     """The row of a homogeneous design, with its accuracy on test images."""
     design = _homogeneous_design(work.typical, row)
     accuracy = work.run.stage(
-        "_".join(["homogeneous_accuracy", *(str(getattr(row, field)) for field in _SUMS)]),
+        "_".join(["homogeneous_accuracy", *(str(getattr(row, field)) for field in SUMS_FIELDS)]),
         Accuracy,
         lambda: work.accuracy(work.trained(design.network, "typical"), design),
     )
@@ -331,10 +329,7 @@ def _notes(results: Comparison) -> list[str]:
     if best is None:
         notes.append("No homogeneous design is as accurate as that.")
     else:
-        notes.append(
-            f"It has {best.adc_type} ADCs of {best.adc_bits} bits, {best.columns_per_adc} columns each, and "
-            f"inputs of {best.input_bits} bits, in tiles of {best.pes_per_tile} PEs."
-        )
+        notes.append(f"Its periphery is {best.in_words()}; its tiles have {best.pes_per_tile} PEs.")
     same = [row for row in results.homogeneous if all(getattr(row, key) == getattr(typical, key) for key in _PERIPHERY)]
     tiles = min(same, key=lambda row: row.edap)
     gain = typical.evaluation.edap / tiles.edap

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     Field,
-    GetJsonSchemaHandler,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     create_model,
     model_validator,
 )
-from pydantic.annotated_handlers import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
 
 from xpert.design import (
     KIND_FIELDS,
@@ -28,6 +23,7 @@ from xpert.design import (
     DataModel,
     Design,
     FileModel,
+    OneOf,
     Periphery,
     Phase,
     read_mapping,
@@ -37,52 +33,30 @@ from xpert.design.network import KernelSide
 from xpert.errors import ConfigError
 from xpert.networks.backbones import BACKBONES
 from xpert.networks.spaces import Space, space
-from xpert.registry import Registry
 from xpert.solver.registry import STRATEGIES
 from xpert.training.datasets import DATASETS
 from xpert.training.settings import TrainingSettings
 
 
-@dataclass(frozen=True)
-class OneOf:
-    """Marks a field that takes one of some names, which are looked up when they are needed.
-
-    So they stand where they mean something, may grow at run time, and cost an import only where a config is read.
-    """
-
-    names: Callable[[], Iterable[str]]
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return handler(schema) | {"enum": list(self.names())}
-
-    def _check(self, name: str) -> str:
-        if name not in self.names():
-            raise ValueError(f"must be one of {', '.join(self.names())}")
-        return name
-
-
-def _precision_strategies() -> Iterable[str]:
+def _precision_strategies() -> Collection[str]:
     from xpert.search.precision.strategies import PRECISION_STRATEGIES
 
-    return PRECISION_STRATEGIES.names()
+    return PRECISION_STRATEGIES
 
 
-def _objectives_1() -> Iterable[str]:
+def _objectives_1() -> Collection[str]:
     from xpert.search.objectives import PHASE_1
 
     return PHASE_1
 
 
-def _objectives_2() -> Iterable[str]:
+def _objectives_2() -> Collection[str]:
     from xpert.search.objectives import PHASE_2
 
     return PHASE_2
 
 
-def _qualities() -> Iterable[str]:
+def _qualities() -> Collection[str]:
     from xpert.search.quality import SEARCHABLE
 
     return SEARCHABLE
@@ -120,21 +94,6 @@ Kernels = Annotated[
 ]
 
 
-def _known_to(registry: Registry[Any]) -> AfterValidator:
-    """Refuse names that a registry does not know."""
-
-    def check(name: str) -> str:
-        if name not in registry:
-            raise ValueError(f"must be one of {', '.join(registry.names())}")
-        return name
-
-    return AfterValidator(check)
-
-
-def _shipped(registry: Registry[Any]) -> str:
-    return ", ".join(f"`{name}`" for name in registry.shipped())
-
-
 class NetworkOptions(DataModel):
     """The backbone and what may change in it."""
 
@@ -143,9 +102,9 @@ class NetworkOptions(DataModel):
         Field(
             min_length=1,
             max_length=100,
-            description=f"Backbone: {_shipped(BACKBONES)}, or one that is registered (docs/how-to/add-a-backbone.md).",
+            description="Backbone, or one that is registered (docs/how-to/add-a-backbone.md).",
         ),
-        _known_to(BACKBONES),
+        OneOf(lambda: BACKBONES),
     ]
 
     choices: Choices
@@ -167,10 +126,10 @@ class DatasetOptions(DataModel):
         Field(
             min_length=1,
             max_length=100,
-            description=f"Data set: {_shipped(DATASETS)}, or one that is registered (docs/how-to/add-a-data-set.md). "
+            description="Data set, or one that is registered (docs/how-to/add-a-data-set.md). "
             "`digits` comes with the installation; the others are read from `data_dir`.",
         ),
-        _known_to(DATASETS),
+        OneOf(lambda: DATASETS),
     ]
 
     data_dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
@@ -222,7 +181,7 @@ class PeripheryOptions(option_lists("architecture")):
 class ArchitectureSettings(DataModel):
     """Phase 1: channels, ADC type and column sharing of every layer."""
 
-    strategy: Annotated[str, OneOf(STRATEGIES.names)] = "exact"
+    strategy: Annotated[str, OneOf(lambda: STRATEGIES)] = "exact"
     """How the space is searched; `exact` proves what it finds."""
 
     objective: Annotated[str, OneOf(_objectives_1)] = "edap"

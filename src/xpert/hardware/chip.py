@@ -144,10 +144,7 @@ def build_tiles(
     """
     organisation = mapping.organisation
     keys, index = distinct(
-        periphery.adc,
-        periphery.columns_per_adc,
-        periphery.adc_bits,
-        periphery.input_bits,
+        *periphery.values.values(),
         mapping.rows % crossbar.rows,
         density,
         conductance,
@@ -158,9 +155,10 @@ def build_tiles(
         organisation.pe_side,
         organisation.tile_side // organisation.pe_side,
     )
-    adc, sharing, adc_bits, input_bits, rest, density, conductance, *sizes = keys
+    fields = len(periphery.values)
+    kind = PeripheryArrays(dict(zip(periphery.values, keys[:fields], strict=True)), periphery.adcs)
+    rest, density, conductance, *sizes = keys[fields:]
     pe_side, tile_side, novel, novel_pes, conventional_side, conventional_pes = sizes
-    kind = PeripheryArrays(adc, sharing, adc_bits, input_bits, periphery.adcs)
 
     def read(rows):
         active = np.floor(rows * density + 0.5)
@@ -176,12 +174,12 @@ def build_tiles(
         crossbar,
         chip.buffers,
         pe,
-        sharing,
+        kind.columns_per_adc,
         per_side,
         np.where(novel, novel_pes, per_side**2),
         conventional=(conventional_side, conventional_pes),
     )
-    n = len(adc)
+    n = len(rest)
     return map_arrays(lambda array: np.broadcast_to(array, (n,))[index], tile)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xpert.design import Chip, Design, Periphery
+from xpert.design import Chip, Design
 from xpert.hardware.breakdown import COMPONENTS, Breakdown, map_arrays
 from xpert.hardware.chip import (
     Context,
@@ -193,12 +193,6 @@ class Evaluation:
             },
         }
 
-    def _chosen(self, field: str, layer: int) -> str | int:
-        """A field of a layer's periphery."""
-        if field == "adc_type":
-            return self.periphery.types[int(self.periphery.adc[layer])]
-        return int(getattr(self.periphery, field)[layer])
-
     def _layer(self, index: int) -> dict[str, Any]:
         parts = {
             unit: _plain(getattr(self.layers, quantity), scale, index)
@@ -212,7 +206,7 @@ class Evaluation:
             "speed_up": int(self.speed_up[index]),
             "utilization": float(self.utilization[index]),
             "sensing_period_ns": float(self.sensing_period[index] * 1e9),
-            **{field: self._chosen(field, index) for field in Periphery.decisions()},
+            **self.periphery.entry(index),
             "input_bit_density": float(self.density[index]),
             "cell_conductance_us": float(self.conductance[index] * 1e6),
             "in_channels": int(self.workload.in_channels[index]),
@@ -267,7 +261,7 @@ def evaluate_batch(
         ConfigError: If a memory cell cannot hold its access transistor, or the chip does not have an ADC.
     """
     periphery = replace(periphery, adcs=chip.adcs)
-    shape = np.broadcast_shapes(workload.shape, np.shape(periphery.adc), np.shape(periphery.adc_bits))
+    shape = np.broadcast_shapes(workload.shape, periphery.shape)
     p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
     crossbar = crossbar_of(chip)
     flat = (-1, shape[-1])
@@ -407,6 +401,8 @@ def _join(blocks: Sequence[Any], batch: tuple[int, ...]) -> Any:
     if isinstance(first, np.ndarray) and first.ndim:
         whole = np.concatenate(blocks)
         return whole.reshape(batch + whole.shape[1:])
+    if isinstance(first, dict):
+        return {name: _join([block[name] for block in blocks], batch) for name in first}
     if is_dataclass(first):
         values = {f.name: _join([getattr(block, f.name) for block in blocks], batch) for f in fields(first)}
         return type(first)(**values)

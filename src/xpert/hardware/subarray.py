@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xpert.design import ADCS, Adc, Periphery, shown
 from xpert.errors import ConfigError
@@ -28,19 +30,10 @@ WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
 
 @dataclass(frozen=True)
 class PeripheryArrays:
-    """Periphery of many subarrays; arrays of any one shape."""
+    """Periphery of many subarrays: an array for each field of `Periphery`."""
 
-    adc: np.ndarray
-    """Kind of ADC, as an index into `types`."""
-
-    columns_per_adc: np.ndarray
-    """Columns that share an ADC."""
-
-    adc_bits: np.ndarray
-    """ADC precision. [bit]"""
-
-    input_bits: np.ndarray
-    """Input precision. [bit]"""
+    values: dict[str, np.ndarray]
+    """The arrays by field, in the order of the fields, of one shape; kinds of ADC are indices into `types`."""
 
     adcs: tuple[Adc, ...] = ()
     """The chip's ADCs of the user's own."""
@@ -58,24 +51,67 @@ class PeripheryArrays:
                 raise ConfigError(
                     f"periphery.{index}.adc_type must be one of {', '.join(places)}, got {shown(entry.adc_type)}"
                 )
-        return cls(
-            adc=np.array([places[entry.adc_type] for entry in peripheries]),
-            columns_per_adc=np.array([float(entry.columns_per_adc) for entry in peripheries]),
-            adc_bits=np.array([float(entry.adc_bits) for entry in peripheries]),
-            input_bits=np.array([float(entry.input_bits) for entry in peripheries]),
-            adcs=adcs,
-        )
+        columns = {name: [getattr(entry, name) for entry in peripheries] for name in Periphery.decisions()}
+        arrays = {name: _array(column) for name, column in columns.items()}
+        return cls(arrays | {"adc_type": np.array([places[name] for name in columns["adc_type"]])}, adcs)
+
+    @classmethod
+    def given(cls, adcs: tuple[Adc, ...] = (), **arrays: ArrayLike) -> PeripheryArrays:
+        """Arrays of some fields, broadcast to one shape; the other fields as in `Periphery()`.
+
+        Args:
+            adcs: The chip's ADCs of the user's own.
+            arrays: By field; kinds of ADC as indices into `types`. [*batch]
+
+        Raises:
+            ConfigError: If a field is unknown.
+        """
+        unknown = [name for name in arrays if name not in Periphery.decisions()]
+        if unknown:
+            raise ConfigError(f"periphery.{unknown[0]}: unknown key; known are {', '.join(Periphery.decisions())}")
+        plain = {name: column[0] for name, column in cls.of([Periphery()], adcs).values.items()}
+        found = [np.asarray(array) for array in (plain | arrays).values()]
+        return cls(dict(zip(plain, np.broadcast_arrays(*found), strict=True)), adcs)
 
     def __getitem__(self, index) -> PeripheryArrays:
         """Part of a batch, or some layers: the index of each array."""
-        return PeripheryArrays(
-            self.adc[index], self.columns_per_adc[index], self.adc_bits[index], self.input_bits[index], self.adcs
-        )
+        return PeripheryArrays({name: array[index] for name, array in self.values.items()}, self.adcs)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that the arrays have together."""
+        return np.broadcast_shapes(*(array.shape for array in self.values.values()))
+
+    @property
+    def adc_type(self) -> np.ndarray:
+        """Kind of ADC, as an index into `types`."""
+        return self.values["adc_type"]
+
+    @property
+    def columns_per_adc(self) -> np.ndarray:
+        """Columns that share an ADC."""
+        return self.values["columns_per_adc"]
+
+    @property
+    def adc_bits(self) -> np.ndarray:
+        """ADC precision. [bit]"""
+        return self.values["adc_bits"]
+
+    @property
+    def input_bits(self) -> np.ndarray:
+        """Input precision. [bit]"""
+        return self.values["input_bits"]
 
     @property
     def types(self) -> tuple[str, ...]:
         """Names of the kinds of ADC, in the order of their indices: those made of circuits, then `adcs`."""
         return _types(self.adcs)
+
+    def entry(self, index: int) -> dict[str, Any]:
+        """What one element chose, by field, as `Periphery` has it."""
+        found = {name: array[index].item() for name, array in self.values.items()}
+        found["adc_type"] = self.types[found["adc_type"]]
+        return {name: type(Periphery.model_fields[name].default)(value) for name, value in found.items()}
 
     def kinds(self) -> Iterator[tuple[AdcKind, np.ndarray]]:
         """The kinds of ADC that occur, each with where it does.
@@ -83,12 +119,18 @@ class PeripheryArrays:
         Raises:
             ConfigError: If an index stands for no kind, or a name for no circuit.
         """
-        found = np.unique(self.adc)
-        if found.size and not 0 <= found[0] <= found[-1] < len(self.types):
+        found = np.unique(self.adc_type)
+        if found.size and (not 0 <= found[0] <= found[-1] < len(self.types) or np.any(found % 1)):
             known = ", ".join(f"{index} ({name})" for index, name in enumerate(self.types))
-            raise ConfigError(f"periphery.adc must be one of {known}, got {found[0]} to {found[-1]}")
+            raise ConfigError(f"periphery.adc_type must be one of {known}, got {found[0]} to {found[-1]}")
         for index in found:
-            yield adc_kind(self.types[int(index)], self.adcs), self.adc == index
+            yield adc_kind(self.types[int(index)], self.adcs), self.adc_type == index
+
+
+def _array(column: list[Any]) -> np.ndarray:
+    """The values of one field; numbers as floats, which costs are computed in."""
+    array = np.array(column)
+    return array.astype(float) if array.dtype.kind in "iub" else array
 
 
 def _types(adcs: tuple[Adc, ...]) -> tuple[str, ...]:

@@ -251,7 +251,7 @@ def _costs_of(
 ) -> np.ndarray:
     """Area, latency, energy, dynamic energy and leakage of layers, [5, layers, peripheries]."""
     # A trailing axis of one layer; every combination is a chip of its own in the same context.
-    shape = (len(layers), len(options.adc), 1)
+    shape = (len(layers), *options.shape, 1)
     workload = map_arrays(
         lambda array: np.broadcast_to(array.reshape(-1, 1, 1), shape), Workload.from_layers(list(layers))
     )

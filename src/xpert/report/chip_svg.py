@@ -71,9 +71,9 @@ def _tiles(chip: EvaluationRecord, drawing: ChipDrawing, colours: Mapping[str, s
     for tile in drawing.tiles:
         layer = chip.layers[tile.layer]
         x, y, side = scale * tile.x, scale * tile.y, scale * tile.side
-        periphery = f"{layer.adc_type} {layer.adc_bits} bit, {layer.columns_per_adc} columns per ADC"
         each = number(layer.area_mm2 / layer.tiles)
-        yield f"<g><title>{escape(layer.name)} ({tile.layer + 1}): tile of {each} mm², {escape(periphery)}</title>"
+        title = f"{layer.name} ({tile.layer + 1}): tile of {each} mm², {layer.in_words()}"
+        yield f"<g><title>{escape(title)}</title>"
         top = y
         for name, area in layer.breakdown.get("area_mm2", {}).items():
             band = side * area / layer.area_mm2

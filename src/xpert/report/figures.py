@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from xpert.design import Periphery
+from xpert.design import PRECISION_FIELDS, Periphery
 from xpert.report import palette
 from xpert.report.tables import (
     OBJECTIVE_UNITS,
@@ -560,10 +560,9 @@ def precision_search(precision: Precision, chosen: EvaluationRecord | None, fiel
     tried = [entry for entry in precision.tried if getattr(entry, field) and entry.ni_accuracy is not None]
     if not tried:
         return None
-    bits = None
-    if chosen:
-        bits = (tuple(layer.adc_bits for layer in chosen.layers), tuple(layer.input_bits for layer in chosen.layers))
-    taken = [entry for entry in tried if (entry.adc_bits, entry.input_bits) == bits]
+    layers = chosen.layers if chosen else ()
+    decided = {name: tuple(getattr(layer, name) for layer in layers) for name in PRECISION_FIELDS}
+    taken = [entry for entry in tried if entry.precisions == decided]
     kept = [entry for entry in tried if entry.feasible]
     figure = _figure(400)
     for name, entries, marker in (
@@ -602,41 +601,46 @@ def precision_search(precision: Precision, chosen: EvaluationRecord | None, fiel
 
 
 def _tried_lines(entry: TriedDesign) -> str:
-    def listed(bits: tuple[int, ...]) -> str:
-        return " ".join(map(str, bits))
-
+    decisions = Periphery.decisions()
+    lists = [f"<br>{decisions[name].label} {' '.join(map(str, row))}" for name, row in entry.precisions.items()]
     return (
         f"NI-accuracy {percent(entry.ni_accuracy)}<br>energy {number(entry.energy_uj)} µJ, latency "
-        f"{number(entry.latency_us)} µs<br>EDAP {number(entry.edap)}<br>ADC bits {listed(entry.adc_bits)}<br>"
-        f"input bits {listed(entry.input_bits)}"
+        f"{number(entry.latency_us)} µs<br>EDAP {number(entry.edap)}{''.join(lists)}"
     )
 
 
 def sensitivity(precision: Precision, field: str) -> go.Figure | None:
     """Output `error` of every layer at every precision, or the `loss` that it is predicted to cause, as a heat map."""
     cells = {
-        (str(cell.layer), cell.adc_bits, cell.input_bits): value
+        (str(cell.layer), cell.values(PRECISION_FIELDS)): value
         for cell in precision.sensitivity
         if (value := getattr(cell, field)) is not None
     }
     if not cells:
         return None
+    *others, last = PRECISION_FIELDS
+    decisions = Periphery.decisions()
+
+    def in_words(fields: Sequence[str], option: Sequence[Any]) -> str:
+        return ", ".join(decisions[name].words.format(value) for name, value in zip(fields, option, strict=True))
+
     title = {"error": "noise / signal power", "loss": "predicted loss [nat]"}[field]
-    names = list(dict.fromkeys(name for name, _, _ in cells))
-    options = sorted({(adc, bits) for _, adc, bits in cells})
-    errors = [[cells.get((name, *option)) for option in options] for name in names]
+    names = list(dict.fromkeys(name for name, _ in cells))
+    options = sorted({option for _, option in cells})
+    errors = [[cells.get((name, option)) for option in options] for name in names]
     smallest = min((error for error in cells.values() if error > 0), default=1.0)
     largest = max(smallest, *cells.values())
     ticks, labels = log_ticks(smallest * (1 - 1e-9), largest * (1 + 1e-9))
     figure = _figure(24 * len(names) + 130, margin={"t": 8})
     figure.add_heatmap(
-        x=[[f"{adc}-bit ADC" for adc, _ in options], [f"{bits}" for _, bits in options]],
+        # The last decision along the axis, in groups of the others.
+        x=[[in_words(others, option[:-1]) for option in options], [str(option[-1]) for option in options]],
         y=[_safe(name) for name in names],
         z=[[None if error is None else math.log10(max(error, smallest)) for error in row] for row in errors],
         text=[
             [
-                f"<b>{_safe(name)}</b><br>{adc}-bit ADC, {bits}-bit inputs<br>{title} {number(error)}"
-                for (adc, bits), error in zip(options, row, strict=True)
+                f"<b>{_safe(name)}</b><br>{in_words(PRECISION_FIELDS, option)}<br>{title} {number(error)}"
+                for option, error in zip(options, row, strict=True)
             ]
             for name, row in zip(names, errors, strict=True)
         ],
@@ -652,6 +656,7 @@ def sensitivity(precision: Precision, field: str) -> go.Figure | None:
             "outlinewidth": 0,
         },
     )
-    figure.update_xaxes(title_text="input bits, by ADC precision", showgrid=False)
+    by = " and ".join(decisions[field].quantity for field in others)
+    figure.update_xaxes(title_text=f"{decisions[last].label}, by {by}", showgrid=False)
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     return figure

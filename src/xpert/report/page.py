@@ -53,6 +53,7 @@ def render(files: RunFiles) -> str:
     searched = results.searched.evaluation if results.searched else None
     typical = beside["typical"].evaluation if "typical" in beside else None
     drawings = {name: drawing for name, row in rows.items() if (drawing := draw_chip(row.evaluation))}
+    shown = _figures(results, rows) | _by_effect(files)
     return _template().render(
         plotly_js=get_plotlyjs(),
         name=results.name or files.folder.resolve().name,
@@ -73,7 +74,8 @@ def render(files: RunFiles) -> str:
         drawings=drawings,
         largest=max((max(drawing.width, drawing.height) for drawing in drawings.values()), default=1.0),
         bar=scale_bar(max((drawing.width for drawing in drawings.values()), default=1.0)),
-        figures=_figures(results, rows) | _by_effect(files),
+        figures=shown,
+        accuracy_figures={name: field for field in PRECISION_FIELDS if (name := f"accuracy_{field}") in shown},
         figures_of=figures.BY_FIELD,
         facts=_facts(files.design) if files.design else {},
         stages=_stages(files.events),

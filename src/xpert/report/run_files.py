@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from xpert.design import Design, read_mapping, read_text
+from xpert.design import PRECISION_FIELDS, Design, read_mapping, read_text
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.results import (
     STAGES,
@@ -123,7 +123,7 @@ def _unfinished(folder: Path, events: tuple[Event, ...]) -> tuple[Results, Desig
         **({name: getattr(evaluation, name) for name in DesignComparison.model_fields} if evaluation else {}),
         "training": curves,
         "architecture": {"trace": logged("architecture", "step"), "rounds": logged("architecture", "round")},
-        "precision": {"tried": logged("precision", "adc_bits")},
+        "precision": {"tried": logged("precision", PRECISION_FIELDS[0])},
     }
     design = None
     for stage in ("architecture", "precision"):

@@ -178,7 +178,7 @@ def architecture_tables(architecture: Architecture, design: Design) -> list[Tabl
     columns = [("found", found)] if found else []
     if architecture.homogeneous:
         best = min(architecture.homogeneous, key=lambda entry: entry.edap)
-        columns.append((f"best homogeneous ({best.adc_type}, {best.columns_per_adc} per ADC)", best))
+        columns.append((f"best homogeneous ({best.in_words(ARCHITECTURE_FIELDS)})", best))
     for name, _ in columns:
         summary.add_column(Text(name), justify="right")
     if len(columns) == 2:

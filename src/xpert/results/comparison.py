@@ -6,37 +6,29 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from xpert.design import AdcType, FileModel
+from xpert.design import FileModel, Periphery
 from xpert.results.accuracy import Accuracy, Measured
 from xpert.results.evaluation import EvaluationRecord
 from xpert.results.record import Number, Positive, Record
 from xpert.results.run import Machine
 
 
-class Precisions(Record):
-    """NI-accuracy of the backbone on validation images, at one precision in all layers."""
+class Precisions(Periphery, Record):
+    """NI-accuracy of the backbone on validation images, at one precision in all layers; what costs it says none of."""
 
-    adc_bits: int
-    input_bits: int
     validation: Measured
 
 
 class HomogeneousDesign(Precisions):
     """The backbone with one periphery in all layers, in tiles of one size."""
 
-    adc_type: AdcType
-    columns_per_adc: int
     pes_per_tile: int | None
     edap: Positive
 
 
-class ComparisonRow(Record):
-    """One design of the table; a homogeneous one says what it is made of."""
+class ComparisonRow(Periphery, Record):
+    """One design of the table; a homogeneous one says what it is made of, of others the periphery is not set."""
 
-    adc_type: AdcType | None = None
-    columns_per_adc: int | None = None
-    adc_bits: int | None = None
-    input_bits: int | None = None
     pes_per_tile: int | None = None
     evaluation: EvaluationRecord
     accuracy: Accuracy

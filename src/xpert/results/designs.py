@@ -37,11 +37,9 @@ class MeasuredActivity(Record):
     ratios: dict[BaselineName, dict[str, Positive]] = Field(default_factory=dict)
 
 
-class PrecisionPoint(Record):
-    """NI-accuracy with the same precision in every layer."""
+class PrecisionPoint(Periphery, Record):
+    """NI-accuracy with the same precision in every layer; the rest of the periphery is not set."""
 
-    adc_bits: int
-    input_bits: int
     ni_accuracy: Number = None
 
 

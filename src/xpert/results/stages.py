@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 from pydantic import Field
 
-from xpert.design import AdcType, Design
+from xpert.design import PRECISION_FIELDS, Design, Periphery
 from xpert.results.accuracy import Measured
 from xpert.results.designs import DesignComparison
 from xpert.results.record import Number, OpenRecord, Positive, Record
@@ -89,11 +89,8 @@ class Front(Record):
     points: tuple[FrontPoint, ...] = ()
 
 
-class HomogeneousCosts(Costs):
-    """The backbone with one periphery in all layers."""
-
-    adc_type: AdcType
-    columns_per_adc: int
+class HomogeneousCosts(Periphery, Costs):
+    """The backbone with one periphery in all layers; what phase 1 does not decide is not set."""
 
 
 class Architecture(Stage):
@@ -171,11 +168,28 @@ class Training(Stage):
     """Two per multiply-accumulate, backward passes included."""
 
 
-class TriedDesign(Record):
+class PrecisionLists(Record):
+    """What phase 2 decided in every layer: for each of `PRECISION_FIELDS` a list, [layers]."""
+
+    @property
+    def precisions(self) -> dict[str, tuple[Any, ...]]:
+        """The lists, by field."""
+        return {name: getattr(self, name) for name in PRECISION_FIELDS}
+
+
+def precision_lists() -> type[PrecisionLists]:
+    """The model with those lists."""
+    lists: dict[str, Any] = {}
+    for name in PRECISION_FIELDS:
+        field = Periphery.model_fields[name]
+        value: Any = Annotated[(field.annotation, *field.metadata)]  # type: ignore[valid-type]
+        lists[name] = (tuple[value, ...], ...)
+    return pydantic.create_model("PrecisionLists", __base__=PrecisionLists, **lists)
+
+
+class TriedDesign(precision_lists()):
     """One design that the precision search measured."""
 
-    adc_bits: tuple[int, ...]
-    input_bits: tuple[int, ...]
     ni_accuracy: Number = None
     ni_accuracy_interval: tuple[float, float] | None = None
     """Its 95 % interval."""
@@ -193,12 +207,10 @@ class TriedDesign(Record):
     feasible: bool = True
 
 
-class Sensitivity(Record):
-    """What one precision does to one layer."""
+class Sensitivity(Periphery, Record):
+    """What one precision does to one layer; the rest of the periphery is not set."""
 
     layer: str | int
-    adc_bits: int
-    input_bits: int
     error: Number = None
     """Noise-to-signal power of the layer's output."""
 

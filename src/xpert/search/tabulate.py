@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.design import Chip, Design, Layer, Network, Periphery
+from xpert.design import ARCHITECTURE_FIELDS, PRECISION_FIELDS, Chip, Design, Layer, Network, Periphery
 from xpert.hardware import evaluate
 from xpert.hardware.tables import CostTables, Option, SearchSpace, cost_tables, layer_options
 from xpert.networks.spaces import Space
@@ -118,9 +118,9 @@ def _label(option: Option, options: Sequence[Periphery], *, several_kernels: boo
     if chosen is None:
         return "left out"
     parts = [f"{option.kernel}x{option.kernel}"] if several_kernels else []
-    parts += [chosen.adc_type, str(chosen.columns_per_adc)]
-    if len({(entry.adc_bits, entry.input_bits) for entry in options}) > 1:
-        parts += [str(chosen.adc_bits), str(chosen.input_bits)]
+    parts.append(chosen.short(ARCHITECTURE_FIELDS))
+    if len({entry.values(PRECISION_FIELDS) for entry in options}) > 1:
+        parts.append(chosen.short(PRECISION_FIELDS))
     return "/".join(parts)
 
 

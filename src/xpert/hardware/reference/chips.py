@@ -48,16 +48,21 @@ _VECTORS = 64
 """Input vectors that are drawn for rows with random inputs."""
 
 
+def _periphery(i: Row, shape: tuple[int, ...]) -> PeripheryArrays:
+    """The same periphery in all layers; a row counts an ADC's levels, which may be no power of two."""
+    return PeripheryArrays.given(
+        adc_type=np.full(shape, ADCS.names().index(i["adc_type"])),
+        columns_per_adc=float(i["columns_per_adc"]),
+        adc_bits=math.log2(i["adc_levels"]),
+        input_bits=float(i["input_bits"]),
+    )
+
+
 def subarray_outputs(i: Row) -> dict[str, float]:
     """Everything that a `subarray` row reports."""
     p = reference_process(i)
     crossbar = _crossbar(i)
-    periphery = PeripheryArrays(
-        adc=np.asarray(ADCS.names().index(i["adc_type"])),
-        columns_per_adc=np.asarray(float(i["columns_per_adc"])),
-        adc_bits=np.asarray(math.log2(i["adc_levels"])),
-        input_bits=np.asarray(float(i["input_bits"])),
-    )
+    periphery = _periphery(i, ())
     given = i["column_resistance_ohm"]
     many = isinstance(given, list)
     resistances = [math.inf if value is None else value for value in (given if many else [given])]
@@ -136,12 +141,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     """
     chip, workload = chip_of_row(i), workload_of_row(i)
     p, crossbar = reference_process(i), _crossbar(i)
-    periphery = PeripheryArrays(
-        adc=np.full(workload.shape, ADCS.names().index(i["adc_type"])),
-        columns_per_adc=np.full(workload.shape, float(i["columns_per_adc"])),
-        adc_bits=np.full(workload.shape, math.log2(i["adc_levels"])),
-        input_bits=np.full(workload.shape, float(i["input_bits"])),
-    )
+    periphery = _periphery(i, workload.shape)
     reads, statistics = None, None
     if i["trace"] == "random":
         reads, statistics = _random_reads(i, p, crossbar, workload, periphery)

@@ -18,7 +18,7 @@ Source: Cai et al., ICLR 2019 (arXiv 1812.00332), section 3.2 (two sampled paths
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xpert.analog import AnalogLayer, analog_layers, reprogram, to_analog
-from xpert.design import Design
+from xpert.design import PRECISION_FIELDS, Design
 from xpert.networks.quantised import replace_module
+from xpert.search.precision.converters import Precision
 from xpert.search.precision.session import Session, Strategy
 from xpert.search.precision.strategies import Prepared, TrainedNetwork
 from xpert.statistics import Bools
@@ -64,17 +65,17 @@ class Mixture(nn.Module):
 
     Args:
         analog: The layer.
-        options: Pairs (ADC bits, input bits).
+        options: Values of `PRECISION_FIELDS`.
         logits: Of the options, [options].
         generator: Of the draws, on the CPU.
     """
 
     def __init__(
-        self, analog: AnalogLayer, options: list[tuple[int, int]], logits: Tensor, generator: torch.Generator
+        self, analog: AnalogLayer, options: Sequence[Precision], logits: Tensor, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.analog = analog
-        self._options = options
+        self._options = [analog.periphery.with_values(PRECISION_FIELDS, values) for values in options]
         self._logits = [logits]  # in a list: not a parameter of this module's own
         self._generator = generator
 
@@ -84,7 +85,7 @@ class Mixture(nn.Module):
         shares = logits[drawn].softmax(0)
         outputs = []
         for option in drawn.tolist():
-            self.analog.set_precision(*self._options[option])
+            self.analog.set_periphery(self._options[option])
             outputs.append(self.analog(input))
         return shares[0] * outputs[0] + shares[1] * outputs[1] if len(outputs) > 1 else outputs[0]
 

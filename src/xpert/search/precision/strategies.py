@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,8 @@ class TrainedNetwork:
     design: Design
     """From phase 1."""
 
-    options: Sequence[tuple[int, int]]
-    """Pairs (ADC bits, input bits) from which every layer chooses."""
+    options: Sequence[tuple[Any, ...]]
+    """Values of `PRECISION_FIELDS` from which every layer chooses."""
 
     training_images: Callable[[int], tuple[Tensor, Tensor]]
     """The first so many normalised training images [n, channels, height, width], and their classes [n]."""
