@@ -27,6 +27,7 @@ from xpert.experiment.stages.joint import JointSettings, _as_found, joint_rounds
 from xpert.experiment.stages.precision import FINAL, Phase2, choose_precisions
 from xpert.experiment.workspace import Workspace
 from xpert.networks import build, space
+from xpert.progress import Progress
 from xpert.results import ArchitectureStage, PrecisionStage
 from xpert.search.objectives import Budgets
 from xpert.training import load_dataset, load_weights
@@ -204,9 +205,9 @@ def test_joint_rounds_keep_the_layers_that_phase_1_found() -> None:
 def test_a_run_cut_in_a_stage_resumes_to_the_same_end(
     config: SearchConfig, unbroken: Path, tmp_path: Path, stage: str
 ) -> None:
-    def cut(figures: dict[str, Any]) -> None:
+    def cut(report: Progress) -> None:
         # In a training: after the first epoch, so that there is a checkpoint to go on from.
-        if figures["stage"] == stage and (stage not in ("training", "baseline") or figures.get("epoch") == 2):
+        if report.stage == stage and (stage not in ("training", "baseline") or report.done == 2):
             raise Cut
 
     with pytest.raises(Cut):

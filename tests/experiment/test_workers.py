@@ -15,6 +15,7 @@ from tests.experiment.test_pipeline import TINY
 from xpert.errors import ConfigError, RunError
 from xpert.experiment import SearchConfig, read_events
 from xpert.experiment.pipeline import run_search
+from xpert.progress import Progress
 from xpert.training import distributed
 
 
@@ -50,8 +51,8 @@ def test_two_processes_share_the_trainings(
     monkeypatch.setattr(step, counted)
     seen: list[int] = []
 
-    def progress(figures: dict[str, Any]) -> None:
-        if figures["stage"] == "training":
+    def progress(report: Progress) -> None:
+        if report.stage == "training":
             seen.extend(children())
 
     alone, shared = tmp_path / "alone", tmp_path / "shared"
@@ -74,8 +75,8 @@ def test_two_processes_share_the_trainings(
 
 
 def test_a_worker_that_stops_is_told_of(config: SearchConfig, tmp_path: Path) -> None:
-    def kill(figures: dict[str, Any]) -> None:
-        if figures["stage"] == "training":
+    def kill(report: Progress) -> None:
+        if report.stage == "training":
             os.kill(children()[0], signal.SIGKILL)
 
     with pytest.raises(

@@ -12,9 +12,10 @@ import torch
 from xpert.errors import ConfigError, DataError
 from xpert.experiment.config import SearchConfig, search_space
 from xpert.networks import build
+from xpert.progress import Progress, Report
 from xpert.training import TrainingSettings, load_dataset, train
 from xpert.training.datasets import DATASETS
-from xpert.training.source import DatasetInfo, DataSource, Parts, Progress
+from xpert.training.source import DatasetInfo, DataSource, Parts
 
 pytestmark = pytest.mark.usefixtures("own_entries")
 
@@ -22,7 +23,7 @@ INFO = DatasetInfo(name="halves", input_shape=(2, 16, 16), classes=("upper", "lo
 """Images whose upper or lower half is the brighter one."""
 
 
-def halves(_folder: Path, _progress: Progress | None) -> Parts:
+def halves(_folder: Path, _progress: Report | None) -> Parts:
     labels = torch.arange(80) % 2
     images = torch.randint(0, 100, (80, 2, 16, 16), generator=torch.Generator().manual_seed(0))
     bright = (torch.arange(16) >= 8) == labels[:, None].bool()  # [n, height]
@@ -54,17 +55,17 @@ def test_statistics_are_those_of_the_training_images() -> None:
 
 
 def test_the_folder_and_progress_reach_the_loader(tmp_path: Path) -> None:
-    told: list[dict] = []
+    reports: list[Progress] = []
 
-    def load(folder: Path, progress: Progress | None) -> Parts:
+    def load(folder: Path, progress: Report | None) -> Parts:
         assert progress is not None
-        progress({"folder": folder})
+        progress(Progress(figures={"folder": folder}))
         return halves(folder, progress)
 
     DATASETS.register(DataSource(INFO, load))
-    load_dataset("halves", str(tmp_path), told.append)
-    load_dataset("halves", None, told.append)
-    assert told == [{"folder": tmp_path}, {"folder": Path("data")}]
+    load_dataset("halves", str(tmp_path), reports.append)
+    load_dataset("halves", None, reports.append)
+    assert [report.figures for report in reports] == [{"folder": tmp_path}, {"folder": Path("data")}]
 
 
 @pytest.mark.parametrize(

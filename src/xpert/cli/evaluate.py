@@ -15,6 +15,7 @@ from xpert.cli.interrupts import patience
 from xpert.cli.options import Json
 from xpert.errors import ConfigError
 from xpert.files import write_atomically
+from xpert.progress import Progress
 from xpert.text import plain_number
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _evaluate_sweep(
             figures = evaluate(variant, model).to_dict()
             rows.append(settings | {key: figures[key] for key in HEADLINE})
             if progress:
-                progress({"stage": "sweep", "design": index, "designs": len(variants)})
+                progress(Progress(stage="sweep", unit="design", done=index, total=len(variants)))
     if csv is not None:
         output.write_csv(csv, rows)
     if as_json:

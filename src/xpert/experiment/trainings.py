@@ -18,7 +18,7 @@ from xpert.analog import analog_layers, at_precision, layer_errors, reprogram, t
 from xpert.design import PRECISION_FIELDS, Chip, Design, Network
 from xpert.experiment.config import DatasetOptions, PrecisionSettings, SearchConfig
 from xpert.networks import build
-from xpert.progress import Tell
+from xpert.progress import Report
 from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
 
 
@@ -55,7 +55,7 @@ def new_model(network: Network, chip: Chip, input_bits: int, seed: int, device: 
 
 
 def train_new(
-    network: Network, recipe: Recipe, dataset: Dataset, checkpoint: Path, progress: Tell | None = None
+    network: Network, recipe: Recipe, dataset: Dataset, checkpoint: Path, progress: Report | None = None
 ) -> tuple[nn.Module, TrainingResult]:
     """A network, initialised and trained against the variation of the chip's cells, and how that went.
 
@@ -64,7 +64,7 @@ def train_new(
         recipe: How to train it.
         dataset: What is trained on; the network goes where it is.
         checkpoint: Working file.
-        progress: Takes figures of progress.
+        progress: Called as work goes on.
     """
     _call(
         "train_new",
@@ -95,7 +95,7 @@ def finetune(
     training: TrainingSettings,
     seed: int,
     checkpoint: Path,
-    progress: Tell | None = None,
+    progress: Report | None = None,
 ) -> list[dict[str, Any]]:
     """Train a network in place for a few epochs at the precisions of a design; the curve.
 
@@ -109,7 +109,7 @@ def finetune(
         training: Of the network; its other settings stay.
         seed: Of the order of images and of the noise.
         checkpoint: Working file.
-        progress: Takes figures of progress.
+        progress: Called as work goes on.
     """
     _call("finetune", design=design.model_dump(mode="json"), checkpoint=str(checkpoint))
     distributed.broadcast_model(model)

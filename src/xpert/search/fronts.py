@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import Space
+from xpert.progress import Report
 from xpert.search.architecture import QUALITY
 from xpert.search.objectives import OBJECTIVES, objective_value
 from xpert.search.quality.additive import total_quality
@@ -28,7 +29,7 @@ def architecture_fronts(
     options: Sequence[Periphery],
     quality: str,
     points: int,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Report | None = None,
 ) -> list[dict[str, Any]]:
     """Both fronts in the context of the design that phase 1 found.
 
@@ -42,7 +43,7 @@ def architecture_fronts(
         options: Peripheries, the meaning of the problem's options.
         quality: What the problem tabulates as quality, one of `quality.ADDITIVE`.
         points: Budgets per front.
-        progress: Called with figures as work goes on.
+        progress: Called as work goes on.
 
     Returns:
         For every front its `objective`, what it runs `along`, and its `points`.

@@ -22,6 +22,7 @@ from xpert.design import DataModel
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.networks.images import Images
 from xpert.networks.quantised import calibrate_quantisers, quantised_layers
+from xpert.progress import Progress, Report
 from xpert.tensors import read_tensors, write_tensors
 from xpert.training import distributed
 from xpert.training.data import Dataset, augmented
@@ -108,7 +109,7 @@ def train(
     seed: int,
     hardware: Disturbance | None = None,
     checkpoint: Path | None = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Report | None = None,
 ) -> TrainingResult:
     """Train a model in place, on its own device.
 
@@ -128,10 +129,10 @@ def train(
         hardware: What of the analogue hardware disturbs the training.
         checkpoint: File that keeps the state after every epoch, and every minute; if it exists, training goes on from
             it.
-        progress: Called about twice a second, and once more at the end of every epoch, with `event` ("step" or
-            "epoch"), `epoch` and `epochs`, `step` and `steps` (of the epoch), `loss`, `train_accuracy`,
-            `images_per_second`, `operations_per_second`, `seconds_left`; at the end of an epoch `validation_accuracy`
-            too.
+        progress: Called about twice a second, and once more at the end of every epoch, with the epoch under way. Its
+            figures are `event` ("step" or "epoch"), `step` and `steps` (of the epoch), `loss`, `train_accuracy`,
+            `images_per_second`, `operations_per_second`, `seconds`, `seconds_left`; at the end of an epoch
+            `validation_accuracy` too.
 
     Raises:
         ConfigError: If there is nothing to train on, or the processes cannot share a batch evenly.
@@ -344,7 +345,7 @@ class _Epochs:
         self.mirrored = (draws < 0.5).to(self.device)
         self.mirror = mirror
 
-    def go(self, keep: Callable[[], None], progress: Callable[[dict[str, Any]], None]) -> None:
+    def go(self, keep: Callable[[], None], progress: Report) -> None:
         """Train what is left to train."""
         generator = torch.Generator(self.device)
         with (
@@ -361,7 +362,7 @@ class _Epochs:
         noise: torch.Generator,
         before_step: Callable[[], None],
         keep: Callable[[], None],
-        progress: Callable[[dict[str, Any]], None],
+        progress: Report,
     ) -> None:
         standing = self.standing
         before = standing.seconds
@@ -380,7 +381,7 @@ class _Epochs:
             now = time.perf_counter()
             standing.seconds = before + now - start
             if now - reported > _SECONDS_BETWEEN_REPORTS:
-                progress(self._report(self._row(epoch), "step"))
+                progress(self._progress(self._row(epoch), "step"))
                 reported = time.perf_counter()
             if now - kept > _SECONDS_BETWEEN_CHECKPOINTS:
                 self._row(epoch)  # a loss that is not finite is not worth keeping
@@ -393,7 +394,7 @@ class _Epochs:
             accuracy(self.model, self.dataset.in_batches(images), labels) if len(labels) else None
         )
         row["seconds"] = before + time.perf_counter() - start
-        progress(self._report(row, "epoch"))
+        progress(self._progress(row, "epoch"))
         standing.curves.append(row)
         standing.step, standing.seconds = 0, 0.0
         standing.sums.zero_()
@@ -443,16 +444,16 @@ class _Epochs:
             "seconds": standing.seconds,
         }
 
-    def _report(self, row: dict[str, Any], event: str) -> dict[str, Any]:
+    def _progress(self, row: dict[str, Any], event: str) -> Progress:
         images_left = ((self.settings.epochs - row["epoch"] + 1) * self.n_steps - self.standing.step) * self.batch_size
-        return row | {
+        figures = {name: value for name, value in row.items() if name != "epoch"} | {
             "event": event,
-            "epochs": self.settings.epochs,
             "step": self.standing.step,
             "steps": self.n_steps,
             "operations_per_second": row["images_per_second"] * self.operations,
             "seconds_left": images_left / row["images_per_second"],
         }
+        return Progress(unit="epoch", done=row["epoch"], total=self.settings.epochs, figures=figures)
 
 
 def _write_checkpoint(

@@ -77,7 +77,7 @@ def test_a_gzipped_file_and_progress(tmp_path):
     with gzip.open(path, "wt", encoding="utf-8") as file:
         file.write(json.dumps(row_with(right)) + "\n\n")
     steps = []
-    report = validate(path, progress=lambda done, total: steps.append((done, total)))
+    report = validate(path, progress=lambda report: steps.append((report.done, report.total)))
     assert report.passed
     assert report.worst == 0
     assert len(report.kinds["subarray"]) == len(right)

@@ -10,7 +10,7 @@ from xpert.experiment.baselines import typical_of, with_periphery
 from xpert.experiment.config import ArchitectureSettings
 from xpert.files import jsonable
 from xpert.networks.spaces import Space
-from xpert.progress import Tell
+from xpert.progress import Report
 from xpert.results import ArchitectureStage, Costs, Front, HomogeneousCosts, Round, Step
 from xpert.search.architecture import search_architecture
 from xpert.search.fronts import architecture_fronts, figures
@@ -32,7 +32,7 @@ def search_network(
     name: str,
     quality: Quality,
     seed: int,
-    progress: Tell,
+    progress: Report,
 ) -> ArchitectureStage:
     """Search network and ADCs, and prove the fronts around them.
 
@@ -45,7 +45,7 @@ def search_network(
         name: Of the design.
         quality: What is held up, from `quality_of`.
         seed: Of the strategy.
-        progress: Called with figures as work goes on.
+        progress: Called as work goes on.
 
     Raises:
         InfeasibleError: If no design meets the budgets.

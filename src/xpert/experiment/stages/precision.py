@@ -15,7 +15,7 @@ from xpert.experiment.config import PeripheryOptions, PrecisionSettings
 from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
 from xpert.files import jsonable
-from xpert.progress import Tell
+from xpert.progress import Report
 from xpert.results import Epoch, Finetuning, Measured, PrecisionStage, Sensitivity, TriedDesign
 from xpert.search.objectives import Budgets, Goal
 from xpert.search.precision.bench import ChipBench
@@ -70,7 +70,7 @@ def choose_precisions(
     model: nn.Module,
     dataset: Dataset,
     phase: Phase2,
-    progress: Tell,
+    progress: Report,
     *,
     name: str = FINAL,
     floors: Floors | None = None,
@@ -83,7 +83,7 @@ def choose_precisions(
         model: Its trained network.
         dataset: Split.
         phase: What to do.
-        progress: Takes figures of progress.
+        progress: Called as work goes on.
         name: Of the weights that are left, and of working files.
         floors: Least accuracies in the place of those that the config sets relative to the trained network.
     """
@@ -172,7 +172,7 @@ class _Benches:
 
 
 def _prepared(
-    found: Design, model: nn.Module, dataset: Dataset, phase: Phase2, benches: _Benches, progress: Tell
+    found: Design, model: nn.Module, dataset: Dataset, phase: Phase2, benches: _Benches, progress: Report
 ) -> Prepared:
     """The strategy that the config asks for, ready for the trained network."""
 
@@ -211,7 +211,7 @@ def _finish(
     phase: Phase2,
     benches: _Benches,
     name: str,
-    progress: Tell,
+    progress: Report,
 ) -> Finetuning | None:
     """Leave the final weights: those of the search, fine-tuned at its precisions where that raises accuracy."""
     best, settings = result.best, phase.settings

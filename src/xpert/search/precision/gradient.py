@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from xpert.analog import AnalogLayer, analog_layers, reprogram, to_analog
 from xpert.design import Design
 from xpert.networks.quantised import replace_module
+from xpert.progress import Progress
 from xpert.search.precision.session import Session, Strategy
 from xpert.search.precision.strategies import Prepared, TrainedNetwork
 from xpert.statistics import Bools
@@ -207,8 +208,8 @@ class _Search:
             (loss + price * cost).backward()
             self._weight_optimiser.step()
             self._logit_optimiser.step()
-            figures = {"price": price, "step": step + 1, "steps": self.settings.steps, "loss": loss.item()}
-            self.session.report(figures | {"expected_log_objective": cost.item()})
+            figures = {"price": price, "loss": loss.item(), "expected_log_objective": cost.item()}
+            self.session.report(Progress(unit="step", done=step + 1, total=self.settings.steps, figures=figures))
 
     def _rewrite(self) -> None:
         """Write the present weights to a new chip; logits are leaves whose rows the layers hold, so hand them anew."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from xpert.design import PRECISION_FIELDS, Design
 from xpert.hardware import Evaluation, evaluate
-from xpert.progress import Tell
+from xpert.progress import Progress, Report
 from xpert.search.objectives import Goal, objective_value
 from xpert.search.precision.converters import Kind, Precision, cheapest, cheapest_converters, peripheries
 from xpert.search.tabulate import network_tables
@@ -131,7 +131,7 @@ class Session:
         seed: Of everything random in a strategy.
         measured: Measured designs by choice, in order.
         confirmed: Those that were measured again, as they did then, in order.
-        report: Takes figures of progress.
+        report: Called as the search goes on.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Session:
         bench: Bench,
         seed: int = 0,
         evaluations: int | None = None,
-        progress: Tell | None = None,
+        progress: Report | None = None,
     ) -> None:
         self.design = design
         self.options = list(options)
@@ -219,14 +219,13 @@ class Session:
         before = self.measured.get(key)
         if before is None or entry.accuracy.mean > before.accuracy.mean:
             self.measured[key] = entry
-        self.report(
-            {
-                "tried": len(self.measured),
-                "ni_accuracy": entry.accuracy.mean,
-                "feasible": entry.feasible,
-                self.goal.objective: self.goal.value(entry.evaluation),
-            }
-        )
+        figures = {
+            "tried": len(self.measured),
+            "ni_accuracy": entry.accuracy.mean,
+            "feasible": entry.feasible,
+            self.goal.objective: self.goal.value(entry.evaluation),
+        }
+        self.report(Progress(figures=figures))
         return entry
 
     def confirm(self, choice: Choice, confirmation: Callable[[dict[str, Any] | None], Bench]) -> float:
@@ -240,8 +239,12 @@ class Session:
             correct = bench.correct(entry.design)
             again = _judged(entry.design, correct, bench, self.goal, entry.predicted_loss, entry.weights)
             self.confirmed[choice], self._shortfalls[choice] = again, bench.floor - again.accuracy.mean
-            figures = {"ni_accuracy": again.accuracy.mean, "feasible": again.feasible}
-            self.report({"confirmed": len(self.confirmed)} | figures)
+            figures = {
+                "confirmed": len(self.confirmed),
+                "ni_accuracy": again.accuracy.mean,
+                "feasible": again.feasible,
+            }
+            self.report(Progress(figures=figures))
         return self._shortfalls[choice]
 
     def set_floor(self, floor: float) -> None:
@@ -296,7 +299,7 @@ def search_precision(
     confirmation: Confirmation | None = None,
     seed: int = 0,
     evaluations: int | None = None,
-    progress: Tell | None = None,
+    progress: Report | None = None,
 ) -> PrecisionResult:
     """Choose the precisions of every layer.
 
@@ -325,7 +328,7 @@ def search_precision(
         confirmation: Gives the bench of the second measurement; None takes the first one for good.
         seed: Of everything random in the strategy.
         evaluations: Designs that may be measured; None for as many as the strategy wants.
-        progress: Called with figures after every measured design.
+        progress: Called after every measured design.
     """
     session = Session(design, options, kinds, goal, bench, seed, evaluations, progress)
     present = [entry.values(PRECISION_FIELDS) for entry in design.periphery]

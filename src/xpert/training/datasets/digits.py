@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xpert.training.source import DatasetInfo, DataSource, Parts, Progress
+from xpert.progress import Report
+from xpert.training.source import DatasetInfo, DataSource, Parts
 
 _TEST_SHARE = 0.2
 
 
-def _load(_data_dir: Path, _progress: Progress | None) -> Parts:
+def _load(_data_dir: Path, _progress: Report | None) -> Parts:
     import numpy as np
     import torch
     from sklearn.datasets import load_digits
