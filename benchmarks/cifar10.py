@@ -66,10 +66,10 @@ def main() -> None:
     start = time.process_time()
     with distributed.torchrun_group() as device, unquantised(model) if arguments.float else contextlib.nullcontext():
         model.to(device)
-        hardware = Disturbance(weight_deviation=weight_deviation(Chip()))
+        disturbance = Disturbance(weight_deviation=weight_deviation(Chip()))
         checkpoint = arguments.out / "checkpoint"
         result = train(
-            model, data, settings, seed=arguments.seed, hardware=hardware, checkpoint=checkpoint, progress=show
+            model, data, settings, seed=arguments.seed, disturbance=disturbance, checkpoint=checkpoint, progress=show
         )
         if distributed.rank():
             return

@@ -129,15 +129,15 @@ assert [entry.adc_redundancy for entry in options_of(own, adc_redundancy=(0, 3))
 
 plain = load_preset("quickstart")
 assert plain.precision.options["adc_redundancy"] == (0, 2)
-told = plain.replace(precision=plain.precision.replace(adc_redundancies=[1, 3], adc_bits=[4], input_bits=[8]))
-assert told.precision.combinations() == [(4, 8, 1), (4, 8, 3)]
+asked = plain.replace(precision=plain.precision.replace(adc_redundancies=[1, 3], adc_bits=[4], input_bits=[8]))
+assert asked.precision.combinations() == [(4, 8, 1), (4, 8, 3)]
 try:
     SearchConfig.parse(plain.model_dump() | {"precision": {"adc_redundancies": [2, 2]}})
 except Exception as error:
     assert "precision.adc_redundancies: options must differ" in str(error), error
 else:
     raise AssertionError("two options are the same")
-assert [entry.short() for entry in peripheries([("flash", 4)], own, told.precision.combinations())] == [
+assert [entry.short() for entry in peripheries([("flash", 4)], own, asked.precision.combinations())] == [
     "flash/4/4/8/1",
     "flash/4/4/8/3",
 ]

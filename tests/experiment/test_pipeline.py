@@ -147,8 +147,8 @@ def test_other_ways_to_choose_precisions(
     config: SearchConfig, unbroken: Path, tmp_path: Path, changes: dict[str, Any], finetune: str
 ) -> None:
     """From the trained networks on, so that only the stage itself takes time."""
-    told = TINY["precision"] | changes | {"finetune": finetune, "finetune_epochs": 1, "confirmation_images": 0}
-    other = SearchConfig.parse(TINY | {"precision": told})
+    precision = TINY["precision"] | changes | {"finetune": finetune, "finetune_epochs": 1, "confirmation_images": 0}
+    other = SearchConfig.parse(TINY | {"precision": precision})
     with open_run(tmp_path, other, resume=True) as run:
         found = Design.parse(json.loads((unbroken / "state" / "architecture.json").read_text())["design"])
         model = build(found.network, weight_bits=found.chip.weight_bits)
@@ -168,8 +168,8 @@ def test_other_ways_to_choose_precisions(
 
 def test_joint_rounds_adopt_what_is_better(config: SearchConfig, unbroken: Path, tmp_path: Path) -> None:
     """A round from the finished run's own outcome, made to look bad so that there is something to gain."""
-    told = TINY["precision"] | {"joint_rounds": 2, "minimum_accuracy": 0.0, "maximum_drop": None, "evaluations": 4}
-    joint = SearchConfig.parse(TINY | {"precision": told})
+    precision = TINY["precision"] | {"joint_rounds": 2, "minimum_accuracy": 0.0, "maximum_drop": None, "evaluations": 4}
+    joint = SearchConfig.parse(TINY | {"precision": precision})
     first = PrecisionStage.read(unbroken / "state" / "precision.json", "stage result")
     fine = first.design.with_values(PRECISION_FIELDS, [(6, 8)] * len(first.design.periphery))
     losses = sum(map(max, first.losses()))

@@ -15,7 +15,7 @@ from xpert.networks import build
 from xpert.progress import Progress, Report
 from xpert.training import TrainingSettings, load_dataset, train
 from xpert.training.datasets import DATASETS
-from xpert.training.source import DatasetInfo, DataSource, Parts
+from xpert.training.source import DatasetInfo, DataSource, RawImages
 
 pytestmark = pytest.mark.usefixtures("own_entries")
 
@@ -23,12 +23,12 @@ INFO = DatasetInfo(name="halves", input_shape=(2, 16, 16), classes=("upper", "lo
 """Images whose upper or lower half is the brighter one."""
 
 
-def halves(_folder: Path, _progress: Report | None) -> Parts:
+def halves(_folder: Path, _progress: Report | None) -> RawImages:
     labels = torch.arange(80) % 2
     images = torch.randint(0, 100, (80, 2, 16, 16), generator=torch.Generator().manual_seed(0))
     bright = (torch.arange(16) >= 8) == labels[:, None].bool()  # [n, height]
     images = (images + 150 * bright[:, None, :, None]).to(torch.uint8)
-    return Parts(images[:64], labels[:64], images[64:], labels[64:])
+    return RawImages(images[:64], labels[:64], images[64:], labels[64:])
 
 
 def test_a_data_set_from_outside_is_trained_on() -> None:
@@ -57,7 +57,7 @@ def test_statistics_are_those_of_the_training_images() -> None:
 def test_the_folder_and_progress_reach_the_loader(tmp_path: Path) -> None:
     reports: list[Progress] = []
 
-    def load(folder: Path, progress: Report | None) -> Parts:
+    def load(folder: Path, progress: Report | None) -> RawImages:
         assert progress is not None
         progress(Progress(figures={"folder": folder}))
         return halves(folder, progress)
@@ -86,7 +86,7 @@ def test_the_folder_and_progress_reach_the_loader(tmp_path: Path) -> None:
         (lambda p: p._replace(test_labels=p.test_labels - 1), "test images must have labels 0 ... 1, got -1 ... 0"),
     ],
 )
-def test_what_is_not_as_announced_is_refused(change: Callable[[Parts], Parts], message: str) -> None:
+def test_what_is_not_as_announced_is_refused(change: Callable[[RawImages], RawImages], message: str) -> None:
     DATASETS.register(DataSource(INFO, lambda folder, progress: change(halves(folder, progress))))
     with pytest.raises(DataError, match=f"data set halves: {message}"):
         load_dataset("halves")

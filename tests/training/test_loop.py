@@ -22,7 +22,7 @@ from xpert.networks.quantised import QuantConv2d, QuantLinear, quantised_layers
 from xpert.progress import Progress
 from xpert.tensors import read_tensors, write_tensors
 from xpert.training import Dataset, Disturbance, TrainingSettings, accuracy, train
-from xpert.training.loop import _Slow, bfloat16_is_native, learning_rate, training_operations
+from xpert.training.loop import _Lookahead, bfloat16_is_native, learning_rate, training_operations
 
 MakeModel = Callable[[], nn.Module]
 SETTINGS = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.05, precision="float32", calibration_images=64)
@@ -140,11 +140,11 @@ def test_a_training_killed_within_an_epoch_goes_on_from_its_last_step(
     checkpoint = tmp_path / "training.safetensors"
     if killed_at < 12:
         with pytest.raises(Killed):
-            train(make_model(), stripes, settings, seed=5, checkpoint=checkpoint, hardware=count(killed_at))
+            train(make_model(), stripes, settings, seed=5, checkpoint=checkpoint, disturbance=count(killed_at))
     else:
-        train(make_model(), stripes, settings, seed=5, checkpoint=checkpoint, hardware=count(99))
+        train(make_model(), stripes, settings, seed=5, checkpoint=checkpoint, disturbance=count(99))
     resumed = make_model()
-    result = train(resumed, stripes, settings, seed=5, checkpoint=checkpoint, hardware=count(99))
+    result = train(resumed, stripes, settings, seed=5, checkpoint=checkpoint, disturbance=count(99))
     assert len(steps) == 12
     assert_same(state(resumed), state(unbroken))
     assert curves_without_times(result) == curves_without_times(expected)
@@ -153,7 +153,7 @@ def test_a_training_killed_within_an_epoch_goes_on_from_its_last_step(
 def test_lookahead_ends_on_the_mean_of_its_way(make_model: MakeModel, stripes: Dataset) -> None:
     """Against its definition, on the trace of a training without it: with no learning rate, only the mean moves."""
     model = make_model()
-    slow = _Slow(model)
+    slow = _Lookahead(model)
     start = state(model)
     decay = 0.95**5 * 0.5**3
     with torch.no_grad():

@@ -41,7 +41,7 @@ def measure_accuracy(
         test.labels,
         test.calibration,
         seed=sampling.seed,
-        chips=sampling.chips,
+        chips=sampling.n_chips,
         batch_size=sampling.batch_size,
         progress=progress,
     )

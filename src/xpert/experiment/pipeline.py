@@ -153,7 +153,7 @@ class _JointWork(NamedTuple):
     def choose(self, design: Design, weights: str, name: str, floors: Floors) -> PrecisionStage:
         return self.work.choose_precisions(design, weights, name, floors)
 
-    def keep(self, name: str) -> None:
+    def make_final(self, name: str) -> None:
         self.work.keep_weights(name, FINAL)
 
     def report(self, progress: Progress) -> None:
@@ -174,7 +174,7 @@ def _evaluation(work: Workspace) -> EvaluationStage:
     typical = Trained(work.typical, work.trained(work.typical.network, "typical"), work.typical_accuracy())
     compared = compare_designs(searched, typical, homogeneous_kinds(config), work.calibration)
     report(Progress(figures={"what": "accuracy against precision"}))
-    curve = accuracy_against_precision(model, design, work.validation, config.precision, work.sampling(chips=1))
+    curve = accuracy_against_precision(model, design, work.validation, config.precision, work.sampling(n_chips=1))
     return compared.replace(accuracy_vs_precision=curve)
 
 

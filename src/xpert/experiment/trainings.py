@@ -73,14 +73,14 @@ def train_new(
         checkpoint=str(checkpoint),
     )
     model = new_model(network, recipe.chip, recipe.input_bits, recipe.seed, dataset.train_images.device)
-    hardware = Disturbance(weight_deviation=weight_deviation(recipe.chip, seed=recipe.seed))
+    disturbance = Disturbance(weight_deviation=weight_deviation(recipe.chip, seed=recipe.seed))
     with distributed.own_cores():
         result = train(
             model,
             dataset,
             recipe.settings,
             seed=recipe.seed,
-            hardware=hardware,
+            disturbance=disturbance,
             checkpoint=checkpoint,
             progress=progress,
         )
@@ -119,19 +119,21 @@ def finetune(
     if settings.finetune == "simulation":
         analog = to_analog(model, design, generator=None, calibration=calibration)
         order = [layer.name for layer in design.network.layers]
-        hardware = Disturbance(before_step=lambda generator: reprogram(analog, generator, order))
+        disturbance = Disturbance(before_step=lambda generator: reprogram(analog, generator, order))
         # The chips that are written in every step have the cells' variation already.
         training = training.replace(weight_noise=0.0)
         with distributed.own_cores():
             result = train(
-                analog, dataset, training, seed=seed, hardware=hardware, checkpoint=checkpoint, progress=progress
+                analog, dataset, training, seed=seed, disturbance=disturbance, checkpoint=checkpoint, progress=progress
             )
         _take_back(model, analog)
         return list(result.curves)
     noise = _conversion_noise(model, design, calibration) if settings.finetune == "converters" else {}
-    hardware = Disturbance(weight_deviation=weight_deviation(design.chip, seed=seed), output_noise=noise)
+    disturbance = Disturbance(weight_deviation=weight_deviation(design.chip, seed=seed), output_noise=noise)
     with distributed.own_cores(), at_precision(model, design):
-        result = train(model, dataset, training, seed=seed, hardware=hardware, checkpoint=checkpoint, progress=progress)
+        result = train(
+            model, dataset, training, seed=seed, disturbance=disturbance, checkpoint=checkpoint, progress=progress
+        )
     return list(result.curves)
 
 

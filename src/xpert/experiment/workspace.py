@@ -96,9 +96,9 @@ class Workspace:
             data.in_batches(data.validation_images[:count]), data.validation_labels[:count], self.calibration
         )
 
-    def sampling(self, chips: int) -> Sampling:
+    def sampling(self, n_chips: int) -> Sampling:
         """So many sampled chips."""
-        return Sampling(self.config.seed, chips, self.config.evaluation.batch_size)
+        return Sampling(self.config.seed, n_chips, self.config.evaluation.batch_size)
 
     # Work
 

@@ -235,17 +235,11 @@ def run_pe(
         copies_across: The same, side by side.
     """
     switches = p.switches
-    n_full, rest = share.rows // crossbar.rows, share.rows % crossbar.rows > 0
-    down, across = n_full + rest, ceil_div(share.columns, crossbar.columns)
+    down = share.rows // crossbar.rows + (share.rows % crossbar.rows > 0)
+    across = ceil_div(share.columns, crossbar.columns)
     copies = copies_down * copies_across
     alone = (copies_down == pe.side) & (copies_across == pe.side)
-    visited_across, used_columns = across, share.used_columns
-    if not switches.keep_all_rows:
-        # Without copies only the PE's own crossbars are visited, whatever it was given.
-        side = np.where(copies > 1, np.maximum(down, across), pe.side)
-        rest = rest & (n_full < side)
-        n_full, visited_across = np.minimum(n_full, side), np.minimum(across, side)
-        used_columns = np.minimum(used_columns, side * crossbar.columns)
+    n_full, rest, visited_across, used_columns = _visited(p, crossbar, pe, share, copies)
     visited_down = n_full + rest
     reads = vectors * pe.input_bits
 
@@ -292,6 +286,20 @@ def run_pe(
         interconnect=pe.input_bus.energy * input_words + pe.output_bus.energy * bus_words,
     )
     return latency, energy
+
+
+def _visited(
+    p: Process, crossbar: Crossbar, pe: PE, share: Share, copies: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Crossbars down that are full, whether one more is in part, crossbars across, and columns in use."""
+    n_full, rest = share.rows // crossbar.rows, share.rows % crossbar.rows > 0
+    across, used_columns = ceil_div(share.columns, crossbar.columns), share.used_columns
+    if p.switches.keep_all_rows:
+        return n_full, rest, across, used_columns
+    # Without copies only the PE's own crossbars are visited, whatever it was given.
+    side = np.where(copies > 1, np.maximum(n_full + rest, across), pe.side)
+    used_columns = np.minimum(used_columns, side * crossbar.columns)
+    return np.minimum(n_full, side), rest & (n_full < side), np.minimum(across, side), used_columns
 
 
 __all__ = ["PE", "Read", "Share", "Timing", "build_pe", "read_of", "run_pe"]

@@ -24,7 +24,7 @@ from xpert.hardware.evaluate import evaluate
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
-from xpert.hardware.technology import Process, process
+from xpert.hardware.technology import Process, process_of
 from xpert.progress import Progress, Report
 from xpert.workload.layers import Workload
 
@@ -193,7 +193,7 @@ def cost_tables(
     if context is None:
         original = Design.homogeneous(space.network(space.default_channels), chip, peripheries[0])
         context = evaluate(original, switches).context
-    p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
     crossbar = crossbar_of(chip)
     shared = build_shared(p, chip, context)
     options = PeripheryArrays.of(peripheries, chip.adcs)

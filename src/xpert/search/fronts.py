@@ -73,7 +73,7 @@ def architecture_fronts(
                         "tabulated": point.solution.value,
                         "lower_bound": point.solution.lower_bound,
                         "gap": point.solution.gap,
-                        **figures(design := design_of(space, chip, options, point.solution.design), quality),
+                        **evaluate_on_axes(design := design_of(space, chip, options, point.solution.design), quality),
                         "channels": list(design.network.channels),
                         "periphery": [entry.short(ARCHITECTURE_FIELDS) for entry in design.periphery],
                     }
@@ -84,7 +84,7 @@ def architecture_fronts(
     return fronts
 
 
-def figures(design: Design, quality: str) -> dict[str, float]:
+def evaluate_on_axes(design: Design, quality: str) -> dict[str, float]:
     """A design on the axes of the fronts, by full evaluation; its quality is one of `quality.ADDITIVE`."""
     evaluation = evaluate(design)
     return {
@@ -96,4 +96,4 @@ def figures(design: Design, quality: str) -> dict[str, float]:
     }
 
 
-__all__ = ["architecture_fronts", "figures"]
+__all__ = ["architecture_fronts", "evaluate_on_axes"]

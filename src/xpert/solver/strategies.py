@@ -54,12 +54,7 @@ def solve(
         ConfigError: If an argument is not allowed, or the strategy needs a package that is not installed.
     """
     run = STRATEGIES.find(strategy)
-    if seed < 0:
-        raise ConfigError(f"seed: must be 0 or above (got {seed})")
-    if seconds is not None and not seconds >= 0:
-        raise ConfigError(f"seconds: must be 0 or above (got {seconds})")
-    if evaluations is not None and evaluations < 1:
-        raise ConfigError(f"evaluations: must be at least 1 (got {evaluations})")
+    _check(seed, seconds, evaluations)
     record = Record(problem, seconds, evaluations, progress)
     check_budgets(problem, build_stages(problem))
     status: Status = "finished"
@@ -100,6 +95,15 @@ def solve(
         status=status,
         trace=tuple(record.trace),
     )
+
+
+def _check(seed: int, seconds: float | None, evaluations: int | None) -> None:
+    if seed < 0:
+        raise ConfigError(f"seed: must be 0 or above (got {seed})")
+    if seconds is not None and not seconds >= 0:
+        raise ConfigError(f"seconds: must be 0 or above (got {seconds})")
+    if evaluations is not None and evaluations < 1:
+        raise ConfigError(f"evaluations: must be at least 1 (got {evaluations})")
 
 
 __all__ = ["solve"]

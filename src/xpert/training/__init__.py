@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from xpert.training import distributed
     from xpert.training.data import Dataset, load_dataset
     from xpert.training.datasets import DATASETS
-    from xpert.training.devices import device_of
     from xpert.training.disturbance import Disturbance
     from xpert.training.loop import TrainingResult, accuracy, train
+    from xpert.training.torch_device import device_of
     from xpert.training.weights import load_weights, save_weights
 
 _HOMES = {
     "DATASETS": "datasets",
     "Dataset": "data",
     "load_dataset": "data",
-    "device_of": "devices",
+    "device_of": "torch_device",
     "Disturbance": "disturbance",
     "TrainingResult": "loop",
     "accuracy": "loop",

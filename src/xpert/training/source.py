@@ -36,7 +36,7 @@ class DatasetInfo:
     """Standard deviation of each channel, likewise."""
 
 
-class Parts(NamedTuple):
+class RawImages(NamedTuple):
     """The images and labels of a data set as they lie on disk."""
 
     train_images: Tensor
@@ -59,9 +59,9 @@ class DataSource:
     info: DatasetInfo
     """What is known of it."""
 
-    load: Callable[[Path, Report | None], Parts]
+    load: Callable[[Path, Report | None], RawImages]
     """Reads it from a folder of data sets. It may import torch when it is called, and call the second argument with
     the bytes of a download. It raises a `DataError` if a file is missing or broken."""
 
 
-__all__ = ["DataSource", "DatasetInfo", "Parts"]
+__all__ = ["DataSource", "DatasetInfo", "RawImages"]

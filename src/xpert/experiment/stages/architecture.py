@@ -13,7 +13,7 @@ from xpert.networks.spaces import Space
 from xpert.progress import Report
 from xpert.results import ArchitectureStage, Costs, Front, HomogeneousCosts, Round, Step
 from xpert.search.architecture import search_architecture
-from xpert.search.fronts import architecture_fronts, figures
+from xpert.search.fronts import architecture_fronts, evaluate_on_axes
 from xpert.search.objectives import Budgets
 from xpert.search.quality.additive import ADDITIVE, LABELS, Quality, additive_quality
 from xpert.search.quality.scores import score
@@ -73,7 +73,7 @@ def search_network(
     homogeneous = [
         HomogeneousCosts.parse(
             option.model_dump(include={*ARCHITECTURE_FIELDS})
-            | figures(with_periphery(typical, option), quality.tabulated)
+            | evaluate_on_axes(with_periphery(typical, option), quality.tabulated)
         )
         for option in options
     ]
@@ -93,7 +93,7 @@ def search_network(
         rounds=tuple(Round.parse(jsonable(row)) for row in found.rounds),
         options_per_layer=len(options),
         space_size=float(found.space_size),
-        found=Costs(**figures(found.design, quality.tabulated)),
+        found=Costs(**evaluate_on_axes(found.design, quality.tabulated)),
         quality_name=LABELS[quality.tabulated],
         fronts=tuple(Front.parse(jsonable(front)) for front in fronts),
         homogeneous=tuple(homogeneous),

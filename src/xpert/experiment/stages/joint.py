@@ -27,7 +27,7 @@ _SECONDS = 120.0
 
 @dataclass(frozen=True)
 class JointSettings:
-    """What joint searches are told, parts of the config."""
+    """The parts of the config that joint searches need."""
 
     precision: PrecisionSettings
     architecture: ArchitectureSettings
@@ -49,7 +49,7 @@ class JointWork(Protocol):
         """Choose precisions of a design by measurement; the final weights are kept under the name."""
         ...
 
-    def keep(self, name: str) -> None:
+    def make_final(self, name: str) -> None:
         """Make the weights under a name the run's final ones."""
         ...
 
@@ -114,7 +114,7 @@ def joint_rounds(
         if not adopted:
             break
         best = latest
-        work.keep(f"{name}-{FINAL}")
+        work.make_final(f"{name}-{FINAL}")
     return best.replace(joint=tuple(rounds))
 
 

@@ -37,7 +37,7 @@ class Floors(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase2:
-    """What phase 2 is told, parts of the config."""
+    """The parts of the config that phase 2 needs."""
 
     settings: PrecisionSettings
     periphery: PeripheryOptions

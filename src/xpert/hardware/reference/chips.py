@@ -188,7 +188,7 @@ def _floorplan(i: Row, chip: Chip, costed: CostedChip, figures: Evaluation) -> d
 
 def _areas(workload: Workload, costed: CostedChip, figures: Evaluation) -> dict[str, Any]:
     tile, shared, novel = costed.tile, costed.shared, costed.mapping.novel
-    parts = figures.area_parts
+    parts = figures.area_by_component
 
     def of(values: Any, layers: np.ndarray) -> float:
         """A tile's figure, of the first of some layers."""
@@ -276,7 +276,7 @@ def _random_reads(
 ) -> tuple[tuple[Read, Read], dict[str, Any]]:
     """Reads of every layer with random weights and inputs, drawn like the row's, and the means of the draw.
 
-    The row's own draw is not known. It has few vectors, so its means stray; ours has enough of them to be near the
+    The row's own draw is not known. It has few vectors, so its means vary; ours has enough of them to be near the
     expectation.
     """
     generator = np.random.default_rng(i["trace_seed"])

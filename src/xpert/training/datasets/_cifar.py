@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xpert.errors import DataError
 from xpert.progress import Report
 from xpert.training.download import fetch_archive
-from xpert.training.source import Parts
+from xpert.training.source import RawImages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ class Archive:
     """Name and number of classes of each label byte; the last is the one that is learnt."""
 
 
-def read(archive: Archive, data_dir: Path, progress: Report | None) -> Parts:
+def read(archive: Archive, data_dir: Path, progress: Report | None) -> RawImages:
     """The images and labels of an archive that lies, unpacked, in a folder; it is downloaded where it is missing.
 
     Args:
@@ -76,7 +76,7 @@ def read(archive: Archive, data_dir: Path, progress: Report | None) -> Parts:
         pixels = records[:, n_labels:].reshape(-1, *_SHAPE).transpose(0, 2, 3, 1)
         parts.append(torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2))
         parts.append(torch.from_numpy(records[:, n_labels - 1].astype(np.int64)))
-    return Parts(*parts)
+    return RawImages(*parts)
 
 
 def _records(archive: Archive, path: Path, n_images: int) -> NDArray[np.uint8]:
