@@ -123,6 +123,7 @@ _CACHE = _SolvedCrossbars()
 def _solved(conductance: Tensor, wires: Wires) -> Tensor:
     """`effective_conductance` of [crossbars, rows, columns]."""
     n, rows, columns = conductance.shape
+    # [columns, crossbars, rows]: columns are eliminated one by one.
     cells = (conductance / (1 + conductance * wires.access)).permute(2, 0, 1).contiguous()
     passed, back = _along_columns(cells, wires)
     unit = torch.eye(rows, device=cells.device, dtype=cells.dtype)
@@ -130,15 +131,17 @@ def _solved(conductance: Tensor, wires: Wires) -> Tensor:
     # Columns already passed, seen from the present one: what becomes of their effective conductances.
     found = torch.zeros((n, rows, 0), device=cells.device, dtype=cells.dtype)
     for column in range(columns - 1, -1, -1):
-        of_column, share = cells[column], passed[column]
-        # The matrix -S below its diagonal, which is what its rows drive into each other and into the foot.
+        of_column, share = cells[column], passed[column]  # [crossbars, rows], [crossbars, rows + 1]
+        # The matrix -S below its diagonal, which is what its rows drive into each other: [crossbars, rows, rows].
         between = (share[:, :-1].unsqueeze(2) - share[:, :-1].unsqueeze(1)).exp_()
         between.mul_(of_column.unsqueeze(1)).mul_((of_column * back[column]).unsqueeze(2)).tril_(-1)
         between = between + between.mT
+        # What reaches the foot, the sum of each row of S: [crossbars, rows].
         foot = of_column * (share[:, -1:] - share[:, :-1]).exp_()
         admittance.sub_(between).diagonal(dim1=1, dim2=2).add_(between.sum(dim=2)).add_(foot)
         resistance = wires.row + (wires.driver if column == 0 else 0.0)
         further = torch.cholesky_inverse(torch.linalg.cholesky(torch.add(unit, admittance, alpha=resistance)))
+        # One column more in front: [crossbars, rows, columns passed].
         found = torch.bmm(further, torch.cat([foot.unsqueeze(2), found], dim=2))
         if column:
             beyond = torch.bmm(further, admittance)

@@ -45,13 +45,13 @@ def measure_accuracy(
         batch_size=sampling.batch_size,
         progress=progress,
     )
-    return Accuracy(ideal=ideal, quantised=quantised, chips=tuple(found.chips), **_figures(found))
+    return Accuracy(ideal=ideal, quantised=quantised, chips=tuple(found.chips), **_record(found).to_dict())
 
 
-def _figures(found: NiAccuracy) -> dict[str, Any]:
+def _record(found: NiAccuracy) -> NiRecord:
     """Mean, spread and confidence interval; the last null for one chip."""
     low, high = found.interval or (None, None)
-    return {"ni_mean": found.mean, "ni_std": found.std, "ni_low": low, "ni_high": high}
+    return NiRecord(ni_mean=found.mean, ni_std=found.std, ni_low=low, ni_high=high)
 
 
 def accuracy_of_design(
@@ -123,8 +123,7 @@ def accuracy_of_design(
             progress=of_stage("ablation", progress),
         )
         more["ablation"] = [
-            Effect(effect=one.effect, alone=NiRecord(**_figures(one.alone)), without=NiRecord(**_figures(one.without)))
-            for one in effects
+            Effect(effect=one.effect, alone=_record(one.alone), without=_record(one.without)) for one in effects
         ]
     return AccuracyFile.parse(found.to_dict() | more)
 

@@ -244,6 +244,7 @@ def run_pe(
     reads = vectors * pe.input_bits
 
     def worst(name: str) -> Array:
+        # Subarrays that are full, and the one with the last rows, work at the same time.
         full = np.where(n_full > 0, getattr(pe.full, name), 0.0)
         return np.maximum(full, np.where(rest, getattr(pe.partial, name), 0.0))
 
@@ -254,6 +255,7 @@ def run_pe(
     tree_uses = np.where(alone, 0.0, vectors * pe.weight_uses)
     turns = np.where(alone, 0.0, vectors * np.ceil(pe.weight_uses))
     tree_payments = tree_uses * (1 if switches.tree_energy_once else np.where(copies > 1, down * across, 1))
+    # Words, and how often they fill a buffer or bus, per image.
     input_uses = share.input_rows * reads / pe.input_flip_flops
     output_words = share.used_columns / crossbar.columns_per_weight
     output_uses = output_words * pe.tree_bits * vectors / pe.output_flip_flops

@@ -37,6 +37,7 @@ from xpert.hardware.breakdown import map_arrays
 from xpert.hardware.tables import layer_options
 from xpert.networks.spaces import Space
 from xpert.progress import Progress, Report
+from xpert.results import Round
 from xpert.search.context import Candidate, Candidates, Effort, propose_once, settle, solve_tables
 from xpert.search.objectives import ENERGY_PER_OPERATION, PER_SI, Budgets, Goal, objective_value
 from xpert.search.quality.additive import Quality, quality_tables, total_quality
@@ -95,7 +96,7 @@ class ArchitectureResult:
     trace: list[dict[str, Any]]
     """Progress of the search that found the design, for figures."""
 
-    rounds: list[dict[str, Any]]
+    rounds: tuple[Round, ...]
     """What every round found."""
 
     space_size: int
@@ -247,18 +248,18 @@ class _Search:
         return design, solution
 
     @property
-    def rounds(self) -> list[dict[str, Any]]:
+    def rounds(self) -> tuple[Round, ...]:
         """What every round found, for the record."""
-        return [
-            {
-                "round": number,
-                self._goal.objective: self._goal.value(candidate.evaluation),
-                "area_mm2": objective_value(candidate.evaluation, "area"),
-                "score": self.scores[candidate.design],
-                "feasible": self.meets(candidate),
-            }
+        return tuple(
+            Round(
+                round=number,
+                area_mm2=objective_value(candidate.evaluation, "area"),
+                score=self.scores[candidate.design],
+                feasible=self.meets(candidate),
+                **{self._goal.objective: self._goal.value(candidate.evaluation)},
+            )
             for number, candidate in enumerate(self.found.values(), start=1)
-        ]
+        )
 
     def _report(self, step: Progress) -> None:
         if self._progress is not None:

@@ -17,8 +17,6 @@ from xpert.solver.problem import Problem
 Status = Literal["finished", "seconds", "evaluations", "stopped", "interrupted"]
 """Why a search ended: by itself, at a budget, at the callback's wish, or at Ctrl-C."""
 
-STATUSES: tuple[Status, ...] = ("finished", "seconds", "evaluations", "stopped", "interrupted")
-
 
 @dataclass(frozen=True, eq=False)
 class Solution:
@@ -210,4 +208,4 @@ class Record:
             raise StopSearch("stopped")
 
 
-__all__ = ["STATUSES", "Record", "Solution", "Status", "StopSearch"]
+__all__ = ["Record", "Solution", "Status", "StopSearch"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -20,7 +20,7 @@ from xpert.results import Epoch, Finetuning, Measured, PrecisionStage, Sensitivi
 from xpert.search.objectives import Budgets, Goal
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.converters import Kind, Precision
-from xpert.search.precision.session import Bench, MeasuredDesign, PrecisionResult, search_precision
+from xpert.search.precision.session import Bench, MeasuredDesign, PrecisionResult, Weights, search_precision
 from xpert.search.precision.strategies import PRECISION_STRATEGIES, Prepared, TrainedNetwork
 from xpert.training import Dataset, TrainingSettings, save_weights
 
@@ -158,7 +158,7 @@ class _Benches:
         sampling = Sampling(self.phase.seed, settings.chips, self.phase.batch_size, first)
         return ChipBench(model, self.found, TestSet(images, labels, self.calibration), sampling, file)
 
-    def confirmation(self, weights: dict[str, Any] | None) -> Bench:
+    def confirmation(self, weights: Weights | None) -> Bench:
         """The bench of the second measurement, for the network or for other weights of it."""
         if self._nominal is None:
             floor = None if self.floors is None else self.floors.confirmation

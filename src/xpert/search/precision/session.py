@@ -13,9 +13,9 @@ is measured again, on other chips and more images. `search_precision` has the st
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,14 @@ from xpert.search.tabulate import network_tables
 from xpert.solver.graph import undominated
 from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 ROUNDS = 5
 """Searches, each of which asks for another accuracy, at most."""
+
+Weights: TypeAlias = "Mapping[str, Tensor]"
+"""Weights of a network, by name."""
 
 Choice = tuple[int, ...]
 """Index into the options, for every layer."""
@@ -86,7 +92,7 @@ class MeasuredDesign:
     feasible: bool
     """Whether it also keeps the budgets."""
 
-    weights: dict[str, Any] | None = None
+    weights: Weights | None = None
     """The network's weights, where the strategy trained them along."""
 
 
@@ -196,7 +202,7 @@ class Session:
         *,
         predicted: float | None = None,
         correct: Callable[[Design], Bools] | None = None,
-        weights: dict[str, Any] | None = None,
+        weights: Weights | None = None,
     ) -> MeasuredDesign:
         """Measure a design; one that was measured before is looked up, unless its weights are others.
 
@@ -228,7 +234,7 @@ class Session:
         self.report(Progress(figures=figures))
         return entry
 
-    def confirm(self, choice: Choice, confirmation: Callable[[dict[str, Any] | None], Bench]) -> float:
+    def confirm(self, choice: Choice, confirmation: Callable[[Weights | None], Bench]) -> float:
         """By how much a design falls short of the floor of a second measurement, which is made once.
 
         Not above 0 is good enough.
@@ -277,7 +283,7 @@ class Session:
         return solution.design[:, 1] % len(self.options)
 
 
-Confirmation = Callable[[dict[str, Any] | None], Bench]
+Confirmation: TypeAlias = "Callable[[Weights | None], Bench]"
 """The bench of a second measurement, for weights of a design's own or (None) those of the network."""
 
 
@@ -404,7 +410,7 @@ def _judged(
     bench: Bench,
     goal: Goal,
     predicted: float | None,
-    weights: dict[str, Any] | None,
+    weights: Weights | None,
 ) -> MeasuredDesign:
     """A design with its evaluation and what the bench makes of its measurement [chips, images]."""
     accuracy, evaluation = accuracy_interval(correct), evaluate(design)
@@ -428,5 +434,6 @@ __all__ = [
     "PrecisionResult",
     "Session",
     "Strategy",
+    "Weights",
     "search_precision",
 ]
