@@ -148,7 +148,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     costed = cost_layers(p, chip, crossbar, workload, periphery, reads=reads)
     figures = summarise(p, chip, workload, periphery, costed)
     outputs = {
-        **_floorplan(i, chip, costed, figures),
+        **_floorplan(chip, costed, figures),
         **_areas(workload, costed, figures),
         **_runs(i, costed, figures, workload.shape),
         **(statistics or _statistics(i, p, crossbar, costed)),
@@ -161,7 +161,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     return outputs
 
 
-def _floorplan(i: Row, chip: Chip, costed: CostedChip, figures: Evaluation) -> dict[str, Any]:
+def _floorplan(chip: Chip, costed: CostedChip, figures: Evaluation) -> dict[str, Any]:
     mapping, context = costed.mapping, costed.context
     organisation = mapping.organisation
     tiles, novel = mapping.tiles, mapping.novel
