@@ -22,6 +22,7 @@ from xpert.experiment.run import versions
 from xpert.files import write_atomically
 from xpert.networks import build, space
 from xpert.networks.quantised import unquantised
+from xpert.progress import Progress
 from xpert.training import Disturbance, TrainingSettings, accuracy, distributed, load_dataset, save_weights, train
 
 
@@ -58,17 +59,17 @@ def main() -> None:
     generator = torch.Generator().manual_seed(arguments.seed)
     model = build(vgg.network(widths), input_bits=arguments.input_bits, generator=generator)
 
-    def told(row: dict[str, Any]) -> None:
-        if row["event"] == "epoch":
-            print(json.dumps(row), flush=True)
+    def show(progress: Progress) -> None:
+        if progress.figures["event"] == "epoch":
+            print(json.dumps({"epoch": progress.done, "epochs": progress.total, **progress.figures}), flush=True)
 
     start = time.process_time()
     with distributed.torchrun_group() as device, unquantised(model) if arguments.float else contextlib.nullcontext():
         model.to(device)
-        hardware = Disturbance(weight_deviation=weight_deviation(Chip()))
+        disturbance = Disturbance(weight_deviation=weight_deviation(Chip()))
         checkpoint = arguments.out / "checkpoint"
         result = train(
-            model, data, settings, seed=arguments.seed, hardware=hardware, checkpoint=checkpoint, progress=told
+            model, data, settings, seed=arguments.seed, disturbance=disturbance, checkpoint=checkpoint, progress=show
         )
         if distributed.rank():
             return

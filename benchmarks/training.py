@@ -88,8 +88,8 @@ def our_loop(batch: int, noise: float | str) -> Callable[[], None]:
             "precision": "bfloat16",
         }
     )
-    hardware = Disturbance(weight_deviation=weight_deviation(Chip()))
-    return lambda: train(model, data, settings, seed=0, hardware=hardware) and None
+    disturbance = Disturbance(weight_deviation=weight_deviation(Chip()))
+    return lambda: train(model, data, settings, seed=0, disturbance=disturbance) and None
 
 
 def measure(batch: int, repeats: int, clock: Callable[[], float]) -> dict[str, dict[str, float]]:
@@ -143,8 +143,8 @@ def main() -> None:
     matrix = products_alone(clock)
     per_image = training_operations(build(NETWORK), (3, 32, 32))
     if arguments.json:
-        told = {"threads": arguments.threads, "batch": arguments.batch, "torch": torch.__version__, "figures": figures}
-        print(json.dumps(told | {"operations_per_image": per_image, "matrix_operations_per_second": matrix}))
+        run = {"threads": arguments.threads, "batch": arguments.batch, "torch": torch.__version__, "figures": figures}
+        print(json.dumps(run | {"operations_per_image": per_image, "matrix_operations_per_second": matrix}))
         return
     print(f"{per_image / 1e9:.3g} G operations per image; a matrix product alone: {matrix / 1e9:.3g} G/s")
     for name, values in figures.items():

@@ -72,9 +72,9 @@ def measure(setting: Setting, changes: dict[str, Any], sigma: float, epochs: int
     data, network = setting.data, setting.network
     model = build(network, generator=torch.Generator().manual_seed(0))
     chip = Chip(device=Device(programming_sigma=sigma))
-    told = {"epochs": epochs} | setting.training | changes
-    hardware = Disturbance(weight_deviation=weight_deviation(chip))
-    train(model, data, TrainingSettings.parse(told), seed=0, hardware=hardware)
+    options = {"epochs": epochs} | setting.training | changes
+    disturbance = Disturbance(weight_deviation=weight_deviation(chip))
+    train(model, data, TrainingSettings.parse(options), seed=0, disturbance=disturbance)
     images, labels = data.normalised(data.validation_images), data.validation_labels
     found: dict[str, Any] = {"software": accuracy(model.eval(), images, labels)}
     calibration = data.normalised(data.train_images[: setting.calibration])
@@ -117,8 +117,8 @@ def main() -> None:
                 print(f"   {key}  {'   '.join(cells)}", end="")
             print(flush=True)
     if arguments.json:
-        told = {"sigma": arguments.sigma, "epochs": arguments.epochs, "chips": setting.chips}
-        print(json.dumps(told | {"rows": rows}))
+        setup = {"sigma": arguments.sigma, "epochs": arguments.epochs, "chips": setting.chips}
+        print(json.dumps(setup | {"rows": rows}))
 
 
 if __name__ == "__main__":

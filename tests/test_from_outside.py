@@ -28,7 +28,7 @@ from xpert.design.encoding import Differential
 from xpert.hardware.adcs import AdcKind
 from xpert.hardware.adcs.sar import SAR
 from xpert.networks.family import Family, Position, classifier
-from xpert.training.source import DatasetInfo, DataSource, Parts
+from xpert.training.source import DatasetInfo, DataSource, RawImages
 
 
 def twin(process, asked):
@@ -65,7 +65,7 @@ def load(data_dir, progress):
     images = torch.full((240, 1, 16, 16), 50, dtype=torch.uint8)
     images[labels == 0, :, :8] = 200
     images[labels == 1, :, 8:] = 200
-    return Parts(images[:200], labels[:200], images[200:], labels[200:])
+    return RawImages(images[:200], labels[:200], images[200:], labels[200:])
 
 
 DATASET = DataSource(INFO, load)

@@ -20,7 +20,7 @@ from xpert.design import Chip, Periphery
 from xpert.hardware import PeripheryArrays
 from xpert.hardware.crossbar import active_conductance, crossbar_of
 from xpert.hardware.subarray import adc_count, subarray
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 
 FOLDER = Path(__file__).parent
 UNITS = {
@@ -45,7 +45,7 @@ def model(macro: dict[str, Any]) -> dict[str, float]:
     Latency and energy are those of one input vector, input bits one after the other; leakage is included.
     """
     chip, periphery = Chip.parse(macro["chip"]), Periphery.parse(macro["periphery"])
-    p = process(chip.technology, logic_clock=chip.logic_clock_hz)
+    p = process_of(chip.technology, logic_clock=chip.logic_clock_hz)
     crossbar = replace(crossbar_of(chip), slices=macro["slices"], flash_sensing=macro.get("flash_sensing", "current"))
     active = round(crossbar.rows * chip.activity.input_bit_density)
     conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)

@@ -187,7 +187,7 @@ def _chance(measured: Measurements) -> str:
     if 1 < measured.wide.sum() < len(measured.accuracy):
         spread += f", over those of 64 channels and more by {100 * measured.accuracy[measured.wide].std():.2f}"
     return (
-        f"{len(measured.again)} networks were trained with a second seed: {pairs}. One training's accuracy strays by "
+        f"{len(measured.again)} networks were trained with a second seed: {pairs}. One training's accuracy varies by "
         f"{100 * chance(*measured.again.T):.2f} points (standard deviation); {spread}."
     )
 

@@ -93,6 +93,10 @@ class Registry(Collection[str], Generic[Entry]):
     def __len__(self) -> int:
         return len(self.names())
 
+    def known(self) -> tuple[str, ...]:
+        """Names that are known without looking at installed packages, or because that was done before."""
+        return tuple(self._known())
+
     def names(self) -> tuple[str, ...]:
         """All names: XPert's own, those of installed packages, those of this process."""
         self._of_packages()

@@ -14,6 +14,7 @@ from xpert.analog import AnalogSettings, ablation, analog_layers, layer_snr, ni_
 from xpert.analog.ablation import active_effects, only, without
 from xpert.analog.draws import chip_generator
 from xpert.design import IDEAL, OFF, Design, Device
+from xpert.progress import Progress
 
 Designs = Callable[..., Design]
 
@@ -64,7 +65,7 @@ def test_one_effect_alone_and_all_but_one(effect: str) -> None:
 def test_ablation_measures_the_same_chips(model: nn.Module, design_of: Designs, images: Tensor, labels: Tensor) -> None:
     design = design_of(device=DEVICE)
     settings = AnalogSettings(adc_noise=0.5)
-    reports: list[dict[str, Any]] = []
+    reports: list[Progress] = []
     found = ablation(model, design, images, labels, images, seed=1, chips=2, settings=settings, progress=reports.append)
     assert [one.effect for one in found] == [
         "on_off_ratio",
@@ -74,7 +75,7 @@ def test_ablation_measures_the_same_chips(model: nn.Module, design_of: Designs, 
         "adc",
         "adc_noise",
     ]
-    assert [report["measurement"] for report in reports] == list(range(12))
+    assert [(report.done, report.total) for report in reports] == [(done, 12) for done in range(12)]
     by_effect = {one.effect: one for one in found}
     for effect in ("programming", "adc"):
         for changed, row in ((only, by_effect[effect].alone), (without, by_effect[effect].without)):
@@ -89,10 +90,10 @@ def test_ablation_measures_the_same_chips(model: nn.Module, design_of: Designs, 
 def test_layer_snr_by_hand(model: nn.Module, design_of: Designs, images: Tensor) -> None:
     design = design_of(5, device=DEVICE)
     settings = AnalogSettings(adc_noise=0.3)
-    reports: list[dict[str, Any]] = []
+    reports: list[Progress] = []
     found = layer_snr(model, design, images, images, seed=2, batch_size=5, settings=settings, progress=reports.append)
     assert [one.layer for one in found] == list(analog_layers(to_analog(model, design, generator=None, settings=IDEAL)))
-    assert reports[-1] == {"image": 12, "images": 12}
+    assert reports[-1] == Progress(unit="image", done=12, total=12)
     analog = to_analog(model, design, generator=chip_generator(2, 0), settings=settings, calibration=images)
     with torch.no_grad():
         exact, own = model[:4](images), analog[3](model[:3](images))

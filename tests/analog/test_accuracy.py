@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +26,7 @@ from xpert.design import Chip, Design, Periphery
 from xpert.errors import ConfigError, DataError
 from xpert.networks import build, space
 from xpert.networks.quantised import QuantConv2d, calibrate_quantisers
+from xpert.progress import Progress
 from xpert.statistics import accuracy_interval
 
 Designs = Callable[..., Design]
@@ -80,7 +80,7 @@ def test_the_interval_counts_images_and_chips() -> None:
 
 def test_chips_are_counted_one_by_one(model: nn.Module, design_of: Designs, images: Tensor, labels: Tensor) -> None:
     design = design_of(sigma=0.3)
-    reports: list[dict[str, Any]] = []
+    reports: list[Progress] = []
     found = ni_accuracy(model, design, images, labels, images, seed=5, chips=4, batch_size=5, progress=reports.append)
     expected = []
     for chip in range(4):
@@ -90,22 +90,24 @@ def test_chips_are_counted_one_by_one(model: nn.Module, design_of: Designs, imag
     assert found.chips == expected
     assert found.mean == pytest.approx(np.mean(expected))
     assert found.std == pytest.approx(np.std(expected, ddof=1))
-    assert [report["images"] for report in reports] == [20, 40, 48]
-    assert reports[-1] == {"images": 48, "of": 48, "chips": 4, "accuracy": pytest.approx(np.mean(expected))}
+    assert [report.done for report in reports] == [20, 40, 48]
+    assert (reports[-1].unit, reports[-1].total) == ("images", 48)
+    assert reports[-1].figures == {"chips": 4, "accuracy": pytest.approx(np.mean(expected))}
     more = ni_accuracy(model, design, images, labels, images, seed=5, chips=2, batch_size=12)
     assert more.chips == expected[:2]
     assert len(set(expected)) > 1
 
 
-def test_programming_with_ir_drop_is_told_layer_by_layer(
+def test_programming_with_ir_drop_is_reported_layer_by_layer(
     model: nn.Module, design_of: Designs, images: Tensor, labels: Tensor
 ) -> None:
-    reports: list[dict[str, Any]] = []
+    reports: list[Progress] = []
     design = design_of(analog={"ir_drop": True, "adc_range": "full_scale"})
     ni_accuracy(model, design, images[:2], labels[:2], None, seed=0, chips=2, progress=reports.append)
-    told = {"images": 0, "of": 4, "chips": 2}
-    assert reports[:4] == [told | {"layer": name} for name in ("0", "3", "6", "10")]
-    assert reports[4]["images"] == 4
+    assert reports[:4] == [
+        Progress(unit="images", done=0, total=4, figures={"chips": 2, "layer": name}) for name in ("0", "3", "6", "10")
+    ]
+    assert reports[4].done == 4
 
 
 def test_strong_variation_ruins_the_network(
@@ -119,7 +121,7 @@ def test_strong_variation_ruins_the_network(
 
 def test_layer_errors(model: nn.Module, design_of: Designs, images: Tensor) -> None:
     options = [(8, 4), (4, 8), (8, 8), (12, 8), (6, 4), (6, 8)]
-    reports: list[dict[str, Any]] = []
+    reports: list[Progress] = []
     errors = layer_errors(model, design_of(), images, options, positions=60, progress=reports.append)
     assert errors.shape == (4, 6)
     by_option = dict(zip(options, errors.T, strict=True))
@@ -127,7 +129,7 @@ def test_layer_errors(model: nn.Module, design_of: Designs, images: Tensor) -> N
     assert (by_option[4, 8] > by_option[6, 8]).all()
     assert (by_option[6, 8] > by_option[12, 8]).all()
     assert (by_option[8, 4] > by_option[8, 8]).all()
-    assert reports[-1] == {"layer": "10", "done": 4, "total": 4}
+    assert reports[-1] == Progress(unit="layer", done=4, total=4, figures={"layer": "10"})
 
 
 def test_layer_errors_by_hand(model: nn.Module, design_of: Designs, images: Tensor) -> None:

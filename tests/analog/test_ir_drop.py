@@ -110,8 +110,8 @@ def test_crossbars_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch)
     solved = []
     solve = ir_drop._solved
     monkeypatch.setattr(ir_drop, "_solved", lambda *arguments: solved.append(1) or solve(*arguments))
-    monkeypatch.setattr(ir_drop, "_KNOWN", ir_drop._Known())
-    monkeypatch.setattr(ir_drop, "_KNOWN_BYTES", 2 * 8 * 30)
+    monkeypatch.setattr(ir_drop, "_CACHE", ir_drop._SolvedCrossbars())
+    monkeypatch.setattr(ir_drop, "_CACHE_BYTES", 2 * 8 * 30)
     conductance = cells(8, 5, 6)
     first = effective(conductance, **ALL)
     assert np.array_equal(effective(conductance, **ALL), first)

@@ -115,7 +115,7 @@ def test_sampled_chips_measure_the_design_that_is_given(
 ) -> None:
     design = design_of(sigma=0.3)
     analog = to_analog(model, design, generator=None, calibration=images)
-    sampled = SampledChips(analog, design, TestSet(images, labels, images), Sampling(seed=2, chips=3, batch_size=5))
+    sampled = SampledChips(analog, design, TestSet(images, labels, images), Sampling(seed=2, n_chips=3, batch_size=5))
     for one in (mixed(design), design):
         expected = ni_accuracy(model, one, images, labels, images, seed=2, chips=3)
         assert sampled.correct(one).mean(axis=1).tolist() == expected.chips

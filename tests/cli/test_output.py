@@ -8,7 +8,6 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,22 +16,25 @@ from xpert.progress import Progress
 
 
 @pytest.mark.parametrize(
-    ("event", "text"),
+    ("progress", "text"),
     [
         (
-            {"stage": "training", "epoch": 3, "epochs": 10, "loss": 0.51234, "train_accuracy": 0.5, "seconds": 1.5},
+            Progress(unit="epoch", done=3, total=10, figures={"loss": 0.51234, "train_accuracy": 0.5, "seconds": 1.5}),
             "epoch 3/10  loss 0.5123  train accuracy 50.0 %",
         ),
         (
-            {"stage": "precision", "images": 2, "of": 9, "ni_accuracy": 0.875, "feasible": False, "adc_bits": [4, 5]},
+            Progress(
+                unit="images", done=2, total=9, figures={"ni_accuracy": 0.875, "feasible": False, "adc_bits": [4, 5]}
+            ),
             "images 2/9  NI-accuracy 87.5 %  not feasible",
         ),
-        ({"stage": "evaluation", "what": "NI-accuracy of the baseline"}, "NI-accuracy of the baseline"),
-        ({"stage": "architecture", "step": 7, "value": None, "excess": 0.0}, "step 7  excess 0"),
+        (Progress(figures={"what": "NI-accuracy of the baseline"}), "NI-accuracy of the baseline"),
+        (Progress(figures={"step": 7, "value": None, "excess": 0.0}), "step 7  excess 0"),
+        (Progress(unit="point", done=2), "point 2"),
     ],
 )
-def test_figures_beside_a_bar(event: dict[str, Any], text: str) -> None:
-    assert output.figures_beside(Progress.of(event)) == text
+def test_figures_beside_a_bar(progress: Progress, text: str) -> None:
+    assert output.figures_beside(progress) == text
 
 
 def test_no_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -172,15 +172,15 @@ assert [entry.adc_redundancy for entry in options_of(own, adc_redundancy=(0, 3))
 plain = load_preset("quickstart")
 assert plain.precision.options["adc_redundancy"] == (0, 2)
 assert plain.periphery.options["layout"] == ("dense", "loose")
-told = plain.replace(precision=plain.precision.replace(adc_redundancies=[1, 3], adc_bits=[4], input_bits=[8]))
-assert told.precision.combinations() == [(4, 8, 1), (4, 8, 3)]
+asked = plain.replace(precision=plain.precision.replace(adc_redundancies=[1, 3], adc_bits=[4], input_bits=[8]))
+assert asked.precision.combinations() == [(4, 8, 1), (4, 8, 3)]
 try:
     SearchConfig.parse(plain.model_dump() | {"precision": {"adc_redundancies": [2, 2]}})
 except Exception as error:
     assert "precision.adc_redundancies: options must differ" in str(error), error
 else:
     raise AssertionError("two options are the same")
-assert [entry.short() for entry in peripheries([("flash", 4, "loose")], own, told.precision.combinations())] == [
+assert [entry.short() for entry in peripheries([("flash", 4, "loose")], own, asked.precision.combinations())] == [
     "flash/4/4/8/1/loose",
     "flash/4/4/8/3/loose",
 ]
@@ -196,7 +196,7 @@ areas = [float(evaluate(variant).breakdown["area"]["adc"]) for variant in varian
 assert areas[0] < areas[2] < areas[1] < areas[3], areas
 layers = len(design.periphery)
 many = PeripheryArrays.of([entry for variant in variants for entry in variant.periphery])
-many = PeripheryArrays({name: array.reshape(4, layers) for name, array in many.values.items()})
+many = PeripheryArrays(*(array.reshape(4, layers) for array in many.values.values()))
 batch = evaluate_batch(design.chip, Workload.from_network(design.network), many)
 assert batch.breakdown["area"]["adc"].tolist() == areas
 networks = space("vgg11", (16,), (3, 32, 32), 10)

@@ -18,6 +18,7 @@ from xpert.experiment.comparison import reproduce
 from xpert.experiment.presets import load_preset
 from xpert.experiment.published import Experiment, experiment_names, load_experiment
 from xpert.hardware import evaluate
+from xpert.progress import Progress
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -60,10 +61,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reproduce") / "out"
     cuts: list[str] = []
 
-    def cut(figures: dict[str, Any]) -> None:
+    def cut(report: Progress) -> None:
         """Once in every part."""
-        if figures["part"] not in cuts:
-            cuts.append(figures["part"])
+        if report.figures["part"] not in cuts:
+            cuts.append(report.figures["part"])
             raise Cut
 
     for _ in range(3):
@@ -136,7 +137,7 @@ def test_the_table_says_what_the_results_say(done: Path) -> None:
 def test_a_finished_experiment_is_not_run_again(done: Path) -> None:
     before = (done / "table.md").read_text()
     stages: list[str] = []
-    reproduce(Experiment.parse(TINY), done, resume=True, progress=lambda figures: stages.append(figures["stage"]))
+    reproduce(Experiment.parse(TINY), done, resume=True, progress=lambda report: stages.append(report.stage))
     assert (done / "table.md").read_text() == before
     assert set(stages) <= {"homogeneous"}
     with pytest.raises(RunError, match="add --resume"):

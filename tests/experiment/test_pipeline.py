@@ -27,6 +27,7 @@ from xpert.experiment.stages.joint import JointSettings, _as_found, joint_rounds
 from xpert.experiment.stages.precision import FINAL, Phase2, choose_precisions
 from xpert.experiment.workspace import Workspace
 from xpert.networks import build, space
+from xpert.progress import Progress
 from xpert.results import ArchitectureStage, PrecisionStage
 from xpert.search.objectives import Budgets
 from xpert.training import load_dataset, load_weights
@@ -162,8 +163,8 @@ def test_other_ways_to_choose_precisions(
     config: SearchConfig, unbroken: Path, tmp_path: Path, changes: dict[str, Any], finetune: str
 ) -> None:
     """From the trained networks on, so that only the stage itself takes time."""
-    told = TINY["precision"] | changes | {"finetune": finetune, "finetune_epochs": 1, "confirmation_images": 0}
-    other = SearchConfig.parse(TINY | {"precision": told})
+    precision = TINY["precision"] | changes | {"finetune": finetune, "finetune_epochs": 1, "confirmation_images": 0}
+    other = SearchConfig.parse(TINY | {"precision": precision})
     with open_run(tmp_path, other, resume=True) as run:
         found = Design.parse(json.loads((unbroken / "state" / "architecture.json").read_text())["design"])
         model = build(found.network, weight_bits=found.chip.weight_bits)
@@ -183,8 +184,8 @@ def test_other_ways_to_choose_precisions(
 
 def test_joint_rounds_adopt_what_is_better(config: SearchConfig, unbroken: Path, tmp_path: Path) -> None:
     """A round from the finished run's own outcome, made to look bad so that there is something to gain."""
-    told = TINY["precision"] | {"joint_rounds": 2, "minimum_accuracy": 0.0, "maximum_drop": None, "evaluations": 4}
-    joint = SearchConfig.parse(TINY | {"precision": told})
+    precision = TINY["precision"] | {"joint_rounds": 2, "minimum_accuracy": 0.0, "maximum_drop": None, "evaluations": 4}
+    joint = SearchConfig.parse(TINY | {"precision": precision})
     first = PrecisionStage.read(unbroken / "state" / "precision.json", "stage result")
     fine = first.design.with_values(PRECISION_FIELDS, [(6, 8)] * len(first.design.periphery))
     losses = sum(map(max, first.losses()))
@@ -220,9 +221,9 @@ def test_joint_rounds_keep_the_layers_that_phase_1_found() -> None:
 def test_a_run_cut_in_a_stage_resumes_to_the_same_end(
     config: SearchConfig, unbroken: Path, tmp_path: Path, stage: str
 ) -> None:
-    def cut(figures: dict[str, Any]) -> None:
+    def cut(report: Progress) -> None:
         # In a training: after the first epoch, so that there is a checkpoint to go on from.
-        if figures["stage"] == stage and (stage not in ("training", "baseline") or figures.get("epoch") == 2):
+        if report.stage == stage and (stage not in ("training", "baseline") or report.done == 2):
             raise Cut
 
     with pytest.raises(Cut):

@@ -15,6 +15,7 @@ from tests.experiment.test_pipeline import TINY
 from xpert.errors import ConfigError, RunError
 from xpert.experiment import SearchConfig, read_events
 from xpert.experiment.pipeline import run_search
+from xpert.progress import Progress
 from xpert.training import distributed
 
 
@@ -40,18 +41,18 @@ def test_two_processes_share_the_trainings(
     shares: list[int] = []
     step = "xpert.training.loop._Epochs._step"
 
-    def counted(self: Any, epoch: int, batch: torch.Tensor, data_seed: int) -> torch.Tensor:
+    def count_share(self: Any, epoch: int, batch: torch.Tensor, data_seed: int) -> torch.Tensor:
         shares.append(len(batch[self.own]))
         return original(self, epoch, batch, data_seed)
 
     from xpert.training.loop import _Epochs
 
     original = _Epochs._step
-    monkeypatch.setattr(step, counted)
+    monkeypatch.setattr(step, count_share)
     seen: list[int] = []
 
-    def progress(figures: dict[str, Any]) -> None:
-        if figures["stage"] == "training":
+    def progress(report: Progress) -> None:
+        if report.stage == "training":
             seen.extend(children())
 
     alone, shared = tmp_path / "alone", tmp_path / "shared"
@@ -73,9 +74,9 @@ def test_two_processes_share_the_trainings(
     assert distributed.count() == 1
 
 
-def test_a_worker_that_stops_is_told_of(config: SearchConfig, tmp_path: Path) -> None:
-    def kill(figures: dict[str, Any]) -> None:
-        if figures["stage"] == "training":
+def test_a_worker_that_stops_is_reported(config: SearchConfig, tmp_path: Path) -> None:
+    def kill(report: Progress) -> None:
+        if report.stage == "training":
             os.kill(children()[0], signal.SIGKILL)
 
     with pytest.raises(
@@ -97,7 +98,7 @@ def test_numbers_that_cannot_be(config: SearchConfig, tmp_path: Path, count: int
     assert not run.exists()
 
 
-def test_what_is_told_and_shared_alone() -> None:
+def test_what_is_said_and_shared_alone() -> None:
     assert distributed.broadcast_text("näh") == "näh"
     with distributed.own_cores():
         assert torch.get_num_threads() == 1

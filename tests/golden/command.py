@@ -168,8 +168,8 @@ def search(config: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
-        told = printed("search", file, "--out", Path(folder) / "run", "--stop-after", "architecture")
-    found = told["architecture"]
+        answer = printed("search", file, "--out", Path(folder) / "run", "--stop-after", "architecture")
+    found = answer["architecture"]
     return decided(found["design"]) | {
         key: found[key]
         for key in ("value", "lower_bound", "score", "score_backbone", "score_minimum", "space_size", "fronts", "found")

@@ -62,8 +62,8 @@ def _solved(problem: dict[str, Any], strategy: str, seed: int = 0) -> dict[str, 
 
 
 def _answer(file: Path, *options: str) -> dict[str, Any]:
-    told = printed("solve", file, *options)
-    return {key: told[key] for key in _ANSWER}
+    answer = printed("solve", file, *options)
+    return {key: answer[key] for key in _ANSWER}
 
 
 def _drawn(generator: np.random.Generator, objective: list[str], *, graph: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 from xpert.design import Chip, Design, Periphery, Technology
 from xpert.hardware import Evaluation, evaluate
 from xpert.hardware.chip import build_shared
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 from xpert.networks.spaces import space
 
 PAGE = Path(__file__).parents[2] / "docs" / "hardware-model.md"
@@ -223,5 +223,5 @@ def test_energy_of_the_global_h_tree(chip: Evaluation) -> None:
     trunk = min(columns - centre, centre)
     reach = sqrt(tile) * ((1 + 1) * (2**stages - 1) / 2 + trunk)
     energy = per_metre * reach * 2048 * 1e9
-    assert build_shared(process(Technology()), Chip(), chip.context).h_tree.energy[0] == pytest.approx(energy * 1e-9)
+    assert build_shared(process_of(Technology()), Chip(), chip.context).h_tree.energy[0] == pytest.approx(energy * 1e-9)
     assert said("energy of the H-tree") == pytest.approx(energy, rel=1e-3)

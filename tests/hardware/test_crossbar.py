@@ -10,9 +10,9 @@ import pytest
 from xpert.design import Chip, Device, Technology
 from xpert.errors import ConfigError
 from xpert.hardware.crossbar import active_conductance, column_resistances, crossbar_of, parasitics
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 
-P = process(Technology(node_nm=32))
+P = process_of(Technology(node_nm=32))
 TINY = replace(crossbar_of(Chip()), rows=8, columns=8)
 
 

@@ -32,7 +32,7 @@ from xpert.hardware import PHYSICAL, REFERENCE, PeripheryArrays, cost_tables, ev
 from xpert.hardware.adcs.own import own_adc
 from xpert.hardware.adcs.sar import sar_adc
 from xpert.hardware.crossbar import active_conductance, crossbar_of
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 from xpert.networks.spaces import space
 from xpert.workload.layers import Workload
 
@@ -81,7 +81,7 @@ def kinds(chip: Chip, *names: str) -> list[int]:
 
 
 def test_a_bank_of_adcs_by_hand() -> None:
-    p = process(Technology())
+    p = process_of(Technology())
     mine = adc(area_um2={4: 100, 6: 250}, energy_pj="bits / 4", latency_ns=7, leakage_uw=0.5, measured=False)
     found = own_adc(
         p,
@@ -101,18 +101,18 @@ def test_a_bank_of_adcs_by_hand() -> None:
 
 def test_measured_figures_are_charged_as_they_are() -> None:
     """The chip multiplies sensing by 1.4 and energy by 1.22 later: what is measured has that in it."""
-    p = process(Technology())
+    p = process_of(Technology())
     read = {"width": 1e-4, "column_resistance": np.ones(1)}
     drawn, built = (own_adc(p, adc(measured=flag), 6.0, 1.0, **read) for flag in (False, True))
     assert built.latency * 1.4 == pytest.approx(drawn.latency)
     assert built.energy * 1.22 == pytest.approx(drawn.energy)
     assert (built.area, built.leakage) == (drawn.area, drawn.leakage)
-    reference = own_adc(process(Technology(), switches=REFERENCE), adc(), 6.0, 1.0, **read)
+    reference = own_adc(process_of(Technology(), switches=REFERENCE), adc(), 6.0, 1.0, **read)
     assert reference.energy == drawn.energy  # there the factor is applied to TOPS/W alone, to all energy
 
 
 def test_a_precision_without_figures_is_refused() -> None:
-    p = process(Technology())
+    p = process_of(Technology())
     other = adc(name="other", latency_ns="2 * bits", bits=[2, 4], measured=False)
     read = {"width": 1e-4, "column_resistance": np.ones((2, 1))}
     assert own_adc(p, other, np.array([4.0, 2.0]), 1.0, **read).latency == pytest.approx([8e-9, 4e-9])
@@ -130,7 +130,7 @@ def test_an_adc_with_tables_can_be_changed() -> None:
 
 def sar_as_given(chip: Chip) -> Adc:
     """The circuit-derived SAR ADC, as figures that a user could give, for columns with full rows."""
-    p = process(chip.technology, logic_clock=chip.logic_clock_hz)
+    p = process_of(chip.technology, logic_clock=chip.logic_clock_hz)
     crossbar = crossbar_of(chip)
     active = np.floor(chip.rows * chip.activity.input_bit_density + 0.5)
     conductance = chip.activity.cell_conductance_s or active_conductance(p, crossbar, None)
@@ -309,8 +309,8 @@ def test_every_shipped_device_makes_a_chip(name: str, node_nm: int) -> None:
 
 
 def test_the_28_nm_process_lies_between_its_neighbours() -> None:
-    below, above = (process(Technology(node_nm=node)) for node in (22, 32))
-    between = process(load_part(Technology, "lstp-28nm"))
+    below, above = (process_of(Technology(node_nm=node)) for node in (22, 32))
+    between = process_of(load_part(Technology, "lstp-28nm"))
     share = np.log(32 / 28) / np.log(32 / 22)
     fields = (
         *("vdd", "vth", "gate_length", "ideal_gate_capacitance", "fringe_capacitance", "resistance_multiplier"),
@@ -329,10 +329,10 @@ def test_the_28_nm_process_lies_between_its_neighbours() -> None:
 @pytest.mark.parametrize(("node_nm", "roadmap"), [(45, "LSTP"), (130, "HP"), (7, "LSTP")])
 def test_a_process_with_the_constants_of_a_node_is_that_node_bit_for_bit(node_nm: Any, roadmap: Any) -> None:
     hot = Technology(node_nm=node_nm, roadmap=roadmap, temperature_k=345)
-    p = process(hot)
+    p = process_of(hot)
     fins = {"fin_height_m": p.fin_height, "fin_width_m": p.fin_width, "fin_pitch_m": p.fin_pitch} if p.finfet else {}
     currents = {
-        f"{state}_current_{kind}_a_per_m": [getattr(process(hot.replace(temperature_k=k)), name) for k in TEN]
+        f"{state}_current_{kind}_a_per_m": [getattr(process_of(hot.replace(temperature_k=k)), name) for k in TEN]
         for state, kind, name in (
             ("on", "n", "ion_n"),
             ("on", "p", "ion_p"),
@@ -359,7 +359,7 @@ def test_a_process_with_the_constants_of_a_node_is_that_node_bit_for_bit(node_nm
     copy = Technology.parse(
         {"node_nm": node_nm, "roadmap": roadmap, "temperature_k": 345, "process": {**data, **currents, **fins}}
     )
-    assert process(copy) == p
+    assert process_of(copy) == p
 
 
 TEN = range(300, 401, 10)
@@ -369,7 +369,7 @@ TEN = range(300, 401, 10)
 def test_one_current_holds_for_all_temperatures() -> None:
     data = load_part(Technology, "lstp-28nm").model_dump()
     data["process"]["on_current_n_a_per_m"] = 600
-    found = [process(Technology.parse(data | {"temperature_k": kelvin})).ion_n for kelvin in (300, 345, 400)]
+    found = [process_of(Technology.parse(data | {"temperature_k": kelvin})).ion_n for kelvin in (300, 345, 400)]
     assert found == [600.0] * 3
 
 

@@ -16,7 +16,7 @@ from xpert.hardware.crossbar import crossbar_of
 from xpert.hardware.reference.chips import subarray_outputs
 from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, columns_in_turn, subarray, weights_per_adc
 from xpert.hardware.switches import PHYSICAL, REFERENCE
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 
 CELLS = {
     "1t1r": Device(),
@@ -34,7 +34,7 @@ NUMBERS = [
 def build(cell="1t1r", switches=PHYSICAL, node=32, **periphery) -> Subarray:
     entry = Periphery(**periphery)
     return subarray(
-        process(Technology(node_nm=node), switches=switches),
+        process_of(Technology(node_nm=node), switches=switches),
         crossbar_of(Chip(device=CELLS[cell])),
         PeripheryArrays.of([entry]),
         row_activity=np.array([0.3]),
@@ -66,7 +66,7 @@ def test_elements_do_not_know_each_other(cell, switches):
         for sharing, bits, inputs in ((1, 4, 1), (8, 6, 8), (64, 8, 3))
     ]
     together = subarray(
-        process(Technology(node_nm=32), switches=switches),
+        process_of(Technology(node_nm=32), switches=switches),
         crossbar_of(Chip(device=CELLS[cell])),
         PeripheryArrays.of(peripheries),
         row_activity=0.3,
@@ -118,7 +118,7 @@ def test_precision_costs(kind, cell, sharing):
 
 @given(sharing=st.integers(1, 80), slices=st.sampled_from([1, 2, 4, 8]), pair=st.sampled_from([1, 2]))
 def test_every_column_is_converted(sharing, slices, pair):
-    p = process(Technology())
+    p = process_of(Technology())
     crossbar = replace(crossbar_of(Chip(device=Device(cell_bits=8 // slices))), columns_per_slice=pair)
     adcs, turns = adc_count(p, crossbar, sharing), columns_in_turn(p, crossbar, sharing)
     assert adcs * turns >= 64 // pair
@@ -128,11 +128,11 @@ def test_every_column_is_converted(sharing, slices, pair):
 
 
 def test_reference_divides_integers():
-    p = process(Technology(), switches=REFERENCE)
+    p = process_of(Technology(), switches=REFERENCE)
     crossbar = crossbar_of(Chip(device=Device(cell_bits=2)))
     assert adc_count(p, crossbar, 48) == 1
     assert weights_per_adc(p, crossbar, 2) == 0  # accumulation for nothing
-    assert weights_per_adc(process(Technology()), crossbar, 2) == 0.5
+    assert weights_per_adc(process_of(Technology()), crossbar, 2) == 0.5
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -145,7 +145,7 @@ def test_parts_make_the_whole(cell):
 
 def test_columns_may_be_grouped_or_listed():
     args = {
-        "p": process(Technology()),
+        "p": process_of(Technology()),
         "crossbar": crossbar_of(Chip()),
         "periphery": PeripheryArrays.of([Periphery()]),
         "row_activity": 0.3,

@@ -135,7 +135,7 @@ def test_tables_of_missing_blocks_reproduce_the_design_whose_context_they_assume
 def test_what_has_no_inputs_or_outputs_costs_nothing():
     steps = []
     networks, without = space("resnet20", (0, 8, 24)), space("resnet20", (8, 24))
-    tables = cost_tables(Chip(), networks, OPTIONS, progress=lambda done, total: steps.append((done, total)))
+    tables = cost_tables(Chip(), networks, OPTIONS, progress=lambda report: steps.append((report.done, report.total)))
     rest = cost_tables(Chip(), without, OPTIONS, tables.context)
     first, second = tables.layers[1:3]
     assert (first.name, first.in_widths, first.out_widths) == ("block1.conv1", (8, 24), (0, 8, 24))
@@ -150,7 +150,7 @@ def test_what_has_no_inputs_or_outputs_costs_nothing():
 
 def test_shape_and_names(vgg11):
     steps = []
-    tables = cost_tables(Chip(), vgg11, OPTIONS, progress=lambda done, total: steps.append((done, total)))
+    tables = cost_tables(Chip(), vgg11, OPTIONS, progress=lambda report: steps.append((report.done, report.total)))
     assert [table.name for table in tables.layers] == [layer.name for layer in vgg11.network((16,) * 8).layers]
     assert tables.layers[0].in_widths == (3,)
     assert tables.layers[0].area.shape == (1, 3, 8)
@@ -166,7 +166,7 @@ def test_blocks_of_layers_change_nothing(vgg11, monkeypatch):
     at_once = cost_tables(Chip(), vgg11, OPTIONS)
     monkeypatch.setattr("xpert.hardware.tables._BLOCK", 5 * len(OPTIONS))
     steps = []
-    in_blocks = cost_tables(Chip(), vgg11, OPTIONS, progress=lambda done, total: steps.append((done, total)))
+    in_blocks = cost_tables(Chip(), vgg11, OPTIONS, progress=lambda report: steps.append((report.done, report.total)))
     assert steps == [(min(5 * k, 69), 69) for k in range(1, 15)]
     for one, other in zip(at_once.layers, in_blocks.layers, strict=True):
         for figure in ("area", "latency", "energy", "dynamic_energy", "leakage"):

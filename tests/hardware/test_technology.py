@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from xpert.design import Technology
 from xpert.hardware import gates
 from xpert.hardware.switches import PHYSICAL, REFERENCE
-from xpert.hardware.technology import CALIBRATED, UNCALIBRATED, Process, process
+from xpert.hardware.technology import CALIBRATED, UNCALIBRATED, Process, process_of
 
 NODES = (130, 90, 65, 45, 32, 22, 14, 10, 7)
 processes = st.builds(
-    lambda node, roadmap, kelvin, switches: process(
+    lambda node, roadmap, kelvin, switches: process_of(
         Technology(node_nm=node, roadmap=roadmap, temperature_k=kelvin), switches=switches
     ),
     st.sampled_from(NODES),
@@ -31,7 +31,7 @@ widths = st.one_of(st.just(0.0), st.floats(0.5, 60))
 
 @pytest.fixture(scope="module")
 def p32() -> Process:
-    return process(Technology(node_nm=32))
+    return process_of(Technology(node_nm=32))
 
 
 def test_constants_of_32_nm_by_hand(p32: Process) -> None:
@@ -44,7 +44,7 @@ def test_constants_of_32_nm_by_hand(p32: Process) -> None:
 
 
 def test_currents_are_linear_between_tabulated_temperatures() -> None:
-    at = {k: process(Technology(node_nm=32, temperature_k=k)) for k in (300, 303, 310, 400)}
+    at = {k: process_of(Technology(node_nm=32, temperature_k=k)) for k in (300, 303, 310, 400)}
     assert at[300].ion_n == 600.2
     assert at[310].ion_n == 562.8
     assert at[303].ion_n == pytest.approx(0.7 * 600.2 + 0.3 * 562.8)
@@ -53,7 +53,7 @@ def test_currents_are_linear_between_tabulated_temperatures() -> None:
 
 
 def test_wires_heat_up(p32: Process) -> None:
-    hot = process(Technology(node_nm=32, temperature_k=350))
+    hot = process_of(Technology(node_nm=32, temperature_k=350))
     assert hot.wire_resistance == pytest.approx(p32.wire_resistance * (1 + 0.00451 * 50))
 
 
@@ -91,7 +91,7 @@ def test_folded_nmos_by_hand(p32: Process) -> None:
 
 
 def test_fins_are_counted() -> None:
-    p = process(Technology(node_nm=14))
+    p = process_of(Technology(node_nm=14))
     fin = 2 * 37e-9 + 8e-9
     assert gates.effective_width(p, 2 * 14e-9) == pytest.approx(fin)
     assert gates.effective_width(p, 2.1 * 14e-9) == pytest.approx(2 * fin)
@@ -100,8 +100,8 @@ def test_fins_are_counted() -> None:
 
 
 def test_finfet_cells_are_taller_and_fold_exactly_unless_the_reference_is_asked_for() -> None:
-    right = process(Technology(node_nm=14))
-    reference = process(Technology(node_nm=14), switches=REFERENCE)
+    right = process_of(Technology(node_nm=14))
+    reference = process_of(Technology(node_nm=14), switches=REFERENCE)
     assert right.cell_height == pytest.approx(reference.cell_height * 34 / 28)
     width = 2 * 14e-9 * 10  # ten fins, seven fit: two folds, where the reference counts one
     at = 28 * 14e-9
@@ -113,7 +113,7 @@ def test_finfet_cells_are_taller_and_fold_exactly_unless_the_reference_is_asked_
 @pytest.mark.parametrize("node", NODES)
 @pytest.mark.parametrize("roadmap", ["LSTP", "HP"])
 def test_enlarged_gates_fill_their_cell_without_a_fold(node: int, roadmap: str) -> None:
-    p = process(Technology(node_nm=node, roadmap=roadmap))
+    p = process_of(Technology(node_nm=node, roadmap=roadmap))
     inverter = gates.standard_inverter(p)
     pitch = 5.3 if p.finfet else 3.8
     assert inverter.width == pytest.approx(2 * pitch * p.feature)
@@ -183,5 +183,5 @@ def test_enlarging_never_shrinks_and_a_batch_equals_a_loop(p: Process, cases: li
 
 
 def test_process_does_not_depend_on_switches_that_it_does_not_read(p32: Process) -> None:
-    other = process(Technology(node_nm=32), switches=replace(PHYSICAL, flash_plateau=False))
+    other = process_of(Technology(node_nm=32), switches=replace(PHYSICAL, flash_plateau=False))
     assert replace(other, switches=PHYSICAL) == p32

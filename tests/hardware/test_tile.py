@@ -15,7 +15,7 @@ from xpert.hardware.mapping import map_layers
 from xpert.hardware.pe import Share, Timing, run_pe
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, REFERENCE
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 from xpert.hardware.tile import run_layer
 from xpert.workload.layers import Workload
 
@@ -49,7 +49,7 @@ def test_kinds_stand_for_all_pes(in_channels, out_channels, kernel, switches, sy
         kernel_height=kernel,
         kernel_width=kernel,
     )
-    p, crossbar = process(chip.technology, switches=switches), crossbar_of(chip)
+    p, crossbar = process_of(chip.technology, switches=switches), crossbar_of(chip)
     work = Workload.from_layers([layer])
     mapping = map_layers(chip, work, switches)
     activity = (0.3, active_conductance(p, crossbar, None))

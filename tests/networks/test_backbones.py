@@ -48,9 +48,9 @@ def separable(name: str, input_shape: tuple[int, int, int]) -> list[Position]:
     side = input_shape[1]
     return [
         Position("stem", -1, decision=0, width=8, side=side, stride=2),
-        Position("block1.depthwise", 0, decision=0, width=8, side=side // 2, groups=DEPTHWISE, counted=False),
+        Position("block1.depthwise", 0, decision=0, width=8, side=side // 2, groups=DEPTHWISE, in_width_law=False),
         Position("block1.pointwise", 1, decision=1, width=16, side=side // 2, kernel=1),
-        Position("block2.depthwise", 2, decision=1, width=16, side=side // 2, groups=DEPTHWISE, counted=False),
+        Position("block2.depthwise", 2, decision=1, width=16, side=side // 2, groups=DEPTHWISE, in_width_law=False),
         Position("block2.pointwise", 3, decision=2, width=16, side=side // 2, kernel=1, pool=side // 2),
         classifier(4),
     ]

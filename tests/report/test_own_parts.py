@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from xpert.design import Adc, Design, load_part
-from xpert.report import figures, page, palette, write_report
+from xpert.report import page, palette, plots, write_report
 from xpert.results import Results
 
 
@@ -45,7 +45,7 @@ def test_a_report_names_own_parts_and_their_sources(
 
 
 def test_own_adcs_have_lines_and_colours_of_their_own(own_results: dict[str, Any]) -> None:
-    figure = figures.landscape(Results.parse(own_results, "results.json"))
+    figure = plots.landscape(Results.parse(own_results, "results.json"))
     lines = {trace.name: trace.line.color for trace in figure.data if trace.name.startswith("homogeneous")}
     assert list(lines) == ["homogeneous, SAR", "homogeneous, murmann-sar-best"]
     assert len(set(lines.values())) == 2

@@ -127,7 +127,7 @@ def test_every_number_of_the_headline_comes_from_the_file(results: dict[str, Any
 
 
 @pytest.mark.usefixtures("without_plotly")
-def test_measured_activity_is_told(results: dict[str, Any], write_run: Write):
+def test_measured_activity_is_shown(results: dict[str, Any], write_run: Write):
     page = Page(write_report(write_run(results)).read_text(encoding="utf-8"))
     text = " ".join(page.text["comparison"].split())
     typical = number(results["baselines"]["typical"]["evaluation"]["energy_uj"])

@@ -139,16 +139,16 @@ def test_a_window_only_where_it_is_asked_for(figures: Figures) -> None:
 def test_fronts_are_evaluated_and_proven() -> None:
     found = search()
     latency, edap = architecture_fronts(found.problem, SPACE, Chip(), OPTIONS, "relu_units", points=4)
-    assert (latency["along"], edap["along"]) == ("area", "quality")
+    assert (latency.along, edap.along) == ("area", "quality")
     for front in (latency, edap):
-        assert len(front["points"]) >= 2
-        for point in front["points"]:
-            assert point["gap"] == pytest.approx(0.0, abs=1e-11)
-            kinds = [next(o for o in OPTIONS if o.adc_type == label.split("/")[0]) for label in point["periphery"]]
-            design = Design(chip=Chip(), network=SPACE.network(point["channels"]), periphery=tuple(kinds))
-            assert point["edap"] == pytest.approx(objective_value(evaluate(design), "edap"))
-            assert point["quality"] == total_quality("relu_units", design.network)
-    areas = [point["area_mm2"] for point in latency["points"]]
+        assert len(front.points) >= 2
+        for point in front.points:
+            assert point.gap == pytest.approx(0.0, abs=1e-11)
+            kinds = [next(o for o in OPTIONS if o.adc_type == label.split("/")[0]) for label in point.periphery]
+            design = Design(chip=Chip(), network=SPACE.network(point.channels), periphery=tuple(kinds))
+            assert point.edap == pytest.approx(objective_value(evaluate(design), "edap"))
+            assert point.quality == total_quality("relu_units", design.network)
+    areas = [point.area_mm2 for point in latency.points]
     assert areas == sorted(areas, reverse=True)
 
 
@@ -259,12 +259,12 @@ def test_fronts_pass_by_missing_blocks() -> None:
         minimum_quality=None, strategy="exact", seed=0,
     )  # fmt: skip
     _, edap = architecture_fronts(found.problem, BLOCKS, Chip(), OPTIONS[:1], "macs", points=4)
-    lengths = {len(point["periphery"]) for point in edap["points"]}
+    lengths = {len(point.periphery) for point in edap.points}
     assert len(lengths) > 1
-    for point in edap["points"]:
-        network = BLOCKS.network(point["channels"])
-        assert len(point["periphery"]) == len(network.layers)
-        assert point["quality"] == network.macs
+    for point in edap.points:
+        network = BLOCKS.network(point.channels)
+        assert len(point.periphery) == len(network.layers)
+        assert point.quality == network.macs
 
 
 def test_a_strategy_from_outside_searches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpert.errors import ConfigError, InfeasibleError
+from xpert.progress import Progress
 from xpert.solver.evolution import evolve_front
 from xpert.solver.pareto import front, hypervolume, log_hypervolume
 from xpert.solver.problem import Choices, Problem
@@ -68,11 +69,11 @@ def test_the_whole_front_is_that_of_all_designs(seed: int, quality: bool) -> Non
 def test_a_front_of_some_budgets_keeps_them_and_is_part_of_the_whole() -> None:
     problem = chain(3, layers=3)
     whole = {(point.along, point.solution.value) for point in front(problem, "area", points=None)}
-    rows: list[dict] = []
-    some = front(problem, "area", points=5, progress=rows.append)
+    reports: list[Progress] = []
+    some = front(problem, "area", points=5, progress=reports.append)
     assert 2 <= len(some) <= 5
     assert len(some) < len(whole)
-    assert rows[-1]["points"] == 5
+    assert reports[-1].total == 5
     for point in some:
         assert point.along <= point.budget * (1 + 1e-12)
         assert any(

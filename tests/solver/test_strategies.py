@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from xpert import registry
 from xpert.errors import ConfigError, InfeasibleError
+from xpert.progress import Progress
 from xpert.solver.graph import complete, make_graph
 from xpert.solver.neighbourhood import revise
 from xpert.solver.polish import neighbour_totals, polish
@@ -92,9 +93,9 @@ class TestContract:
         assert solution.value == float(problem.value(solution.design))
 
     def test_it_tells_how_far_it_is(self, strategy: str) -> None:
-        rows: list[dict[str, Any]] = []
-        solution = solve(chain(4, layers=8), strategy, evaluations=17_000, progress=rows.append)
-        assert rows
+        reports: list[Progress] = []
+        solution = solve(chain(4, layers=8), strategy, evaluations=17_000, progress=reports.append)
+        assert [report.figures for report in reports if report.figures in solution.trace] == list(solution.trace)
         assert [row["step"] for row in solution.trace] == list(range(len(solution.trace)))
         for name in ("seconds", "evaluations"):
             values = [row[name] for row in solution.trace]
@@ -111,18 +112,18 @@ class TestContract:
 
     def test_ctrl_c_keeps_the_best_design(self, strategy: str) -> None:
         problem = chain(4, layers=8)
-        seen: list[dict[str, Any]] = []
+        seen: list[Progress] = []
 
-        def interrupt(row: dict[str, Any]) -> None:
-            seen.append(row)
+        def interrupt(progress: Progress) -> None:
+            seen.append(progress)
             if len(seen) == 3:
                 raise KeyboardInterrupt
 
         solution = solve(problem, strategy, progress=interrupt)
         assert solution.status == "interrupted"
         assert solution.value == float(problem.value(solution.design))
-        if seen[-1]["value"] is not None and solution.feasible:
-            assert solution.value <= seen[-1]["value"]
+        if seen[-1].figures["value"] is not None and solution.feasible:
+            assert solution.value <= seen[-1].figures["value"]
 
     def test_it_goes_on_from_where_it_stopped(self, strategy: str) -> None:
         problem = chain(5, layers=8)

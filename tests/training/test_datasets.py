@@ -12,9 +12,10 @@ import torch
 from xpert.errors import ConfigError, DataError
 from xpert.experiment.config import SearchConfig, search_space
 from xpert.networks import build
+from xpert.progress import Progress, Report
 from xpert.training import TrainingSettings, load_dataset, train
 from xpert.training.datasets import DATASETS
-from xpert.training.source import DatasetInfo, DataSource, Parts, Progress
+from xpert.training.source import DatasetInfo, DataSource, RawImages
 
 pytestmark = pytest.mark.usefixtures("own_entries")
 
@@ -22,12 +23,12 @@ INFO = DatasetInfo(name="halves", input_shape=(2, 16, 16), classes=("upper", "lo
 """Images whose upper or lower half is the brighter one."""
 
 
-def halves(_folder: Path, _progress: Progress | None) -> Parts:
+def halves(_folder: Path, _progress: Report | None) -> RawImages:
     labels = torch.arange(80) % 2
     images = torch.randint(0, 100, (80, 2, 16, 16), generator=torch.Generator().manual_seed(0))
     bright = (torch.arange(16) >= 8) == labels[:, None].bool()  # [n, height]
     images = (images + 150 * bright[:, None, :, None]).to(torch.uint8)
-    return Parts(images[:64], labels[:64], images[64:], labels[64:])
+    return RawImages(images[:64], labels[:64], images[64:], labels[64:])
 
 
 def test_a_data_set_from_outside_is_trained_on() -> None:
@@ -54,17 +55,17 @@ def test_statistics_are_those_of_the_training_images() -> None:
 
 
 def test_the_folder_and_progress_reach_the_loader(tmp_path: Path) -> None:
-    told: list[dict] = []
+    reports: list[Progress] = []
 
-    def load(folder: Path, progress: Progress | None) -> Parts:
+    def load(folder: Path, progress: Report | None) -> RawImages:
         assert progress is not None
-        progress({"folder": folder})
+        progress(Progress(figures={"folder": folder}))
         return halves(folder, progress)
 
     DATASETS.register(DataSource(INFO, load))
-    load_dataset("halves", str(tmp_path), told.append)
-    load_dataset("halves", None, told.append)
-    assert told == [{"folder": tmp_path}, {"folder": Path("data")}]
+    load_dataset("halves", str(tmp_path), reports.append)
+    load_dataset("halves", None, reports.append)
+    assert [report.figures for report in reports] == [{"folder": tmp_path}, {"folder": Path("data")}]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_the_folder_and_progress_reach_the_loader(tmp_path: Path) -> None:
         (lambda p: p._replace(test_labels=p.test_labels - 1), "test images must have labels 0 ... 1, got -1 ... 0"),
     ],
 )
-def test_what_is_not_as_announced_is_refused(change: Callable[[Parts], Parts], message: str) -> None:
+def test_what_is_not_as_announced_is_refused(change: Callable[[RawImages], RawImages], message: str) -> None:
     DATASETS.register(DataSource(INFO, lambda folder, progress: change(halves(folder, progress))))
     with pytest.raises(DataError, match=f"data set halves: {message}"):
         load_dataset("halves")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from xpert.errors import DataError
+from xpert.progress import Progress
 from xpert.training.download import fetch_archive
 
 FILES = {"folder/a.bin": b"a" * 100_000, "folder/b.bin": b"b"}
@@ -90,14 +91,14 @@ def refusal(server: Server, folder: Path, checksum: str | None = None) -> str:
 
 def test_an_archive_is_fetched_checked_and_unpacked(tmp_path: Path, server: Server) -> None:
     server.content = archive(FILES | {"../escaped": b"", "folder/c.bin": b"", "/escaped": b""})
-    events: list[dict] = []
-    fetch_archive(server.url, server.checksum, tmp_path / "new" / "folder", NAMES, events.append)
+    reports: list[Progress] = []
+    fetch_archive(server.url, server.checksum, tmp_path / "new" / "folder", NAMES, reports.append)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.bin", "b.bin", "folder", "new"]
     assert {path.name: path.read_bytes() for path in (tmp_path / "new" / "folder").iterdir()} == {
         name: FILES[f"folder/{name}"] for name in NAMES
     }
     size = len(server.content)
-    assert events[-1] == {"event": "download", "bytes": size, "total_bytes": size}
+    assert reports[-1] == Progress(stage="download", unit="bytes", done=size, total=size)
 
 
 def test_an_archive_with_a_wrong_checksum_is_thrown_away(tmp_path: Path, server: Server) -> None:

@@ -19,9 +19,10 @@ from torch.nn import functional as F
 
 from xpert.errors import ConfigError, RunError
 from xpert.networks.quantised import QuantConv2d, QuantLinear, quantised_layers
+from xpert.progress import Progress
 from xpert.tensors import read_tensors, write_tensors
 from xpert.training import Dataset, Disturbance, TrainingSettings, accuracy, train
-from xpert.training.loop import _Slow, bfloat16_is_native, learning_rate, training_operations
+from xpert.training.loop import _Lookahead, bfloat16_is_native, learning_rate, training_operations
 
 MakeModel = Callable[[], nn.Module]
 SETTINGS = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.05, precision="float32", calibration_images=64)
@@ -110,11 +111,11 @@ def test_a_killed_training_ends_with_the_same_bits(
     torch.rand(7)
     fresh = with_dropout()
     resumed = nn.Sequential(nn.Identity(), *fresh)
-    events: list[dict] = []
-    result = train(resumed, stripes, settings, seed=5, checkpoint=checkpoint, progress=events.append)
+    reports: list[Progress] = []
+    result = train(resumed, stripes, settings, seed=5, checkpoint=checkpoint, progress=reports.append)
     assert_same(state(fresh), state(unbroken))
     assert curves_without_times(result) == curves_without_times(expected)
-    assert [event["epoch"] for event in events if event["event"] == "epoch"] == list(range(killed_after + 1, 5))
+    assert [report.done for report in reports if report.figures["event"] == "epoch"] == list(range(killed_after + 1, 5))
 
 
 @pytest.mark.parametrize("killed_at", [2, 5, 7, 12])
@@ -139,11 +140,11 @@ def test_a_training_killed_within_an_epoch_goes_on_from_its_last_step(
     checkpoint = tmp_path / "training.safetensors"
     if killed_at < 12:
         with pytest.raises(Killed):
-            train(make_model(), stripes, settings, seed=5, checkpoint=checkpoint, hardware=count(killed_at))
+            train(make_model(), stripes, settings, seed=5, checkpoint=checkpoint, disturbance=count(killed_at))
     else:
-        train(make_model(), stripes, settings, seed=5, checkpoint=checkpoint, hardware=count(99))
+        train(make_model(), stripes, settings, seed=5, checkpoint=checkpoint, disturbance=count(99))
     resumed = make_model()
-    result = train(resumed, stripes, settings, seed=5, checkpoint=checkpoint, hardware=count(99))
+    result = train(resumed, stripes, settings, seed=5, checkpoint=checkpoint, disturbance=count(99))
     assert len(steps) == 12
     assert_same(state(resumed), state(unbroken))
     assert curves_without_times(result) == curves_without_times(expected)
@@ -152,7 +153,7 @@ def test_a_training_killed_within_an_epoch_goes_on_from_its_last_step(
 def test_lookahead_ends_on_the_mean_of_its_way(make_model: MakeModel, stripes: Dataset) -> None:
     """Against its definition, on the trace of a training without it: with no learning rate, only the mean moves."""
     model = make_model()
-    slow = _Slow(model)
+    slow = _Lookahead(model)
     start = state(model)
     decay = 0.95**5 * 0.5**3
     with torch.no_grad():
@@ -220,12 +221,12 @@ from xpert.training import distributed, save_weights, train
 from tests.training.test_loop import SHARED, halves, shared_model
 torch.set_num_threads(1)
 out = Path(sys.argv[1])
-told = []
+reports = []
 with distributed.torchrun_group():
     name = f"rank{distributed.rank()}"
     model = shared_model()
-    result = train(model, halves(), SHARED, seed=0, checkpoint=out / f"checkpoint-{name}", progress=told.append)
-    assert len(told) >= 3 if distributed.rank() == 0 else not told
+    result = train(model, halves(), SHARED, seed=0, checkpoint=out / f"checkpoint-{name}", progress=reports.append)
+    assert len(reports) >= 3 if distributed.rank() == 0 else not reports
     save_weights(model, out / name)
     print(result.curves[-1]["loss"])
 """
@@ -359,19 +360,20 @@ def test_progress_says_where_it_stands(
     make_model: MakeModel, stripes: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xpert.training.loop._SECONDS_BETWEEN_REPORTS", 0)
-    events: list[dict] = []
-    train(make_model(), stripes, SETTINGS.replace(epochs=2), seed=0, progress=events.append)
-    seen = [(event["event"], event["epoch"], event["step"]) for event in events]
+    reports: list[Progress] = []
+    train(make_model(), stripes, SETTINGS.replace(epochs=2), seed=0, progress=reports.append)
+    seen = [(report.figures["event"], report.done, report.figures["step"]) for report in reports]
     assert seen == [("step", e, s) if s < 4 else ("epoch", e, 3) for e in (1, 2) for s in (1, 2, 3, 4)]
-    for event in events:
-        assert event["epochs"] == 2
-        assert event["steps"] == 3
-        assert 0 <= event["train_accuracy"] <= 1
-        assert event["images_per_second"] > 0
-        left = 6 - 3 * (event["epoch"] - 1) - event["step"]
-        assert event["seconds_left"] == pytest.approx(left * 32 / event["images_per_second"])
-    assert "validation_accuracy" in events[-1]
-    json.dumps(events)
+    for report in reports:
+        figures = report.figures
+        assert (report.unit, report.total) == ("epoch", 2)
+        assert figures["steps"] == 3
+        assert 0 <= figures["train_accuracy"] <= 1
+        assert figures["images_per_second"] > 0
+        left = 6 - 3 * (report.done - 1) - figures["step"]
+        assert figures["seconds_left"] == pytest.approx(left * 32 / figures["images_per_second"])
+    assert "validation_accuracy" in reports[-1].figures
+    json.dumps([report.figures for report in reports])
 
 
 def test_divergence_is_said(make_model: MakeModel, stripes: Dataset) -> None:
@@ -394,10 +396,10 @@ def test_without_validation_images_none_is_noted(make_model: MakeModel, stripes:
 
 
 def test_a_batch_may_be_larger_than_the_data(make_model: MakeModel, stripes: Dataset) -> None:
-    events: list[dict] = []
+    reports: list[Progress] = []
     changes = {"epochs": 1, "batch_size": 5000}
-    train(make_model(), stripes, SETTINGS.replace(**changes), seed=0, progress=events.append)
-    assert events[-1]["steps"] == 1
+    train(make_model(), stripes, SETTINGS.replace(**changes), seed=0, progress=reports.append)
+    assert reports[-1].figures["steps"] == 1
 
 
 def test_no_images_is_an_error(make_model: MakeModel, stripes: Dataset) -> None:

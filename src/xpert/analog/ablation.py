@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from xpert.analog.accuracy import NiAccuracy, ni_accuracy
 from xpert.design import OFF, AnalogSettings, Design, Device
 from xpert.networks.images import Images
+from xpert.progress import Progress, Report
 
 _NEEDS_ADC = ("adc_offset", "adc_gain", "adc_noise")
 """Errors of an ADC, which are nothing without its levels."""
@@ -77,7 +77,7 @@ def ablation(
     chips: int = 1,
     batch_size: int = 64,
     settings: AnalogSettings | None = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Report | None = None,
 ) -> list[Ablation]:
     """Accuracy with each effect alone and with all but that one, on the same chips.
 
@@ -93,7 +93,7 @@ def ablation(
         chips: How many chips to sample.
         batch_size: Images at a time.
         settings: Conventions and effects in the place of the design's `chip.analog`.
-        progress: Called before each measurement with `measurement`, `measurements` and what it is of.
+        progress: Called before each measurement with those done, and with what it is `of`.
 
     Returns:
         One entry per effect that is on, in the order of `OFF`.
@@ -105,7 +105,7 @@ def ablation(
     def measured(changed: AnalogSettings, what: str) -> NiAccuracy:
         nonlocal done
         if progress is not None:
-            progress({"measurement": done, "measurements": 2 * len(effects), "of": what})
+            progress(Progress(unit="measurement", done=done, total=2 * len(effects), figures={"of": what}))
         done += 1
         return ni_accuracy(
             model,

@@ -20,6 +20,7 @@ from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError, DataError
 from xpert.networks.images import Images
+from xpert.progress import Progress, Report
 from xpert.statistics import accuracy_interval
 
 
@@ -98,42 +99,43 @@ class SampledChips:
         self._groups = [chips[first : first + size] for first in range(0, len(chips), size)]
         self._programmed: range | None = None
 
-    def correct(self, design: Design, progress: Callable[[dict[str, Any]], None] | None = None) -> NDArray[np.bool_]:
+    def correct(self, design: Design, progress: Report | None = None) -> NDArray[np.bool_]:
         """Whether the network is right on each image and chip, [chips, images].
 
         Args:
             design: Its precisions are those that are measured.
-            progress: Called after each batch with `images` done over all chips, `of` how many, `chips` and `accuracy`
-                so far; with IR drop also after each layer that is programmed, with `layer`.
+            progress: Called after each batch with the images done over all chips, and with `chips` and `accuracy` so
+                far; with IR drop also after each layer that is programmed, with `layer`.
         """
         found: list[NDArray[np.bool_]] = []
         images, chips = len(self._images), sum(map(len, self._groups))
 
-        def tell(**figures: Any) -> None:
+        def report(**figures: Any) -> None:
             if progress is not None:
-                progress({"images": sum(part.size for part in found), "of": images * chips, "chips": chips} | figures)
+                done = sum(part.size for part in found)
+                progress(Progress(unit="images", done=done, total=images * chips, figures={"chips": chips} | figures))
 
         with torch.no_grad(), at_precision(self._model, design):
             for group in self._groups:
-                self._program(group, tell)
+                self._program(group, report)
                 if self._calibration is not None:
                     measure_norms(self._model, self._calibration, len(group))
                 before = len(found)
                 for batch, truth in zip(self._images.split(self._batch_size), self._labels.split(self._batch_size)):
                     answers = self._model(batch.repeat(len(group), 1, 1, 1)).argmax(dim=1)
                     found.append((answers.unflatten(0, (len(group), -1)) == truth).cpu().numpy())
-                    tell(accuracy=sum(map(np.sum, found)) / sum(part.size for part in found))
+                    report(accuracy=sum(map(np.sum, found)) / sum(part.size for part in found))
                 found[before:] = [np.concatenate(found[before:], axis=1)]
         return np.concatenate(found)
 
-    def _program(self, group: range, tell: Callable[..., None]) -> None:
+    def _program(self, group: range, report: Callable[..., None]) -> None:
         """Write to the chips of a group; if they are written already, take them as new."""
         if self._programmed == group:
             rewind(self._model)
             return
         # With IR drop, programming takes longer than many images.
-        told = (lambda figures: tell(layer=figures["layer"])) if self._ir_drop else None
-        reprogram(self._model, [chip_generator(self._seed, chip) for chip in group], self._order, told)
+        progress = (lambda layer: report(**layer.figures)) if self._ir_drop else None
+        reprogram(self._model, [chip_generator(self._seed, chip) for chip in group], self._order, progress)
         self._programmed = group
 
 
@@ -154,7 +156,7 @@ def ni_accuracy(
     chips: int = 1,
     batch_size: int = 64,
     settings: AnalogSettings | None = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Report | None = None,
 ) -> NiAccuracy:
     """Accuracy of a design on sampled chips.
 

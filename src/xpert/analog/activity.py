@@ -11,7 +11,7 @@ from xpert.analog.layer import AnalogLayer, analog_layers
 from xpert.design import Activity, Chip, Design
 from xpert.hardware.crossbar import crossbar_of
 from xpert.hardware.measured import mean_conductance
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 
 
 def measure_activity(model: nn.Module, design: Design, images: Tensor, *, positions: int = 1024) -> Design:
@@ -54,7 +54,7 @@ def _activity(layer: AnalogLayer, chip: Chip, vectors: Tensor) -> Activity:
     # Most significant slice first, as the hardware lays them out.
     levels = torch.stack([part.flip(2).transpose(2, 3) for part in columns], dim=-1).flatten(2)
     cells = 1 / device.r_off_ohm + level * levels.double()
-    mean = mean_conductance(process(chip.technology), crossbar_of(chip), cells.cpu().numpy(), driven.cpu().numpy())
+    mean = mean_conductance(process_of(chip.technology), crossbar_of(chip), cells.cpu().numpy(), driven.cpu().numpy())
     return Activity(input_bit_density=float(driven.mean()), cell_conductance_s=mean)
 
 

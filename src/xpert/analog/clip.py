@@ -47,6 +47,7 @@ def _slope(layer: ProgrammedLayer, x: Tensor) -> Tensor:
     if not layer.lossless:
         for chip, (of_chip, slope) in enumerate(zip(codes.chunk(layer.n_chips, 1), total.chunk(layer.n_chips, 1))):
             _add_slope(layer, chip, of_chip, significance, slope)
+    # [chips] -> [chips * images * positions, 1].
     gain = layer.gain.float().repeat_interleave(codes.shape[1] // layer.n_chips).unsqueeze(1)
     total *= code.scale * layer.weight_scale / layer.adc_scale * gain
     # Back to maps: [chips * images, groups * outputs, height, width]
@@ -74,6 +75,7 @@ def _add_slope(layer: ProgrammedLayer, chip: int, codes: Tensor, significance: T
             reading = sums.round()
             inside = (reading >= conversion.lowest) & (reading <= highest)
             error = torch.maximum(torch.minimum(reading, highest), conversion.lowest).sub_(sums.mul_(inside))
+            # [groups, bits, positions, slices, outputs]; bits and slices are summed over.
             error = error.unflatten(2, (len(weights), -1)).unflatten(1, (bits, -1))
             slope[:, chunk] += torch.einsum("gbpso,b,s->gpo", error, significance, weights)
 

@@ -29,6 +29,7 @@ _MANTISSA = 24
 def bit_planes(codes: Tensor, bits: int) -> Tensor:
     """The bits of unsigned codes as 0.0 and 1.0: [groups, positions, rows] to [groups, bits * positions, rows]."""
     shifts = torch.arange(bits, dtype=codes.dtype, device=codes.device).reshape(1, bits, 1, 1)
+    # [groups, 1, positions, rows] >> [1, bits, 1, 1]: bits become an axis, then part of the positions'.
     return (codes.unsqueeze(1) >> shifts).bitwise_and_(1).flatten(1, 2).float()
 
 
@@ -191,9 +192,11 @@ class _Noise:
             high: Last row of the block plus one.
             z: Normal numbers.
         """
+        # [chips * groups, bits * positions, rows] -> [..., columns]: variances of the driven rows add up.
         of_rows = 0.0 if self._variance is None else torch.bmm(planes, self._variance[:, low:high])
         sigma = (of_rows * self._unit + self._floor).sqrt_().round_()
         shift = gaussian.FRACTION + SIGMA_BITS
+        # A product of two numbers with fractions, rounded to an integer: half of the last place is added first.
         return (sigma.long() * z.long()).add_(1 << (shift - 1)).bitwise_right_shift_(shift).float()
 
 
@@ -209,9 +212,11 @@ def unconverted_sums(codes: Tensor, weights: Tensor, input_bits: int) -> Tensor:
         [chips, groups, positions, outputs], float64; exact, since the weights are rounded to the grid that makes it
         so, chip by chip. Integers of up to 2**53 over the sum of a column stay as they are.
     """
+    # [chips, groups, rows, outputs] -> [chips]: the largest sum that any column can reach.
     bounds = [bound * (2**input_bits - 1) for bound in weights.abs().sum(dim=2).flatten(1).amax(dim=1).tolist()]
     if max(bounds) < 2**_MANTISSA and bool((weights == weights.round()).all()):
         return torch.matmul(codes.float(), weights.float()).double()
+    # How many binary digits after the point a chip's sums have room for.
     digits = [51 - math.ceil(math.log2(max(bound, 1.0))) for bound in bounds]
     grid = torch.tensor([2.0**f for f in digits], dtype=torch.float64, device=weights.device).reshape(-1, 1, 1, 1)
     return torch.matmul(codes.double(), (weights * grid).round_().div_(grid))

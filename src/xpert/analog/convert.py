@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from xpert.networks.quantised import (
     quantised_layers,
     replace_module,
 )
+from xpert.progress import Progress, Report
 
 REFERENCE_INPUT_BITS = 8
 """Input precision of the quantised network against which layers are calibrated and judged. [bit]"""
@@ -131,7 +131,7 @@ def reprogram(
     model: nn.Module,
     generator: torch.Generator | Sequence[torch.Generator] | None,
     order: Sequence[str] | None = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Report | None = None,
 ) -> None:
     """Write the model's present weights to another chip, or to several; precisions and ADC ranges stay.
 
@@ -141,7 +141,7 @@ def reprogram(
         model: From `to_analog`; changed in place.
         generator: Samples the chip, or each of the chips; None writes one perfectly, and then nothing is random.
         order: Names of the layers in the order in which they draw; the model's by default.
-        progress: Called after each layer with `layer` (name), `done` and `total`.
+        progress: Called after each layer with the layers done, and with its name, `layer`.
     """
     layers = analog_layers(model)
     names = list(order or layers)
@@ -149,7 +149,7 @@ def reprogram(
     for done, name in enumerate(names, start=1):
         layers[name].program(*generators)
         if progress is not None:
-            progress({"layer": name, "done": done, "total": len(names)})
+            progress(Progress(unit="layer", done=done, total=len(names), figures={"layer": name}))
 
 
 def rewind(model: nn.Module) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from xpert.design import Chip
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 
 _CELLS = 1 << 18
 """Cells of the crossbars that are solved at a time."""
@@ -43,7 +43,7 @@ class Wires:
     @classmethod
     def of(cls, chip: Chip) -> Wires:
         """Those of a chip. A wire that is not given is as long per cell as the cell is wide or high."""
-        analog, device, technology = chip.analog, chip.device, process(chip.technology)
+        analog, device, technology = chip.analog, chip.device, process_of(chip.technology)
         unit = technology.wire_width if device.access == "crosspoint" else technology.feature
         row, column = analog.row_wire_ohm, analog.column_wire_ohm
         if row is None:
@@ -86,13 +86,13 @@ def effective_conductance(conductance: Tensor, wires: Wires) -> Tensor:
     if not len(flat):
         return flat.reshape(conductance.shape)
     count = max(1, _CELLS // (rows * columns))
-    return torch.cat([_KNOWN.solved(part, wires) for part in flat.split(count)]).reshape(conductance.shape)
+    return torch.cat([_CACHE.solved(part, wires) for part in flat.split(count)]).reshape(conductance.shape)
 
 
-class _Known:
+class _SolvedCrossbars:
     """Crossbars that were solved lately. A search measures many precisions on the same chips.
 
-    They are known by a hash of their conductances, and the oldest are forgotten beyond `_KNOWN_BYTES`.
+    They are found by a hash of their conductances, and the oldest are forgotten beyond `_CACHE_BYTES`.
     """
 
     def __init__(self) -> None:
@@ -111,18 +111,19 @@ class _Known:
         result = _solved(conductance, wires)
         self._found[key] = result.cpu()
         self._bytes += result.nbytes
-        while self._bytes > _KNOWN_BYTES and len(self._found) > 1:
+        while self._bytes > _CACHE_BYTES and len(self._found) > 1:
             self._bytes -= self._found.popitem(last=False)[1].nbytes
         return result
 
 
-_KNOWN_BYTES = 256 << 20
-_KNOWN = _Known()
+_CACHE_BYTES = 256 << 20
+_CACHE = _SolvedCrossbars()
 
 
 def _solved(conductance: Tensor, wires: Wires) -> Tensor:
     """`effective_conductance` of [crossbars, rows, columns]."""
     n, rows, columns = conductance.shape
+    # [columns, crossbars, rows]: columns are eliminated one by one.
     cells = (conductance / (1 + conductance * wires.access)).permute(2, 0, 1).contiguous()
     passed, back = _along_columns(cells, wires)
     unit = torch.eye(rows, device=cells.device, dtype=cells.dtype)
@@ -130,15 +131,17 @@ def _solved(conductance: Tensor, wires: Wires) -> Tensor:
     # Columns already passed, seen from the present one: what becomes of their effective conductances.
     found = torch.zeros((n, rows, 0), device=cells.device, dtype=cells.dtype)
     for column in range(columns - 1, -1, -1):
-        of_column, share = cells[column], passed[column]
-        # The matrix -S below its diagonal, which is what its rows drive into each other and into the foot.
+        of_column, share = cells[column], passed[column]  # [crossbars, rows], [crossbars, rows + 1]
+        # The matrix -S below its diagonal, which is what its rows drive into each other: [crossbars, rows, rows].
         between = (share[:, :-1].unsqueeze(2) - share[:, :-1].unsqueeze(1)).exp_()
         between.mul_(of_column.unsqueeze(1)).mul_((of_column * back[column]).unsqueeze(2)).tril_(-1)
         between = between + between.mT
+        # What reaches the foot, the sum of each row of S: [crossbars, rows].
         foot = of_column * (share[:, -1:] - share[:, :-1]).exp_()
         admittance.sub_(between).diagonal(dim1=1, dim2=2).add_(between.sum(dim=2)).add_(foot)
         resistance = wires.row + (wires.driver if column == 0 else 0.0)
         further = torch.cholesky_inverse(torch.linalg.cholesky(torch.add(unit, admittance, alpha=resistance)))
+        # One column more in front: [crossbars, rows, columns passed].
         found = torch.bmm(further, torch.cat([foot.unsqueeze(2), found], dim=2))
         if column:
             beyond = torch.bmm(further, admittance)

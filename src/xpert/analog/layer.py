@@ -68,7 +68,7 @@ class AnalogLayer(ProgrammedLayer):
                 result += code_sums(codes, bits) * self.code.input_weight
             return result
         half = 1 << (bits - 1)
-        highest = (codes < half).to(codes.dtype)
+        highest = (codes < half).to(codes.dtype)  # the sign bits: 1 where what is meant is negative
         result = self._converted(highest, 1, chips, first, _HIGHEST_BIT).mul_(-half)
         if bits > 1:
             result += self._converted(codes & (half - 1), bits - 1, chips, first)
@@ -85,6 +85,7 @@ class AnalogLayer(ProgrammedLayer):
         sums = summed_readings(codes, ready[chips], input_bits, keys=keys, first=first)
         # Integers, added exactly in steps of `unit`; only the multiplication by `unit` rounds.
         result = torch.zeros((), dtype=torch.float64, device=sums.device)
+        # [chips, groups, positions, slices * outputs] -> [chips, groups, outputs, positions] of each slice.
         of_slices = sums.transpose(2, 3).unflatten(2, (len(adc.exponents), -1)).unbind(2)
         for of_slice, significance, exponent in zip(of_slices, self.code.significance, adc.exponents):
             result = torch.add(result, of_slice, alpha=significance * 2.0**exponent)

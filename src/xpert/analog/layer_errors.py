@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from xpert.analog.convert import REFERENCE_INPUT_BITS, sample_inputs, to_analog
 from xpert.analog.layer import AnalogLayer, analog_layers
 from xpert.design import PRECISION_FIELDS, AnalogSettings, Design
 from xpert.errors import ConfigError
+from xpert.progress import Progress, Report
 
 _SMALLEST = torch.finfo(torch.float64).tiny
 
@@ -26,7 +27,7 @@ def layer_errors(
     generator: torch.Generator | None = None,
     settings: AnalogSettings | None = None,
     positions: int = 512,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Report | None = None,
 ) -> np.ndarray:
     """Noise-to-signal power of each layer's output for each precision option.
 
@@ -43,7 +44,7 @@ def layer_errors(
         generator: Samples the chip; None: nothing is random.
         settings: Conventions and effects in the place of the design's `chip.analog`.
         positions: Input vectors per layer from which powers are estimated.
-        progress: Called after each layer with `layer` (name), `done` and `total`.
+        progress: Called after each layer with the layers done, and with its name, `layer`.
 
     Returns:
         Noise-to-signal power [layers, options], layers in the design's order. Roughly additive over layers.
@@ -72,7 +73,7 @@ def layer_errors(
                 output = _moved(output, variance, mean)
             errors[index, option] = float((output - reference).square().mean() / signal)
         if progress is not None:
-            progress({"layer": entry.name, "done": index + 1, "total": len(layers)})
+            progress(Progress(unit="layer", done=index + 1, total=len(layers), figures={"layer": entry.name}))
     return errors
 
 

@@ -32,7 +32,7 @@ class Sampling:
     seed: int
     """Of the chips."""
 
-    chips: int = 1
+    n_chips: int = 1
     """How many."""
 
     batch_size: int = 64
@@ -44,7 +44,7 @@ class Sampling:
     @property
     def numbers(self) -> range:
         """Numbers of the chips, see `chip_generator`."""
-        return range(self.first_chip, self.first_chip + self.chips)
+        return range(self.first_chip, self.first_chip + self.n_chips)
 
 
 __all__ = ["Sampling", "TestSet"]

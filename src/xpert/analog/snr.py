@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from xpert.analog.layer import AnalogLayer, analog_layers
 from xpert.analog.precision import as_quantised
 from xpert.design import AnalogSettings, Design
 from xpert.networks.images import Images
+from xpert.progress import Progress, Report
 
 
 class LayerSnr(NamedTuple):
@@ -43,7 +44,7 @@ def layer_snr(
     chip: int = 0,
     batch_size: int = 32,
     settings: AnalogSettings | None = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Report | None = None,
 ) -> list[LayerSnr]:
     """Ratio of signal to error of every layer on one sampled chip.
 
@@ -56,7 +57,7 @@ def layer_snr(
         chip: Which of them.
         batch_size: Images at a time; results do not depend on it.
         settings: Conventions and effects in the place of the design's `chip.analog`.
-        progress: Called after each batch with `image` and `images`.
+        progress: Called after each batch with the images done.
 
     Returns:
         In the design's order.
@@ -79,7 +80,7 @@ def layer_snr(
                 powers[name].accumulated += _squares(output - exact[name][1])
         done += len(batch)
         if progress is not None:
-            progress({"image": done, "images": len(images)})
+            progress(Progress(unit="image", done=done, total=len(images)))
     return [
         LayerSnr(name, powers[name].ratio(powers[name].own), powers[name].ratio(powers[name].accumulated))
         for name in order

@@ -19,15 +19,15 @@ def main(arguments: list[str] | None = None) -> int:
     # Threads that spin while they wait take cores away from busy machines; torch reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        from xpert.cli.interrupts import patience
+        from xpert.cli.interrupts import interrupts_deferred
 
-        with patience():
+        with interrupts_deferred():
             from xpert.cli.app import run
         return run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt as interruption:
-        from xpert.cli.interrupts import say_goodbye
+        from xpert.cli.interrupts import report_interrupt
 
-        say_goodbye(*interruption.args)
+        report_interrupt(*interruption.args)
         return 130
 
 

@@ -10,10 +10,20 @@ import typer
 
 from xpert.cli import output
 from xpert.cli.inputs import require_file
-from xpert.cli.interrupts import patience
+from xpert.cli.interrupts import interrupts_deferred
 from xpert.cli.options import Device, Json
 from xpert.files import jsonable, write_atomically
 from xpert.text import plain_percent
+
+_Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Set a field of the periphery or the chip, as with `evaluate --sweep`: adc_bits, programming_sigma, "
+        "ir_drop, device, ...; repeat for more.",
+    ),
+]
 
 
 def accuracy(
@@ -33,15 +43,7 @@ def accuracy(
         bool, typer.Option("--ablation", help="Also with each effect alone, and with all but that one.")
     ] = False,
     layers: Annotated[bool, typer.Option("--layers", help="Also each layer's ratio of signal to error.")] = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Set a field of the periphery or the chip, as with `evaluate --sweep`: adc_bits, programming_sigma, "
-            "ir_drop, device, ...; repeat for more.",
-        ),
-    ] = None,
+    changes: _Changes = None,
     device: Device = "cpu",
     write: Annotated[
         Path | None,
@@ -69,7 +71,7 @@ def accuracy(
     loaded = with_values(Design.read(design), changes) if changes else Design.read(design)
     require_file(weights, "weight file")
 
-    with patience():
+    with interrupts_deferred():
         from xpert.experiment.measure import accuracy_of_design
 
     with output.progress() as progress:

@@ -11,10 +11,11 @@ import typer
 from xpert.cli import output
 from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation
 from xpert.cli.inputs import read_design, require_file
-from xpert.cli.interrupts import patience
+from xpert.cli.interrupts import interrupts_deferred
 from xpert.cli.options import Json
 from xpert.errors import ConfigError
 from xpert.files import write_atomically
+from xpert.progress import Progress
 from xpert.text import plain_number
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def evaluate(
     design = read_design(file)
     if weights is not None and dataset is not None:
         require_file(weights, "weight file")
-        with patience():
+        with interrupts_deferred():
             from xpert.experiment.measure import activity_of_design
         design = activity_of_design(design, weights, dataset, data_dir)
     if write is not None:
@@ -96,10 +97,10 @@ def evaluate(
     return 0
 
 
-def _evaluate_one(design: Design, model: Switches, csv: Path | None, draw: Path | None, as_json: bool) -> None:
+def _evaluate_one(design: Design, switches: Switches, csv: Path | None, draw: Path | None, as_json: bool) -> None:
     from xpert.hardware import evaluate
 
-    figures = evaluate(design, model).to_dict()
+    figures = evaluate(design, switches).to_dict()
     if csv is not None:
         output.write_csv(csv, [flat(layer) for layer in figures["layers"]])
     if draw is not None:
@@ -113,17 +114,17 @@ def _evaluate_one(design: Design, model: Switches, csv: Path | None, draw: Path 
 
 
 def _evaluate_sweep(
-    name: str, variants: Sequence[tuple[dict[str, Any], Design]], model: Switches, csv: Path | None, as_json: bool
+    name: str, variants: Sequence[tuple[dict[str, Any], Design]], switches: Switches, csv: Path | None, as_json: bool
 ) -> None:
     from xpert.hardware import evaluate
 
     rows = []
     with output.progress() as progress:
         for index, (settings, variant) in enumerate(variants, start=1):
-            figures = evaluate(variant, model).to_dict()
+            figures = evaluate(variant, switches).to_dict()
             rows.append(settings | {key: figures[key] for key in HEADLINE})
             if progress:
-                progress({"stage": "sweep", "design": index, "designs": len(variants)})
+                progress(Progress(stage="sweep", unit="design", done=index, total=len(variants)))
     if csv is not None:
         output.write_csv(csv, rows)
     if as_json:

@@ -14,7 +14,7 @@ class Interrupted(Exception):
 
 
 @contextlib.contextmanager
-def patience() -> Iterator[None]:
+def interrupts_deferred() -> Iterator[None]:
     """Answer Ctrl-C when the block ends; for imports, in the midst of which Python may lose the exception."""
     pressed = False
 
@@ -35,7 +35,7 @@ def patience() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def say_goodbye(*notes: str) -> None:
+def report_interrupt(*notes: str) -> None:
     """Say in one line on stderr that the command was interrupted, and be deaf to further Ctrl-C until the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     after_the_echo = "\n" if sys.stderr.isatty() else ""

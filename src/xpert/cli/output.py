@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpert.errors import RunError
 from xpert.files import jsonable, write_atomically
-from xpert.progress import Progress, Tell
+from xpert.progress import Progress, Report
 from xpert.text import plain_number, plain_percent
 
 if TYPE_CHECKING:
@@ -105,11 +105,10 @@ def fail(message: str) -> None:
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Tell | None]:
+def progress() -> Iterator[Report | None]:
     """A callback that shows progress on stderr while the block runs; None where stderr is no terminal.
 
-    The callback takes figures: `stage` names the bar; a count with its total, as `Progress.of` finds it, fills it
-    (without one it only turns); other figures are shown beside it.
+    The stage names the bar; a count with its total fills it (without one it only turns); figures are shown beside it.
     """
     if not sys.stderr.isatty():
         yield None
@@ -130,8 +129,7 @@ def progress() -> Iterator[Tell | None]:
     with Display(*columns, console=console, transient=True) as display:
         tasks: dict[str, TaskID] = {}
 
-        def show(told: dict[str, Any]) -> None:
-            now = Progress.of(told)
+        def show(now: Progress) -> None:
             if now.stage not in tasks:
                 for finished in tasks.values():
                     display.update(finished, completed=1, total=1)
@@ -143,7 +141,9 @@ def progress() -> Iterator[Tell | None]:
 
 def figures_beside(progress: Progress) -> str:
     """Figures for people: accuracies as percentages, texts without their names; lists and times are left out."""
-    shown = [f"{progress.unit} {progress.done}/{progress.total}"] if progress.unit else []
+    shown = []
+    if progress.unit:
+        shown.append(f"{progress.unit} {progress.done}" + ("" if progress.total is None else f"/{progress.total}"))
     for name, value in progress.figures.items():
         words = name.replace("_", " ").replace("ni accuracy", "NI-accuracy")
         if name in {"event", "seconds"}:

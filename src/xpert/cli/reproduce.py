@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xpert.cli import output
-from xpert.cli.interrupts import Interrupted, patience
+from xpert.cli.interrupts import Interrupted, interrupts_deferred
 from xpert.cli.options import Device, Json, Processes
 
 
@@ -38,7 +38,7 @@ def reproduce(
     loaded = load_experiment(experiment)
     folder = out or Path("runs") / loaded.name
     try:
-        with patience():
+        with interrupts_deferred():
             from xpert.experiment.comparison import reproduce as run_experiment
 
         with output.progress() as progress:

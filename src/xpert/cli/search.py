@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from xpert.cli import output
-from xpert.cli.interrupts import Interrupted, patience
+from xpert.cli.interrupts import Interrupted, interrupts_deferred
 from xpert.cli.options import Device, Json, Processes
 from xpert.errors import ConfigError
 
@@ -60,7 +60,7 @@ def search(
     chosen = chosen.replace(**changes)
 
     try:
-        with patience():
+        with interrupts_deferred():
             from xpert.experiment.pipeline import run_search
 
         with output.progress() as progress:

@@ -9,6 +9,7 @@ import typer
 
 from xpert.cli import output
 from xpert.cli.options import Json
+from xpert.progress import of_stage
 from xpert.solver.registry import STRATEGIES
 
 
@@ -44,9 +45,14 @@ def solve(
     if resume is not None:
         start = loaded.design_of(read_mapping(resume, "solution file").get("design"), f"{resume}: design")
     with output.progress() as progress:
-        tell = None if progress is None else lambda row: progress({"stage": strategy, **row})
         solution = solve_problem(
-            loaded, strategy, seed=seed, seconds=seconds, evaluations=evaluations, start=start, progress=tell
+            loaded,
+            strategy,
+            seed=seed,
+            seconds=seconds,
+            evaluations=evaluations,
+            start=start,
+            progress=of_stage(strategy, progress),
         )
     figures = solution.to_dict(loaded)
     if as_json:

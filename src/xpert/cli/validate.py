@@ -9,6 +9,7 @@ import typer
 
 from xpert.cli import output
 from xpert.cli.options import Json
+from xpert.progress import of_stage
 
 if TYPE_CHECKING:
     from xpert.hardware import Validation
@@ -29,8 +30,7 @@ def validate(
     from xpert.hardware import validate as validate_rows
 
     with output.progress() as progress:
-        tell = None if progress is None else lambda row, rows: progress({"stage": "validate", "row": row, "rows": rows})
-        found = validate_rows(file, tolerance, tell)
+        found = validate_rows(file, tolerance, of_stage("validate", progress))
     if as_json:
         output.write_json(found.to_dict())
     else:

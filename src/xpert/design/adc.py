@@ -91,7 +91,7 @@ class Adc(DataModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.name in ADCS.names():
+        if self.name in ADCS:
             raise ValueError(f"name: {self.name} is one of the ADCs derived from their circuits; choose another")
         for field in ("bits", "nodes_nm"):
             low, high = getattr(self, field)

@@ -14,6 +14,7 @@ and tests.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from xpert.registry import Registry
@@ -33,4 +34,17 @@ ADCS: Registry[Any] = Registry(
 )
 """The kinds, by name."""
 
-__all__ = ["ADCS", "ADC_NAME"]
+
+def adc_types(own: Iterable[str]) -> tuple[str, ...]:
+    """Names of the kinds that are known so far, in the order of the indices that arrays hold.
+
+    What packages bring comes last. It is looked at only when a name is not known without them, and moves no index then.
+
+    Args:
+        own: Names of a chip's own ADCs.
+    """
+    shipped = ADCS.shipped()
+    return (*shipped, *own, *(name for name in ADCS.known() if name not in shipped))
+
+
+__all__ = ["ADCS", "ADC_NAME", "adc_types"]

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from xpert.design._base import DataModel, read_text, shown
 from xpert.design.adc import Adc
-from xpert.design.adc_registry import ADCS
+from xpert.design.adc_registry import ADCS, adc_types
 from xpert.design.analog import AnalogSettings
 from xpert.design.encoding import ENCODINGS, Encoding, WeightCode
 from xpert.design.parts import part_of
@@ -355,8 +355,8 @@ class Chip(DataModel):
 
     @property
     def adc_types(self) -> tuple[str, ...]:
-        """Kinds of ADC that layers can have: those made of circuits, then the user's own."""
-        return (*ADCS.names(), *(adc.name for adc in self.adcs))
+        """Kinds of ADC that layers can have, in the order of their indices: XPert's, the user's own, others'."""
+        return adc_types(adc.name for adc in self.adcs)
 
     def check_adc(
         self, adc_type: str, adc_bits: int, type_field: str = "adc_type", bits_field: str = "adc_bits"
@@ -372,7 +372,7 @@ class Chip(DataModel):
         Raises:
             ConfigError: If there is no such kind, or not with this precision.
         """
-        if adc_type not in self.adc_types:
+        if adc_type not in self.adc_types and adc_type not in ADCS:
             raise ConfigError(
                 f"{type_field} must be one of {', '.join(self.adc_types)} (chip.adcs adds to these), "
                 f"got {shown(adc_type)}"

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from xpert.experiment.stages.evaluation import cost_of
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.experiment.workspace import Workspace
 from xpert.files import write_atomically
-from xpert.progress import Tell
+from xpert.progress import Progress, Report
 from xpert.report.front_svg import Point, front_svg
 from xpert.results import (
     FIGURES,
@@ -68,7 +69,7 @@ def reproduce(
     device: str = "cpu",
     processes: int = 1,
     command: Sequence[str] = (),
-    progress: Tell | None = None,
+    progress: Report | None = None,
 ) -> Path:
     """Run an experiment, or go on with one.
 
@@ -80,7 +81,7 @@ def reproduce(
         device: Where networks are trained and simulated: `cpu`, `cuda` or `cuda:N`.
         processes: How many train together, as in `run_search`.
         command: The command line, for the record.
-        progress: Called with {"part", "stage", ...figures} as work goes on.
+        progress: Called as work goes on, with the `part` among the figures.
 
     Returns:
         The table.
@@ -99,8 +100,8 @@ def reproduce(
     out.mkdir(parents=True, exist_ok=True)
     cache = StageCache(out / "cache")
 
-    def reporter(part: str) -> Tell:
-        return lambda figures: progress({"part": part} | figures) if progress else None
+    def reporter(part: str) -> Report:
+        return lambda one: progress(replace(one, figures={"part": part} | dict(one.figures))) if progress else None
 
     baseline = _with_data(experiment.baseline(), data_dir)
     grid = _baseline(baseline, experiment, out / "baseline", place, processes, cache, reporter("baseline"))
@@ -215,7 +216,7 @@ def _baseline(
     device: torch.device,
     processes: int,
     cache: StageCache,
-    progress: Tell,
+    progress: Report,
 ) -> list[Precisions]:
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision, the typical first."""
     with open_run(folder, config, resume=True) as run, computing_on(run.config.threads):
@@ -241,7 +242,8 @@ def _baseline(
             row = dict(zip(PRECISION_FIELDS, precision, strict=True))
             grid.append(Precisions.parse(row | {"validation": accuracy_interval(correct)._asdict()}))
             figures = row | {"ni_accuracy": float(correct.mean())}
-            progress({"stage": "homogeneous", "design": len(grid), "designs": len(precisions)} | figures)
+            counts = {"unit": "design", "done": len(grid), "total": len(precisions)}
+            progress(Progress(stage="homogeneous", **counts, figures=figures))
         return grid
 
 

@@ -1,4 +1,4 @@
-"""What one search is told: a YAML file, every field documented, nothing else read."""
+"""The config of one search: a YAML file, every field documented, nothing else read."""
 
 from __future__ import annotations
 

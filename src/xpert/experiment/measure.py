@@ -13,13 +13,13 @@ from xpert.design import Design
 from xpert.errors import DataError
 from xpert.networks import build
 from xpert.networks.quantised import unquantised
-from xpert.progress import Tell
+from xpert.progress import Report, of_stage
 from xpert.results import Accuracy, AccuracyFile, Effect, LayerError, NiRecord
 from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
 
 
 def measure_accuracy(
-    model: nn.Module, design: Design, test: TestSet, sampling: Sampling, progress: Tell | None = None
+    model: nn.Module, design: Design, test: TestSet, sampling: Sampling, progress: Report | None = None
 ) -> Accuracy:
     """Accuracy of a trained network at the precisions of a design.
 
@@ -28,7 +28,7 @@ def measure_accuracy(
         design: Chip and peripheries.
         test: Where it is measured.
         sampling: On which chips.
-        progress: Called with figures as work goes on.
+        progress: Called as work goes on.
     """
     with unquantised(model):
         ideal = accuracy(model, test.images, test.labels, sampling.batch_size)
@@ -41,17 +41,17 @@ def measure_accuracy(
         test.labels,
         test.calibration,
         seed=sampling.seed,
-        chips=sampling.chips,
+        chips=sampling.n_chips,
         batch_size=sampling.batch_size,
         progress=progress,
     )
-    return Accuracy(ideal=ideal, quantised=quantised, chips=tuple(found.chips), **_figures(found))
+    return Accuracy(ideal=ideal, quantised=quantised, chips=tuple(found.chips), **_record(found).to_dict())
 
 
-def _figures(found: NiAccuracy) -> dict[str, Any]:
+def _record(found: NiAccuracy) -> NiRecord:
     """Mean, spread and confidence interval; the last null for one chip."""
     low, high = found.interval or (None, None)
-    return {"ni_mean": found.mean, "ni_std": found.std, "ni_low": low, "ni_high": high}
+    return NiRecord(ni_mean=found.mean, ni_std=found.std, ni_low=low, ni_high=high)
 
 
 def accuracy_of_design(
@@ -68,7 +68,7 @@ def accuracy_of_design(
     each_effect: bool = False,
     each_layer: bool = False,
     device: str = "cpu",
-    progress: Tell | None = None,
+    progress: Report | None = None,
 ) -> AccuracyFile:
     """Accuracies of a design file and its weight file on a data set's test images; see `measure_accuracy`.
 
@@ -85,7 +85,7 @@ def accuracy_of_design(
         each_effect: Whether to add `ablation`.
         each_layer: Whether to add `layers`.
         device: Where it is simulated: `cpu`, `cuda` or `cuda:N`.
-        progress: Called with figures as work goes on.
+        progress: Called as work goes on.
 
     Raises:
         ConfigError: If the network cannot be rebuilt from the design, or the device is unknown.
@@ -101,13 +101,12 @@ def accuracy_of_design(
     )
     sampling = Sampling(seed, chips, batch_size)
 
-    def reporter(stage: str) -> Tell:
-        return lambda figures: progress({"stage": stage, **figures}) if progress is not None else None
-
-    found = measure_accuracy(model, design, test, sampling, reporter("accuracy"))
+    found = measure_accuracy(model, design, test, sampling, of_stage("accuracy", progress))
     more: dict[str, Any] = {"images": len(test.images), "implementation": native.implementation()}
     if each_layer:
-        layers = layer_snr(model, design, test.images, test.calibration, seed=seed, progress=reporter("layers"))
+        layers = layer_snr(
+            model, design, test.images, test.calibration, seed=seed, progress=of_stage("layers", progress)
+        )
         more["layers"] = [
             LayerError(layer=one.layer, snr_db=one.own, accumulated_snr_db=one.accumulated) for one in layers
         ]
@@ -121,11 +120,10 @@ def accuracy_of_design(
             seed=seed,
             chips=chips,
             batch_size=batch_size,
-            progress=reporter("ablation"),
+            progress=of_stage("ablation", progress),
         )
         more["ablation"] = [
-            Effect(effect=one.effect, alone=NiRecord(**_figures(one.alone)), without=NiRecord(**_figures(one.without)))
-            for one in effects
+            Effect(effect=one.effect, alone=_record(one.alone), without=_record(one.without)) for one in effects
         ]
     return AccuracyFile.parse(found.to_dict() | more)
 

@@ -22,7 +22,7 @@ from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.experiment.workspace import Workspace, timed
 from xpert.files import write_atomically
 from xpert.machine import cores, cpu_name
-from xpert.progress import Tell
+from xpert.progress import Progress, Report
 from xpert.report import write_report
 from xpert.results import STAGES as KINDS
 from xpert.results import (
@@ -47,7 +47,7 @@ def run_search(
     device: str = "cpu",
     processes: int = 1,
     command: Sequence[str] = (),
-    progress: Tell | None = None,
+    progress: Report | None = None,
     cache: StageCache | None = None,
 ) -> Path:
     """Run a search, or go on with one, in a run folder.
@@ -60,7 +60,7 @@ def run_search(
         device: Where networks are trained and simulated: `cpu`, `cuda` or `cuda:N`.
         processes: How many train together: one per GPU, or on a share of the cores each.
         command: The command line, for the record.
-        progress: Called with {"stage", ...figures} as work goes on.
+        progress: Called as work goes on.
         cache: Results that other runs share; None shares none.
 
     Returns:
@@ -122,7 +122,7 @@ def _architecture(work: Workspace) -> ArchitectureStage:
         name=config.name,
         quality=quality_of(config.architecture.quality, work.dataset, config.seed),
         seed=config.seed,
-        progress=work.reporter("architecture"),
+        progress=work.report("architecture"),
     )
     for entry in found.rounds:
         work.run.event("architecture", "round", **entry.to_dict())
@@ -157,11 +157,11 @@ class _JointWork(NamedTuple):
     def choose(self, design: Design, weights: str, name: str, floors: Floors) -> PrecisionStage:
         return self.work.choose_precisions(design, weights, name, floors)
 
-    def keep(self, name: str) -> None:
+    def make_final(self, name: str) -> None:
         self.work.keep_weights(name, FINAL)
 
-    def report(self, figures: dict[str, Any]) -> None:
-        self.work.report("precision", **figures)
+    def report(self, progress: Progress) -> None:
+        self.work.report("precision")(progress)
 
     def record(self, figures: dict[str, Any]) -> None:
         self.work.run.event("precision", "joint", **figures)
@@ -170,14 +170,15 @@ class _JointWork(NamedTuple):
 def _evaluation(work: Workspace) -> EvaluationStage:
     config = work.config
     design = work.run.result("precision", PrecisionStage).design
-    work.report("evaluation", what="NI-accuracy of the searched design")
+    report = work.report("evaluation")
+    report(Progress(figures={"what": "NI-accuracy of the searched design"}))
     model = work.trained(design.network, FINAL)
     searched = Trained(design, model, work.accuracy(model, design))
-    work.report("evaluation", what="NI-accuracy of the baseline")
+    report(Progress(figures={"what": "NI-accuracy of the baseline"}))
     typical = Trained(work.typical, work.trained(work.typical.network, "typical"), work.typical_accuracy())
     compared = compare_designs(searched, typical, homogeneous_kinds(config), work.calibration)
-    work.report("evaluation", what="accuracy against precision")
-    curve = accuracy_against_precision(model, design, work.validation, config.precision, work.sampling(chips=1))
+    report(Progress(figures={"what": "accuracy against precision"}))
+    curve = accuracy_against_precision(model, design, work.validation, config.precision, work.sampling(n_chips=1))
     return compared.replace(accuracy_vs_precision=curve)
 
 

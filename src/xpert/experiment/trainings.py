@@ -18,7 +18,7 @@ from xpert.analog import analog_layers, at_precision, layer_errors, reprogram, t
 from xpert.design import PRECISION_FIELDS, Chip, Design, Network
 from xpert.experiment.config import DatasetOptions, PrecisionSettings, SearchConfig
 from xpert.networks import build
-from xpert.progress import Tell
+from xpert.progress import Report
 from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
 
 
@@ -55,7 +55,7 @@ def new_model(network: Network, chip: Chip, input_bits: int, seed: int, device: 
 
 
 def train_new(
-    network: Network, recipe: Recipe, dataset: Dataset, checkpoint: Path, progress: Tell | None = None
+    network: Network, recipe: Recipe, dataset: Dataset, checkpoint: Path, progress: Report | None = None
 ) -> tuple[nn.Module, TrainingResult]:
     """A network, initialised and trained against the variation of the chip's cells, and how that went.
 
@@ -64,7 +64,7 @@ def train_new(
         recipe: How to train it.
         dataset: What is trained on; the network goes where it is.
         checkpoint: Working file.
-        progress: Takes figures of progress.
+        progress: Called as work goes on.
     """
     _call(
         "train_new",
@@ -73,14 +73,14 @@ def train_new(
         checkpoint=str(checkpoint),
     )
     model = new_model(network, recipe.chip, recipe.input_bits, recipe.seed, dataset.train_images.device)
-    hardware = Disturbance(weight_deviation=weight_deviation(recipe.chip, seed=recipe.seed))
+    disturbance = Disturbance(weight_deviation=weight_deviation(recipe.chip, seed=recipe.seed))
     with distributed.own_cores():
         result = train(
             model,
             dataset,
             recipe.settings,
             seed=recipe.seed,
-            hardware=hardware,
+            disturbance=disturbance,
             checkpoint=checkpoint,
             progress=progress,
         )
@@ -95,7 +95,7 @@ def finetune(
     training: TrainingSettings,
     seed: int,
     checkpoint: Path,
-    progress: Tell | None = None,
+    progress: Report | None = None,
 ) -> list[dict[str, Any]]:
     """Train a network in place for a few epochs at the precisions of a design; the curve.
 
@@ -109,7 +109,7 @@ def finetune(
         training: Of the network; its other settings stay.
         seed: Of the order of images and of the noise.
         checkpoint: Working file.
-        progress: Takes figures of progress.
+        progress: Called as work goes on.
     """
     _call("finetune", design=design.model_dump(mode="json"), checkpoint=str(checkpoint))
     distributed.broadcast_model(model)
@@ -119,19 +119,21 @@ def finetune(
     if settings.finetune == "simulation":
         analog = to_analog(model, design, generator=None, calibration=calibration)
         order = [layer.name for layer in design.network.layers]
-        hardware = Disturbance(before_step=lambda generator: reprogram(analog, generator, order))
+        disturbance = Disturbance(before_step=lambda generator: reprogram(analog, generator, order))
         # The chips that are written in every step have the cells' variation already.
         training = training.replace(weight_noise=0.0)
         with distributed.own_cores():
             result = train(
-                analog, dataset, training, seed=seed, hardware=hardware, checkpoint=checkpoint, progress=progress
+                analog, dataset, training, seed=seed, disturbance=disturbance, checkpoint=checkpoint, progress=progress
             )
         _take_back(model, analog)
         return list(result.curves)
     noise = _conversion_noise(model, design, calibration) if settings.finetune == "converters" else {}
-    hardware = Disturbance(weight_deviation=weight_deviation(design.chip, seed=seed), output_noise=noise)
+    disturbance = Disturbance(weight_deviation=weight_deviation(design.chip, seed=seed), output_noise=noise)
     with distributed.own_cores(), at_precision(model, design):
-        result = train(model, dataset, training, seed=seed, hardware=hardware, checkpoint=checkpoint, progress=progress)
+        result = train(
+            model, dataset, training, seed=seed, disturbance=disturbance, checkpoint=checkpoint, progress=progress
+        )
     return list(result.curves)
 
 

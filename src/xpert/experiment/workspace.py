@@ -23,7 +23,7 @@ from xpert.experiment.stages.precision import Floors, Phase2, choose_precisions
 from xpert.experiment.stages.training import train_network
 from xpert.experiment.trainings import Recipe, load_split, new_model
 from xpert.machine import peak_memory_mib
-from xpert.progress import Tell
+from xpert.progress import Progress, Report, of_stage
 from xpert.results import Accuracy, PrecisionStage, Stage, Training
 from xpert.search.objectives import Budgets
 from xpert.training import TrainingSettings, load_weights
@@ -46,26 +46,21 @@ class Workspace:
     Args:
         run: The open run folder.
         device: Where networks are trained and simulated.
-        progress: Called with {"stage", ...figures} as work goes on.
+        progress: Called as work goes on.
         cache: Results that other runs share; None shares none.
     """
 
     def __init__(
-        self, run: Run, device: torch.device, progress: Tell | None = None, cache: StageCache | None = None
+        self, run: Run, device: torch.device, progress: Report | None = None, cache: StageCache | None = None
     ) -> None:
         self.run, self.config, self.device = run, run.config, device
         self._progress, self._cache = progress, cache
         self.space = search_space(self.config)
         self.dataset = load_split(self.config.dataset, self.config.seed, device)
 
-    def report(self, stage: str, **figures: Any) -> None:
-        """Pass on figures of progress."""
-        if self._progress:
-            self._progress({"stage": stage, **figures})
-
-    def reporter(self, stage: str) -> Tell:
-        """A callback that passes on figures of a stage."""
-        return lambda figures: self.report(stage, **figures)
+    def report(self, stage: str) -> Report:
+        """What a stage reports to."""
+        return of_stage(stage, self._progress)
 
     # Designs and networks
 
@@ -101,19 +96,20 @@ class Workspace:
             data.in_batches(data.validation_images[:count]), data.validation_labels[:count], self.calibration
         )
 
-    def sampling(self, chips: int) -> Sampling:
+    def sampling(self, n_chips: int) -> Sampling:
         """So many sampled chips."""
-        return Sampling(self.config.seed, chips, self.config.evaluation.batch_size)
+        return Sampling(self.config.seed, n_chips, self.config.evaluation.batch_size)
 
     # Work
 
     def train(self, network: Network, settings: TrainingSettings, name: str, stage: str) -> Training:
         """Train a network and leave its weights under a name."""
+        pass_on = self.report(stage)
 
-        def report(figures: dict[str, Any]) -> None:
-            self.report(stage, **figures)
-            if figures["event"] == "epoch":
-                self.run.event(stage, **figures)
+        def report(progress: Progress) -> None:
+            pass_on(progress)
+            if progress.figures["event"] == "epoch":
+                self.run.event(stage, epoch=progress.done, epochs=progress.total, **progress.figures)
 
         file = self.run.working_file
         recipe = self._recipe(settings)
@@ -145,7 +141,7 @@ class Workspace:
         )
         model = self.trained(found.network, weights)
         return choose_precisions(
-            self.run, found, model, self.dataset, phase, self.reporter("precision"), name=name, floors=floors
+            self.run, found, model, self.dataset, phase, self.report("precision"), name=name, floors=floors
         )
 
     def keep_weights(self, name: str, final: str) -> None:
@@ -156,7 +152,7 @@ class Workspace:
     def accuracy(self, model: nn.Module, design: Design) -> Accuracy:
         """Accuracies of a trained network on test images."""
         return measure_accuracy(
-            model, design, self.test, self.sampling(self.config.evaluation.chips), self.reporter("evaluation")
+            model, design, self.test, self.sampling(self.config.evaluation.chips), self.report("evaluation")
         )
 
     # What is computed once

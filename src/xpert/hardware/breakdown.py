@@ -59,11 +59,9 @@ COMPONENTS = tuple(field.name for field in fields(Breakdown))
 
 
 def map_arrays(function: Callable[[np.ndarray], np.ndarray], structure: T) -> T:
-    """Apply a function to every array of a dataclass or dictionary, however nested; numbers stay as they are."""
+    """Apply a function to every array of a dataclass, however nested; numbers stay as they are."""
     if isinstance(structure, np.ndarray):
         return function(structure)
-    if isinstance(structure, dict):
-        return type(structure)({name: map_arrays(function, value) for name, value in structure.items()})
     if is_dataclass(structure) and not isinstance(structure, type):
         values = (map_arrays(function, getattr(structure, field.name)) for field in fields(structure))
         return type(structure)(*values)

@@ -143,6 +143,7 @@ def build_tiles(
         conductance: Mean conductance of an active cell with its access transistor, [*batch, layers]. [S]
     """
     organisation = mapping.organisation
+    # Many layers are alike: one tile for each kind of layer, [*batch, layers] -> [kinds].
     keys, index = distinct(
         *periphery.values.values(),
         mapping.rows % crossbar.rows,
@@ -156,7 +157,7 @@ def build_tiles(
         organisation.tile_side // organisation.pe_side,
     )
     fields = len(periphery.values)
-    kind = PeripheryArrays(dict(zip(periphery.values, keys[:fields], strict=True)), periphery.adcs)
+    kind = PeripheryArrays(*keys[:fields], adcs=periphery.adcs)
     rest, density, conductance, *sizes = keys[fields:]
     pe_side, tile_side, novel, novel_pes, conventional_side, conventional_pes = sizes
 
@@ -180,6 +181,7 @@ def build_tiles(
         conventional=(conventional_side, conventional_pes),
     )
     n = len(rest)
+    # Back to every layer: [kinds] -> [*batch, layers].
     return map_arrays(lambda array: np.broadcast_to(array, (n,))[index], tile)
 
 
@@ -209,11 +211,12 @@ def context_of(
     pipelined = chip.execution == "pipelined"
     sharing = tile.sharing
     span = np.where(mapping.novel, np.ceil(np.sqrt(organisation.novel_pes)), 1) * mapping.tile_side
+    # Sums, largest and smallest over layers keep the axis with length 1: [*batch, layers] -> [*batch, 1].
     lanes = span * crossbar.rows + span * crossbar.converted / sharing
     bus = _bus_bits(p, chip, _sum(lanes * np.where(pipelined, mapping.tiles, 1)))
     maps = workload.in_height * workload.in_width * workload.in_channels
     held = maps + workload.residual * mapping.vectors * workload.out_channels
-    need = pe.input_bits * held
+    need = pe.input_bits * held  # [bit]
     bits = _sum(need) / 2 if pipelined else _largest(need)
     cores = np.ceil(np.floor(bits) / chip.buffers.global_core_bits**2)
     # Subarrays whose sums meet in the chip's trees, over all layers.
@@ -288,6 +291,7 @@ def _stale_tree_leakage(
 def _carry_on(values: np.ndarray, wrap: bool) -> np.ndarray:
     """Along the layers, zeros become the last value before them; for the first layers, where asked, the last of all."""
     doubled = np.concatenate([values if wrap else np.zeros_like(values), values], axis=-1)
+    # [*batch, 2 * layers]: for each place the latest one, itself included, that holds a value.
     position = np.where(doubled > 0, np.arange(doubled.shape[-1]), 0)
     latest = np.maximum.accumulate(position, axis=-1)
     return np.take_along_axis(doubled, latest, axis=-1)[..., values.shape[-1] :]
@@ -371,6 +375,7 @@ def run_layers(
     power = mapping.tiles * each
     if chip.execution == "pipelined":
         slowest = _largest(latency.total)
+        # All layers take as long as the slowest, [*batch, 1]; the others wait.
         idle = slowest if switches.own_tiles_leak else slowest - latency.total
         leaked = power * idle
     else:

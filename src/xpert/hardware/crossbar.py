@@ -289,6 +289,7 @@ def path_conductances(p: Process, crossbar: Crossbar, conductance: np.ndarray) -
     """
     step = p.wire_resistance * p.wire_width
     rows, columns = conductance.shape[-2:]
+    # [columns] and [rows, 1]: a path runs from the row's driver to the cell, and down to the column's foot.
     along_row = (np.arange(columns) + 1) * step * crossbar.cell_height_f
     along_column = (rows - np.arange(rows))[:, None] * step * crossbar.cell_width_f
     return 1 / (1 / conductance + along_row + along_column + _series_resistance(p, crossbar))
@@ -311,6 +312,7 @@ def column_resistances(p: Process, crossbar: Crossbar, conductance: np.ndarray, 
         if crossbar.sram:
             summed = driven.sum(-1, keepdims=True) * active_conductance(p, crossbar, None)
             return np.broadcast_to(1 / summed, (len(driven), conductance.shape[1]))
+        # [vectors, rows] @ [rows, columns]: conductances of the driven rows add up.
         return 1 / (driven @ path_conductances(p, crossbar, conductance))
 
 

@@ -26,7 +26,7 @@ from xpert.hardware.mapping import Mapping, map_layers, utilization
 from xpert.hardware.pe import Read
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
-from xpert.hardware.technology import Process, process
+from xpert.hardware.technology import Process, process_of
 from xpert.hardware.tile import Tile
 from xpert.workload.layers import Workload
 
@@ -85,11 +85,11 @@ class Evaluation:
     """Cost of the layers."""
     shared_leakage: np.ndarray
     """Leakage power of the blocks that layers share. [W]"""
-    area_parts: Breakdown
+    area_by_component: Breakdown
     """Area of the chip by component. [m2]"""
-    latency_parts: Breakdown
+    latency_by_component: Breakdown
     """Latency of an image by component; pipelined: of the slowest layer. [s]"""
-    energy_parts: Breakdown
+    energy_by_component: Breakdown
     """Energy of an image by component. [J]"""
     operations: np.ndarray
     """Operations per image."""
@@ -103,22 +103,22 @@ class Evaluation:
     @property
     def area(self) -> np.ndarray:
         """Area of the chip. [m2]"""
-        return np.asarray(self.area_parts.total)
+        return np.asarray(self.area_by_component.total)
 
     @property
     def latency(self) -> np.ndarray:
         """Time per image. [s]"""
-        return np.asarray(self.latency_parts.total)
+        return np.asarray(self.latency_by_component.total)
 
     @property
     def energy(self) -> np.ndarray:
         """Energy per image, leakage included. [J]"""
-        return np.asarray(self.energy_parts.total)
+        return np.asarray(self.energy_by_component.total)
 
     @property
     def leakage_energy(self) -> np.ndarray:
         """Leakage energy per image. [J]"""
-        return np.asarray(self.energy_parts.leakage)
+        return np.asarray(self.energy_by_component.leakage)
 
     @property
     def dynamic_energy(self) -> np.ndarray:
@@ -159,8 +159,12 @@ class Evaluation:
     def breakdown(self) -> dict[str, dict[str, np.ndarray]]:
         """Area, latency and energy of the chip by component, SI."""
         return {
-            quantity: {name: np.asarray(getattr(getattr(self, f"{quantity}_parts"), name)) for name in COMPONENTS}
-            for quantity in ("area", "latency", "energy")
+            quantity: {name: np.asarray(getattr(by_component, name)) for name in COMPONENTS}
+            for quantity, by_component in (
+                ("area", self.area_by_component),
+                ("latency", self.latency_by_component),
+                ("energy", self.energy_by_component),
+            )
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -188,7 +192,7 @@ class Evaluation:
             "tiles": int(self.context.tiles[..., 0]),
             "layers": [self._layer(index) for index in range(self.workload.depth)],
             "breakdown": {
-                unit: _plain(getattr(self, f"{quantity}_parts"), scale, ...)
+                unit: _plain(getattr(self, f"{quantity}_by_component"), scale, ...)
                 for unit, (quantity, scale) in _QUANTITIES.items()
             },
         }
@@ -228,7 +232,7 @@ def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
     workload = Workload.from_network(design.network)
     periphery = PeripheryArrays.of(design.periphery, design.chip.adcs)
     chip = design.chip
-    p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
     crossbar = crossbar_of(chip)
     density = conductance = None
     if design.activity is not None:
@@ -262,7 +266,7 @@ def evaluate_batch(
     """
     periphery = replace(periphery, adcs=chip.adcs)
     shape = np.broadcast_shapes(workload.shape, periphery.shape)
-    p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
     crossbar = crossbar_of(chip)
     flat = (-1, shape[-1])
     workload = map_arrays(lambda array: np.broadcast_to(array, shape).reshape(flat), workload)
@@ -327,8 +331,8 @@ def summarise(
 ) -> Evaluation:
     """Add layers up to a chip; arguments as for `cost_layers`."""
     layers, shared, mapping, shape = costed.layers, costed.shared, costed.mapping, workload.shape
-    area = _sum_parts(layers.area, shape) + shared.area.map(_first)
-    latency, energy = _sum_parts(layers.latency, shape), _sum_parts(layers.energy, shape)
+    area = _sum_of_layers(layers.area, shape) + shared.area.map(_first)
+    latency, energy = _sum_of_layers(layers.latency, shape), _sum_of_layers(layers.energy, shape)
     if chip.execution == "pipelined":
         latency = _slowest(layers.latency, shape)
         energy = energy + Breakdown(leakage=_first(shared.leakage) * latency.total)
@@ -346,9 +350,9 @@ def summarise(
         context=costed.context,
         layers=layers,
         shared_leakage=np.asarray(_first(shared.leakage)),
-        area_parts=area,
-        latency_parts=latency,
-        energy_parts=energy,
+        area_by_component=area,
+        latency_by_component=latency,
+        energy_by_component=energy,
         operations=operations,
         operations_per_joule=operations / energy.total / factor,
         name=name,
@@ -367,8 +371,8 @@ def _total(values: Array) -> np.ndarray:
     return np.add.accumulate(values, axis=-1)[..., -1]
 
 
-def _sum_parts(parts: Breakdown, shape: tuple[int, ...]) -> Breakdown:
-    return Breakdown(*(_total(np.broadcast_to(getattr(parts, name), shape)) for name in COMPONENTS))
+def _sum_of_layers(layers: Breakdown, shape: tuple[int, ...]) -> Breakdown:
+    return Breakdown(*(_total(np.broadcast_to(getattr(layers, name), shape)) for name in COMPONENTS))
 
 
 def _first(value: Array) -> Array:

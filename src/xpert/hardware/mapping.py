@@ -186,6 +186,7 @@ def _novel_pes(chip: Chip, kernel_area: np.ndarray, matrix: _Matrix) -> np.ndarr
     """The most frequent kernel area above 1 if layers of it can use the novel mapping; else 0. [*batch, 1]"""
     if chip.mapping == "conventional":
         return np.zeros((*kernel_area.shape[:-1], 1), dtype=np.int64)
+    # [*batch, layers, layers] -> [*batch, layers]: how many layers have the same kernel area.
     alike = (kernel_area[..., :, None] == kernel_area[..., None, :]).sum(-1)
     frequency = np.where(kernel_area > 1, alike, 0)
     first = np.argmax(frequency, axis=-1)[..., None]
@@ -215,6 +216,7 @@ def _choose(chip: Chip, matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndarra
     """The reference's choice: of the sizes obtained by halving, the first with the best use of cells."""
     cells = chip.rows * chip.columns
     conventional = ~novel
+    # All sizes are the chip's, not a layer's: `tiles` and `used` sum over layers, [*batch, layers] -> [*batch, 1].
 
     def tiles(side, row_blocks, among):
         count = ceil_div(row_blocks, side) * ceil_div(matrix.column_blocks, side)
@@ -228,6 +230,7 @@ def _choose(chip: Chip, matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndarra
         best, best_share = start, floor
         side = start
         while np.any(side > above):
+            # Designs of a batch may be done at different sizes; those that are done change no more.
             shares = np.where(side > above, share(side), -1.0)
             better = shares > best_share
             best, best_share = np.where(better, side, best), np.where(better, shares, best_share)

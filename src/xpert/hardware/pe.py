@@ -235,21 +235,16 @@ def run_pe(
         copies_across: The same, side by side.
     """
     switches = p.switches
-    n_full, rest = share.rows // crossbar.rows, share.rows % crossbar.rows > 0
-    down, across = n_full + rest, ceil_div(share.columns, crossbar.columns)
+    down = share.rows // crossbar.rows + (share.rows % crossbar.rows > 0)
+    across = ceil_div(share.columns, crossbar.columns)
     copies = copies_down * copies_across
     alone = (copies_down == pe.side) & (copies_across == pe.side)
-    visited_across, used_columns = across, share.used_columns
-    if not switches.keep_all_rows:
-        # Without copies only the PE's own crossbars are visited, whatever it was given.
-        side = np.where(copies > 1, np.maximum(down, across), pe.side)
-        rest = rest & (n_full < side)
-        n_full, visited_across = np.minimum(n_full, side), np.minimum(across, side)
-        used_columns = np.minimum(used_columns, side * crossbar.columns)
+    n_full, rest, visited_across, used_columns = _visited(p, crossbar, pe, share, copies)
     visited_down = n_full + rest
     reads = vectors * pe.input_bits
 
     def worst(name: str) -> Array:
+        # Subarrays that are full, and the one with the last rows, work at the same time.
         full = np.where(n_full > 0, getattr(pe.full, name), 0.0)
         return np.maximum(full, np.where(rest, getattr(pe.partial, name), 0.0))
 
@@ -260,6 +255,7 @@ def run_pe(
     tree_uses = np.where(alone, 0.0, vectors * pe.weight_uses)
     turns = np.where(alone, 0.0, vectors * np.ceil(pe.weight_uses))
     tree_payments = tree_uses * (1 if switches.tree_energy_once else np.where(copies > 1, down * across, 1))
+    # Words, and how often they fill a buffer or bus, per image.
     input_uses = share.input_rows * reads / pe.input_flip_flops
     output_words = share.used_columns / crossbar.columns_per_weight
     output_uses = output_words * pe.tree_bits * vectors / pe.output_flip_flops
@@ -292,6 +288,20 @@ def run_pe(
         interconnect=pe.input_bus.energy * input_words + pe.output_bus.energy * bus_words,
     )
     return latency, energy
+
+
+def _visited(
+    p: Process, crossbar: Crossbar, pe: PE, share: Share, copies: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Crossbars down that are full, whether one more is in part, crossbars across, and columns in use."""
+    n_full, rest = share.rows // crossbar.rows, share.rows % crossbar.rows > 0
+    across, used_columns = ceil_div(share.columns, crossbar.columns), share.used_columns
+    if p.switches.keep_all_rows:
+        return n_full, rest, across, used_columns
+    # Without copies only the PE's own crossbars are visited, whatever it was given.
+    side = np.where(copies > 1, np.maximum(n_full + rest, across), pe.side)
+    used_columns = np.minimum(used_columns, side * crossbar.columns)
+    return np.minimum(n_full, side), rest & (n_full < side), np.minimum(across, side), used_columns
 
 
 __all__ = ["PE", "Read", "Share", "Timing", "build_pe", "read_of", "run_pe"]

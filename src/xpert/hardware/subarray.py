@@ -7,7 +7,7 @@ DNN+NeuroSim V1.3, parallel read-out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xpert.design import ADCS, Adc, Periphery, shown
+from xpert.design.adc_registry import adc_types
 from xpert.errors import ConfigError
 from xpert.hardware import circuits
 from xpert.hardware.adcs import AdcKind, Conversion, adc_kind
@@ -28,15 +29,30 @@ WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
 """Programming voltage above which level shifters are needed. [V] Source: DNN+NeuroSim V1.3."""
 
 
+_Arrays: Any = make_dataclass(
+    "_Arrays",
+    [*((name, np.ndarray) for name in Periphery.decisions()), ("adcs", tuple[Adc, ...], field(default=()))],
+    frozen=True,
+)
+"""The fields of `PeripheryArrays`."""
+
+
 @dataclass(frozen=True)
-class PeripheryArrays:
-    """Periphery of many subarrays: an array for each field of `Periphery`."""
+class PeripheryArrays(_Arrays):
+    """Periphery of many subarrays: an array for each field of `Periphery`, in their order, and the chip's own ADCs.
 
-    values: dict[str, np.ndarray]
-    """The arrays by field, in the order of the fields, of one shape; kinds of ADC are indices into `types`."""
+    Attributes:
+        adc_type: Kind of ADC, as an index into `types`.
+        columns_per_adc: Columns that share an ADC.
+        adc_bits: ADC precision. [bit]
+        input_bits: Input precision. [bit]
+        adcs: The chip's ADCs of the user's own.
+    """
 
-    adcs: tuple[Adc, ...] = ()
-    """The chip's ADCs of the user's own."""
+    @property
+    def values(self) -> dict[str, np.ndarray]:
+        """The arrays by field."""
+        return {name: getattr(self, name) for name in Periphery.decisions()}
 
     @classmethod
     def of(cls, peripheries: Sequence[Periphery], adcs: tuple[Adc, ...] = ()) -> PeripheryArrays:
@@ -45,6 +61,8 @@ class PeripheryArrays:
         Raises:
             ConfigError: If there is no such kind of ADC.
         """
+        if any(entry.adc_type not in _types(adcs) for entry in peripheries):
+            ADCS.names()  # of installed packages too
         places = {name: index for index, name in enumerate(_types(adcs))}
         for index, entry in enumerate(peripheries):
             if entry.adc_type not in places:
@@ -53,7 +71,7 @@ class PeripheryArrays:
                 )
         columns = {name: [getattr(entry, name) for entry in peripheries] for name in Periphery.decisions()}
         arrays = {name: _array(column) for name, column in columns.items()}
-        return cls(arrays | {"adc_type": np.array([places[name] for name in columns["adc_type"]])}, adcs)
+        return cls(**arrays | {"adc_type": np.array([places[name] for name in columns["adc_type"]])}, adcs=adcs)
 
     @classmethod
     def given(cls, adcs: tuple[Adc, ...] = (), **arrays: ArrayLike) -> PeripheryArrays:
@@ -71,36 +89,16 @@ class PeripheryArrays:
             raise ConfigError(f"periphery.{unknown[0]}: unknown key; known are {', '.join(Periphery.decisions())}")
         plain = {name: column[0] for name, column in cls.of([Periphery()], adcs).values.items()}
         found = [np.asarray(array) for array in (plain | arrays).values()]
-        return cls(dict(zip(plain, np.broadcast_arrays(*found), strict=True)), adcs)
+        return cls(*np.broadcast_arrays(*found), adcs=adcs)
 
     def __getitem__(self, index) -> PeripheryArrays:
         """Part of a batch, or some layers: the index of each array."""
-        return PeripheryArrays({name: array[index] for name, array in self.values.items()}, self.adcs)
+        return PeripheryArrays(*(array[index] for array in self.values.values()), adcs=self.adcs)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape that the arrays have together."""
         return np.broadcast_shapes(*(array.shape for array in self.values.values()))
-
-    @property
-    def adc_type(self) -> np.ndarray:
-        """Kind of ADC, as an index into `types`."""
-        return self.values["adc_type"]
-
-    @property
-    def columns_per_adc(self) -> np.ndarray:
-        """Columns that share an ADC."""
-        return self.values["columns_per_adc"]
-
-    @property
-    def adc_bits(self) -> np.ndarray:
-        """ADC precision. [bit]"""
-        return self.values["adc_bits"]
-
-    @property
-    def input_bits(self) -> np.ndarray:
-        """Input precision. [bit]"""
-        return self.values["input_bits"]
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -119,12 +117,14 @@ class PeripheryArrays:
         Raises:
             ConfigError: If an index stands for no kind, or a name for no circuit.
         """
-        found = np.unique(self.adc_type)
-        if found.size and (not 0 <= found[0] <= found[-1] < len(self.types) or np.any(found % 1)):
+        low, high = np.min(self.adc_type), np.max(self.adc_type)
+        if not 0 <= low <= high < len(self.types) or (self.adc_type.dtype.kind == "f" and np.any(self.adc_type % 1)):
             known = ", ".join(f"{index} ({name})" for index, name in enumerate(self.types))
-            raise ConfigError(f"periphery.adc_type must be one of {known}, got {found[0]} to {found[-1]}")
-        for index in found:
-            yield adc_kind(self.types[int(index)], self.adcs), self.adc_type == index
+            raise ConfigError(f"periphery.adc_type must be one of {known}, got {low} to {high}")
+        for index in range(int(low), int(high) + 1):
+            there = self.adc_type == index
+            if there.any():
+                yield adc_kind(self.types[index], self.adcs), there
 
 
 def _array(column: list[Any]) -> np.ndarray:
@@ -134,7 +134,7 @@ def _array(column: list[Any]) -> np.ndarray:
 
 
 def _types(adcs: tuple[Adc, ...]) -> tuple[str, ...]:
-    return (*ADCS.names(), *(adc.name for adc in adcs))
+    return adc_types(adc.name for adc in adcs)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ whoever compares candidates from different contexts evaluates them in full.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -24,7 +24,8 @@ from xpert.hardware.evaluate import evaluate
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
-from xpert.hardware.technology import Process, process
+from xpert.hardware.technology import Process, process_of
+from xpert.progress import Progress, Report
 from xpert.workload.layers import Workload
 
 _BLOCK = 16_384
@@ -171,7 +172,7 @@ def cost_tables(
     peripheries: Sequence[Periphery],
     context: Context | None = None,
     switches: Switches = PHYSICAL,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Report | None = None,
 ) -> CostTables:
     """Costs of every layer of a space, for every pair of widths, every kernel and every periphery.
 
@@ -182,7 +183,7 @@ def cost_tables(
         context: Of the chip that the layers are assumed to be part of, as `evaluate(design).context`; by default that
             of the original network with the first periphery in all layers.
         switches: Where to follow physics and where the reference simulator.
-        progress: Called with layers done and layers in all, those of different widths and kernels apart.
+        progress: Called with the layers done, those of different widths and kernels apart.
 
     Raises:
         ConfigError: If there are no peripheries, if the chip is pipelined (a layer then waits for the slowest, so costs
@@ -192,7 +193,7 @@ def cost_tables(
     if context is None:
         original = Design.homogeneous(space.network(space.default_channels), chip, peripheries[0])
         context = evaluate(original, switches).context
-    p = process(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
     crossbar = crossbar_of(chip)
     shared = build_shared(p, chip, context)
     options = PeripheryArrays.of(peripheries, chip.adcs)
@@ -211,7 +212,7 @@ def cost_tables(
     for start in range(0, len(layers), at_once):
         blocks.append(_costs_of(p, chip, crossbar, layers[start : start + at_once], options, context, shared))
         if progress is not None:
-            progress(min(start + at_once, len(layers)), len(layers))
+            progress(Progress(unit="layer", done=min(start + at_once, len(layers)), total=len(layers)))
     costs, done = np.concatenate(blocks, axis=1), 0  # [quantities, layers, peripheries]
     choices = layer_options(space, peripheries)
     tables = []

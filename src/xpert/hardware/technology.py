@@ -213,7 +213,7 @@ def wire_resistance(
     return factor * heated / (width * width * aspect_ratio)
 
 
-def process(
+def process_of(
     technology: Technology,
     calibration: Calibration = CALIBRATED,
     switches: Switches = PHYSICAL,

@@ -207,6 +207,7 @@ def run_layer(
         _kinds(mapping.columns, np.where(whole, tile_columns, pe_columns)),
     )
     tile_kinds = (_kinds(mapping.rows, tile_rows), _kinds(mapping.columns, tile_columns))
+    # For every pair of kinds latency and energy of one PE, [*batch, layers].
     pe_runs = {
         (row, column): run_pe(
             p,
@@ -229,6 +230,7 @@ def run_layer(
             count = down.pieces * across.pieces
             time, spent = _run_tile(p, crossbar, timing, tile, mapping, mode, pe_runs, down.extent, across.extent)
             energy = energy + spent * count
+            # Layer by layer, the components of the slowest tile so far.
             slower = (count > 0) & (time.total > slowest)
             latency = Breakdown(*(np.where(slower, getattr(time, name), getattr(latency, name)) for name in COMPONENTS))
             slowest = np.where(slower, time.total, slowest)

@@ -59,7 +59,7 @@ class Position:
     optional_block: bool = False
     """Whether its residual block, this layer and the next, may be left out (its channels 0)."""
 
-    counted: bool = True
+    in_width_law: bool = True
     """Whether the width law counts it; a projection or a classifier is none of its layers."""
 
 
@@ -88,7 +88,7 @@ def classifier(source: int) -> Position:
     Args:
         source: The layer that feeds it, whose pooling leaves one pixel.
     """
-    return Position("linear", source, decision=-1, width=0, side=1, kernel=1, relu=False, counted=False)
+    return Position("linear", source, decision=-1, width=0, side=1, kernel=1, relu=False, in_width_law=False)
 
 
 def square_side(name: str, input_shape: tuple[int, int, int], multiple: int) -> int:

@@ -218,6 +218,7 @@ class _Quantised(nn.Module):
         if self.training and self.weight_noise is not None:
             noise = torch.randn(target.shape, generator=self.noise_generator, device=target.device, dtype=target.dtype)
             if isinstance(self.weight_noise, Tensor):
+                # One deviation for each integer, the most negative first.
                 deviation = self.weight_noise.to(target)[integer + (1 << (self.weight_bits - 1))] * scale
             else:
                 deviation = self.weight_noise * self.weight.detach().abs().amax()
@@ -233,6 +234,7 @@ class _Quantised(nn.Module):
         code, weight = self.input_code(x), self.integer_weight()
         inputs, zero = code.value, int(code.zero_point)
         inputs = inputs - zero if zero else inputs
+        # Codes are 0 ... 2**bits - 1, so that inputs reach from -zero to 2**bits - 1 - zero.
         largest = max(2**self.input_bits - 1 - zero, zero)
         sums = torch.zeros((), dtype=torch.float64, device=x.device)
         for part, significance in self._digits(weight.value, largest):
@@ -249,6 +251,7 @@ class _Quantised(nn.Module):
         """A weight as parts with their factors, the products of which with inputs up to `largest` add up exactly."""
 
         def exact(part: Tensor) -> bool:
+            # [outputs, ...] -> [outputs]: what the weights of one output can add up to at most.
             return int(part.abs().flatten(1).sum(dim=1).max()) * largest < _EXACT
 
         if weight.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":

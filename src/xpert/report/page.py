@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from xpert import text
 from xpert.design import PRECISION_FIELDS, Design, Periphery
 from xpert.files import write_atomically
-from xpert.report import figures, palette, tables
+from xpert.report import palette, plots, tables
 from xpert.report.chip_drawing import draw_chip, scale_bar
 from xpert.report.run_files import Event, RunFiles, read_run
 from xpert.results import BASELINES, Results, Row
@@ -76,7 +76,7 @@ def render(files: RunFiles) -> str:
         bar=scale_bar(max((drawing.width for drawing in drawings.values()), default=1.0)),
         figures=shown,
         accuracy_figures={name: field for field in PRECISION_FIELDS if (name := f"accuracy_{field}") in shown},
-        figures_of=figures.BY_FIELD,
+        figures_of=plots.BY_FIELD,
         facts=_facts(files.design) if files.design else {},
         stages=_stages(files.events),
         missing=_missing(files),
@@ -113,38 +113,38 @@ def _figures(results: Results, rows: dict[str, Row]) -> dict[str, go.Figure]:
     """All figures that the results allow, by name."""
     found: dict[str, go.Figure | None] = {}
     if results.homogeneous:
-        found["landscape"] = figures.landscape(results)
+        found["landscape"] = plots.landscape(results)
     searched = results.searched.evaluation if results.searched else None
     typical = rows["typical"].evaluation if "typical" in rows else None
     for field in tables.SHARED:
         evaluations = {name: row.evaluation for name, row in rows.items() if row.evaluation.breakdown.get(field)}
         if evaluations:
-            found[f"breakdown_{field}"] = figures.breakdown(evaluations, field)
+            found[f"breakdown_{field}"] = plots.breakdown(evaluations, field)
         if searched and searched.layers:
-            found[f"layers_{field}"] = figures.layers(searched, field)
+            found[f"layers_{field}"] = plots.layers(searched, field)
             if typical:
-                found[f"change_{field}"] = figures.layer_change(searched, typical, field)
+                found[f"change_{field}"] = plots.layer_change(searched, typical, field)
     if results.architecture and results.architecture.trace:
-        found["progress"] = figures.search_progress(results.architecture)
+        found["progress"] = plots.search_progress(results.architecture)
     if results.architecture:
         for front in results.architecture.fronts:
-            found[f"front_{front.objective}"] = figures.pareto_front(results.architecture, front)
+            found[f"front_{front.objective}"] = plots.pareto_front(results.architecture, front)
     if any(results.training.values()):
-        found["loss"] = figures.training_loss(results.training)
-        found["training_accuracy"] = figures.training_accuracy(results.training)
+        found["loss"] = plots.training_loss(results.training)
+        found["training_accuracy"] = plots.training_accuracy(results.training)
     for field in PRECISION_FIELDS:
-        found[f"accuracy_{field}"] = figures.accuracy_against_precision(results.accuracy_vs_precision, field)
+        found[f"accuracy_{field}"] = plots.accuracy_against_precision(results.accuracy_vs_precision, field)
     if results.precision:
-        found["precision_energy"] = figures.precision_search(results.precision, searched, "energy_uj")
-        found["precision_edap"] = figures.precision_search(results.precision, searched, "edap")
+        found["precision_energy"] = plots.precision_search(results.precision, searched, "energy_uj")
+        found["precision_edap"] = plots.precision_search(results.precision, searched, "edap")
         for field in ("error", "loss"):
-            found[f"sensitivity_{field}"] = figures.sensitivity(results.precision, field)
+            found[f"sensitivity_{field}"] = plots.sensitivity(results.precision, field)
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
 def _by_effect(files: RunFiles) -> dict[str, go.Figure]:
     measured = files.by_effect
-    return {"effects": figures.effects(measured)} if measured and measured.ablation else {}
+    return {"effects": plots.effects(measured)} if measured and measured.ablation else {}
 
 
 def _facts(design: Design) -> dict[str, str]:

@@ -23,8 +23,8 @@ the search goes in four steps:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -36,7 +36,8 @@ from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
 from xpert.hardware.tables import layer_options
 from xpert.networks.spaces import Space
-from xpert.progress import Tell
+from xpert.progress import Progress, Report
+from xpert.results import Round
 from xpert.search.context import Candidate, Candidates, Effort, propose_once, settle, solve_tables
 from xpert.search.objectives import ENERGY_PER_OPERATION, PER_SI, Budgets, Goal, objective_value
 from xpert.search.quality.additive import Quality, quality_tables, total_quality
@@ -95,7 +96,7 @@ class ArchitectureResult:
     trace: list[dict[str, Any]]
     """Progress of the search that found the design, for figures."""
 
-    rounds: list[dict[str, Any]]
+    rounds: tuple[Round, ...]
     """What every round found."""
 
     space_size: int
@@ -115,7 +116,7 @@ def search_architecture(
     seed: int,
     seconds: float | None = None,
     evaluations: int | None = None,
-    progress: Tell | None = None,
+    progress: Report | None = None,
 ) -> ArchitectureResult:
     """Find the network and the periphery of its layers that minimise an objective.
 
@@ -131,7 +132,7 @@ def search_architecture(
         seed: Of the strategy.
         seconds: Time limit of one search. [s]
         evaluations: Limit on the designs that one search looks at.
-        progress: Called with figures as work goes on.
+        progress: Called as work goes on.
 
     Raises:
         InfeasibleError: If no design meets budgets and quality.
@@ -222,7 +223,7 @@ class _Search:
     """
 
     def __init__(
-        self, space: Space, chip: Chip, goal: Goal, floor: _QualityFloor, effort: Effort, progress: Tell | None
+        self, space: Space, chip: Chip, goal: Goal, floor: _QualityFloor, effort: Effort, progress: Report | None
     ) -> None:
         self._space, self._chip, self._goal, self._floor = space, chip, goal, floor
         self._effort, self._progress = effort, progress
@@ -247,22 +248,22 @@ class _Search:
         return design, solution
 
     @property
-    def rounds(self) -> list[dict[str, Any]]:
+    def rounds(self) -> tuple[Round, ...]:
         """What every round found, for the record."""
-        return [
-            {
-                "round": number,
-                self._goal.objective: self._goal.value(candidate.evaluation),
-                "area_mm2": objective_value(candidate.evaluation, "area"),
-                "score": self.scores[candidate.design],
-                "feasible": self.meets(candidate),
-            }
+        return tuple(
+            Round(
+                round=number,
+                area_mm2=objective_value(candidate.evaluation, "area"),
+                score=self.scores[candidate.design],
+                feasible=self.meets(candidate),
+                **{self._goal.objective: self._goal.value(candidate.evaluation)},
+            )
             for number, candidate in enumerate(self.found.values(), start=1)
-        ]
+        )
 
-    def _report(self, figures: Mapping[str, Any]) -> None:
+    def _report(self, step: Progress) -> None:
         if self._progress is not None:
-            self._progress({"round": len(self.found) + 1, **figures})
+            self._progress(replace(step, figures={"round": len(self.found) + 1, **step.figures}))
 
     def starts(self, options: Sequence[Periphery]) -> list[tuple[Candidate, list[Periphery]]]:
         """The best design for every promising pitch, and the options that fit into the pitch.

@@ -18,7 +18,7 @@ from typing import Any
 from xpert.design import Design
 from xpert.errors import InfeasibleError
 from xpert.hardware import Evaluation, evaluate
-from xpert.progress import Tell
+from xpert.progress import Report
 from xpert.search.objectives import ENERGY_PER_OPERATION, Goal
 from xpert.solver.problem import Problem
 from xpert.solver.ratio import minimize_ratio
@@ -100,14 +100,14 @@ def settle(context: Design, propose: Propose, rounds: int, found: Candidates) ->
         context = candidate.design
 
 
-def solve_tables(problem: Problem, goal: Goal, effort: Effort, progress: Tell | None = None) -> Solution:
+def solve_tables(problem: Problem, goal: Goal, effort: Effort, progress: Report | None = None) -> Solution:
     """The best design of a tabulated problem by a goal's objective.
 
     Args:
         problem: Of the goal; for energy per operation it tabulates `operations`.
         goal: What is minimised.
         effort: How it is searched.
-        progress: Called with every row of the trace.
+        progress: Called with every row of the trace as figures.
 
     Raises:
         InfeasibleError: If no design meets the bounds.

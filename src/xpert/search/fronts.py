@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import Space
+from xpert.progress import Report
+from xpert.results import Costs, Front, FrontPoint
 from xpert.search.architecture import QUALITY
 from xpert.search.objectives import OBJECTIVES, objective_value
 from xpert.search.quality.additive import total_quality
 from xpert.search.tabulate import design_of
-from xpert.solver.pareto import front
+from xpert.solver import pareto
 from xpert.solver.problem import Problem
 
 EVALUATIONS = 200_000
@@ -28,8 +29,8 @@ def architecture_fronts(
     options: Sequence[Periphery],
     quality: str,
     points: int,
-    progress: Callable[[dict[str, Any]], None] | None = None,
-) -> list[dict[str, Any]]:
+    progress: Report | None = None,
+) -> tuple[Front, ...]:
     """Both fronts in the context of the design that phase 1 found.
 
     A point's certificate, and its budgets, hold for the cost tables in that context. Its figures are those of its full
@@ -42,10 +43,10 @@ def architecture_fronts(
         options: Peripheries, the meaning of the problem's options.
         quality: What the problem tabulates as quality, one of `quality.ADDITIVE`.
         points: Budgets per front.
-        progress: Called with figures as work goes on.
+        progress: Called as work goes on.
 
     Returns:
-        For every front its `objective`, what it runs `along`, and its `points`.
+        Latency against area, and EDAP against quality.
     """
     without_area = {
         key: {name: bound for name, bound in getattr(problem, key).items() if name != "area"}
@@ -59,40 +60,38 @@ def architecture_fronts(
     fronts = []
     for objective, along, posed, at_least in asked:
         try:
-            found = front(posed, along, at_least=at_least, points=points, evaluations=EVALUATIONS, progress=progress)
+            found = pareto.front(
+                posed, along, at_least=at_least, points=points, evaluations=EVALUATIONS, progress=progress
+            )
         except InfeasibleError:  # in this context; the design itself keeps its budgets by full evaluation
             found = ()
-        fronts.append(
-            {
-                "objective": objective,
-                "along": along,
-                "points": [
-                    {
-                        "budget": point.budget,
-                        "tabulated": point.solution.value,
-                        "lower_bound": point.solution.lower_bound,
-                        "gap": point.solution.gap,
-                        **figures(design := design_of(space, chip, options, point.solution.design), quality),
-                        "channels": list(design.network.channels),
-                        "periphery": [entry.short(ARCHITECTURE_FIELDS) for entry in design.periphery],
-                    }
-                    for point in found
-                ],
-            }
-        )
-    return fronts
+        priced = (_point(one, design_of(space, chip, options, one.solution.design), quality) for one in found)
+        fronts.append(Front(objective=objective, along=along, points=tuple(priced)))
+    return tuple(fronts)
 
 
-def figures(design: Design, quality: str) -> dict[str, float]:
+def _point(found: pareto.FrontPoint, design: Design, quality: str) -> FrontPoint:
+    return FrontPoint(
+        budget=found.budget,
+        tabulated=found.solution.value,
+        lower_bound=found.solution.lower_bound,
+        gap=found.solution.gap,
+        channels=design.network.channels,
+        periphery=tuple(entry.short(ARCHITECTURE_FIELDS) for entry in design.periphery),
+        **evaluate_on_axes(design, quality).to_dict(),
+    )
+
+
+def evaluate_on_axes(design: Design, quality: str) -> Costs:
     """A design on the axes of the fronts, by full evaluation; its quality is one of `quality.ADDITIVE`."""
     evaluation = evaluate(design)
-    return {
-        "area_mm2": objective_value(evaluation, "area"),
-        "latency_us": objective_value(evaluation, "latency"),
-        "energy_uj": objective_value(evaluation, "energy"),
-        "edap": objective_value(evaluation, "edap"),
-        QUALITY: total_quality(quality, design.network),
-    }
+    return Costs(
+        area_mm2=objective_value(evaluation, "area"),
+        latency_us=objective_value(evaluation, "latency"),
+        energy_uj=objective_value(evaluation, "energy"),
+        edap=objective_value(evaluation, "edap"),
+        quality=total_quality(quality, design.network),
+    )
 
 
-__all__ = ["architecture_fronts", "figures"]
+__all__ = ["architecture_fronts", "evaluate_on_axes"]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from xpert.design import Design
 from xpert.hardware import Evaluation
 from xpert.networks.spaces import Space
-from xpert.progress import Tell
+from xpert.progress import Report
 from xpert.search.context import Candidates, Effort, settle, solve_tables
 from xpert.search.objectives import UNITS, Goal
 from xpert.search.precision.converters import Kind, Precision, peripheries
@@ -63,7 +63,7 @@ def search_joint(
     quality: Term,
     goal: Goal,
     effort: Effort,
-    progress: Tell | None = None,
+    progress: Report | None = None,
 ) -> JointResult:
     """Search widths and whole peripheries together.
 
@@ -77,7 +77,7 @@ def search_joint(
         quality: What every layer adds to the quality of the widths, [in_widths, out_widths, 1] each, and its bound.
         goal: What is minimised, and what the chip may cost.
         effort: How each problem is searched.
-        progress: Called with figures as work goes on.
+        progress: Called as work goes on.
 
     Raises:
         InfeasibleError: If no design meets the bounds.

@@ -106,7 +106,7 @@ def exact(problem: Problem, record: Record, seed: int = 0) -> None:
         record.raise_lower_bound(record.value)
         return
     search.restart()  # step 4
-    proof = counted(problem, proof, record, least)
+    proof = with_counted_budget(problem, proof, record, least)
     _descend(problem, search, proof, proof.prices)
     if len(stages.factors) > 1:
         proof.cover(record.value, record)
@@ -139,7 +139,7 @@ def _descend(problem: Problem, search: LabelSearch, proof: Proof, first: Floats 
             return least
 
 
-def counted(problem: Problem, proof: Proof, record: Record, least: float, most: int = MAX_BINS) -> Proof:
+def with_counted_budget(problem: Problem, proof: Proof, record: Record, least: float, most: int = MAX_BINS) -> Proof:
     """A proof that counts the budget in bins which narrows the gap most, or the old proof if none does.
 
     Args:

@@ -140,11 +140,13 @@ def make_policy(grid: Grid, logits: Floats) -> Policy:
     mass = chances.sum(axis=2, keepdims=True)
     chances /= mass
     logs = np.where(np.isfinite(grid.barred), logs - np.log(mass), 0.0)
+    # Entries are summed over: [layers, states, dims, policies], and [layers, states, states after, policies].
     shares = grid.costs.swapaxes(-1, -2) @ chances
     moves = grid.leads.swapaxes(-1, -2) @ chances
     visits = np.zeros((len(logits), logits.shape[1], logits.shape[3]))
     visits[0, 0] = 1.0
     for layer in range(len(logits) - 1):
+        # [states, 1, policies] * [states, states after, policies] -> [states after, policies].
         visits[layer + 1] = (visits[layer][:, None] * moves[layer]).sum(axis=0)
     totals = grid.start + np.einsum("lsp,lsdp->pd", visits, shares)
     return Policy(chances, logs, moves, visits, shares, totals)
@@ -167,6 +169,7 @@ def slope(grid: Grid, policy: Policy, weights: Floats, temperature: float = 0.0)
     for layer in range(len(ahead) - 1, 0, -1):
         ahead[layer - 1] = priced[layer] + (policy.moves[layer] * ahead[layer]).sum(axis=1)
     here = priced + (policy.moves * ahead[:, None]).sum(axis=2)
+    # [layers, states, entries, policies]: what an entry costs, here and further on, beyond the state's mean.
     gain = grid.costs @ weights.T + grid.leads @ ahead[:, None] - here[:, :, None]
     if temperature:
         gain += temperature * (policy.logs - (policy.chances * policy.logs).sum(axis=2, keepdims=True))
@@ -201,6 +204,7 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
             totals, violation = record.price(designs)
             best_drawn.update(designs, violation, problem.objective(totals))
         record.count(RESTARTS)
+        # [restarts, bounded]: by how much every restart's expected sums break the budgets, as shares.
         excess = (policy.totals[:, bounded] - limits) / size
         weights = np.zeros_like(policy.totals)
         weights[:, factors] = stages.powers[factors] / _scale(policy.totals[:, factors], span[factors])
@@ -238,6 +242,7 @@ class BestDrawn:
         rows = np.arange(len(self.values))
         violation, values = violation.reshape(len(rows), -1), values.reshape(len(rows), -1)
         best = np.lexsort((values, violation), axis=-1)[:, 0]
+        # [restarts]: the best of every restart's own draws.
         least, value = violation[rows, best], values[rows, best]
         better = (least < self.violation) | ((least == self.violation) & (value < self.values))
         self.designs[better] = designs.reshape(len(rows), -1, *designs.shape[1:])[rows, best][better]
@@ -252,6 +257,7 @@ def draw(grid: Grid, policy: Policy, count: int, generator: np.random.Generator)
     """Draw designs [policies * count, layers, 2] from every policy."""
     layers, states, entries, policies = policy.chances.shape
     # One increasing sequence per layer: row r holds the cumulated chances of a state and policy, raised by r.
+    # [layers, states, policies, entries], then states and policies become one axis of rows.
     ladders = policy.chances.transpose(0, 1, 3, 2).cumsum(axis=-1)
     ladders /= ladders[..., -1:]
     ladders = ladders.reshape(layers, -1, entries) + np.arange(states * policies)[:, None]
@@ -273,6 +279,7 @@ def draw(grid: Grid, policy: Policy, count: int, generator: np.random.Generator)
 def _span(stages: Stages) -> Floats:
     """Largest minus smallest sum that designs reach in every dimension, budgets aside; 1 where all are the same."""
     units = np.eye(len(stages.limits))
+    # Before the first layer, in the only state and bin: [directions], one for each dimension.
     least = complete(stages, units, stages.unlimited)[0][0, 0]
     most = -complete(stages, -units, stages.unlimited)[0][0, 0]
     return np.where(most > least, most - least, 1.0)
@@ -288,7 +295,7 @@ def _figures(stages: Stages, policy: Policy, excess: Floats) -> dict[str, float]
     broken = np.maximum(excess, 0.0).sum(axis=1)
     products = (policy.totals[:, stages.factors] ** stages.powers[stages.factors]).prod(axis=1)
     best = int(np.lexsort((products, np.round(broken, 2)))[0])
-    sure = policy.chances[..., best].max(axis=2)
+    sure = policy.chances[..., best].max(axis=2)  # [layers, states]
     return {
         "expected": float(products[best]),
         "excess": float(broken[best]),

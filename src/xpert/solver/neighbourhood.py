@@ -6,8 +6,9 @@ another far away must pay. Descents that end there go on with several layers at 
 The first neighbourhood is the whole network, of which only the most promising partial designs are kept (a beam); of a
 product every other one is, because its cells differ. The size of the others depends on what can be searched: one that
 was exhausted is followed by a larger one, one that was not by a smaller one. Two things make them large. The budget
-whose steps a price cannot smooth, such as that on weights, is counted in the bounds (`exact.counted`). And a product is
-looked for in one cell of its contour at a time, drawn near the present outcome, in which its tangent is nearly tight.
+whose steps a price cannot smooth, such as that on weights, is counted in the bounds (`exact.with_counted_budget`). And
+a product is looked for in one cell of its contour at a time, drawn near the present outcome, in which its tangent is
+nearly tight.
 
 Several designs are improved with few labels, the best of them with more.
 """
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xpert.solver.bounds import Proof
-from xpert.solver.exact import LabelSearch, counted, outcome
+from xpert.solver.exact import LabelSearch, outcome, with_counted_budget
 from xpert.solver.graph import Ints, make_graph, make_resource
 from xpert.solver.problem import Problem
 from xpert.solver.solution import Record
@@ -80,9 +81,9 @@ class NeighbourhoodSearch:
         center = outcome(self.stages, problem, record.best)
         prices, least = proof.tangent(center, record)
         proof.lead(center, prices)
-        proof = counted(problem, proof, record, least, BINS)
+        proof = with_counted_budget(problem, proof, record, least, BINS)
         self._prices = proof.prices
-        self._counted = proof.resource.dim
+        self._counted_dim = proof.resource.dim
 
     def improved(self, record: Record, design: Ints, generator: np.random.Generator, labels: int) -> Ints:
         """A design after neighbourhoods that keep so many labels per layer, until they bring nothing, [layers, 2]."""
@@ -116,7 +117,7 @@ class NeighbourhoodSearch:
         factors, powers = part.factors, part.powers[part.factors]
         steps = shift * generator.standard_normal(len(factors))
         center[factors] *= np.exp(steps - powers @ steps / powers.sum())  # on the contour still
-        resource = make_resource(part, self._counted, BINS) if self._counted >= 0 else None
+        resource = make_resource(part, self._counted_dim, BINS) if self._counted_dim >= 0 else None
         proof = Proof(part, resource or part.unlimited, center, self._prices)
         if record.violation == 0.0 and len(factors) > 1:
             proof.confine(center, CELL)

@@ -8,7 +8,7 @@ budget has a smaller objective. Unlike weighted sums it finds points in dents of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert.errors import InfeasibleError
+from xpert.progress import Progress, Report
 from xpert.solver.graph import undominated
 from xpert.solver.problem import Problem
 from xpert.solver.solution import Solution
@@ -46,7 +47,7 @@ def front(
     *,
     at_least: bool = False,
     points: int | None = 12,
-    progress: Callable[[dict[str, Any]], Any] | None = None,
+    progress: Report | None = None,
     **options: Any,
 ) -> tuple[FrontPoint, ...]:
     """The least objective for every budget on another quantity.
@@ -57,7 +58,7 @@ def front(
         at_least: Whether more of it is better, as of quality; by default less is.
         points: Budgets, spaced evenly on a logarithmic axis between the extremes (evenly where one is not positive);
             None for every point that there is, each budget just below the last design's figure.
-        progress: Called with {"point", "points"} after every budget.
+        progress: Called after every budget with the points done.
         **options: For `solve`: strategy, seed, limits.
 
     Returns:
@@ -82,7 +83,7 @@ def front(
             break
         done += 1
         if progress is not None:
-            progress({"point": done, "points": points or 0})
+            progress(Progress(unit="point", done=done, total=points))
         if points is not None and sign * last <= sign * budget:
             continue  # the last design keeps this budget already
         side = "at_least" if at_least else "at_most"

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpert.progress import Progress, Report
 from xpert.solver.problem import Problem
-
-Progress = Callable[[dict[str, Any]], Any]
-"""Called with the latest row of the trace; a true return value stops the search."""
 
 Status = Literal["finished", "seconds", "evaluations", "stopped", "interrupted"]
 """Why a search ended: by itself, at a budget, at the callback's wish, or at Ctrl-C."""
-
-STATUSES: tuple[Status, ...] = ("finished", "seconds", "evaluations", "stopped", "interrupted")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +95,7 @@ class Record:
         problem: Problem,
         seconds: float | None = None,
         evaluations: int | None = None,
-        progress: Progress | None = None,
+        progress: Report | None = None,
         target: float = -math.inf,
     ) -> None:
         self.problem = problem
@@ -208,8 +204,8 @@ class Record:
         }
 
     def _report(self, row: dict[str, Any]) -> None:
-        if self._progress is not None and self._progress(row):
+        if self._progress is not None and self._progress(Progress(figures=row)):
             raise StopSearch("stopped")
 
 
-__all__ = ["STATUSES", "Progress", "Record", "Solution", "Status", "StopSearch"]
+__all__ = ["Record", "Solution", "Status", "StopSearch"]

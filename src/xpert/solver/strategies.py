@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert.errors import ConfigError
+from xpert.progress import Report
 from xpert.solver.exact import check_budgets, find_feasible, lower_bound
 from xpert.solver.graph import build_stages
 from xpert.solver.problem import Problem
 from xpert.solver.registry import STRATEGIES
-from xpert.solver.solution import Progress, Record, Solution, Status, StopSearch
+from xpert.solver.solution import Record, Solution, Status, StopSearch
 
 CHECK_SECONDS = 10.0
 """Time to find out whether a problem is infeasible when a heuristic found no feasible design."""
@@ -27,7 +28,7 @@ def solve(
     seconds: float | None = None,
     evaluations: int | None = None,
     start: NDArray[np.int64] | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Solution:
     """Find the best design of a problem.
 
@@ -43,7 +44,7 @@ def solve(
         evaluations: Designs that may be priced.
         start: A design to begin with [layers, 2], of an earlier search or a user's own; it need not be feasible. A
             heuristic that goes on should be given another seed, with which it looks elsewhere.
-        progress: Called after every step with the latest row of the trace; a true return value stops the search.
+        progress: Called after every step; its figures are the latest row of the trace. A true answer stops the search.
 
     Returns:
         The best design, a proven lower bound of all designs, and how the search went.
@@ -53,12 +54,7 @@ def solve(
         ConfigError: If an argument is not allowed, or the strategy needs a package that is not installed.
     """
     run = STRATEGIES.find(strategy)
-    if seed < 0:
-        raise ConfigError(f"seed: must be 0 or above (got {seed})")
-    if seconds is not None and not seconds >= 0:
-        raise ConfigError(f"seconds: must be 0 or above (got {seconds})")
-    if evaluations is not None and evaluations < 1:
-        raise ConfigError(f"evaluations: must be at least 1 (got {evaluations})")
+    _check(seed, seconds, evaluations)
     record = Record(problem, seconds, evaluations, progress)
     check_budgets(problem, build_stages(problem))
     status: Status = "finished"
@@ -99,6 +95,15 @@ def solve(
         status=status,
         trace=tuple(record.trace),
     )
+
+
+def _check(seed: int, seconds: float | None, evaluations: int | None) -> None:
+    if seed < 0:
+        raise ConfigError(f"seed: must be 0 or above (got {seed})")
+    if seconds is not None and not seconds >= 0:
+        raise ConfigError(f"seconds: must be 0 or above (got {seconds})")
+    if evaluations is not None and evaluations < 1:
+        raise ConfigError(f"evaluations: must be at least 1 (got {evaluations})")
 
 
 __all__ = ["solve"]

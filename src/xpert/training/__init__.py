@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from xpert.training import distributed
     from xpert.training.data import Dataset, load_dataset
     from xpert.training.datasets import DATASETS
-    from xpert.training.devices import computing_on, device_of
     from xpert.training.disturbance import Disturbance
     from xpert.training.loop import TrainingResult, accuracy, train
+    from xpert.training.torch_device import computing_on, device_of
     from xpert.training.weights import load_weights, save_weights
 
 _HOMES = {
     "DATASETS": "datasets",
     "Dataset": "data",
     "load_dataset": "data",
-    "computing_on": "devices",
-    "device_of": "devices",
+    "computing_on": "torch_device",
+    "device_of": "torch_device",
     "Disturbance": "disturbance",
     "TrainingResult": "loop",
     "accuracy": "loop",

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from xpert.errors import ConfigError, DataError
 from xpert.networks.images import NormalisedImages, normalised
+from xpert.progress import Report
 from xpert.training.datasets import DATASETS
-from xpert.training.source import DatasetInfo, Progress
+from xpert.training.source import DatasetInfo
 from xpert.training.splits import stratified
 
 
@@ -142,13 +143,13 @@ def _reflected(index: Tensor, size: int) -> Tensor:
     return size - 1 - (size - 1 - index.abs()).abs()
 
 
-def load_dataset(name: str, data_dir: Path | str | None = None, progress: Progress | None = None) -> Dataset:
+def load_dataset(name: str, data_dir: Path | str | None = None, progress: Report | None = None) -> Dataset:
     """A data set by name.
 
     Args:
         name: One of those in `xpert.training.datasets.DATASETS`.
         data_dir: Folder of data sets, or of this one alone; unset: `data`.
-        progress: Called with `{"event": "download", "bytes", "total_bytes"}` while data are fetched.
+        progress: Called with the bytes done while data are fetched.
 
     Raises:
         ConfigError: If the name is unknown.

@@ -1,4 +1,4 @@
-"""What disturbs a training for the analogue hardware, besides integer weights and inputs.
+"""What disturbs a training for the analogue disturbance, besides integer weights and inputs.
 
 The figures come from the simulation (`xpert.analog`), which measures them; this module only applies them. In the order
 of cost: noise on weights, a few per cent of the time; noise on outputs, about 60 % more; the simulation itself in every
@@ -35,13 +35,13 @@ class Disturbance:
 
 @contextlib.contextmanager
 def training_noise(
-    model: nn.Module, hardware: Disturbance, weight_noise: float | str, generator: torch.Generator
+    model: nn.Module, disturbance: Disturbance, weight_noise: float | str, generator: torch.Generator
 ) -> Iterator[Callable[[], None]]:
     """Within this context a model in training mode computes with the hardware's noise.
 
     Args:
         model: Changed in place, and back at the end.
-        hardware: What disturbs it.
+        disturbance: What disturbs it.
         weight_noise: As in `TrainingSettings`.
         generator: Source of all noise, on the model's device.
 
@@ -54,11 +54,11 @@ def training_noise(
     Source: Joshi et al., Nature Communications 11, 2473 (2020), for weights; Rekhi et al., DAC 2019 (arXiv
         1903.11544), for conversions as additive noise on a layer's output.
     """
-    if weight_noise == "device" and hardware.weight_deviation is None:
+    if weight_noise == "device" and disturbance.weight_deviation is None:
         raise ConfigError("weight_noise: 'device' needs the deviation of the device's weights")
-    noise = hardware.weight_deviation if weight_noise == "device" else weight_noise
+    noise = disturbance.weight_deviation if weight_noise == "device" else weight_noise
     layers = quantised_layers(model)
-    for name in hardware.output_noise:
+    for name in disturbance.output_noise:
         if name not in layers:
             raise ConfigError(f"output_noise: the network has no layer {name!r}")
 
@@ -75,11 +75,13 @@ def training_noise(
         return disturbed
 
     def before_step() -> None:
-        if hardware.before_step:
-            hardware.before_step(generator)
+        if disturbance.before_step:
+            disturbance.before_step(generator)
 
     handles = [
-        layers[name].register_forward_hook(disturb(ratio)) for name, ratio in hardware.output_noise.items() if ratio > 0
+        layers[name].register_forward_hook(disturb(ratio))
+        for name, ratio in disturbance.output_noise.items()
+        if ratio > 0
     ]
     set_weight_noise(model, noise or None if isinstance(noise, float | int) else noise, generator)  # pyright: ignore[reportArgumentType]
     try:

@@ -7,11 +7,12 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xpert.errors import DataError
+from xpert.progress import Progress, Report
 
 _TIMEOUT = 30
 """Longest silence of a server. [s]"""
@@ -20,9 +21,7 @@ _BLOCK = 1 << 20
 """Read at a time. [byte]"""
 
 
-def fetch_archive(
-    url: str, checksum: str, target: Path, names: Sequence[str], progress: Callable[[dict], None] | None = None
-) -> None:
+def fetch_archive(url: str, checksum: str, target: Path, names: Sequence[str], progress: Report | None = None) -> None:
     """Download a tar archive, check it, and unpack some files of one of its folders.
 
     Nothing is written outside the folder above `target`, and no path in the archive is followed.
@@ -32,7 +31,7 @@ def fetch_archive(
         checksum: Of the archive, as `md5:...` or `sha256:...`.
         target: Folder that is made, with the name it has in the archive. The folder above is made where it is missing.
         names: Files to unpack.
-        progress: Called with `{"event": "download", "bytes", "total_bytes"}` while the archive is fetched.
+        progress: Called with the bytes done while the archive is fetched.
 
     Raises:
         DataError: If the archive cannot be fetched, is not what it should be, or the disk refuses.
@@ -73,14 +72,14 @@ class _Broken(Exception):
 class _Bar:
     """A progress bar as pooch moves it."""
 
-    def __init__(self, progress: Callable[[dict], None]) -> None:
+    def __init__(self, progress: Report) -> None:
         self.total = self._done = 0
         self._progress = progress
 
     def update(self, n_bytes: int) -> None:
         self._done += n_bytes
         if n_bytes:
-            self._progress({"event": "download", "bytes": self._done, "total_bytes": self.total})
+            self._progress(Progress(stage="download", unit="bytes", done=self._done, total=self.total))
 
     def reset(self) -> None:
         self._done = 0
@@ -89,7 +88,7 @@ class _Bar:
         pass
 
 
-def _download(url: str, checksum: str, folder: Path, progress: Callable[[dict], None] | None) -> Path:
+def _download(url: str, checksum: str, folder: Path, progress: Report | None) -> Path:
     import pooch  # with requests, slow to import
     from requests.exceptions import RequestException
 

@@ -22,6 +22,7 @@ from xpert.design import DataModel
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.networks.images import Images
 from xpert.networks.quantised import calibrate_quantisers, quantised_layers
+from xpert.progress import Progress, Report
 from xpert.tensors import read_tensors, write_tensors
 from xpert.training import distributed
 from xpert.training.data import Dataset, augmented
@@ -88,7 +89,7 @@ class _Record(DataModel):
 
 
 @dataclass
-class _Standing:
+class _State:
     """Where a training stands; beside model and optimiser, all that a checkpoint holds."""
 
     precision: str
@@ -106,9 +107,9 @@ def train(
     settings: TrainingSettings,
     *,
     seed: int,
-    hardware: Disturbance | None = None,
+    disturbance: Disturbance | None = None,
     checkpoint: Path | None = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Report | None = None,
 ) -> TrainingResult:
     """Train a model in place, on its own device.
 
@@ -125,13 +126,13 @@ def train(
             `validation` images, if any, is noted every epoch.
         settings: How.
         seed: Of data order, augmentation, noise and dropout.
-        hardware: What of the analogue hardware disturbs the training.
+        disturbance: What of the analogue hardware disturbs the training.
         checkpoint: File that keeps the state after every epoch, and every minute; if it exists, training goes on from
             it.
-        progress: Called about twice a second, and once more at the end of every epoch, with `event` ("step" or
-            "epoch"), `epoch` and `epochs`, `step` and `steps` (of the epoch), `loss`, `train_accuracy`,
-            `images_per_second`, `operations_per_second`, `seconds_left`; at the end of an epoch `validation_accuracy`
-            too.
+        progress: Called about twice a second, and once more at the end of every epoch, with the epoch under way. Its
+            figures are `event` ("step" or "epoch"), `step` and `steps` (of the epoch), `loss`, `train_accuracy`,
+            `images_per_second`, `operations_per_second`, `seconds`, `seconds_left`; at the end of an epoch
+            `validation_accuracy` too.
 
     Raises:
         ConfigError: If there is nothing to train on, or the processes cannot share a batch evenly.
@@ -157,32 +158,38 @@ def train(
         nesterov=settings.momentum > 0,
         fused=True,
     )
-    hardware = hardware or Disturbance()
-    slow = _Slow(model) if settings.lookahead else None
+    disturbance = disturbance or Disturbance()
+    lookahead = _Lookahead(model) if settings.lookahead else None
     origin = {"seed": seed, "settings": settings.model_dump(), "dataset": dataset.name, "images": n_images}
     if checkpoint and checkpoint.exists():
-        standing = _read_checkpoint(checkpoint, origin, model, optimiser, slow)
+        state = _read_checkpoint(checkpoint, origin, model, optimiser, lookahead)
     else:
-        precision = settings.precision
-        if precision == "auto":
-            precision = "bfloat16" if bfloat16_is_native(str(device)) else "float32"
-        standing = _Standing(precision)
-        if settings.calibration_images:
-            model.train()
-            with _own_randomness(device):
-                _random(seed, 0)
-                calibrate_quantisers(model, dataset.normalised(dataset.train_images[: settings.calibration_images]))
+        state = _begin(model, dataset, settings, seed)
     leader = distributed.rank() == 0
-    run = _Epochs(model, dataset, settings, optimiser, slow, seed, hardware, standing)
+    epochs = _Epochs(model, dataset, settings, optimiser, lookahead, seed, disturbance, state)
 
-    def keep() -> None:
+    def save() -> None:
         if checkpoint and leader:
-            _write_checkpoint(checkpoint, origin, model, optimiser, slow, standing)
+            _write_checkpoint(checkpoint, origin, model, optimiser, lookahead, state)
 
-    run.go(keep, progress if progress and leader else lambda _: None)
+    epochs.run(save, progress if progress and leader else lambda _: None)
     per_image = training_operations(model, dataset.input_shape)
-    steps = settings.epochs * run.n_steps
-    return TrainingResult(tuple(standing.curves), standing.precision, steps * run.batch_size * per_image)
+    steps = settings.epochs * epochs.n_steps
+    return TrainingResult(tuple(state.curves), state.precision, steps * epochs.batch_size * per_image)
+
+
+def _begin(model: nn.Module, dataset: Dataset, settings: TrainingSettings, seed: int) -> _State:
+    """The state before the first step, with the quantisers' ranges set."""
+    device = dataset.train_images.device
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bfloat16" if bfloat16_is_native(str(device)) else "float32"
+    if settings.calibration_images:
+        model.train()
+        with _own_randomness(device):
+            _random(seed, 0)
+            calibrate_quantisers(model, dataset.normalised(dataset.train_images[: settings.calibration_images]))
+    return _State(precision)
 
 
 def accuracy(model: nn.Module, images: Images, labels: Tensor, batch_size: int = 512) -> float:
@@ -291,7 +298,7 @@ def _random(seed: int, *place: int) -> tuple[int, int]:
     return data_seed, noise_seed
 
 
-class _Slow:
+class _Lookahead:
     """Lookahead: a running mean of the weights and batch statistics, to which they return every few steps."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -315,20 +322,20 @@ class _Epochs:
         dataset: Dataset,
         settings: TrainingSettings,
         optimiser: torch.optim.Optimizer,
-        slow: _Slow | None,
+        lookahead: _Lookahead | None,
         seed: int,
-        hardware: Disturbance,
-        standing: _Standing,
+        disturbance: Disturbance,
+        state: _State,
     ) -> None:
         self.model = model
         self.network = distributed.parallel(model)
         self.dataset = dataset
         self.settings = settings
         self.optimiser = optimiser
-        self.slow = slow
+        self.lookahead = lookahead
         self.seed = seed
-        self.hardware = hardware
-        self.standing = standing
+        self.disturbance = disturbance
+        self.state = state
         n_images = len(dataset.train_labels)
         self.device = dataset.train_images.device
         self.batch_size = min(settings.batch_size, n_images)
@@ -344,48 +351,48 @@ class _Epochs:
         self.mirrored = (draws < 0.5).to(self.device)
         self.mirror = mirror
 
-    def go(self, keep: Callable[[], None], progress: Callable[[dict[str, Any]], None]) -> None:
+    def run(self, save: Callable[[], None], progress: Report) -> None:
         """Train what is left to train."""
         generator = torch.Generator(self.device)
         with (
             _own_randomness(self.device),
-            training_noise(self.model, self.hardware, self.settings.weight_noise, generator) as new,
+            training_noise(self.model, self.disturbance, self.settings.weight_noise, generator) as before_step,
         ):
-            for epoch in range(len(self.standing.curves), self.settings.epochs):
-                self._epoch(epoch, generator, new, keep, progress)
-                keep()
+            for epoch in range(len(self.state.curves), self.settings.epochs):
+                self._epoch(epoch, generator, before_step, save, progress)
+                save()
 
     def _epoch(
         self,
         epoch: int,
         noise: torch.Generator,
         before_step: Callable[[], None],
-        keep: Callable[[], None],
-        progress: Callable[[dict[str, Any]], None],
+        save: Callable[[], None],
+        progress: Report,
     ) -> None:
-        standing = self.standing
-        before = standing.seconds
-        start = reported = kept = time.perf_counter()
+        state = self.state
+        before = state.seconds
+        start = reported = saved = time.perf_counter()
         self.model.train()
         order = torch.randperm(
             len(self.mirrored), generator=torch.Generator().manual_seed(_random(self.seed, epoch + 1)[0])
         ).to(self.device)
-        while standing.step < self.n_steps:
-            data_seed, noise_seed = _random(self.seed, epoch + 1, standing.step + 1)
+        while state.step < self.n_steps:
+            data_seed, noise_seed = _random(self.seed, epoch + 1, state.step + 1)
             noise.manual_seed(noise_seed)
             before_step()
-            batch = order[standing.step * self.batch_size : (standing.step + 1) * self.batch_size]
-            standing.sums += distributed.sum_over_processes(self._step(epoch, batch, data_seed)).cpu()
-            standing.step += 1
+            batch = order[state.step * self.batch_size : (state.step + 1) * self.batch_size]
+            state.sums += distributed.sum_over_processes(self._step(epoch, batch, data_seed)).cpu()
+            state.step += 1
             now = time.perf_counter()
-            standing.seconds = before + now - start
+            state.seconds = before + now - start
             if now - reported > _SECONDS_BETWEEN_REPORTS:
-                progress(self._report(self._row(epoch), "step"))
+                progress(self._progress(self._row(epoch), "step"))
                 reported = time.perf_counter()
-            if now - kept > _SECONDS_BETWEEN_CHECKPOINTS:
-                self._row(epoch)  # a loss that is not finite is not worth keeping
-                keep()
-                kept = time.perf_counter()
+            if now - saved > _SECONDS_BETWEEN_CHECKPOINTS:
+                self._row(epoch)  # a loss that is not finite is not worth saving
+                save()
+                saved = time.perf_counter()
         row = self._row(epoch)
         images = self.dataset.validation_images[:_VALIDATION_IMAGES]
         labels = self.dataset.validation_labels[:_VALIDATION_IMAGES]
@@ -393,10 +400,10 @@ class _Epochs:
             accuracy(self.model, self.dataset.in_batches(images), labels) if len(labels) else None
         )
         row["seconds"] = before + time.perf_counter() - start
-        progress(self._report(row, "epoch"))
-        standing.curves.append(row)
-        standing.step, standing.seconds = 0, 0.0
-        standing.sums.zero_()
+        progress(self._progress(row, "epoch"))
+        state.curves.append(row)
+        state.step, state.seconds = 0, 0.0
+        state.sums.zero_()
 
     def _step(self, epoch: int, batch: Tensor, data_seed: int) -> Tensor:
         """One step on this process's share of a batch; its summed loss and number of right images."""
@@ -406,19 +413,19 @@ class _Epochs:
         mirrored = self.mirrored[batch] ^ (self.mirror and epoch % 2 == 1)
         labels = dataset.train_labels[batch]
         views = augmented(dataset.train_images[batch], draws.to(self.device), settings.shift, mirrored, settings.cutout)
-        done, n_steps = epoch * self.n_steps + self.standing.step, settings.epochs * self.n_steps
+        done, n_steps = epoch * self.n_steps + self.state.step, settings.epochs * self.n_steps
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(done, n_steps, settings)
         self.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.standing.precision == "bfloat16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.state.precision == "bfloat16"):
             logits = self.network(dataset.normalised(views))
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
         loss.backward()
         self.optimiser.step()
         if settings.weight_clip:
             self._hold_weights(settings.weight_clip)
-        if self.slow:
-            self.slow.update(done + 1, n_steps)
+        if self.lookahead:
+            self.lookahead.update(done + 1, n_steps)
         right = (logits.detach().argmax(1) == labels).sum()
         return torch.stack([loss.detach().double() * len(labels), right.double()])
 
@@ -430,29 +437,29 @@ class _Epochs:
 
     def _row(self, epoch: int) -> dict[str, Any]:
         """Figures of the epoch so far."""
-        standing = self.standing
-        seen = standing.step * self.batch_size
-        loss, correct = standing.sums.tolist()
+        state = self.state
+        seen = state.step * self.batch_size
+        loss, correct = state.sums.tolist()
         if not math.isfinite(loss):
             raise RunError(f"training: the loss became {loss} in epoch {epoch + 1}: lower learning_rate")
         return {
             "epoch": epoch + 1,
             "loss": loss / seen,
             "train_accuracy": correct / seen,
-            "images_per_second": seen / standing.seconds,
-            "seconds": standing.seconds,
+            "images_per_second": seen / state.seconds,
+            "seconds": state.seconds,
         }
 
-    def _report(self, row: dict[str, Any], event: str) -> dict[str, Any]:
-        images_left = ((self.settings.epochs - row["epoch"] + 1) * self.n_steps - self.standing.step) * self.batch_size
-        return row | {
+    def _progress(self, row: dict[str, Any], event: str) -> Progress:
+        images_left = ((self.settings.epochs - row["epoch"] + 1) * self.n_steps - self.state.step) * self.batch_size
+        figures = {name: value for name, value in row.items() if name != "epoch"} | {
             "event": event,
-            "epochs": self.settings.epochs,
-            "step": self.standing.step,
+            "step": self.state.step,
             "steps": self.n_steps,
             "operations_per_second": row["images_per_second"] * self.operations,
             "seconds_left": images_left / row["images_per_second"],
         }
+        return Progress(unit="epoch", done=row["epoch"], total=self.settings.epochs, figures=figures)
 
 
 def _write_checkpoint(
@@ -460,31 +467,31 @@ def _write_checkpoint(
     origin: dict[str, Any],
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
-    slow: _Slow | None,
-    standing: _Standing,
+    lookahead: _Lookahead | None,
+    state: _State,
 ) -> None:
     tensors = {_MODEL + name: tensor for name, tensor in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         if "momentum_buffer" in optimiser.state.get(parameter, {}):
             tensors[_MOMENTUM + name] = optimiser.state[parameter]["momentum_buffer"]
-    if slow:
-        tensors |= {_SLOW + name: tensor for name, tensor in slow.slow.items()}
-    loss_sum, correct = standing.sums.tolist()
+    if lookahead:
+        tensors |= {_SLOW + name: tensor for name, tensor in lookahead.slow.items()}
+    loss_sum, correct = state.sums.tolist()
     record = _Record(
         origin=origin,
-        precision=standing.precision,
-        curves=standing.curves,
-        step=standing.step,
+        precision=state.precision,
+        curves=state.curves,
+        step=state.step,
         loss_sum=loss_sum,
         correct=int(correct),
-        seconds=standing.seconds,
+        seconds=state.seconds,
     )
     write_tensors(path, tensors, {"training": record.model_dump_json()})
 
 
 def _read_checkpoint(
-    path: Path, origin: dict[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer, slow: _Slow | None
-) -> _Standing:
+    path: Path, origin: dict[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer, lookahead: _Lookahead | None
+) -> _State:
     """Bring model, optimiser and lookahead to the state in a file; where the training stands."""
     try:
         tensors, metadata = read_tensors(path)
@@ -494,8 +501,8 @@ def _read_checkpoint(
             raise RunError(f"{path}: checkpoint of another training: its {changed} differs")
         weights = {name.removeprefix(_MODEL): t for name, t in tensors.items() if name.startswith(_MODEL)}
         fill(model, weights, str(path))
-        if slow:
-            for name, tensor in slow.slow.items():
+        if lookahead:
+            for name, tensor in lookahead.slow.items():
                 tensor.copy_(tensors[_SLOW + name])
     except (ConfigError, DataError, KeyError, json.JSONDecodeError) as error:
         raise RunError(f"{path}: not a checkpoint to go on from: {error}") from None
@@ -504,7 +511,7 @@ def _read_checkpoint(
             buffer = torch.empty_like(parameter, requires_grad=False).copy_(tensors[_MOMENTUM + name])
             optimiser.state[parameter]["momentum_buffer"] = buffer
     sums = torch.tensor([record.loss_sum, float(record.correct)], dtype=torch.float64)
-    return _Standing(record.precision, record.curves, record.step, sums, record.seconds)
+    return _State(record.precision, record.curves, record.step, sums, record.seconds)
 
 
 __all__ = ["TrainingResult", "accuracy", "bfloat16_is_native", "learning_rate", "train", "training_operations"]

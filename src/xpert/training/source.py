@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from xpert.progress import Report
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DatasetInfo:
     """Standard deviation of each channel, likewise."""
 
 
-class Parts(NamedTuple):
+class RawImages(NamedTuple):
     """The images and labels of a data set as they lie on disk."""
 
     train_images: Tensor
@@ -59,9 +59,9 @@ class DataSource:
     info: DatasetInfo
     """What is known of it."""
 
-    load: Callable[[Path, Progress | None], Parts]
+    load: Callable[[Path, Report | None], RawImages]
     """Reads it from a folder of data sets. It may import torch when it is called, and call the second argument with
-    `{"event": "download", "bytes", "total_bytes"}`. It raises a `DataError` if a file is missing or broken."""
+    the bytes of a download. It raises a `DataError` if a file is missing or broken."""
 
 
-__all__ = ["DataSource", "DatasetInfo", "Parts", "Progress"]
+__all__ = ["DataSource", "DatasetInfo", "RawImages"]

@@ -14,7 +14,7 @@ from xpert.experiment.config import SearchConfig
 from xpert.hardware import Evaluation, evaluate
 from xpert.hardware.adcs.ramp import RAMP, ramp_adc, ramp_counter, ramp_generator
 from xpert.hardware.circuits import flip_flop_bank
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 
 ONE_COLUMN = {"width": 1e-4, "read_voltage": 0.5, "column_resistance": np.array([1000.0])}
 NETWORK = Network(
@@ -34,7 +34,7 @@ def cost(device: Device | None = None, **periphery) -> Evaluation:
 
 
 def test_by_hand() -> None:
-    p = process(Technology(node_nm=32))
+    p = process_of(Technology(node_nm=32))
     built = ramp_adc(p, 6.0, 4.0, **ONE_COLUMN)
     assert built.latency == pytest.approx(64e-9)  # one clock to sample, 63 thresholds
     capacitor = 12 * 1.380649e-23 * 300 * 2**12 / 0.9**2  # 0.25 fF: less than a unit of the DAC
@@ -48,7 +48,7 @@ def test_by_hand() -> None:
 
 
 def test_large_capacitors_hold_fine_steps() -> None:
-    p = process(Technology(node_nm=32))
+    p = process_of(Technology(node_nm=32))
     ten, twelve = (ramp_adc(p, bits, 1e6, **ONE_COLUMN).area / 1e6 for bits in (10.0, 12.0))
     unit = 12 * 1.380649e-23 * 300 / 0.9**2 / 2e-3
     latches = 2 * flip_flop_bank(p, 1e6, width=1e-4).area / 1e6
@@ -56,7 +56,7 @@ def test_large_capacitors_hold_fine_steps() -> None:
 
 
 def test_the_ramp_by_hand() -> None:
-    p = process(Technology(node_nm=32))
+    p = process_of(Technology(node_nm=32))
     gate = (p.ideal_gate_capacitance + p.overlap_capacitance + p.fringe_capacitance) * 64e-9
     line = 20e-15 + 8 * gate  # 100 um of wire and 8 comparators
     current = line * 1e9 * 7 * math.log(2) / 10
@@ -75,7 +75,7 @@ def test_the_ramp_by_hand() -> None:
 def test_a_bit_more_doubles_the_time_and_costs(
     node: int, roadmap: str, bits: int, adcs: int, resistance: float
 ) -> None:
-    p = process(Technology.parse({"node_nm": node, "roadmap": roadmap}))
+    p = process_of(Technology.parse({"node_nm": node, "roadmap": roadmap}))
     read = {"width": 1e-4, "read_voltage": 0.3, "column_resistance": np.array([resistance])}
     less, more = (ramp_adc(p, float(b), float(adcs), **read) for b in (bits, bits + 1))
     assert more.latency == 2 * less.latency
@@ -102,7 +102,7 @@ def test_smallest_and_slowest_on_a_chip(device: Device | None) -> None:
 def test_what_is_shared_is_paid_once_a_turn() -> None:
     """Twice as many columns at an ADC: as many conversions, twice as many ramps."""
     few, many = (cost(adc_type="ramp", columns_per_adc=n).breakdown["energy"]["adc"] for n in (8, 16))
-    p = process(Technology(), logic_clock=1e9)
+    p = process_of(Technology(), logic_clock=1e9)
     assert many > few
     assert many < 2 * few
     assert ramp_generator(p, 6.0, 8.0, width=1e-4).energy < 8 * ramp_adc(p, 6.0, 1.0, **ONE_COLUMN).energy

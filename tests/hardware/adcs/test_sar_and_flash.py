@@ -15,7 +15,7 @@ from xpert.hardware import gates
 from xpert.hardware.adcs.flash import _DELAY, flash_adc, flash_encoder
 from xpert.hardware.adcs.sar import sar_adc
 from xpert.hardware.switches import PHYSICAL, REFERENCE
-from xpert.hardware.technology import Process, process
+from xpert.hardware.technology import Process, process_of
 
 ONE_COLUMN = {"width": 1e-4, "read_voltage": 0.5, "multiplicity": np.ones(1)}
 CELLS = {"rows": 64.0, "r_on": 2e4, "r_off": 2e5}
@@ -23,12 +23,12 @@ CELLS = {"rows": 64.0, "r_on": 2e4, "r_off": 2e5}
 
 @pytest.fixture(scope="module")
 def p() -> Process:
-    return process(Technology(node_nm=32))
+    return process_of(Technology(node_nm=32))
 
 
 @pytest.fixture(scope="module")
 def reference() -> Process:
-    return process(Technology(node_nm=32), switches=REFERENCE)
+    return process_of(Technology(node_nm=32), switches=REFERENCE)
 
 
 def test_sar_by_hand(p: Process) -> None:
@@ -121,7 +121,7 @@ def slowest_of_all_levels(p: Process, levels: int, resistance: float, rows: floa
 def test_flash_delay_equals_a_search_over_all_levels(
     node: int, switches: object, bits: int, resistance: float, row_bits: int, r_on: float, ratio: float
 ) -> None:
-    p = replace(process(Technology(node_nm=node)), switches=switches)
+    p = replace(process_of(Technology(node_nm=node)), switches=switches)
     rows, levels = float(2**row_bits), 2**bits
     built = flash_adc(
         p,
@@ -139,7 +139,7 @@ def test_flash_delay_equals_a_search_over_all_levels(
 
 
 def test_the_slowest_column_sets_the_delay_and_absent_ones_do_not() -> None:
-    p = process(Technology(node_nm=130))
+    p = process_of(Technology(node_nm=130))
     cells = {"rows": 16.0, "r_on": 2e5, "r_off": 2e6}
 
     def delay(*resistances: float, multiplicity: tuple[float, ...] | None = None) -> float:
@@ -160,7 +160,7 @@ def test_the_slowest_column_sets_the_delay_and_absent_ones_do_not() -> None:
 
 @pytest.mark.parametrize(("node", "roadmap"), [(32, "HP"), (22, "LSTP"), (7, "LSTP")])
 def test_where_there_is_no_fit_a_comparison_takes_the_least_time(node: int, roadmap: str) -> None:
-    p = process(Technology(node_nm=node, roadmap=roadmap))
+    p = process_of(Technology(node_nm=node, roadmap=roadmap))
     built = flash_adc(p, 5.0, 1.0, column_resistance=np.array([1e4]), **ONE_COLUMN, **CELLS)
     assert built.latency == 1e-9
 

@@ -10,19 +10,19 @@ import pytest
 from xpert.design import Technology
 from xpert.hardware import circuits, gates
 from xpert.hardware.switches import REFERENCE
-from xpert.hardware.technology import UNCALIBRATED, WIRE_CAPACITANCE, Process, process
+from xpert.hardware.technology import UNCALIBRATED, WIRE_CAPACITANCE, Process, process_of
 
 F = 32e-9
 
 
 @pytest.fixture(scope="module")
 def p() -> Process:
-    return process(Technology(node_nm=32))
+    return process_of(Technology(node_nm=32))
 
 
 @pytest.fixture(scope="module")
 def reference() -> Process:
-    return process(Technology(node_nm=32), switches=REFERENCE)
+    return process_of(Technology(node_nm=32), switches=REFERENCE)
 
 
 def test_decoder_of_three_bits_by_hand(reference: Process) -> None:
@@ -113,9 +113,9 @@ def test_multiplexer_with_imposed_height_is_a_rectangle(p: Process) -> None:
 
 
 def test_calibrated_level_shifters_are_larger() -> None:
-    raw = process(Technology(node_nm=32), UNCALIBRATED)
+    raw = process_of(Technology(node_nm=32), UNCALIBRATED)
     assert (
-        circuits.level_shifter(process(Technology(node_nm=32)), 8.0, width=1e-5).area
+        circuits.level_shifter(process_of(Technology(node_nm=32)), 8.0, width=1e-5).area
         > circuits.level_shifter(raw, 8.0, width=1e-5).area
     )
     # 32 nm: low, latch and high stages of 15/20, 32/10 and 64/82 minimum transistors in a cell of 28 F

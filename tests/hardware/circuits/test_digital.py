@@ -10,19 +10,19 @@ import pytest
 from xpert.design import Technology
 from xpert.hardware import circuits, gates
 from xpert.hardware.switches import PHYSICAL, REFERENCE
-from xpert.hardware.technology import UNCALIBRATED, Process, process
+from xpert.hardware.technology import UNCALIBRATED, Process, process_of
 
 F = 32e-9
 
 
 @pytest.fixture(scope="module")
 def p() -> Process:
-    return process(Technology(node_nm=32))
+    return process_of(Technology(node_nm=32))
 
 
 @pytest.fixture(scope="module")
 def reference() -> Process:
-    return process(Technology(node_nm=32), switches=REFERENCE)
+    return process_of(Technology(node_nm=32), switches=REFERENCE)
 
 
 def test_flip_flop_is_twelve_inverters_wide_and_one_cell_high(p: Process) -> None:
@@ -53,14 +53,14 @@ def test_carry_takes_the_same_time_through_every_further_bit(p: Process) -> None
 
 
 def test_adder_cycles_are_rounded_up_at_the_logic_clock() -> None:
-    slow = process(Technology(node_nm=130, temperature_k=400), logic_clock=1e9)
+    slow = process_of(Technology(node_nm=130, temperature_k=400), logic_clock=1e9)
     built = circuits.adder(slow, 32.0, 1.0)
     assert built.latency > 1e-9
     assert built.cycles == np.ceil(built.latency / 1e-9)
 
 
 def test_adders_toggle_less_if_calibrated(p: Process) -> None:
-    raw = process(Technology(node_nm=32), UNCALIBRATED)
+    raw = process_of(Technology(node_nm=32), UNCALIBRATED)
     assert circuits.adder(p, 8.0, 1.0).energy == pytest.approx(0.15 * circuits.adder(raw, 8.0, 1.0).energy)
 
 
@@ -142,7 +142,7 @@ def test_pooling_of_many_windows_at_once(p: Process) -> None:
 
 
 def test_odd_inputs_switch_is_the_only_difference() -> None:
-    lossy = process(Technology(node_nm=32), switches=replace(PHYSICAL, adder_tree_odd_inputs=False))
-    whole = process(Technology(node_nm=32))
+    lossy = process_of(Technology(node_nm=32), switches=replace(PHYSICAL, adder_tree_odd_inputs=False))
+    whole = process_of(Technology(node_nm=32))
     assert circuits.adder_tree(lossy, 8.0, 8.0, 1.0).area == circuits.adder_tree(whole, 8.0, 8.0, 1.0).area
     assert circuits.adder_tree(lossy, 7.0, 8.0, 1.0).area < circuits.adder_tree(whole, 7.0, 8.0, 1.0).area

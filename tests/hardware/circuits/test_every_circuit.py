@@ -17,7 +17,7 @@ from xpert.hardware.adcs.flash import flash_adc, flash_encoder
 from xpert.hardware.adcs.sar import sar_adc
 from xpert.hardware.circuits import Cost
 from xpert.hardware.switches import PHYSICAL, REFERENCE
-from xpert.hardware.technology import Process, process
+from xpert.hardware.technology import Process, process_of
 
 NODES = (130, 90, 65, 45, 32, 22, 14, 10, 7)
 
@@ -184,7 +184,7 @@ CIRCUITS: dict[str, Circuit] = {
 }
 
 processes = st.builds(
-    lambda node, roadmap, kelvin, switches: process(
+    lambda node, roadmap, kelvin, switches: process_of(
         Technology(node_nm=node, roadmap=roadmap, temperature_k=kelvin), switches=switches
     ),
     st.sampled_from(NODES),

@@ -7,9 +7,9 @@ import pytest
 
 from xpert.design import Technology
 from xpert.hardware.circuits.placement import bank, lanes, spread
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 
-P = process(Technology())
+P = process_of(Technology())
 
 
 def test_cells_fill_rows_of_an_imposed_width() -> None:

@@ -14,7 +14,7 @@ from xpert.design import Technology
 from xpert.hardware import circuits, gates
 from xpert.hardware.circuits.repeater import delay_per_metre, energy_per_metre, repeater
 from xpert.hardware.switches import PHYSICAL, REFERENCE
-from xpert.hardware.technology import WIRE_CAPACITANCE, Process, process
+from xpert.hardware.technology import WIRE_CAPACITANCE, Process, process_of
 
 UNIT = {"unit_height": 1e-4, "unit_width": 2e-4}
 TREE = {**UNIT, "bus_bits": 256.0, "folding": 16.0, "bits": 64.0}
@@ -22,12 +22,12 @@ TREE = {**UNIT, "bus_bits": 256.0, "folding": 16.0, "bits": 64.0}
 
 @pytest.fixture(scope="module")
 def p() -> Process:
-    return process(Technology(node_nm=32))
+    return process_of(Technology(node_nm=32))
 
 
 @pytest.fixture(scope="module")
 def reference() -> Process:
-    return process(Technology(node_nm=32), switches=REFERENCE)
+    return process_of(Technology(node_nm=32), switches=REFERENCE)
 
 
 def test_fastest_repeater_by_hand(p: Process) -> None:
@@ -43,7 +43,7 @@ def test_fastest_repeater_by_hand(p: Process) -> None:
 
 @pytest.mark.parametrize("node", [130, 90, 65, 45, 32, 22, 14, 10, 7])
 def test_tolerance_buys_energy_with_delay(node: int) -> None:
-    p = process(Technology(node_nm=node))
+    p = process_of(Technology(node_nm=node))
     fast, cheap = (repeater(p, tolerance, halve=True) for tolerance in (0.0, 0.1))
     assert cheap.size < fast.size
     assert energy_per_metre(p, cheap) < energy_per_metre(p, fast)
@@ -95,8 +95,8 @@ def test_h_tree_of_four_units_by_hand(p: Process) -> None:
 
 def test_delay_of_an_h_tree_is_over_its_path_unless_the_reference_is_asked_for() -> None:
     """Where all wires are of one class, the delay is the path's length times the delay per length."""
-    whole = process(Technology(node_nm=32), switches=replace(PHYSICAL, h_tree_wire_class=False))
-    double = process(Technology(node_nm=32), switches=replace(PHYSICAL, h_tree_wire_class=False, h_tree_path=False))
+    whole = process_of(Technology(node_nm=32), switches=replace(PHYSICAL, h_tree_wire_class=False))
+    double = process_of(Technology(node_nm=32), switches=replace(PHYSICAL, h_tree_wire_class=False, h_tree_path=False))
     flat = {**TREE, "unit_height": 1e-6, "unit_width": 1e-6}
     path, trunk = (1e-6 + 1e-6) * 7 / 2, 3e-6
     a, b = (circuits.h_tree(p, 8.0, 8.0, **flat).latency for p in (whole, double))
@@ -104,7 +104,7 @@ def test_delay_of_an_h_tree_is_over_its_path_unless_the_reference_is_asked_for()
 
 
 def test_long_wires_are_wider_and_faster() -> None:
-    p = process(Technology(node_nm=32))
+    p = process_of(Technology(node_nm=32))
     rate = [
         float(circuits.h_tree(p, 2.0, 1.0, **{**TREE, "unit_height": length, "unit_width": length}).latency / length)
         for length in (1e4 * 32e-9 * 0.4, 1e4 * 32e-9 * 1.1, 1e5 * 32e-9 * 1.1)
@@ -120,7 +120,7 @@ def test_the_reference_counts_the_repeaters_of_one_wire(p: Process, reference: P
 
 @given(st.integers(1, 64), st.integers(1, 64))
 def test_larger_grids_have_longer_trees(rows: int, columns: int) -> None:
-    p = process(Technology(node_nm=45))
+    p = process_of(Technology(node_nm=45))
     tree = circuits.h_tree(p, float(rows), float(columns), **TREE)
     larger = circuits.h_tree(p, 2.0 * rows, 2.0 * columns, **TREE)
     assert larger.energy > tree.energy

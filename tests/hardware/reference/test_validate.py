@@ -16,7 +16,7 @@ from xpert.hardware.measured import MAX_BLOCKS, cell_conductances, mean_conducta
 from xpert.hardware.pe import read_of
 from xpert.hardware.reference.chips import subarray_outputs
 from xpert.hardware.subarray import PeripheryArrays, subarray
-from xpert.hardware.technology import process
+from xpert.hardware.technology import process_of
 
 ROW = {
     "id": "sub-1",
@@ -77,7 +77,7 @@ def test_a_gzipped_file_and_progress(tmp_path):
     with gzip.open(path, "wt", encoding="utf-8") as file:
         file.write(json.dumps(row_with(right)) + "\n\n")
     steps = []
-    report = validate(path, progress=lambda done, total: steps.append((done, total)))
+    report = validate(path, progress=lambda report: steps.append((report.done, report.total)))
     assert report.passed
     assert report.worst == 0
     assert len(report.kinds["subarray"]) == len(right)
@@ -205,7 +205,7 @@ def test_cell_conductances_by_hand():
 
 
 def test_measured_reads_are_those_of_the_columns():
-    p, crossbar = process(Technology()), crossbar_of(Chip())
+    p, crossbar = process_of(Technology()), crossbar_of(Chip())
     periphery = PeripheryArrays.of([Periphery()])
     cells = np.full((100, 80), 1 / 50e3)
     full, partial = measure_reads(p, crossbar, periphery, cells, np.ones((2, 100)))
@@ -230,7 +230,7 @@ def test_measured_reads_are_those_of_the_columns():
 
 
 def test_the_mean_conductance_is_that_of_the_columns():
-    p, crossbar = process(Technology()), crossbar_of(Chip())
+    p, crossbar = process_of(Technology()), crossbar_of(Chip())
     generator = np.random.default_rng(3)
     cells = generator.uniform(1 / 200e3, 1 / 20e3, (2, 100, 80))
     bits = generator.random((2, 50, 100)) < generator.random((2, 1, 100))
@@ -248,7 +248,7 @@ def test_the_mean_conductance_is_that_of_the_columns():
 
 
 def test_large_layers_are_sampled():
-    p, crossbar = process(Technology()), crossbar_of(Chip())
+    p, crossbar = process_of(Technology()), crossbar_of(Chip())
     rows = 64 * (MAX_BLOCKS + 40)
     full, _ = measure_reads(
         p, crossbar, PeripheryArrays.of([Periphery()]), np.full((rows, 8), 1e-5), np.ones((1, rows))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from xpert.design import Design, Network, Periphery
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
+from xpert.progress import Progress
 from xpert.search.objectives import Budgets, Goal, objective_value
 from xpert.search.precision.evolution import evolution
 from xpert.search.precision.sensitivity import sensitivity
@@ -87,13 +88,14 @@ def test_the_result_was_measured_and_reaches_the_floor(name: str, values: list[f
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_seed_decides_and_the_limit_stops(name: str) -> None:
     weights = np.linspace(0.05, 0.9, 4)
-    rows: list[dict[str, Any]] = []
+    reports: list[Progress] = []
     results = [
-        searched(weights, drop=0.02, strategy=STRATEGIES[name](weights), seed=3, progress=rows.append) for _ in range(2)
+        searched(weights, drop=0.02, strategy=STRATEGIES[name](weights), seed=3, progress=reports.append)
+        for _ in range(2)
     ]
     assert [one.design for one in results[0].measured] == [one.design for one in results[1].measured]
     assert results[0].status == "finished"
-    assert {"tried", "ni_accuracy", "feasible", "edap"} <= rows[0].keys()
+    assert {"tried", "ni_accuracy", "feasible", "edap"} <= reports[0].figures.keys()
     short = searched(weights, drop=0.02, strategy=STRATEGIES[name](weights), seed=3, evaluations=5)
     assert short.status == "evaluations"
     assert [one.design for one in short.measured] == [one.design for one in results[0].measured[:5]]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from xpert.design import ARCHITECTURE_FIELDS, Chip, Periphery
 from xpert.experiment.baselines import typical_of, with_periphery
 from xpert.experiment.config import ArchitectureSettings
 from xpert.files import jsonable
 from xpert.networks.spaces import Space
-from xpert.progress import Tell
-from xpert.results import ArchitectureStage, Costs, Front, HomogeneousCosts, Round, Step
+from xpert.progress import Report
+from xpert.results import ArchitectureStage, Front, HomogeneousCosts, Step
 from xpert.search.architecture import search_architecture
-from xpert.search.fronts import architecture_fronts, figures
+from xpert.search.fronts import architecture_fronts, evaluate_on_axes
 from xpert.search.objectives import Budgets
 from xpert.search.quality.additive import ADDITIVE, LABELS, Quality, additive_quality
 from xpert.search.quality.scores import score
@@ -32,7 +31,7 @@ def search_network(
     name: str,
     quality: Quality,
     seed: int,
-    progress: Tell,
+    progress: Report,
 ) -> ArchitectureStage:
     """Search network and ADCs, and prove the fronts around them.
 
@@ -45,7 +44,7 @@ def search_network(
         name: Of the design.
         quality: What is held up, from `quality_of`.
         seed: Of the strategy.
-        progress: Called with figures as work goes on.
+        progress: Called as work goes on.
 
     Raises:
         InfeasibleError: If no design meets the budgets.
@@ -64,7 +63,7 @@ def search_network(
         evaluations=settings.evaluations,
         progress=progress,
     )
-    fronts: list[dict[str, Any]] = []
+    fronts: tuple[Front, ...] = ()
     if settings.front_points:
         fronts = architecture_fronts(
             found.problem, space, chip, options, quality.tabulated, settings.front_points, progress=progress
@@ -73,7 +72,7 @@ def search_network(
     homogeneous = [
         HomogeneousCosts.parse(
             option.model_dump(include={*ARCHITECTURE_FIELDS})
-            | figures(with_periphery(typical, option), quality.tabulated)
+            | evaluate_on_axes(with_periphery(typical, option), quality.tabulated).to_dict()
         )
         for option in options
     ]
@@ -90,12 +89,12 @@ def search_network(
         value=found.value,
         lower_bound=found.lower_bound,
         trace=tuple(Step.parse(jsonable(row)) for row in found.trace),
-        rounds=tuple(Round.parse(jsonable(row)) for row in found.rounds),
+        rounds=found.rounds,
         options_per_layer=len(options),
         space_size=float(found.space_size),
-        found=Costs(**figures(found.design, quality.tabulated)),
+        found=evaluate_on_axes(found.design, quality.tabulated),
         quality_name=LABELS[quality.tabulated],
-        fronts=tuple(Front.parse(jsonable(front)) for front in fronts),
+        fronts=fronts,
         homogeneous=tuple(homogeneous),
     )
 

@@ -110,7 +110,7 @@ def accuracy_against_precision(
             validation.labels,
             validation.calibration,
             seed=sampling.seed,
-            chips=sampling.chips,
+            chips=sampling.n_chips,
             batch_size=sampling.batch_size,
         )
         precision = dict(zip(PRECISION_FIELDS, point, strict=True))

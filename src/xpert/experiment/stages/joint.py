@@ -13,7 +13,7 @@ from xpert.experiment.config import ArchitectureSettings, PeripheryOptions, Prec
 from xpert.experiment.stages.precision import FINAL, Floors
 from xpert.hardware import evaluate
 from xpert.networks.spaces import LEFT_OUT, Space
-from xpert.progress import Tell
+from xpert.progress import Progress, Report
 from xpert.results import JointRound, PrecisionStage
 from xpert.search.context import Effort
 from xpert.search.joint import search_joint
@@ -27,7 +27,7 @@ _SECONDS = 120.0
 
 @dataclass(frozen=True)
 class JointSettings:
-    """What joint searches are told, parts of the config."""
+    """The parts of the config that joint searches need."""
 
     precision: PrecisionSettings
     architecture: ArchitectureSettings
@@ -49,12 +49,12 @@ class JointWork(Protocol):
         """Choose precisions of a design by measurement; the final weights are kept under the name."""
         ...
 
-    def keep(self, name: str) -> None:
+    def make_final(self, name: str) -> None:
         """Make the weights under a name the run's final ones."""
         ...
 
-    def report(self, figures: dict[str, Any]) -> None:
-        """Take figures of progress."""
+    def report(self, progress: Progress) -> None:
+        """Pass on how far a search is."""
         ...
 
     def record(self, figures: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ def joint_rounds(
         if not adopted:
             break
         best = latest
-        work.keep(f"{name}-{FINAL}")
+        work.make_final(f"{name}-{FINAL}")
     return best.replace(joint=tuple(rounds))
 
 
@@ -136,7 +136,7 @@ def _search(
     network: Network,
     space: Space,
     settings: JointSettings,
-    progress: Tell,
+    progress: Report,
 ) -> Design:
     """The joint optimum by the error model of the latest network, at the loss that the best design was predicted."""
     precision, architecture = settings.precision, settings.architecture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,12 +15,12 @@ from xpert.experiment.config import PeripheryOptions, PrecisionSettings
 from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
 from xpert.files import jsonable
-from xpert.progress import Tell
+from xpert.progress import Report
 from xpert.results import Epoch, Finetuning, Measured, PrecisionStage, Sensitivity, TriedDesign
 from xpert.search.objectives import Budgets, Goal
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.converters import Kind, Precision
-from xpert.search.precision.session import Bench, MeasuredDesign, PrecisionResult, search_precision
+from xpert.search.precision.session import Bench, MeasuredDesign, PrecisionResult, Weights, search_precision
 from xpert.search.precision.strategies import PRECISION_STRATEGIES, Prepared, TrainedNetwork
 from xpert.training import Dataset, TrainingSettings, save_weights
 
@@ -37,7 +37,7 @@ class Floors(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase2:
-    """What phase 2 is told, parts of the config."""
+    """The parts of the config that phase 2 needs."""
 
     settings: PrecisionSettings
     periphery: PeripheryOptions
@@ -70,7 +70,7 @@ def choose_precisions(
     model: nn.Module,
     dataset: Dataset,
     phase: Phase2,
-    progress: Tell,
+    progress: Report,
     *,
     name: str = FINAL,
     floors: Floors | None = None,
@@ -83,7 +83,7 @@ def choose_precisions(
         model: Its trained network.
         dataset: Split.
         phase: What to do.
-        progress: Takes figures of progress.
+        progress: Called as work goes on.
         name: Of the weights that are left, and of working files.
         floors: Least accuracies in the place of those that the config sets relative to the trained network.
     """
@@ -158,7 +158,7 @@ class _Benches:
         sampling = Sampling(self.phase.seed, settings.chips, self.phase.batch_size, first)
         return ChipBench(model, self.found, TestSet(images, labels, self.calibration), sampling, file)
 
-    def confirmation(self, weights: dict[str, Any] | None) -> Bench:
+    def confirmation(self, weights: Weights | None) -> Bench:
         """The bench of the second measurement, for the network or for other weights of it."""
         if self._nominal is None:
             floor = None if self.floors is None else self.floors.confirmation
@@ -172,7 +172,7 @@ class _Benches:
 
 
 def _prepared(
-    found: Design, model: nn.Module, dataset: Dataset, phase: Phase2, benches: _Benches, progress: Tell
+    found: Design, model: nn.Module, dataset: Dataset, phase: Phase2, benches: _Benches, progress: Report
 ) -> Prepared:
     """The strategy that the config asks for, ready for the trained network."""
 
@@ -211,7 +211,7 @@ def _finish(
     phase: Phase2,
     benches: _Benches,
     name: str,
-    progress: Tell,
+    progress: Report,
 ) -> Finetuning | None:
     """Leave the final weights: those of the search, fine-tuned at its precisions where that raises accuracy."""
     best, settings = result.best, phase.settings

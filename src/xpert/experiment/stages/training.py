@@ -7,13 +7,13 @@ from pathlib import Path
 from xpert.design import Network
 from xpert.experiment.trainings import Recipe, train_new
 from xpert.files import jsonable
-from xpert.progress import Tell
+from xpert.progress import Report
 from xpert.results import Epoch, Training
 from xpert.training import Dataset, save_weights
 
 
 def train_network(
-    network: Network, recipe: Recipe, dataset: Dataset, weights: Path, checkpoint: Path, progress: Tell
+    network: Network, recipe: Recipe, dataset: Dataset, weights: Path, checkpoint: Path, progress: Report
 ) -> Training:
     """Train a network and leave its weights in a file; the curve, and how much work it was.
 
@@ -23,7 +23,7 @@ def train_network(
         dataset: What it is trained on; the network goes where it is.
         weights: Where the weights go.
         checkpoint: Working file, from which a killed training goes on.
-        progress: Called with figures as work goes on; the `event` of a finished epoch is "epoch".
+        progress: Called as work goes on; the figure `event` of a finished epoch is "epoch".
 
     Raises:
         RunError: If a file cannot be written, or the training diverges.

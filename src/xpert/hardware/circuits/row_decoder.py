@@ -46,16 +46,10 @@ def row_decoder(
     """
     address_bits = np.asarray(address_bits, dtype=np.float64)
     inverter, nand, driver, nor = _gates(p, address_bits)
-    n_nand = 4 * np.floor(address_bits / 2)
-    outputs = gates.exp2(address_bits)
-    n_nor = np.where(address_bits > 2, outputs, 0.0)
-    has_nand, has_nor = n_nand > 0, n_nor > 0
-    odd = np.mod(address_bits, 2)
-    n_wires = np.where(has_nor, n_nand + 2 * odd, 0.0)
-    if column_mode:
-        width, height = _column_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, width)
-    else:
-        width, height = _row_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, height)
+    n_nand, n_nor, n_wires = _counts(address_bits)
+    has_nand, has_nor, odd = n_nand > 0, n_nor > 0, np.mod(address_bits, 2)
+    layout, imposed = (_column_layout, width) if column_mode else (_row_layout, height)
+    width, height = layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, imposed)
 
     inv_in, inv_out = inverter.input_capacitance, inverter.output_capacitance
     nand_in = np.where(has_nand, nand.input_capacitance, 0.0)
@@ -97,6 +91,13 @@ def row_decoder(
         ),
         ramp=ramp,
     )
+
+
+def _counts(address_bits: np.ndarray) -> tuple[Array, Array, Array]:
+    """NANDs, NORs, and the wires from one to the other; short addresses need no NORs."""
+    n_nand = 4 * np.floor(address_bits / 2)
+    n_nor = np.where(address_bits > 2, gates.exp2(address_bits), 0.0)
+    return n_nand, n_nor, np.where(n_nor > 0, n_nand + 2 * np.mod(address_bits, 2), 0.0)
 
 
 def _drive(

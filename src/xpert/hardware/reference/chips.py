@@ -148,7 +148,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     costed = cost_layers(p, chip, crossbar, workload, periphery, reads=reads)
     figures = summarise(p, chip, workload, periphery, costed)
     outputs = {
-        **_floorplan(i, chip, costed, figures),
+        **_floorplan(chip, costed, figures),
         **_areas(workload, costed, figures),
         **_runs(i, costed, figures, workload.shape),
         **(statistics or _statistics(i, p, crossbar, costed)),
@@ -161,7 +161,7 @@ def chip_outputs(i: Row, tolerance: float = 0.0) -> dict[str, Any]:
     return outputs
 
 
-def _floorplan(i: Row, chip: Chip, costed: CostedChip, figures: Evaluation) -> dict[str, Any]:
+def _floorplan(chip: Chip, costed: CostedChip, figures: Evaluation) -> dict[str, Any]:
     mapping, context = costed.mapping, costed.context
     organisation = mapping.organisation
     tiles, novel = mapping.tiles, mapping.novel
@@ -188,7 +188,7 @@ def _floorplan(i: Row, chip: Chip, costed: CostedChip, figures: Evaluation) -> d
 
 def _areas(workload: Workload, costed: CostedChip, figures: Evaluation) -> dict[str, Any]:
     tile, shared, novel = costed.tile, costed.shared, costed.mapping.novel
-    parts = figures.area_parts
+    parts = figures.area_by_component
 
     def of(values: Any, layers: np.ndarray) -> float:
         """A tile's figure, of the first of some layers."""
@@ -276,7 +276,7 @@ def _random_reads(
 ) -> tuple[tuple[Read, Read], dict[str, Any]]:
     """Reads of every layer with random weights and inputs, drawn like the row's, and the means of the draw.
 
-    The row's own draw is not known. It has few vectors, so its means stray; ours has enough of them to be near the
+    The row's own draw is not known. It has few vectors, so its means vary; ours has enough of them to be near the
     expectation.
     """
     generator = np.random.default_rng(i["trace_seed"])

@@ -15,7 +15,7 @@ from xpert.hardware.adcs.sar import sar_adc
 from xpert.hardware.circuits import Cost
 from xpert.hardware.circuits.switch_matrix import IR_DROP_TOLERANCE
 from xpert.hardware.switches import REFERENCE
-from xpert.hardware.technology import BUILT_IN_POTENTIAL, CALIBRATED, UNCALIBRATED, Process, process
+from xpert.hardware.technology import BUILT_IN_POTENTIAL, CALIBRATED, UNCALIBRATED, Process, process_of
 
 Row = Mapping[str, Any]
 
@@ -38,7 +38,7 @@ def reference_process(inputs: Row, temperature: int | None = None) -> Process:
         }
     )
     calibration = CALIBRATED if inputs.get("calibrated", True) else UNCALIBRATED
-    return process(technology, calibration, REFERENCE, float(inputs.get("module_clock_Hz", 1e9)))
+    return process_of(technology, calibration, REFERENCE, float(inputs.get("module_clock_Hz", 1e9)))
 
 
 def _outputs(cost: Cost, inputs: Row) -> dict[str, float]:

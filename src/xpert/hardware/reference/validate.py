@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from xpert.design import describe
 from xpert.errors import ConfigError, DataError
 from xpert.hardware.reference.chips import chip_outputs, subarray_outputs
 from xpert.hardware.reference.rows import REFERENCE_MODELS
+from xpert.progress import Progress, Report
 
 HOPELESS = 1e9
 """Relative error that stands for a figure which is not a number."""
@@ -92,9 +93,7 @@ class Validation:
         }
 
 
-def validate(
-    path: Path | str, tolerance: float = 1e-6, progress: Callable[[int, int], None] | None = None
-) -> Validation:
+def validate(path: Path | str, tolerance: float = 1e-6, progress: Report | None = None) -> Validation:
     """Run the model on reference rows and compare all outputs.
 
     Args:
@@ -102,7 +101,7 @@ def validate(
             numbers, or null where it does not apply.
         tolerance: Largest relative error that passes. Rows with random inputs are compared where the draw has so many
             bits that three standard errors of their mean stay within it.
-        progress: Called with rows done and rows in all.
+        progress: Called with the rows done.
 
     Returns:
         Errors, and what was not compared: outputs that the model does not have, rows that it refuses to build.
@@ -145,7 +144,7 @@ def validate(
                 if error is not None:
                     quantities.setdefault(name, []).append(error)
         if progress is not None:
-            progress(done + 1, len(rows))
+            progress(Progress(unit="row", done=done + 1, total=len(rows)))
     return Validation(
         kinds={
             kind: {name: QuantityErrors(len(e), float(max(e)), float(np.median(e))) for name, e in quantities.items()}

@@ -39,7 +39,7 @@ def _positions(name: str, input_shape: tuple[int, int, int]) -> list[Position]:
             if projects:
                 stride, outer, decisions = 2, decisions, decisions + 1
                 shortcut = Position(f"block{block}.shortcut", entry, outer, width, side, kernel=1, stride=2, relu=False)
-                found.append(replace(shortcut, counted=False))
+                found.append(replace(shortcut, in_width_law=False))
             # The last one carries the pooling.
             optional = not projects and block < sum(n_blocks)
             found.append(

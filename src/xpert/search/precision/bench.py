@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from torch import nn
@@ -65,18 +65,26 @@ class ChipBench:
         return _unpacked(self._measured[key])
 
 
-def _read(file: Path) -> dict[str, dict[str, Any]]:
+class _Packed(TypedDict):
+    """Whether the network is right on each chip and image, eight to a byte."""
+
+    shape: list[int]
+    correct: str
+    """Hexadecimal."""
+
+
+def _read(file: Path) -> dict[str, _Packed]:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
         raise RunError(f"{file}: not a file of measurements; delete it to have them repeated") from None
 
 
-def _packed(correct: Bools) -> dict[str, Any]:
+def _packed(correct: Bools) -> _Packed:
     return {"shape": list(correct.shape), "correct": np.packbits(correct).tobytes().hex()}
 
 
-def _unpacked(entry: dict[str, Any]) -> Bools:
+def _unpacked(entry: _Packed) -> Bools:
     packed = np.frombuffer(bytes.fromhex(entry["correct"]), np.uint8)
     return np.unpackbits(packed, count=int(np.prod(entry["shape"]))).astype(bool).reshape(entry["shape"])
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from xpert.analog import AnalogLayer, analog_layers, reprogram, to_analog
 from xpert.design import PRECISION_FIELDS, Design
 from xpert.networks.quantised import replace_module
+from xpert.progress import Progress
 from xpert.search.precision.converters import Precision
 from xpert.search.precision.session import Session, Strategy
 from xpert.search.precision.strategies import Prepared, TrainedNetwork
@@ -82,7 +83,7 @@ class Mixture(nn.Module):
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
         logits = self._logits[0]
         drawn = two_by_chance(logits.detach(), self._generator)
-        shares = logits[drawn].softmax(0)
+        shares = logits[drawn].softmax(0)  # [2], or [1] where there is one option
         outputs = []
         for option in drawn.tolist():
             self.analog.set_periphery(self._options[option])
@@ -93,6 +94,7 @@ class Mixture(nn.Module):
 def two_by_chance(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Indices of two different options, drawn by their chances; of the only one where there is no other."""
     uniform = torch.rand(logits.shape, generator=generator).clamp_(1e-9, 1 - 1e-7).to(logits.device)
+    # Logits with Gumbel noise: the largest are a draw without replacement, by the chances of the softmax.
     return (logits - uniform.log().neg_().log_()).topk(min(2, len(logits))).indices
 
 
@@ -161,6 +163,14 @@ def gradient(
     return run
 
 
+class _State(NamedTuple):
+    """What a search goes back to."""
+
+    weights: dict[str, Tensor]
+    logits: Tensor
+    """[layers, options]."""
+
+
 class _Search:
     """Logits, weights and optimisers."""
 
@@ -195,6 +205,7 @@ class _Search:
         """Steps at one price."""
         likeliest = self.session.design_of(self.logits.argmax(1).cpu().numpy())
         device = self.logits.device
+        # [factors, layers, options] and [factors]; they hold in the context of the likeliest design.
         tables, constants = (torch.as_tensor(part, device=device) for part in self.session.tables(likeliest))
         for step in range(self.settings.steps):
             count = min(self.settings.batch_size, len(self.images))
@@ -208,8 +219,8 @@ class _Search:
             (loss + price * cost).backward()
             self._weight_optimiser.step()
             self._logit_optimiser.step()
-            figures = {"price": price, "step": step + 1, "steps": self.settings.steps, "loss": loss.item()}
-            self.session.report(figures | {"expected_log_objective": cost.item()})
+            figures = {"price": price, "loss": loss.item(), "expected_log_objective": cost.item()}
+            self.session.report(Progress(unit="step", done=step + 1, total=self.settings.steps, figures=figures))
 
     def _rewrite(self) -> None:
         """Write the present weights to a new chip; logits are leaves whose rows the layers hold, so hand them anew."""
@@ -224,17 +235,17 @@ class _Search:
         model.load_state_dict({name: own[name] for name in model.state_dict()})
         return model.eval()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> _State:
         """What `restore` goes back to."""
         weights = {name: tensor.detach().clone() for name, tensor in self.network.named_parameters()}
-        return {"weights": weights, "logits": self.logits.detach().clone()}
+        return _State(weights, self.logits.detach().clone())
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: _State) -> None:
         """Go back, with optimisers that start anew."""
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
-                parameter.copy_(state["weights"][name])
-            self.logits.copy_(state["logits"])
+                parameter.copy_(state.weights[name])
+            self.logits.copy_(state.logits)
         self._renew()
 
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from xpert.analog import at_precision, layer_errors
 from xpert.design import Design
 from xpert.networks.quantised import quantised_layers
+from xpert.progress import Progress, Report
 from xpert.search.precision.session import MeasuredDesign, Session, Strategy
 from xpert.search.precision.strategies import Prepared, TrainedNetwork
 
@@ -42,7 +43,7 @@ def noise_sensitivity(
     *,
     seed: int,
     draws: int = 4,
-    progress: Callable[[dict[str, object]], None] | None = None,
+    progress: Report | None = None,
 ) -> NDArray[np.float64]:
     """Rise of the loss per unit of relative output noise, for each quantised layer.
 
@@ -59,7 +60,7 @@ def noise_sensitivity(
         labels: Classes [n].
         seed: Of the noise.
         draws: Draws per layer.
-        progress: Called with {"layer", "layers"} after each layer.
+        progress: Called after each layer with the layers done.
 
     Returns:
         Loss per unit of noise-to-signal power, [layers], all positive. [nat]
@@ -87,7 +88,7 @@ def noise_sensitivity(
                 rises.append(float(losses.mean() - base))
                 spreads.append(float(losses.std()) / draws**0.5 if draws > 1 else 0.0)
                 if progress:
-                    progress({"layer": index + 1, "layers": len(layers)})
+                    progress(Progress(unit="layer", done=index + 1, total=len(layers)))
     finally:
         model.train(training)
     smallest = max(float(np.median(spreads)), 1e-9)

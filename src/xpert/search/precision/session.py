@@ -13,24 +13,30 @@ is measured again, on other chips and more images. `search_precision` has the st
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpert.design import PRECISION_FIELDS, Design
 from xpert.hardware import Evaluation, evaluate
-from xpert.progress import Tell
+from xpert.progress import Progress, Report
 from xpert.search.objectives import Goal, objective_value
 from xpert.search.precision.converters import Kind, Precision, cheapest, cheapest_converters, peripheries
 from xpert.search.tabulate import network_tables
 from xpert.solver.graph import undominated
 from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 ROUNDS = 5
 """Searches, each of which asks for another accuracy, at most."""
+
+Weights: TypeAlias = "Mapping[str, Tensor]"
+"""Weights of a network, by name."""
 
 Choice = tuple[int, ...]
 """Index into the options, for every layer."""
@@ -86,7 +92,7 @@ class MeasuredDesign:
     feasible: bool
     """Whether it also keeps the budgets."""
 
-    weights: dict[str, Any] | None = None
+    weights: Weights | None = None
     """The network's weights, where the strategy trained them along."""
 
 
@@ -131,7 +137,7 @@ class Session:
         seed: Of everything random in a strategy.
         measured: Measured designs by choice, in order.
         confirmed: Those that were measured again, as they did then, in order.
-        report: Takes figures of progress.
+        report: Called as the search goes on.
     """
 
     def __init__(
@@ -143,7 +149,7 @@ class Session:
         bench: Bench,
         seed: int = 0,
         evaluations: int | None = None,
-        progress: Tell | None = None,
+        progress: Report | None = None,
     ) -> None:
         self.design = design
         self.options = list(options)
@@ -196,7 +202,7 @@ class Session:
         *,
         predicted: float | None = None,
         correct: Callable[[Design], Bools] | None = None,
-        weights: dict[str, Any] | None = None,
+        weights: Weights | None = None,
     ) -> MeasuredDesign:
         """Measure a design; one that was measured before is looked up, unless its weights are others.
 
@@ -219,17 +225,16 @@ class Session:
         before = self.measured.get(key)
         if before is None or entry.accuracy.mean > before.accuracy.mean:
             self.measured[key] = entry
-        self.report(
-            {
-                "tried": len(self.measured),
-                "ni_accuracy": entry.accuracy.mean,
-                "feasible": entry.feasible,
-                self.goal.objective: self.goal.value(entry.evaluation),
-            }
-        )
+        figures = {
+            "tried": len(self.measured),
+            "ni_accuracy": entry.accuracy.mean,
+            "feasible": entry.feasible,
+            self.goal.objective: self.goal.value(entry.evaluation),
+        }
+        self.report(Progress(figures=figures))
         return entry
 
-    def confirm(self, choice: Choice, confirmation: Callable[[dict[str, Any] | None], Bench]) -> float:
+    def confirm(self, choice: Choice, confirmation: Callable[[Weights | None], Bench]) -> float:
         """By how much a design falls short of the floor of a second measurement, which is made once.
 
         Not above 0 is good enough.
@@ -240,8 +245,12 @@ class Session:
             correct = bench.correct(entry.design)
             again = _judged(entry.design, correct, bench, self.goal, entry.predicted_loss, entry.weights)
             self.confirmed[choice], self._shortfalls[choice] = again, bench.floor - again.accuracy.mean
-            figures = {"ni_accuracy": again.accuracy.mean, "feasible": again.feasible}
-            self.report({"confirmed": len(self.confirmed)} | figures)
+            figures = {
+                "confirmed": len(self.confirmed),
+                "ni_accuracy": again.accuracy.mean,
+                "feasible": again.feasible,
+            }
+            self.report(Progress(figures=figures))
         return self._shortfalls[choice]
 
     def set_floor(self, floor: float) -> None:
@@ -274,7 +283,7 @@ class Session:
         return solution.design[:, 1] % len(self.options)
 
 
-Confirmation = Callable[[dict[str, Any] | None], Bench]
+Confirmation: TypeAlias = "Callable[[Weights | None], Bench]"
 """The bench of a second measurement, for weights of a design's own or (None) those of the network."""
 
 
@@ -296,7 +305,7 @@ def search_precision(
     confirmation: Confirmation | None = None,
     seed: int = 0,
     evaluations: int | None = None,
-    progress: Tell | None = None,
+    progress: Report | None = None,
 ) -> PrecisionResult:
     """Choose the precisions of every layer.
 
@@ -325,7 +334,7 @@ def search_precision(
         confirmation: Gives the bench of the second measurement; None takes the first one for good.
         seed: Of everything random in the strategy.
         evaluations: Designs that may be measured; None for as many as the strategy wants.
-        progress: Called with figures after every measured design.
+        progress: Called after every measured design.
     """
     session = Session(design, options, kinds, goal, bench, seed, evaluations, progress)
     present = [entry.values(PRECISION_FIELDS) for entry in design.periphery]
@@ -401,7 +410,7 @@ def _judged(
     bench: Bench,
     goal: Goal,
     predicted: float | None,
-    weights: dict[str, Any] | None,
+    weights: Weights | None,
 ) -> MeasuredDesign:
     """A design with its evaluation and what the bench makes of its measurement [chips, images]."""
     accuracy, evaluation = accuracy_interval(correct), evaluate(design)
@@ -425,5 +434,6 @@ __all__ = [
     "PrecisionResult",
     "Session",
     "Strategy",
+    "Weights",
     "search_precision",
 ]

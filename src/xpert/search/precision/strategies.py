@@ -19,7 +19,7 @@ from xpert.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from xpert.progress import Tell
+    from xpert.progress import Report
     from xpert.search.precision.session import Strategy
     from xpert.statistics import Bools
 
@@ -49,8 +49,8 @@ class TrainedNetwork:
     seed: int
     """Of everything random."""
 
-    progress: Tell
-    """Called with figures as work goes on."""
+    progress: Report
+    """Called as work goes on."""
 
 
 class Prepared(NamedTuple):

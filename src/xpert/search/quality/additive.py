@@ -225,9 +225,9 @@ def _terms(name: str, backbone: str, input_shape: tuple[int, int, int]) -> tuple
         size = _SIZES[name]
         return 0.0, lambda _index, layer: float(size(layer)) if layer else 0.0
     law = width_law(backbone)
-    counted = [index for index, position in enumerate(layer_positions(backbone, input_shape)) if position.counted]
-    losses = dict(zip(counted, law.losses_along(len(counted)).tolist()))
-    absences = dict(zip(counted, law.absences_along(len(counted)).tolist())) if law.absences else {}
+    in_law = [index for index, position in enumerate(layer_positions(backbone, input_shape)) if position.in_width_law]
+    losses = dict(zip(in_law, law.losses_along(len(in_law)).tolist()))
+    absences = dict(zip(in_law, law.absences_along(len(in_law)).tolist())) if law.absences else {}
 
     def term(index: int, layer: Layer | None) -> float:
         if layer is None:

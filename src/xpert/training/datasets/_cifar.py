@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xpert.errors import DataError
+from xpert.progress import Report
 from xpert.training.download import fetch_archive
-from xpert.training.source import Parts, Progress
+from xpert.training.source import RawImages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,13 +46,13 @@ class Archive:
     """Name and number of classes of each label byte; the last is the one that is learnt."""
 
 
-def read(archive: Archive, data_dir: Path, progress: Progress | None) -> Parts:
+def read(archive: Archive, data_dir: Path, progress: Report | None) -> RawImages:
     """The images and labels of an archive that lies, unpacked, in a folder; it is downloaded where it is missing.
 
     Args:
         archive: Which.
         data_dir: Folder that holds the archive's folder, or that folder itself.
-        progress: Takes figures of a download.
+        progress: Called with the bytes of a download.
 
     Raises:
         DataError: If a file is missing and cannot be fetched, or is broken.
@@ -75,7 +76,7 @@ def read(archive: Archive, data_dir: Path, progress: Progress | None) -> Parts:
         pixels = records[:, n_labels:].reshape(-1, *_SHAPE).transpose(0, 2, 3, 1)
         parts.append(torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2))
         parts.append(torch.from_numpy(records[:, n_labels - 1].astype(np.int64)))
-    return Parts(*parts)
+    return RawImages(*parts)
 
 
 def _records(archive: Archive, path: Path, n_images: int) -> NDArray[np.uint8]:

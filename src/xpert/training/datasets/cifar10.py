@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xpert.progress import Report
 from xpert.training.datasets._cifar import Archive, read
-from xpert.training.source import DatasetInfo, DataSource, Parts, Progress
+from xpert.training.source import DatasetInfo, DataSource, RawImages
 
 _CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -23,7 +24,7 @@ _ARCHIVE = Archive(
 )
 
 
-def _load(data_dir: Path, progress: Progress | None) -> Parts:
+def _load(data_dir: Path, progress: Report | None) -> RawImages:
     return read(_ARCHIVE, data_dir, progress)
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xpert.training.source import DatasetInfo, DataSource, Parts, Progress
+from xpert.progress import Report
+from xpert.training.source import DatasetInfo, DataSource, RawImages
 
 _TEST_SHARE = 0.2
 
 
-def _load(_data_dir: Path, _progress: Progress | None) -> Parts:
+def _load(_data_dir: Path, _progress: Report | None) -> RawImages:
     import numpy as np
     import torch
     from sklearn.datasets import load_digits
@@ -26,7 +27,7 @@ def _load(_data_dir: Path, _progress: Progress | None) -> Parts:
     images = large.round().to(torch.uint8).contiguous(memory_format=torch.channels_last)
     labels = torch.from_numpy(np.asarray(digits, np.int64))
     train, test = stratified(labels, _TEST_SHARE, seed=0)
-    return Parts(images[train], labels[train], images[test], labels[test])
+    return RawImages(images[train], labels[train], images[test], labels[test])
 
 
 DATASET = DataSource(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from xpert.report import figures
+from xpert.report import plots
 from xpert.results import Architecture, PrecisionPoint, Results
 
 
@@ -20,7 +20,7 @@ def named(figure: Any) -> dict[str, Any]:
 
 
 def test_landscape_shows_all_designs_and_the_budget(parsed: Results):
-    traces = named(figures.landscape(parsed))
+    traces = named(plots.landscape(parsed))
     assert list(traces) == [
         "homogeneous, SAR",
         "homogeneous, flash",
@@ -42,7 +42,7 @@ def test_breakdowns_add_up(parsed: Results, field: str):
     row, base = parsed.searched, parsed.baselines["typical"]
     assert row is not None
     assert base is not None
-    figure = figures.breakdown({"searched": row.evaluation, "typical": base.evaluation}, field)
+    figure = plots.breakdown({"searched": row.evaluation, "typical": base.evaluation}, field)
     absolute = [trace for trace in figure.data if trace.xaxis == "x"]
     shares = [trace for trace in figure.data if trace.xaxis == "x2"]
     for index, name in enumerate(absolute[0].y):
@@ -60,10 +60,10 @@ def test_layers_add_up_with_and_without_components(results: dict[str, Any], fiel
     assert with_parts.searched is not None
     assert without.searched is not None
     costs = [getattr(layer, field) for layer in with_parts.searched.evaluation.layers]
-    stacked = figures.layers(with_parts.searched.evaluation, field)
+    stacked = plots.layers(with_parts.searched.evaluation, field)
     assert len(stacked.data) > 4
     assert [sum(values) for values in zip(*(trace.y for trace in stacked.data))] == pytest.approx(costs)
-    plain = figures.layers(without.searched.evaluation, field)
+    plain = plots.layers(without.searched.evaluation, field)
     assert [list(trace.y) for trace in plain.data] == [costs]
 
 
@@ -71,16 +71,16 @@ def test_change_needs_layers_of_the_same_name(parsed: Results):
     searched, typical = parsed.searched, parsed.baselines["typical"]
     assert searched is not None
     assert typical is not None
-    figure = figures.layer_change(searched.evaluation, typical.evaluation, "energy_uj")
+    figure = plots.layer_change(searched.evaluation, typical.evaluation, "energy_uj")
     assert figure is not None
     assert named(figure)["typical"].x == tuple(layer.energy_uj for layer in typical.evaluation.layers)
     renamed = typical.evaluation.model_copy(update={"layers": ()})
-    assert figures.layer_change(searched.evaluation, renamed, "energy_uj") is None
+    assert plots.layer_change(searched.evaluation, renamed, "energy_uj") is None
 
 
 def test_best_so_far_only_falls_and_counts_feasible_steps_only(parsed: Results):
     assert parsed.architecture is not None
-    figure = figures.search_progress(parsed.architecture)
+    figure = plots.search_progress(parsed.architecture)
     best = named(figure)["best so far"].y
     trace = parsed.architecture.trace
     first = next(index for index, step in enumerate(trace) if step.feasible)
@@ -98,7 +98,7 @@ def test_a_trace_without_areas_has_one_panel(results: dict[str, Any]):
     ]
     architecture = Results.parse(results).architecture
     assert architecture is not None
-    figure = figures.search_progress(architecture)
+    figure = plots.search_progress(architecture)
     assert "area budget, 40 mm²" not in named(figure)
     assert figure.layout.yaxis.title.text == "Latency [µs]"
     assert named(figure)["best so far"].y == tuple(1e-3 / (step + 1) for step in range(9))
@@ -109,20 +109,20 @@ def test_accuracy_along_both_axes():
         PrecisionPoint(adc_bits=adc, input_bits=bits, ni_accuracy=0.9 + 0.01 * (adc + bits - 8))
         for adc, bits in ((3, 8), (4, 8), (6, 8), (6, 2), (6, 4))
     ]
-    along_adc = figures.accuracy_against_precision(cross, "adc_bits")
-    along_inputs = figures.accuracy_against_precision(cross, "input_bits")
+    along_adc = plots.accuracy_against_precision(cross, "adc_bits")
+    along_inputs = plots.accuracy_against_precision(cross, "input_bits")
     assert along_adc is not None
     assert along_inputs is not None
     assert {name: trace.x for name, trace in named(along_adc).items()} == {"8-bit inputs": (3, 4, 6)}
     assert {name: trace.x for name, trace in named(along_inputs).items()} == {"6-bit ADC": (2, 4, 8)}
     assert named(along_inputs)["6-bit ADC"].y == pytest.approx((90.0, 92.0, 96.0))
-    assert figures.accuracy_against_precision(cross[:1], "adc_bits") is None
+    assert plots.accuracy_against_precision(cross[:1], "adc_bits") is None
 
 
 def test_precision_search_marks_the_chosen_design_and_the_floor(parsed: Results):
     assert parsed.precision is not None
     assert parsed.searched is not None
-    figure = figures.precision_search(parsed.precision, parsed.searched.evaluation, "edap")
+    figure = plots.precision_search(parsed.precision, parsed.searched.evaluation, "edap")
     assert figure is not None
     traces = named(figure)
     assert traces["chosen"].x == (parsed.searched.evaluation.edap,)
@@ -134,7 +134,7 @@ def test_precision_search_marks_the_chosen_design_and_the_floor(parsed: Results)
 @pytest.mark.parametrize("field", ["error", "loss"])
 def test_sensitivity_has_a_cell_for_every_layer_and_option(parsed: Results, field: str):
     assert parsed.precision is not None
-    figure = figures.sensitivity(parsed.precision, field)
+    figure = plots.sensitivity(parsed.precision, field)
     assert figure is not None
     (cells,) = figure.data
     assert len(cells.z) == 14
@@ -147,13 +147,13 @@ def test_an_error_of_zero_is_drawn_as_the_smallest(results: dict[str, Any]):
     results["precision"]["sensitivity"][0]["error"] = 0.0
     precision = Results.parse(results).precision
     assert precision is not None
-    figure = figures.sensitivity(precision, "error")
+    figure = plots.sensitivity(precision, "error")
     assert figure is not None
     smallest = min(cell.error for cell in precision.sensitivity if cell.error)
     assert figure.data[0].z[0][0] == pytest.approx(math.log10(smallest))
 
 
-@pytest.mark.parametrize("make", [figures.training_loss, figures.training_accuracy])
+@pytest.mark.parametrize("make", [plots.training_loss, plots.training_accuracy])
 def test_training_curves_of_both_networks(parsed: Results, make: Callable[..., Any]):
     figure = make(parsed.training)
     assert {name.split(",")[0] for name in named(figure)} == {"searched", "typical"}
@@ -170,7 +170,7 @@ def test_a_front_shows_qualities_of_any_sign() -> None:
             "homogeneous": [costs | {"quality": 0.2, "adc_type": "sar", "columns_per_adc": 8}],
         }
     )
-    figure = figures.pareto_front(architecture, architecture.fronts[0])
+    figure = plots.pareto_front(architecture, architecture.fronts[0])
     assert figure is not None
     assert [list(trace.x) for trace in figure.data] == [[-0.5, 0.5], [0.2], [0.1]]
     assert figure.layout.xaxis.type != "log"
