@@ -244,7 +244,6 @@ def run_pe(
     reads = vectors * pe.input_bits
 
     def worst(name: str) -> Array:
-        # Subarrays that are full, and the one with the last rows, work at the same time.
         full = np.where(n_full > 0, getattr(pe.full, name), 0.0)
         return np.maximum(full, np.where(rest, getattr(pe.partial, name), 0.0))
 
