@@ -40,7 +40,7 @@ def architecture_fronts(
         space: Networks to choose from.
         chip: What is common to all layers.
         options: Peripheries, the meaning of the problem's options.
-        quality: What the problem tabulates as quality, one of `quality.ADDITIVE`.
+        quality: What the problem tabulates as quality, a sum over layers.
         points: Budgets per front.
         progress: Called with figures as work goes on.
 
@@ -84,7 +84,7 @@ def architecture_fronts(
 
 
 def figures(design: Design, quality: str) -> dict[str, float]:
-    """A design on the axes of the fronts, by full evaluation; its quality is one of `quality.ADDITIVE`."""
+    """A design on the axes of the fronts, by full evaluation; its quality is a sum over layers."""
     evaluation = evaluate(design)
     return {
         "area_mm2": objective_value(evaluation, "area"),
