@@ -11,6 +11,7 @@ from hypothesis import settings
 from xpert.design import ADCS, ENCODINGS
 from xpert.networks.backbones import BACKBONES
 from xpert.search.precision.strategies import PRECISION_STRATEGIES
+from xpert.search.quality import QUALITIES
 from xpert.solver import STRATEGIES
 from xpert.training.datasets import DATASETS
 
@@ -35,6 +36,6 @@ def shared() -> Path:
 @pytest.fixture
 def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
-    for registry in (ADCS, BACKBONES, DATASETS, ENCODINGS, PRECISION_STRATEGIES, STRATEGIES):
+    for registry in (ADCS, BACKBONES, DATASETS, ENCODINGS, PRECISION_STRATEGIES, QUALITIES, STRATEGIES):
         monkeypatch.setattr(registry, "_added", {})
         monkeypatch.setattr(registry, "_installed", None)

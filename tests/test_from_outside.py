@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from xpert.design.encoding import Differential
 from xpert.hardware.adcs import AdcKind
 from xpert.hardware.adcs.sar import SAR
 from xpert.networks.family import Family, Position, classifier
+from xpert.search.quality import LayerSum
 from xpert.training.source import DatasetInfo, DataSource, RawImages
 
 
@@ -77,6 +79,13 @@ def a_few(problem, record, seed):
     record.step()
 
 
+def channels(index, layer):
+    return float(layer.out_channels) if layer else 0.0
+
+
+CHANNELS = LayerSum("channels of all layers", lambda backbone, shape: (0.0, channels))
+
+
 def uniform(trained):
     """One precision in all layers."""
     from xpert.search.precision.strategies import Prepared
@@ -107,6 +116,8 @@ halves = outside:DATASET
 a_few = outside:a_few
 [xpert.precision_strategies]
 uniform = outside:uniform
+[xpert.qualities]
+channels = outside:CHANNELS
 [xpert.encodings]
 wide = outside:Wide
 """
@@ -130,18 +141,17 @@ OUTSIDE: dict[str, dict[str, Any]] = {
     "network": {"backbone": "plain2"},
     "dataset": {"name": "halves"},
     "periphery": {"adc_types": ["twin"]},
-    "architecture": {"strategy": "a_few"},
+    "architecture": {"strategy": "a_few", "quality": "channels"},
     "precision": {"strategy": "uniform"},
     "chip": {"encoding": "wide", "analog": {"adc_offset_sigma": 0.2}},
 }
 """The names of the other package, where a config has them."""
 
 
-def config(folder: Path, *parts: str) -> Path:
-    """The tiny search as a file, with the names of the other package in some parts."""
+def config(folder: Path, changes: Mapping[str, dict[str, Any]]) -> Path:
+    """The tiny search as a file, with other values in some parts."""
     path = folder / "config.yaml"
-    changed = {part: SHIPPED.get(part, {}) | OUTSIDE[part] for part in parts}
-    path.write_text(yaml.safe_dump(SHIPPED | changed))
+    path.write_text(yaml.safe_dump(SHIPPED | {part: SHIPPED.get(part, {}) | new for part, new in changes.items()}))
     return path
 
 
@@ -165,7 +175,7 @@ def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str
 
 @pytest.fixture
 def all_outside(tmp_path: Path) -> Path:
-    return config(tmp_path, *OUTSIDE)
+    return config(tmp_path, OUTSIDE)
 
 
 def test_a_design_of_another_package_is_priced(all_outside: Path, tmp_path: Path) -> None:
@@ -186,6 +196,7 @@ def test_a_search_of_another_package_runs_to_its_report(all_outside: Path, tmp_p
     assert results.architecture is not None
     assert results.precision is not None
     assert (results.architecture.strategy, results.precision.strategy) == ("a_few", "uniform")
+    assert results.architecture.quality_name == "channels of all layers"
     assert {entry.precisions["adc_bits"] for entry in results.precision.tried} == {(5,) * 3, (6,) * 3}
     assert results.searched is not None
     assert {layer.adc_type for layer in results.searched.evaluation.layers} == {"twin"}
@@ -202,20 +213,21 @@ def test_a_search_of_another_package_runs_to_its_report(all_outside: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("part", "message"),
+    ("part", "key", "message"),
     [
-        ("network", r"network\.backbone: must be one of resnet20, .* \(got 'plain2'\)"),
-        ("dataset", r"dataset\.name: must be one of cifar10, cifar100, digits \(got 'halves'\)"),
-        ("periphery", r"periphery\.adc_types\.0 must be one of sar, flash, ramp \(.*\), got 'twin'"),
-        ("architecture", r"architecture\.strategy: must be one of exact, .* \(got 'a_few'\)"),
-        ("precision", r"precision\.strategy: must be one of sensitivity, .* \(got 'uniform'\)"),
-        ("chip", r"chip\.encoding: must be one of offset, differential \(got 'wide'\)"),
+        ("network", "backbone", r"network\.backbone: must be one of resnet20, .* \(got 'plain2'\)"),
+        ("dataset", "name", r"dataset\.name: must be one of cifar10, cifar100, digits \(got 'halves'\)"),
+        ("periphery", "adc_types", r"periphery\.adc_types\.0 must be one of sar, flash, ramp \(.*\), got 'twin'"),
+        ("architecture", "strategy", r"architecture\.strategy: must be one of exact, .* \(got 'a_few'\)"),
+        ("architecture", "quality", r"architecture\.quality: must be one of width_law, .* \(got 'channels'\)"),
+        ("precision", "strategy", r"precision\.strategy: must be one of sensitivity, .* \(got 'uniform'\)"),
+        ("chip", "encoding", r"chip\.encoding: must be one of offset, differential \(got 'wide'\)"),
     ],
 )
 def test_without_the_package_its_names_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str, message: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str, key: str, message: str
 ) -> None:
-    file = config(tmp_path, part)
+    file = config(tmp_path, {part: {key: OUTSIDE[part][key]}})
     assert main(["search", str(file), "--out", str(tmp_path / "run")]) == 2
     found = capsys.readouterr()
     assert found.out == ""

@@ -57,9 +57,9 @@ def _objectives_2() -> Collection[str]:
 
 
 def _qualities() -> Collection[str]:
-    from xpert.search.quality import SEARCHABLE
+    from xpert.search.quality.registry import QUALITIES
 
-    return SEARCHABLE
+    return QUALITIES
 
 
 Seconds = Annotated[float, Field(gt=0, le=1e7)]
@@ -384,14 +384,12 @@ class SearchConfig(FileModel):
         except ConfigError as error:
             raise ValueError(f"network: {error}") from None
         if not backbone.own_layers:
-            from xpert.search.quality.additive import is_fitted
+            from xpert.search.quality.registry import QUALITIES, LayerSum
 
-            if self.architecture.quality == "width_law" and not is_fitted(backbone):
-                raise ValueError(
-                    "architecture.quality: the width law knows 3x3 kernels, and 0 for a layer that is left out, alone; "
-                    "with other network.kernels, or 0 among network.choices, give macs, parameters, relu_units or a "
-                    "score"
-                )
+            quality = QUALITIES.find(self.architecture.quality)
+            why_not = quality.refusal(backbone) if isinstance(quality, LayerSum) else None
+            if why_not is not None:
+                raise ValueError(f"architecture.quality: {why_not}")
         typical = self.baselines.typical
         self.chip.check_adc(
             typical.adc_type, typical.adc_bits, "baselines.typical.adc_type", "baselines.typical.adc_bits"

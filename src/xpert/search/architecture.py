@@ -371,7 +371,7 @@ def tabulate(
 ) -> Problem:
     """The problem of phase 1 in the context of a design.
 
-    Quality is one more tabulated quantity with a lower bound, one of `quality.ADDITIVE`; 0 is no bound.
+    Quality is one more tabulated quantity with a lower bound, a sum over layers; 0 is no bound.
     """
     choices = layer_options(space, options)
     # From one entry per kernel to one per option: [in_widths, out_widths, kernels] -> [in_widths, out_widths, options].

@@ -41,7 +41,7 @@ def architecture_fronts(
         space: Networks to choose from.
         chip: What is common to all layers.
         options: Peripheries, the meaning of the problem's options.
-        quality: What the problem tabulates as quality, one of `quality.ADDITIVE`.
+        quality: What the problem tabulates as quality, a sum over layers.
         points: Budgets per front.
         progress: Called as work goes on.
 
@@ -83,7 +83,7 @@ def _point(found: pareto.FrontPoint, design: Design, quality: str) -> FrontPoint
 
 
 def evaluate_on_axes(design: Design, quality: str) -> Costs:
-    """A design on the axes of the fronts, by full evaluation; its quality is one of `quality.ADDITIVE`."""
+    """A design on the axes of the fronts, by full evaluation; its quality is a sum over layers."""
     evaluation = evaluate(design)
     return Costs(
         area_mm2=objective_value(evaluation, "area"),

@@ -14,7 +14,7 @@ from xpert.results import ArchitectureStage, Front, HomogeneousCosts, Step
 from xpert.search.architecture import search_architecture
 from xpert.search.fronts import architecture_fronts, evaluate_on_axes
 from xpert.search.objectives import Budgets
-from xpert.search.quality.additive import ADDITIVE, LABELS, Quality, additive_quality
+from xpert.search.quality.additive import Quality, additive_quality, is_sum, layer_sum
 from xpert.search.quality.scores import score
 from xpert.training import Dataset
 
@@ -93,7 +93,7 @@ def search_network(
         options_per_layer=len(options),
         space_size=float(found.space_size),
         found=evaluate_on_axes(found.design, quality.tabulated),
-        quality_name=LABELS[quality.tabulated],
+        quality_name=layer_sum(quality.tabulated).label,
         fronts=fronts,
         homogeneous=tuple(homogeneous),
     )
@@ -101,7 +101,7 @@ def search_network(
 
 def quality_of(name: str, dataset: Dataset, seed: int) -> Quality:
     """What stands in for the accuracy of an untrained network, by its name in the config."""
-    if name in ADDITIVE:
+    if is_sum(name):
         return additive_quality(name)
     # Scores build networks of their own, a batch of images each: the processor is fast enough.
     images = dataset.normalised(dataset.train_images[:_SCORE_IMAGES]).cpu()

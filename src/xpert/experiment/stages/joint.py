@@ -18,7 +18,7 @@ from xpert.results import JointRound, PrecisionStage
 from xpert.search.context import Effort
 from xpert.search.joint import search_joint
 from xpert.search.objectives import Budgets, Goal, objective_value
-from xpert.search.quality.additive import ADDITIVE, quality_tables, total_quality
+from xpert.search.quality.additive import is_sum, quality_tables, total_quality
 from xpert.search.tabulate import Term
 
 _SECONDS = 120.0
@@ -142,7 +142,7 @@ def _search(
     precision, architecture = settings.precision, settings.architecture
     space = _as_found(space, network)
     # Phase 1 found these widths good enough. Scores that are no sums over layers follow the number of ReLU units.
-    measure = architecture.quality if architecture.quality in ADDITIVE else "relu_units"
+    measure = architecture.quality if is_sum(architecture.quality) else "relu_units"
     quality = quality_tables(measure, space)
     most_loss = latest.predicted_loss
     assert most_loss is not None  # noqa: S101 (joint rounds need the strategy that predicts)

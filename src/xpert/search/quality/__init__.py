@@ -1,8 +1,6 @@
 """Training-free quality of a network: the width law and sizes, which are sums over layers, and scores."""
 
-from xpert.search.quality.additive import ADDITIVE, Quality, additive_quality
+from xpert.search.quality.additive import Quality, additive_quality
+from xpert.search.quality.registry import QUALITIES, LayerSum, Score
 
-SEARCHABLE = (*ADDITIVE, "naswot", "swap", "expressivity", "synflow", "zico")
-"""What a search may hold up: all qualities that are sums over layers, and the scores that are worth their time."""
-
-__all__ = ["ADDITIVE", "SEARCHABLE", "Quality", "additive_quality"]
+__all__ = ["QUALITIES", "LayerSum", "Quality", "Score", "additive_quality"]

@@ -32,6 +32,7 @@ from xpert.design import DataModel, Layer, Network
 from xpert.errors import ConfigError
 from xpert.networks.backbones import BACKBONES
 from xpert.networks.spaces import LEFT_OUT, Space, layer_positions
+from xpert.search.quality.registry import QUALITIES, LayerSum, Term
 
 UNIT_WIDTH = 64
 """Widths are counted in units of this."""
@@ -110,56 +111,54 @@ class Quality:
     """The quality of a network."""
 
     tabulated: str = "relu_units"
-    """Which of `ADDITIVE` stands for it in cost tables: itself, or, for a score that is no sum, what it grows with."""
+    """Which sum over layers stands for it in cost tables: itself, or, of a score, what it grows with."""
 
 
 _NOT_FITTED = (
-    "quality: the width law was fitted to networks with the backbone's own kernels, some layers of VGGs left out; with "
-    "other kernels, or ResNet blocks left out, use macs, parameters, relu_units or a score"
+    "the width law knows 3x3 kernels, and 0 for a layer that is left out, alone; with other network.kernels, or 0 "
+    "among network.choices, give macs, parameters, relu_units or a score"
 )
 
-Term = Callable[[int, Layer | None], float]
-"""What a layer adds to a quality, from its position in the backbone and its shape; None if it is left out."""
 
-_SIZES: dict[str, Callable[[Layer], float]] = {
-    "parameters": lambda layer: layer.weights,
-    "macs": lambda layer: layer.macs,
-    "relu_units": lambda layer: layer.out_channels * layer.out_height * layer.out_width if layer.relu else 0,
-    "log_widths": lambda layer: math.log2(layer.out_channels),
-}
-"""Weights; multiply-accumulates per image; outputs that pass a ReLU, per image; log2 of output channels."""
+def is_sum(name: str) -> bool:
+    """Whether a quality is a sum over layers.
 
-ADDITIVE = ("width_law", *_SIZES)
-"""Names of the qualities that are sums over layers."""
+    Raises:
+        ConfigError: If it is unknown.
+    """
+    return isinstance(QUALITIES.find(name), LayerSum)
 
-LABELS = {
-    "width_law": "predicted accuracy",
-    "parameters": "weights",
-    "macs": "MACs",
-    "relu_units": "ReLU units",
-    "log_widths": "sum of log2 of widths",
-}
-"""What they are, for people."""
+
+def layer_sum(name: str) -> LayerSum:
+    """A quality that is a sum over layers, by its name.
+
+    Raises:
+        ConfigError: If it is unknown, or none.
+    """
+    found = QUALITIES.find(name)
+    if not isinstance(found, LayerSum):
+        raise ConfigError(f"quality: must be a sum over layers, got {name!r}")
+    return found
 
 
 def additive_quality(name: str) -> Quality:
     """A quality that is a sum over layers.
 
     Raises:
-        ConfigError: If the name is not one of `ADDITIVE`.
+        ConfigError: If it is unknown, or none.
     """
-    if name not in ADDITIVE:
-        raise ConfigError(f"quality: must be one of {', '.join(ADDITIVE)}, got {name!r}")
+    layer_sum(name)
     return Quality(name, partial(total_quality, name), name)
 
 
 def total_quality(name: str, network: Network) -> float:
-    """One of the `ADDITIVE` qualities of a network.
+    """A quality of a network that is a sum over its layers.
 
     Raises:
-        ConfigError: If it is the width law, and the network has kernels of other sides than its backbone, or lacks
-            residual blocks.
+        ConfigError: If it is none, or if it does not know such networks: the width law none with kernels of other sides
+            than the backbone's, or without residual blocks.
     """
+    quality = layer_sum(name)
     layers: list[Layer | None] = list(network.layers)
     if network.kernels or LEFT_OUT in network.channels:
         alone = Space(
@@ -169,24 +168,22 @@ def total_quality(name: str, network: Network) -> float:
             network.num_classes,
             tuple((kernel,) for kernel in network.kernels),
         )
-        if name == "width_law" and not is_fitted(alone):
-            raise ConfigError(_NOT_FITTED)
+        _refuse_unknown(quality, alone)
         there = iter(network.layers)
         layers = [next(there) if found else None for found in alone.present(network.channels, network.kernels)]
-    constant, term = _terms(name, network.backbone, network.input_shape)
+    constant, term = quality.terms(network.backbone, network.input_shape)
     return constant + sum(term(index, layer) for index, layer in enumerate(layers))
 
 
 def quality_tables(name: str, space: Space) -> QualityTables:
-    """One of the `ADDITIVE` qualities for every layer of a space.
+    """A quality that is a sum over layers, for every layer of a space.
 
     Raises:
-        ConfigError: If it is the width law, and the space offers kernels of other sides than the backbone's, or to
-            leave out residual blocks.
+        ConfigError: If it is none, or if it does not know all networks of the space; see `total_quality`.
     """
-    if name == "width_law" and not is_fitted(space):
-        raise ConfigError(_NOT_FITTED)
-    constant, term = _terms(name, space.name, space.input_shape)
+    quality = layer_sum(name)
+    _refuse_unknown(quality, space)
+    constant, term = quality.terms(space.name, space.input_shape)
 
     def entry(index: int, entering: int, width: int, kernel: int) -> float:
         there = LEFT_OUT not in (entering, width, kernel)
@@ -197,6 +194,12 @@ def quality_tables(name: str, space: Space) -> QualityTables:
         for index, (ins, outs, kernels) in enumerate(zip(space.entering, space.widths, space.kernels, strict=True))
     ]
     return QualityTables(tuple(tables), constant)
+
+
+def _refuse_unknown(quality: LayerSum, space: Space) -> None:
+    why_not = quality.refusal(space)
+    if why_not is not None:
+        raise ConfigError(f"quality: {why_not}")
 
 
 def is_fitted(space: Space) -> bool:
@@ -219,11 +222,8 @@ def width_law(backbone: str) -> WidthLaw:
     return laws[name]
 
 
-def _terms(name: str, backbone: str, input_shape: tuple[int, int, int]) -> tuple[float, Term]:
-    """What a quality starts from, and what every layer adds to it."""
-    if name in _SIZES:
-        size = _SIZES[name]
-        return 0.0, lambda _index, layer: float(size(layer)) if layer else 0.0
+def _law_terms(backbone: str, input_shape: tuple[int, int, int]) -> tuple[float, Term]:
+    """What the width law starts from, and what every layer adds to it."""
     law = width_law(backbone)
     in_law = [index for index, position in enumerate(layer_positions(backbone, input_shape)) if position.in_width_law]
     losses = dict(zip(in_law, law.losses_along(len(in_law)).tolist()))
@@ -235,6 +235,28 @@ def _terms(name: str, backbone: str, input_shape: tuple[int, int, int]) -> tuple
         return -losses[index] * law.shortfall(layer.out_channels) if index in losses else 0.0
 
     return law.ceiling, term
+
+
+def _size(label: str, of_layer: Callable[[Layer], float]) -> LayerSum:
+    """The sum of a size of the layers."""
+
+    def term(_index: int, layer: Layer | None) -> float:
+        return float(of_layer(layer)) if layer else 0.0
+
+    return LayerSum(label, lambda _backbone, _shape: (0.0, term))
+
+
+WIDTH_LAW = LayerSum("predicted accuracy", _law_terms, lambda space: None if is_fitted(space) else _NOT_FITTED)
+PARAMETERS = _size("weights", lambda layer: layer.weights)
+MACS = _size("MACs", lambda layer: layer.macs)
+"""Multiply-accumulates per image."""
+
+RELU_UNITS = _size(
+    "ReLU units", lambda layer: layer.out_channels * layer.out_height * layer.out_width if layer.relu else 0
+)
+"""Outputs that pass a ReLU, per image."""
+
+LOG_WIDTHS = _size("sum of log2 of widths", lambda layer: math.log2(layer.out_channels))
 
 
 def _along(values: Sequence[float], n_layers: int) -> NDArray[np.float64]:
@@ -249,14 +271,19 @@ def _laws() -> dict[str, WidthLaw]:
 
 
 __all__ = [
-    "ADDITIVE",
-    "LABELS",
+    "LOG_WIDTHS",
+    "MACS",
+    "PARAMETERS",
+    "RELU_UNITS",
     "UNIT_WIDTH",
+    "WIDTH_LAW",
     "Quality",
     "QualityTables",
     "WidthLaw",
     "additive_quality",
     "is_fitted",
+    "is_sum",
+    "layer_sum",
     "quality_tables",
     "total_quality",
     "width_law",

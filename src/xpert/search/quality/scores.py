@@ -8,7 +8,6 @@ are in `additive.py`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,22 +19,29 @@ from xpert.networks import build
 from xpert.networks.quantised import unquantised
 from xpert.search.quality.activations import channel_entropies, expressivity, naswot, progressivity, swap
 from xpert.search.quality.gradients import fisher, gradient_norm, jacobian_covariance, snip, synflow, zico
+from xpert.search.quality.registry import QUALITIES, Score
 
-_OF_MODULES: dict[str, Callable[[nn.Module, Tensor, Tensor], float]] = {
-    "naswot": lambda module, images, _labels: naswot(module, images),
-    "swap": lambda module, images, _labels: swap(module, images),
-    "expressivity": lambda module, images, _labels: expressivity(module, images),
-    "progressivity": lambda module, images, _labels: progressivity(module, images),
-    "synflow": lambda module, images, _labels: synflow(module, images.shape[1:]),
-    "zico": zico,
-    "snip": snip,
-    "fisher": fisher,
-    "gradient_norm": gradient_norm,
-    "jacobian_covariance": lambda module, images, _labels: jacobian_covariance(module, images),
+NASWOT = Score(lambda module, images, _labels: naswot(module, images))
+SWAP = Score(lambda module, images, _labels: swap(module, images))
+EXPRESSIVITY = Score(lambda module, images, _labels: expressivity(module, images))
+SYNFLOW = Score(lambda module, images, _labels: synflow(module, images.shape[1:]))
+ZICO = Score(zico)
+
+_STUDIED: dict[str, Score] = {
+    "naswot": NASWOT,
+    "swap": SWAP,
+    "expressivity": EXPRESSIVITY,
+    "progressivity": Score(lambda module, images, _labels: progressivity(module, images)),
+    "synflow": SYNFLOW,
+    "zico": ZICO,
+    "snip": Score(snip),
+    "fisher": Score(fisher),
+    "gradient_norm": Score(gradient_norm),
+    "jacobian_covariance": Score(lambda module, images, _labels: jacobian_covariance(module, images)),
 }
 
-SCORES = tuple(_OF_MODULES)
-"""Names of the scores."""
+SCORES = tuple(_STUDIED)
+"""Names of the scores that were compared; those worth their time are among `QUALITIES`."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def score(name: str, network: Network | nn.Module, images: Tensor, labels: Tenso
     kept for the life of the process, by name, network, seed and batch.
 
     Args:
-        name: One of `SCORES`.
+        name: One of `SCORES`, or of a score among `QUALITIES`.
         network: A description, whose module is built with weights of the given seed; or a freshly initialised module.
         images: Normalised images, [n, channels, height, width].
         labels: Their classes, [n].
@@ -68,12 +74,13 @@ def score(name: str, network: Network | nn.Module, images: Tensor, labels: Tenso
     Raises:
         ConfigError: If the score is unknown, the batch does not fit the network, or the score does not apply to it.
     """
-    if name not in SCORES:
+    found = _STUDIED.get(name) or (QUALITIES.find(name) if name in QUALITIES else None)
+    if not isinstance(found, Score):
         raise ConfigError(f"score: must be one of {', '.join(SCORES)}, got {name!r}")
     if len(images) != len(labels) or not len(images):
         raise ConfigError(f"{name}: needs a class for every image, got {len(images)} images, {len(labels)} classes")
     if isinstance(network, nn.Module):
-        return _score(name, network, images, labels)
+        return _score(found, network, images, labels)
     if tuple(images.shape[1:]) != network.input_shape:
         raise ConfigError(f"{name}: images must be {network.input_shape}, got {tuple(images.shape[1:])}")
     key = _Key(name, network, seed, _digest(images, labels))
@@ -81,13 +88,13 @@ def score(name: str, network: Network | nn.Module, images: Tensor, labels: Tenso
         while len(_KNOWN) >= _REMEMBERED:
             _KNOWN.pop(next(iter(_KNOWN)))
         module = build(network, generator=torch.Generator().manual_seed(seed)).to(images.device)
-        _KNOWN[key] = _score(name, module, images, labels)
+        _KNOWN[key] = _score(found, module, images, labels)
     return _KNOWN[key]
 
 
-def _score(name: str, module: nn.Module, images: Tensor, labels: Tensor) -> float:
+def _score(found: Score, module: nn.Module, images: Tensor, labels: Tensor) -> float:
     with unquantised(module):
-        return _OF_MODULES[name](module, images, labels)
+        return found.function(module, images, labels)
 
 
 def _digest(*tensors: Tensor) -> bytes:
@@ -99,7 +106,12 @@ def _digest(*tensors: Tensor) -> bytes:
 
 
 __all__ = [
+    "EXPRESSIVITY",
+    "NASWOT",
     "SCORES",
+    "SWAP",
+    "SYNFLOW",
+    "ZICO",
     "channel_entropies",
     "expressivity",
     "fisher",
