@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import re
+from importlib import import_module
 from typing import Any
 
 import xpert
+
+# Models are made before autodoc writes evaluated annotations into their classes: pydantic would read those.
+for module in pkgutil.walk_packages(xpert.__path__, "xpert."):
+    if not module.name.endswith("__main__"):
+        import_module(module.name)
 
 project = "XPert"
 author = "The XPert developers"
@@ -49,12 +56,22 @@ autodoc_inherit_docstrings = False  # those of torch and pydantic speak of their
 default_role = "code"
 
 
-def _escape_asterisks(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+_COLON = "\ue000"
+"""Stands for a colon while napoleon reads a docstring."""
+
+
+def _hide_colons(_app: Any, what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Colons in the docstring of a field are punctuation: napoleon would take what stands before one for a type."""
+    if what in ("attribute", "data"):
+        lines[:1] = [line.replace(":", _COLON) for line in lines[:1]]
+
+
+def _escape(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
     """Asterisks in docstrings are factors, powers and axes (`*batch`), never emphasis."""
     # Every second piece between backquotes is code.
     lines[:] = [
         "".join(piece if n % 2 else piece.replace("*", "\\*") for n, piece in enumerate(re.split("(`+[^`]*`+)", line)))
-        for line in lines
+        for line in (line.replace(_COLON, ":") for line in lines)
     ]
 
 
@@ -67,5 +84,6 @@ def _only_at_home(app: Any, _what: str, _name: str, member: Any, skip: bool, _op
 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", _escape_asterisks)
+    app.connect("autodoc-process-docstring", _hide_colons, priority=400)  # before napoleon, at 500
+    app.connect("autodoc-process-docstring", _escape, priority=600)
     app.connect("autodoc-skip-member", _only_at_home)
