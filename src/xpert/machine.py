@@ -25,6 +25,12 @@ def cores() -> int | None:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
+def usual_threads() -> int:
+    """On how many threads libraries compute by themselves: what OMP_NUM_THREADS says, else one for each core."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 else cores() or 1
+
+
 def peak_memory_mib() -> float | None:
     """Most memory that this process has held; None where the system does not say. [MiB]"""
     try:
@@ -35,4 +41,4 @@ def peak_memory_mib() -> float | None:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-__all__ = ["cores", "cpu_name", "peak_memory_mib"]
+__all__ = ["cores", "cpu_name", "peak_memory_mib", "usual_threads"]

@@ -62,6 +62,22 @@ def config() -> SearchConfig:
     return SearchConfig.parse(TINY)
 
 
+def test_the_same_threads_give_the_same_bytes(tmp_path: Path) -> None:
+    """However many the environment asks for; with 32 channels one thread and two add up in different orders."""
+    file = tmp_path / "threads.yaml"
+    wide = {"network": {"backbone": "vgg11", "choices": [32]}, "architecture": {"front_points": 0}}
+    file.write_text(yaml.safe_dump(TINY | wide | {"threads": 2}))
+    weights, machines = [], []
+    for environment in ("1", "2"):
+        out = tmp_path / environment
+        command = [sys.executable, "-m", "xpert", "search", file, "--out", out, "--stop-after", "training"]
+        subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": environment}, check=True, capture_output=True)
+        weights.append((out / "state" / "searched.safetensors").read_bytes())
+        machines.append(yaml.safe_load((out / "config.yaml").read_text())["threads"])
+    assert weights[0] == weights[1]
+    assert machines == [2, 2]
+
+
 @pytest.fixture(scope="module")
 def unbroken(config: SearchConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("unbroken") / "run"

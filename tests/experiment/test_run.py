@@ -20,6 +20,7 @@ import yaml
 from xpert.errors import ConfigError, RunError
 from xpert.experiment import SearchConfig, open_run, read_config, read_events
 from xpert.experiment.run import versions
+from xpert.machine import usual_threads
 from xpert.results import OpenRecord
 
 
@@ -51,14 +52,40 @@ def refusal(path: Path, config: SearchConfig | None = CONFIG, *, resume: bool = 
 def test_a_new_run_writes_the_resolved_config(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "run"
     with open_run(path, CONFIG, resume=False) as run:
-        assert run.config == CONFIG
+        assert run.config == CONFIG.replace(threads=usual_threads())
         assert not run.resumed
     data = yaml.safe_load((path / "config.yaml").read_text())
     assert data["chip"]["buffers"]["tile_core_bits"] == 1024
     assert data["seed"] == 0
     assert data["versions"] == versions()
     assert {"xpert", "python", "torch", "numpy"} <= set(versions())
-    assert read_config(path) == CONFIG.replace(versions=versions())
+    assert read_config(path) == CONFIG.replace(versions=versions(), threads=usual_threads())
+
+
+def test_a_run_goes_on_with_the_threads_that_it_was_started_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    with open_run(tmp_path, CONFIG, resume=False) as run:
+        assert run.config.threads == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for config in (CONFIG, None, CONFIG.replace(threads=3)):
+        with open_run(tmp_path, config, resume=True) as run:
+            assert run.config.threads == 3
+    with (
+        pytest.raises(RunError, match="threads was 3, now 2; resume with the old value"),
+        open_run(tmp_path, CONFIG.replace(threads=2), resume=True),
+    ):
+        pass
+
+
+def test_a_run_of_before_there_was_a_number_of_threads_goes_on(tmp_path: Path) -> None:
+    with open_run(tmp_path, CONFIG, resume=False):
+        pass
+    text = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(text.replace(f"threads: {usual_threads()}", "threads: null"))
+    with open_run(tmp_path, CONFIG.replace(threads=2), resume=True) as run:
+        assert run.config.threads == 2
 
 
 def test_an_empty_folder_is_as_good_as_none(tmp_path: Path) -> None:

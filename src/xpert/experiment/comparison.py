@@ -50,7 +50,7 @@ from xpert.results import (
 )
 from xpert.search.precision.bench import ChipBench
 from xpert.statistics import accuracy_interval
-from xpert.training import device_of
+from xpert.training import computing_on, device_of
 
 _PAPER = "paper"
 _TYPICAL, _BEST = "typical", "best homogeneous"
@@ -113,7 +113,7 @@ def reproduce(
             config = _with_data(config, data_dir)
             run_search(config, folder, resume=True, device=device, processes=processes, progress=report, cache=cache)
         searched.append(_Search(folder))
-    with open_run(out / "baseline", None, resume=True) as run:
+    with open_run(out / "baseline", None, resume=True) as run, computing_on(run.config.threads):
         work = Workspace(run, place, reporter("baseline"), cache)
         results, designs = _compare(experiment, work, grid, searched, command)
     return _write(out, results, designs)
@@ -220,7 +220,7 @@ def _baseline(
     progress: Tell,
 ) -> list[Precisions]:
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision, the typical first."""
-    with open_run(folder, config, resume=True) as run:
+    with open_run(folder, config, resume=True) as run, computing_on(run.config.threads):
         work = Workspace(run, device, progress, cache)
         with workers(processes, folder, device):
             run_stage(work, "baseline")

@@ -370,7 +370,11 @@ class SearchConfig(FileModel):
     """What the report calls it."""
 
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
-    """Seed of everything random; the same seed gives the same design."""
+    """Seed of everything random. The same seed and `threads` give the same design on the same kind of processor."""
+
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Threads of every computation on the processor. Their number decides the last bits of a training's sums, and with
+    them the design. Unset: `OMP_NUM_THREADS`, else one for each core. A run folder's config says how many that were."""
 
     network: NetworkOptions
     """The backbone and its choices."""

@@ -35,7 +35,7 @@ from xpert.results import (
     Stage,
     Training,
 )
-from xpert.training import device_of, save_weights
+from xpert.training import computing_on, device_of, save_weights
 
 
 def run_search(
@@ -77,7 +77,11 @@ def run_search(
         raise ConfigError(f"--stop-after: must be one of {', '.join(STAGES)}, got {stop_after!r}")
     place = device_of(device)
     refuse_odd_numbers(processes, config or read_config(out), place)
-    with open_run(out, config, resume=resume) as run, workers(processes, run.path, place):
+    with (
+        open_run(out, config, resume=resume) as run,
+        computing_on(run.config.threads),
+        workers(processes, run.path, place),
+    ):
         work = Workspace(run, place, progress, cache)
         run.event("run", "resumed" if run.resumed else "started", versions=versions())
         for stage in STAGES:

@@ -30,6 +30,7 @@ from xpert.design import shown
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.experiment.config import SearchConfig
 from xpert.files import jsonable, write_atomically
+from xpert.machine import usual_threads
 from xpert.results import Record
 
 R = TypeVar("R", bound=Record)
@@ -149,6 +150,7 @@ def open_run(path: Path, config: SearchConfig | None, *, resume: bool) -> Iterat
         if not resume:
             _refuse_leftovers(path)  # another process may have begun between the first look and the lock
         resumed = (path / CONFIG).exists()
+        config = _with_threads(config, path if resumed else None)
         if resumed:
             _refuse_other_config(path, config)
         elif resume:
@@ -163,6 +165,14 @@ def open_run(path: Path, config: SearchConfig | None, *, resume: bool) -> Iterat
         with events:
             write_atomically(path / CONFIG, resolved(config))
             yield Run(path, config, resumed=resumed, events=events)
+
+
+def _with_threads(config: SearchConfig, folder: Path | None) -> SearchConfig:
+    """The config with a number of threads: its own, else that of the run to be resumed, else the usual one."""
+    if config.threads is not None:
+        return config
+    before = _old_config(folder).threads if folder is not None else None
+    return config.replace(threads=before or usual_threads())
 
 
 def read_config(path: Path) -> SearchConfig:
@@ -252,11 +262,17 @@ def _refuse_foreign(path: Path) -> None:
         raise RunError(f"{path}: no run to resume: it has no {CONFIG}, but holds {names[0]}")
 
 
-def _refuse_other_config(path: Path, config: SearchConfig) -> None:
+def _old_config(path: Path) -> SearchConfig:
     try:
-        old = SearchConfig.read(path / CONFIG)
+        return SearchConfig.read(path / CONFIG)
     except ConfigError as error:
         raise RunError(f"cannot resume: {error}") from None
+
+
+def _refuse_other_config(path: Path, config: SearchConfig) -> None:
+    old = _old_config(path)
+    if old.threads is None:  # of a run before there was this setting
+        old = old.replace(threads=config.threads)
     found = _first_difference(old.model_dump(mode="json"), config.model_dump(mode="json"))
     if found is not None:
         key, before, now = found

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from xpert.training import distributed
     from xpert.training.data import Dataset, load_dataset
     from xpert.training.datasets import DATASETS
-    from xpert.training.devices import device_of
+    from xpert.training.devices import computing_on, device_of
     from xpert.training.disturbance import Disturbance
     from xpert.training.loop import TrainingResult, accuracy, train
     from xpert.training.weights import load_weights, save_weights
@@ -23,6 +23,7 @@ _HOMES = {
     "DATASETS": "datasets",
     "Dataset": "data",
     "load_dataset": "data",
+    "computing_on": "devices",
     "device_of": "devices",
     "Disturbance": "disturbance",
     "TrainingResult": "loop",
@@ -48,6 +49,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSettings",
     "accuracy",
+    "computing_on",
     "device_of",
     "distributed",
     "load_dataset",

@@ -1,8 +1,12 @@
-"""Where tensors live: the processor, or a GPU."""
+"""Where tensors live, the processor or a GPU, and on how many threads the processor computes."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
+from threadpoolctl import threadpool_limits
 
 from xpert.errors import ConfigError
 
@@ -20,4 +24,22 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
-__all__ = ["device_of"]
+@contextlib.contextmanager
+def computing_on(threads: int | None) -> Iterator[None]:
+    """Within this context torch and the linear algebra of numpy and scipy compute on so many threads.
+
+    Whatever the environment says: how a sum is cut into parts decides its last bits.
+
+    Args:
+        threads: How many; None leaves them as they are.
+    """
+    before = torch.get_num_threads()
+    with threadpool_limits(threads, user_api="blas"):
+        torch.set_num_threads(threads or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+__all__ = ["computing_on", "device_of"]
