@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pkgutil
 import re
@@ -11,9 +12,16 @@ from typing import Any
 import xpert
 
 # Models are made before autodoc writes evaluated annotations into their classes: pydantic would read those.
-for module in pkgutil.walk_packages(xpert.__path__, "xpert."):
-    if not module.name.endswith("__main__"):
-        import_module(module.name)
+modules = [
+    import_module(found.name)
+    for found in pkgutil.walk_packages(xpert.__path__, "xpert.")
+    if not found.name.endswith("__main__")
+]
+# Annotations also name what is imported for type checking alone; with it, their links lead somewhere.
+for module in modules:
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            exec(compile(ast.Module(node.body, []), module.__name__, "exec"), vars(module))  # noqa: S102 - our own code
 
 project = "XPert"
 author = "The XPert developers"
