@@ -67,6 +67,7 @@ include_patterns = [
     "*.md",
 ]
 exclude_patterns = ["**/.*", "build", "runs", "data", "tests", "benchmarks"]
+highlight_language = "text"  # where a block names none
 html_theme = "furo"
 html_title = "XPert"
 
