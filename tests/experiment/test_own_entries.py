@@ -78,8 +78,9 @@ def test_the_strategy_of_the_page_comes_close(capsys: pytest.CaptureFixture[str]
 
 def test_the_encoding_of_the_page_gives_weights_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENCODINGS, "balanced", Differential)
+    balanced = run_page("add-an-encoding.md")["Balanced"]
     for bits in (2, 5, 8):
-        code = run_page("add-an-encoding.md")["Balanced"](bits, min(bits, 3))
+        code = balanced(bits, min(bits, 3))
         most = 2 ** (bits - 1) - 1
         weights = np.arange(-most, most + 1)
         cells, subtracted = code.stored(weights)
