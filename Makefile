@@ -54,5 +54,5 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build dist
+	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build dist docs/reference
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
