@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+DOCS_READY := .venv/.docs-ready
 
-.PHONY: help setup quickstart test golden lint format clean
+.PHONY: help setup quickstart test golden lint docs format clean
 
 help:
 	@echo 'make setup       make .venv with the pinned dependencies'
@@ -12,6 +13,7 @@ help:
 	@echo 'make test        lint, types and all tests'
 	@echo 'make golden      make the golden records of the tests anew (see CONTRIBUTING.md)'
 	@echo 'make lint        lint and types only'
+	@echo 'make docs        build all pages and the API reference into build/docs'
 	@echo 'make format      bring the code into shape'
 	@echo 'make clean       remove .venv and caches; runs/ and data/ stay'
 
@@ -39,10 +41,18 @@ lint: setup
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo --no-cache
 
+docs: $(DOCS_READY)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html --conf-dir docs . build/docs
+	@echo 'open build/docs/docs/index.html'
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build dist
+	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build dist docs/reference
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

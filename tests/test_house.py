@@ -61,4 +61,7 @@ def test_the_map_of_the_house_is_true() -> None:
     assert len(named) > 20
     assert {name for name in named if not (SOURCE.parents[1] / name).exists() and not list(SOURCE.rglob(name))} == set()
     rooms = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
-    assert {room for room in rooms if f"- `{room}/`:" not in text} == set()
+    # Each room has a section of its own, and each folder that is named is there.
+    assert set(re.findall(r"^### `([a-z]+)/`$", text, re.MULTILINE)) == rooms
+    folders = {name.rstrip("/") for name in re.findall(r"`([a-z_/]+/)`", text)} - {"state", "cache"}
+    assert {name for name in folders if not list(SOURCE.glob(name)) + list(SOURCE.glob(f"*/{name}"))} == set()

@@ -19,7 +19,7 @@ from typing import Any
 
 from xpert.registry import Registry
 
-ADC_NAME = r"^[a-z][a-z0-9_-]*$"
+ADC_NAME = r"^[a-z][_a-z0-9-]*$"
 """Names of kinds: lower-case letters, digits, - and _."""
 
 ADCS: Registry[Any] = Registry(

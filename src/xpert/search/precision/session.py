@@ -313,7 +313,7 @@ def search_precision(
 
     1. The strategy searches, with a least accuracy on its bench: at first the bench's own floor.
     2. The cheapest feasible design is measured again, on other images and chips.
-    3. Bisection finds which least accuracy on the first bench suffices for the second:
+    3. Bisection finds which least accuracy on the first bench suffices for the second::
 
            floor                  asked for next                 the nominal design's own
            |------ too little ----|------ middle ------|------ enough ------|
