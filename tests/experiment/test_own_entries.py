@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpert.design import ENCODINGS, Periphery
-from xpert.design.encoding import Differential
+from xpert.design import Periphery
 from xpert.experiment import SearchConfig
 from xpert.experiment.pipeline import run_search
 
@@ -29,9 +28,8 @@ def run_page(name: str) -> dict[str, Any]:
     return found
 
 
-def test_what_pages_add_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_pages_add_is_searched(tmp_path: Path) -> None:
     """A backbone, a data set, an ADC, an encoding and a strategy of each phase, in one search."""
-    monkeypatch.setitem(ENCODINGS, "balanced", Differential)  # what the page puts in its place goes after the test
     backbone, data = run_page("add-a-backbone.md"), run_page("add-a-data-set.md")
     assert [layer.name for layer in backbone["networks"].positions] == ["conv1", "conv2", "conv3", "conv4", "linear"]
     assert len(data["dataset"].validation_labels) == 20
@@ -76,8 +74,7 @@ def test_the_strategy_of_the_page_comes_close(capsys: pytest.CaptureFixture[str]
     assert gap < 0.02
 
 
-def test_the_encoding_of_the_page_gives_weights_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ENCODINGS, "balanced", Differential)
+def test_the_encoding_of_the_page_gives_weights_back() -> None:
     balanced = run_page("add-an-encoding.md")["Balanced"]
     for bits in (2, 5, 8):
         code = balanced(bits, min(bits, 3))
