@@ -28,6 +28,7 @@ from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
 from xpert.hardware.technology import Process, process_of
 from xpert.hardware.tile import Tile
+from xpert.machine import keep_freed_memory
 from xpert.workload.layers import Workload
 
 _BLOCK = 1024
@@ -264,6 +265,7 @@ def evaluate_batch(
     Raises:
         ConfigError: If a memory cell cannot hold its access transistor, or the chip does not have an ADC.
     """
+    keep_freed_memory()
     periphery = replace(periphery, adcs=chip.adcs)
     shape = np.broadcast_shapes(workload.shape, periphery.shape)
     p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)

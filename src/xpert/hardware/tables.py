@@ -25,6 +25,7 @@ from xpert.hardware.mapping import map_layers
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
 from xpert.hardware.technology import Process, process_of
+from xpert.machine import keep_freed_memory
 from xpert.progress import Progress, Report
 from xpert.workload.layers import Workload
 
@@ -194,6 +195,7 @@ def cost_tables(
         original = Design.homogeneous(space.network(space.default_channels), chip, peripheries[0])
         context = evaluate(original, switches).context
     p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    keep_freed_memory()
     crossbar = crossbar_of(chip)
     shared = build_shared(p, chip, context)
     options = PeripheryArrays.of(peripheries, chip.adcs)

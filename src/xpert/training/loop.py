@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
 import json
 import math
 import time
@@ -20,6 +18,7 @@ from torch.nn import functional as F
 
 from xpert.design import DataModel
 from xpert.errors import ConfigError, DataError, RunError
+from xpert.machine import keep_freed_memory
 from xpert.networks.images import Images
 from xpert.networks.quantised import calibrate_quantisers, quantised_layers
 from xpert.progress import Progress, Report
@@ -147,7 +146,7 @@ def train(
     n_images = len(dataset.train_labels)
     if not n_images:
         raise ConfigError("dataset: there are no training images")
-    _keep_freed_memory()
+    keep_freed_memory()
     device = next(model.parameters()).device
     dataset = dataset.to(device)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -266,20 +265,6 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
         {"params": [parameter for parameter in trained if parameter.dim() <= 1], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
-
-
-@functools.cache
-def _keep_freed_memory() -> None:
-    """Have the C library keep what is freed, for the next step, which needs it again.
-
-    By default glibc gives large blocks back to the kernel at once; to fault their pages in again takes 5 to 10 % of a
-    step. Other C libraries are left alone.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        most_mapped, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
-        mallopt(most_mapped, 0)
-        mallopt(trim_threshold, 2**31 - 1)
 
 
 @contextlib.contextmanager
