@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -40,6 +42,25 @@ def test_what_a_program_registers_comes_last(monkeypatch: pytest.MonkeyPatch) ->
     for name in ("mine", "version"):
         with pytest.raises(ConfigError, match=f"thing: the name '{name}' is taken"):
             things.register(object(), name)
+
+
+def test_an_announced_module_may_register_its_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """So one file serves a notebook, which imports it, and a package, which announces it."""
+    (tmp_path / "a_thing_of_its_own.py").write_text("from here import THINGS\nMINE = THINGS.register([], 'mine')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    things = a_registry(monkeypatch, {"mine": "a_thing_of_its_own:MINE"})
+    here = ModuleType("here")
+    here.THINGS = things  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "here", here)
+    monkeypatch.delitem(sys.modules, "a_thing_of_its_own", raising=False)
+    assert "mine" in things.names()
+    with pytest.raises(ConfigError, match="the name 'mine' is taken"):  # by a module that nothing imported
+        things.register(object(), "mine")
+    found = things.find("mine")
+    assert found == []
+    assert things.find("mine") is found
+    with pytest.raises(ConfigError, match="the name 'mine' is taken"):
+        things.register(object(), "mine")
 
 
 def test_names_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -141,9 +142,14 @@ class Registry(Collection[str], Generic[Entry]):
             where = f" ({entry.value} of {self.group})" if isinstance(entry, EntryPoint) else ""
             if not re.fullmatch(self._pattern, name):
                 raise ConfigError(f"{self.kind}: a name must match {self._pattern}, got {name!r}{where}")
-            if known.get(name, entry) is not entry:
+            if known.get(name, entry) is not entry and not self._registers_itself(name):
                 raise ConfigError(f"{self.kind}: the name {name!r} is taken{where}")
         return dict(entries)
+
+    def _registers_itself(self, name: str) -> bool:
+        """Whether a name is announced by a module that is imported already: what is registered is what it means."""
+        point = (self._installed or {}).get(name)
+        return isinstance(point, EntryPoint) and name not in self._added and point.module in sys.modules
 
     def _load(self, point: EntryPoint) -> Entry:
         try:
