@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from xpert.errors import RunError
-from xpert.files import jsonable, write_atomically
+from xpert.files import copy_atomically, jsonable, write_atomically
 
 
 def test_writes_text_bytes_and_through_a_function(tmp_path: Path) -> None:
@@ -88,3 +88,15 @@ def test_jsonable_unpacks_arrays_and_drops_what_json_lacks() -> None:
 def test_jsonable_refuses_what_it_does_not_know() -> None:
     with pytest.raises(TypeError, match="set has no place in JSON"):
         jsonable({"a": {1, 2}})
+
+
+def test_a_copy_that_fails_leaves_the_target_as_it_was(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"new")
+    target.write_bytes(b"old")
+    copy_atomically(source, target)
+    assert target.read_bytes() == b"new"
+    with pytest.raises(RunError):
+        copy_atomically(tmp_path / "missing", target)
+    assert target.read_bytes() == b"new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]

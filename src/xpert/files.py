@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,6 +49,19 @@ def write_atomically(path: Path | str, content: str | bytes | Callable[[Path], N
             temporary.unlink(missing_ok=True)
 
 
+def copy_atomically(source: Path, target: Path) -> None:
+    """Copy a file, so that a reader of the target sees the old content or the new.
+
+    Raises:
+        RunError: If the source cannot be read, or the target cannot be written.
+    """
+
+    def copy(temporary: Path) -> None:
+        shutil.copyfile(source, temporary)
+
+    write_atomically(target, copy)
+
+
 def jsonable(value: Any) -> Any:
     """The same data in what JSON has: arrays and tuples as lists, array scalars as numbers, NaN and infinities as null.
 
@@ -69,4 +83,4 @@ def jsonable(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
-__all__ = ["jsonable", "write_atomically"]
+__all__ = ["copy_atomically", "jsonable", "write_atomically"]

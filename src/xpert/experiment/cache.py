@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xpert.files import write_atomically
+from xpert.files import copy_atomically, write_atomically
 from xpert.results import Record
 
 _VERSION = 1
@@ -59,12 +58,12 @@ class StageCache:
         result = entry.with_suffix(".json")
         if result.exists():
             for file in files:
-                _copy(entry / file.name, file)
+                copy_atomically(entry / file.name, file)
             return kind.read(result, "kept result")
         found = compute()
         (entry if files else self._folder).mkdir(parents=True, exist_ok=True)
         for file in files:
-            _copy(file, entry / file.name)
+            copy_atomically(file, entry / file.name)
         write_atomically(result, found.to_json())  # last: it says that the files are there
         return found
 
@@ -73,13 +72,6 @@ def key_of(stage: str, depends: dict[str, Any]) -> str:
     """The hash under which a result is kept."""
     text = json.dumps([_VERSION, stage, depends], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
-
-
-def _copy(source: Path, target: Path) -> None:
-    def copy(temporary: Path) -> None:
-        shutil.copyfile(source, temporary)
-
-    write_atomically(target, copy)
 
 
 __all__ = ["StageCache", "key_of"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -22,6 +21,7 @@ from xpert.experiment.run import Run
 from xpert.experiment.stages.precision import Floors, Phase2, choose_precisions
 from xpert.experiment.stages.training import train_network
 from xpert.experiment.trainings import Recipe, load_split, new_model
+from xpert.files import copy_atomically
 from xpert.machine import peak_memory_mib
 from xpert.progress import Progress, Report, of_stage
 from xpert.results import Accuracy, PrecisionStage, Stage, Training
@@ -147,7 +147,7 @@ class Workspace:
     def keep_weights(self, name: str, final: str) -> None:
         """Copy weights to another name."""
         file = self.run.working_file
-        shutil.copyfile(file(f"{name}.safetensors"), file(f"{final}.safetensors"))
+        copy_atomically(file(f"{name}.safetensors"), file(f"{final}.safetensors"))
 
     def accuracy(self, model: nn.Module, design: Design) -> Accuracy:
         """Accuracies of a trained network on test images."""

@@ -61,9 +61,11 @@ class PeripheryArrays(_Arrays):
         Raises:
             ConfigError: If there is no such kind of ADC.
         """
-        if any(entry.adc_type not in _types(adcs) for entry in peripheries):
+        types = _types(adcs)
+        if any(entry.adc_type not in types for entry in peripheries):
             ADCS.names()  # of installed packages too
-        places = {name: index for index, name in enumerate(_types(adcs))}
+            types = _types(adcs)
+        places = {name: index for index, name in enumerate(types)}
         for index, entry in enumerate(peripheries):
             if entry.adc_type not in places:
                 raise ConfigError(
@@ -102,7 +104,7 @@ class PeripheryArrays(_Arrays):
 
     @property
     def types(self) -> tuple[str, ...]:
-        """Names of the kinds of ADC, in the order of their indices: those made of circuits, then `adcs`."""
+        """Names of the kinds of ADC, in the order of their indices: XPert's, then `adcs`, then those of others."""
         return _types(self.adcs)
 
     def entry(self, index: int) -> dict[str, Any]:
