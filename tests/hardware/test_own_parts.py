@@ -434,7 +434,7 @@ def test_the_pages_search_space_can_be_tabulated(page: Path) -> None:
     ]
     context = evaluate(typical_design(config)).context
     tables = cost_tables(config.chip, search_space(config), options, context=context)
-    assert len({float(area) for area in tables.layers[3].area[0, 0]}) == len(options)
+    assert len({float(energy) for energy in tables.layers[3].energy[0, 0]}) == len(options)
 
 
 def test_the_pages_figures_are_those_of_the_model() -> None:

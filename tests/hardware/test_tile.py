@@ -54,7 +54,7 @@ def test_kinds_stand_for_all_pes(in_channels, out_channels, kernel, switches, sy
     mapping = map_layers(chip, work, switches)
     activity = (0.3, active_conductance(p, crossbar, None))
     tile = build_tiles(p, chip, crossbar, PeripheryArrays.of([Periphery(adc_type=adc_type)]), mapping, *activity)
-    period = sensing_periods(crossbar, tile, mapping)
+    period = sensing_periods(p, chip, crossbar, tile, mapping)
     timing = Timing(synchronous, period, period)
     latency, energy, peaks = run_layer(p, crossbar, timing, tile, mapping)
 

@@ -33,6 +33,8 @@ class Breakdown:
     """Drivers, switches, multiplexers and level shifters of the subarrays."""
     leakage: Array = 0.0
     """Leakage; energies only."""
+    white_space: Array = 0.0
+    """What tiles leave free of their slots; areas only."""
 
     @property
     def total(self) -> Array:

@@ -19,6 +19,7 @@ from xpert.hardware import circuits
 from xpert.hardware.breakdown import Breakdown, distinct, map_arrays
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
+from xpert.hardware.floorplan import Floorplan, choose_slot, share_of_slot
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, Organisation
 from xpert.hardware.pe import Timing, build_pe
@@ -36,6 +37,9 @@ _TREE_FOLDING = 4.0
 _POOL_WINDOW = 4
 """Pixels of the smallest pooling unit, 2x2; every chip has one. Source: DNN+NeuroSim V1.3."""
 
+_ROUNDING = 1e-12
+"""Relative slack of a sensing cycle that is a whole number of logic cycles but for rounding. Source: our choice."""
+
 _SRAM_CELLS = {14: (10.0, 30.0), 10: (10.0, 40.0), 7: (10.0, 60.0)}
 """Height and width of a buffer's SRAM cell in feature sizes, by node; 10 x 28 elsewhere. Source: DNN+NeuroSim V1.3."""
 
@@ -48,8 +52,10 @@ class Context:
     """Sizes of PEs and tiles."""
     tiles: np.ndarray
     """Tiles of the chip."""
-    pitch: np.ndarray
-    """Side of the largest tile. [m]"""
+    slots: np.ndarray
+    """Slots of the floorplan, which the H-tree spans."""
+    slot: np.ndarray
+    """Area of a slot. [m2]"""
     bus_bits: np.ndarray
     """Width of the global bus. [bit]"""
     buffer_cores: np.ndarray
@@ -74,14 +80,19 @@ class Context:
     """Leakage power of all tiles. [W]"""
 
     @property
+    def pitch(self) -> np.ndarray:
+        """Side of a slot. [m]"""
+        return np.sqrt(self.slot)
+
+    @property
     def grid_rows(self) -> np.ndarray:
-        """Rows of the grid of tiles."""
-        return np.ceil(np.sqrt(self.tiles))
+        """Rows of the grid of slots."""
+        return np.ceil(np.sqrt(self.slots))
 
     @property
     def grid_columns(self) -> np.ndarray:
-        """Columns of the grid of tiles."""
-        return np.ceil(self.tiles / self.grid_rows)
+        """Columns of the grid of slots."""
+        return np.ceil(self.slots / self.grid_rows)
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,8 @@ class Layers:
     """Leakage power of a layer's tiles. [W]"""
     peaks: Breakdown
     """Largest latency of each component over the layer's tiles, which may be of different tiles. [s]"""
+    share: Array
+    """Share of a slot that a tile takes, a power of two."""
 
 
 def build_tiles(
@@ -185,12 +198,15 @@ def build_tiles(
     return map_arrays(lambda array: np.broadcast_to(array, (n,))[index], tile)
 
 
-def sensing_periods(crossbar: Crossbar, tile: Tile, mapping: Mapping) -> np.ndarray:
-    """Sensing cycle of every layer: that of its slowest crossbar. [*batch, layers] [s]"""
+def sensing_periods(p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> np.ndarray:
+    """Sensing cycle of every layer: that of its slowest crossbar, in whole logic cycles. [*batch, layers] [s]"""
     full, partial = tile.pe.full.sensing_period, tile.pe.partial.sensing_period
-    return np.maximum(
+    needed = np.maximum(
         np.where(mapping.rows >= crossbar.rows, full, 0.0), np.where(mapping.rows % crossbar.rows > 0, partial, 0.0)
     )
+    if not (p.switches.whole_cycles and chip.synchronous):
+        return needed
+    return np.ceil(needed * p.logic_clock * (1 - _ROUNDING)) / p.logic_clock
 
 
 def context_of(
@@ -228,10 +244,12 @@ def context_of(
     if pipelined:
         pes = pes * (workload.depth + 1)
         widest = np.where(organisation.novel_pes > 0, widest * (workload.depth + 1), widest)
+    plan = _floorplan(p, tile, mapping)
     return Context(
         organisation=organisation,
         tiles=_sum(mapping.tiles),
-        pitch=_largest(np.sqrt(tile.area.total)),
+        slots=plan.slots,
+        slot=plan.slot,
         bus_bits=bus,
         buffer_cores=cores,
         sensing_period=_largest(period),
@@ -244,6 +262,14 @@ def context_of(
         residual=_largest(workload.residual),
         tile_leakage=_sum(mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping)),
     )
+
+
+def _floorplan(p: Process, tile: Tile, mapping: Mapping) -> Floorplan:
+    """Slots of the chip; in the reference every tile has one as large as the largest."""
+    area = np.broadcast_to(tile.area.total, mapping.tiles.shape)
+    if p.switches.floorplan:
+        return choose_slot(area, mapping.tiles)
+    return Floorplan(slot=_largest(area), share=np.ones_like(area), slots=_sum(mapping.tiles))
 
 
 def _bus_bits(p: Process, chip: Chip, wanted: np.ndarray) -> np.ndarray:
@@ -381,12 +407,17 @@ def run_layers(
     else:
         tiles = context.tile_leakage if switches.own_tiles_leak else (context.tiles - mapping.tiles) * each
         leaked = (tiles + shared.leakage) * latency.total
+    area, share = tile.area, 1.0
+    if switches.floorplan:
+        share = share_of_slot(context.slot, area.total)
+        area = area + Breakdown(white_space=np.maximum(share * context.slot - area.total, 0.0))
     return Layers(
-        area=tile.area * mapping.tiles,
+        area=area * mapping.tiles,
         latency=latency,
         energy=energy + Breakdown(leakage=leaked),
         leakage=power,
         peaks=peaks,
+        share=np.broadcast_to(share, power.shape),
     )
 
 
@@ -422,14 +453,17 @@ def _run_shared(
     words = mapping.used_columns / crossbar.columns_per_weight
     words = words if switches.exact_access_counts else np.floor(words)
 
-    relu_uses = np.ceil(outputs / context.trees) * workload.relu
-    residual_uses = np.ceil(outputs / context.trees) * workload.residual
+    # A bank's lanes that carry no word do not toggle, so that energies are those of whole uses but for the last one.
+    whole = (lambda uses: uses) if switches.idle_lanes_silent else np.ceil
+    turns = np.ceil(outputs / context.trees)
+    relu_turns, relu_uses = turns * workload.relu, whole(outputs / context.trees) * workload.relu
+    residual_turns, residual_uses = turns * workload.residual, whole(outputs / context.trees) * workload.residual
     summed = _summed_tiles(p, mapping)
     tree = circuits.adder_tree(p, context.tree_inputs, context.tree_bits, context.trees, used=summed)
     per_vector = (
         workload.out_channels if switches.global_word_counts else mapping.used_columns / crossbar.columns_per_slice
     )
-    tree_uses = np.where(summed > 1, np.ceil(per_vector * vectors / context.trees), 0)
+    sums = np.where(summed > 1, per_vector * vectors / context.trees, 0)
     pooled = workload.pool > 1
     if switches.global_word_counts:
         pool_uses = pool_turns = np.where(pooled, np.ceil(outputs / pixels / context.pool_units), 0)
@@ -448,7 +482,7 @@ def _run_shared(
     outgoing = words * reads / np.where(pooled, pixels, 1)
     # A skip connection is read back from the global buffer.
     skip = words * reads * workload.residual
-    bus = np.ceil((incoming + outgoing + skip) / context.bus_bits)
+    bus = (incoming + outgoing + skip) / context.bus_bits
     h_tree = shared.h_tree
     if not switches.common_pitch:
         h_tree = _h_tree(p, context, np.sqrt(tile.area.total))
@@ -460,17 +494,17 @@ def _run_shared(
         crowd = 1
     buffer_time = timing.digital(shared.buffer, read_lines) + timing.write(shared.buffer, write_lines)
     latency = Breakdown(
-        accumulation=timing.digital(tree, tree_uses),
+        accumulation=timing.digital(tree, np.ceil(sums)),
         buffers=buffer_time / parallel * crowd,
-        interconnect=timing.digital(h_tree, bus),
-        digital=timing.digital(shared.relu, relu_uses)
+        interconnect=timing.digital(h_tree, np.ceil(bus)),
+        digital=timing.digital(shared.relu, relu_turns)
         + timing.digital(shared.pool, pool_turns)
-        + timing.digital(shared.adders, residual_uses),
+        + timing.digital(shared.adders, residual_turns),
     )
     energy = Breakdown(
-        accumulation=tree.energy * tree_uses,
+        accumulation=tree.energy * whole(sums),
         buffers=shared.buffer.energy * read_lines + shared.buffer.write_energy * write_lines,
-        interconnect=h_tree.energy * bus,
+        interconnect=h_tree.energy * whole(bus),
         digital=shared.relu.energy * relu_uses + shared.pool.energy * pool_uses + shared.adders.energy * residual_uses,
     )
     return latency, energy

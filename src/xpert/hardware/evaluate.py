@@ -191,6 +191,8 @@ class Evaluation:
             "operations": int(self.operations),
             "sensing_period_ns": float(self.clock_period * 1e9),
             "tiles": int(self.context.tiles[..., 0]),
+            "slots": int(self.context.slots[..., 0]),
+            "slot_mm2": float(self.context.slot[..., 0] * 1e6),
             "layers": [self._layer(index) for index in range(self.workload.depth)],
             "breakdown": {
                 unit: _plain(getattr(self, f"{quantity}_by_component"), scale, ...)
@@ -208,6 +210,7 @@ class Evaluation:
             **{unit: sum(components.values()) for unit, components in parts.items()},
             "leakage_energy_uj": parts["energy_uj"]["leakage"],
             "tiles": int(self.tiles[index]),
+            "slot_share": float(self.layers.share[index]),
             "speed_up": int(self.speed_up[index]),
             "utilization": float(self.utilization[index]),
             "sensing_period_ns": float(self.sensing_period[index] * 1e9),
@@ -313,7 +316,7 @@ def cost_layers(
     tile = build_tiles(p, chip, crossbar, periphery, mapping, density, conductance)
     if reads is not None:
         tile = replace(tile, pe=replace(tile.pe, full=reads[0], partial=reads[1]))
-    period = sensing_periods(crossbar, tile, mapping)
+    period = sensing_periods(p, chip, crossbar, tile, mapping)
     context = context_of(p, chip, crossbar, tile, period, mapping, workload)
     shared = build_shared(p, chip, context)
     layers = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)

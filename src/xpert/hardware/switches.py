@@ -88,6 +88,17 @@ class Switches:
     logic_clock: bool = True
     """Synchronous digital blocks run on the logic clock; reference: counted at 1 GHz, charged a sensing period each."""
 
+    floorplan: bool = True
+    """Tiles lie in slots of a floorplan, whose white space is charged and which the H-tree spans; reference: areas of tiles
+    are added up, and the H-tree has as many leaves as there are tiles, a largest tile apart."""
+
+    whole_cycles: bool = True
+    """Sensing cycles are whole logic cycles; reference: of any length."""
+
+    idle_lanes_silent: bool = True
+    """Lanes of the H-tree, adder trees, ReLU units and residual adders that carry no word spend nothing; reference: they
+    work as one."""
+
     common_pitch: bool = True
     """All layers see the H-tree with the pitch of the largest tile, as built; reference: of their own tile."""
 

@@ -262,7 +262,7 @@ def _costs_of(
     mapping = map_layers(chip, workload, p.switches, context.organisation)
     conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
     tile = build_tiles(p, chip, crossbar, periphery, mapping, chip.activity.input_bit_density, conductance)
-    period = sensing_periods(crossbar, tile, mapping)
+    period = sensing_periods(p, chip, crossbar, tile, mapping)
     costs = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
     figures = (
         costs.area.total, costs.latency.total, costs.energy.total, costs.energy.total - costs.energy.leakage,

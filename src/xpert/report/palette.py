@@ -25,6 +25,7 @@ _COMPONENTS = {
     "digital": "#d66ba8",
     "other": "#94a3b8",
     "leakage": "#64748b",
+    "white": "#e2e8f0",
 }
 
 

@@ -31,6 +31,9 @@ class LayerCost(Periphery, Record):
     """Leakage in `energy_uj`."""
 
     tiles: Annotated[int | float, Field(gt=0, le=1e6)]
+    slot_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of a slot of the floorplan that a tile takes: 1, 1/2, 1/4, ..."""
+
     speed_up: Annotated[int, Field(ge=1)] = 1
     """Copies of the layer's weights."""
 
@@ -74,6 +77,12 @@ class EvaluationRecord(Record):
     """Of the slowest layer."""
 
     tiles: int | None = None
+    slots: int | None = None
+    """Slots of the floorplan, in which tiles lie."""
+
+    slot_mm2: Positive | None = None
+    """Area of a slot, a square. [mm2]"""
+
     layers: tuple[LayerCost, ...] = ()
     breakdown: Breakdown = Field(default_factory=dict)
 

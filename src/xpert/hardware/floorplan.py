@@ -1,0 +1,120 @@
+"""The floorplan: where tiles of different sizes go, what they leave free, and what grid the chip's H-tree spans.
+
+The chip is a grid of equal square slots. A tile takes a slot, or a half, a quarter, ... of one: halves are cut alternately
+along both sides, so that no tile is longer than twice its width. Fractions that are powers of two always fill slots
+without gaps, the largest first, so the number of slots is the sum of the fractions, rounded up, and the placement exists
+(`place`). What a tile leaves free of its fraction is white space, and charged. The slot is the one that takes the least
+area in all.
+
+The cut in halves is a guillotine floorplan (R. H. J. M. Otten, "Automatic floorplan design", DAC 1982) with the sizes of a
+buddy system (K. C. Knowlton, "A fast storage allocator", CACM 8(10), 1965).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_SLACK = 1e-9
+"""Relative difference of areas that counts as none: it is rounding. Source: our choice."""
+
+
+@dataclass(frozen=True)
+class Floorplan:
+    """Slots, and what tiles take of them."""
+
+    slot: np.ndarray
+    """Area of a slot, [*batch, 1]. [m2]"""
+
+    share: np.ndarray
+    """Share of a slot that a tile of each layer takes, a power of two, [*batch, layers]."""
+
+    slots: np.ndarray
+    """Slots in all, whole, [*batch, 1]."""
+
+
+def share_of_slot(slot: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """The least power of two of a slot that holds a tile; above 1 for tiles larger than a slot.
+
+    Args:
+        slot: Area of a slot; broadcasts. [m2]
+        area: Area of a tile. [m2]
+    """
+    return np.exp2(np.ceil(np.log2(area / slot) - _SLACK))
+
+
+def choose_slot(area: np.ndarray, tiles: np.ndarray) -> Floorplan:
+    """The floorplan with the least area.
+
+    With the shares held fixed a slot can shrink until some layer's tiles fill theirs. So one of the layers' tiles, doubled
+    until the largest tile fits, is the best slot.
+
+    Args:
+        area: Area of a tile of each layer, [*batch, layers]. [m2]
+        tiles: Tiles of each layer, [*batch, layers].
+    """
+    largest = np.max(area, axis=-1, keepdims=True)
+    candidates = area * np.exp2(np.ceil(np.log2(largest / area) - _SLACK))
+    slot, alike = largest, np.all(candidates <= largest * (1 + _SLACK), axis=-1, keepdims=True)
+    if not np.all(alike):  # alike: or halves of one another
+        # [*batch, candidates, layers]; the layers' axis vanishes in the sum.
+        shares = share_of_slot(candidates[..., :, None], area[..., None, :])
+        taken = np.sum(shares * tiles[..., None, :], axis=-1) * candidates
+        slot = np.take_along_axis(candidates, np.argmin(taken, axis=-1)[..., None], axis=-1)
+        slot = np.where(alike, largest, slot)
+    share = share_of_slot(slot, area)
+    # Layers are added one after the other so that a batch adds up like a single design.
+    taken = np.add.accumulate(share * tiles, axis=-1)[..., -1:]
+    return Floorplan(slot=slot, share=share, slots=np.ceil(taken))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tile's rectangle, in sides of a slot from the upper left corner of the chip."""
+
+    layer: int
+    """Index of its layer."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def place(shares: list[float], tiles: list[int], columns: int) -> list[Place]:
+    """A rectangle for every tile; no two overlap.
+
+    Args:
+        shares: Share of a slot that a tile of each layer takes: 1, 1/2, 1/4, ...
+        tiles: Tiles of each layer.
+        columns: Slots side by side.
+    """
+    order = sorted(range(len(shares)), key=lambda layer: -shares[layer])
+    places: list[Place] = []
+    taken = 0.0  # slots; a multiple of every share that is still to come, since shares fall by halves
+    for layer in order:
+        share = shares[layer]
+        for _ in range(tiles[layer]):
+            slot, rest = divmod(taken, 1.0)
+            row, column = divmod(int(slot), columns)
+            x, y, width, height = 0.0, 0.0, 1.0, 1.0
+            # Follow the cuts to the part that begins at `rest`: first into left and right, then upper and lower.
+            size, vertical = 1.0, True
+            while size > share:
+                size /= 2
+                second = rest >= size
+                rest -= size * second
+                if vertical:
+                    width /= 2
+                    x += width * second
+                else:
+                    height /= 2
+                    y += height * second
+                vertical = not vertical
+            places.append(Place(layer, column + x, row + y, width, height))
+            taken += share
+    return places
+
+
+__all__ = ["Floorplan", "Place", "choose_slot", "place", "share_of_slot"]
