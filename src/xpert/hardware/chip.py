@@ -19,7 +19,7 @@ from xpert.hardware import circuits
 from xpert.hardware.breakdown import Breakdown, distinct, map_arrays
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
-from xpert.hardware.floorplan import Floorplan, choose_slot, share_of_slot
+from xpert.hardware.floorplan import Floorplan, choose_slot, grid, share_of_slot, way_in_slot
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, Organisation
 from xpert.hardware.pe import Timing, build_pe
@@ -87,12 +87,12 @@ class Context:
     @property
     def grid_rows(self) -> np.ndarray:
         """Rows of the grid of slots."""
-        return np.ceil(np.sqrt(self.slots))
+        return np.asarray(grid(self.slots)[0])
 
     @property
     def grid_columns(self) -> np.ndarray:
         """Columns of the grid of slots."""
-        return np.ceil(self.slots / self.grid_rows)
+        return np.asarray(grid(self.slots)[1])
 
 
 @dataclass(frozen=True)
@@ -209,10 +209,43 @@ def sensing_periods(p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, mapp
     return np.ceil(needed * p.logic_clock * (1 - _ROUNDING)) / p.logic_clock
 
 
-def context_of(
+@dataclass(frozen=True)
+class Demands:
+    """What layers demand of the chip that they share; arrays [*batch, layers].
+
+    Of `tiles`, `leakage` and `lanes` the chip needs the sum, of `sharing` the least, of all others the largest.
+    """
+
+    tiles: np.ndarray
+    """Tiles."""
+    tile_area: np.ndarray
+    """Area of a tile. [m2]"""
+    leakage: np.ndarray
+    """Leakage power of all tiles. [W]"""
+    lanes: np.ndarray
+    """Wires of the global bus. [bit]"""
+    sharing: np.ndarray
+    """Columns that an ADC converts one after the other."""
+    buffer_bits: np.ndarray
+    """Inputs that the global buffer holds. [bit]"""
+    sensing_period: np.ndarray
+    """Sensing cycle. [s]"""
+    tree_inputs: np.ndarray
+    """Tiles that hold different rows."""
+    tree_bits: np.ndarray
+    """Word length at the leaves of the global adder trees. [bit]"""
+    word_bits: np.ndarray
+    """Input precision. [bit]"""
+    pool_window: np.ndarray
+    """Pixels that a pooling unit takes at once."""
+    residual: np.ndarray
+    """1 where there is a skip connection."""
+
+
+def demands_of(
     p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, period: np.ndarray, mapping: Mapping, workload: Workload
-) -> Context:
-    """What of a whole design reaches into its layers.
+) -> Demands:
+    """What every layer demands of the chip.
 
     Args:
         p: Process.
@@ -225,58 +258,99 @@ def context_of(
     """
     pe, organisation = tile.pe, mapping.organisation
     pipelined = chip.execution == "pipelined"
-    sharing = tile.sharing
     span = np.where(mapping.novel, np.ceil(np.sqrt(organisation.novel_pes)), 1) * mapping.tile_side
-    # Sums, largest and smallest over layers keep the axis with length 1: [*batch, layers] -> [*batch, 1].
-    lanes = span * crossbar.rows + span * crossbar.converted / sharing
-    bus = _bus_bits(p, chip, _sum(lanes * np.where(pipelined, mapping.tiles, 1)))
+    lanes = span * crossbar.rows + span * crossbar.converted / tile.sharing
     maps = workload.in_height * workload.in_width * workload.in_channels
     held = maps + workload.residual * mapping.vectors * workload.out_channels
-    need = pe.input_bits * held  # [bit]
-    bits = _sum(need) / 2 if pipelined else _largest(need)
-    cores = np.ceil(np.floor(bits) / chip.buffers.global_core_bits**2)
-    # Subarrays whose sums meet in the chip's trees, over all layers.
+    # Subarrays whose sums meet in the chip's trees.
     novel_span = np.ceil(np.sqrt(organisation.novel_pes))
     pes = np.maximum(organisation.pe_side, organisation.novel_side) * np.maximum(
         organisation.tile_side // organisation.pe_side, novel_span
     )
-    widest = np.maximum(organisation.tile_side, novel_span * organisation.novel_side)
     if pipelined:
         pes = pes * (workload.depth + 1)
-        widest = np.where(organisation.novel_pes > 0, widest * (workload.depth + 1), widest)
-    plan = _floorplan(p, tile, mapping)
+    demanded = (
+        mapping.tiles, tile.area.total, mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping),
+        lanes * np.where(pipelined, mapping.tiles, 1), tile.sharing, pe.input_bits * held, period,
+        _summed_tiles(p, mapping), tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pes), pe.input_bits,
+        np.maximum(_POOL_WINDOW, workload.pool**2), workload.residual,
+    )  # fmt: skip
+    return Demands(*(np.broadcast_to(values, mapping.tiles.shape) for values in demanded))
+
+
+def context_of(p: Process, chip: Chip, crossbar: Crossbar, mapping: Mapping, demands: Demands) -> Context:
+    """What of a whole design reaches into its layers.
+
+    Args:
+        p: Process.
+        chip: Buffers and execution.
+        crossbar: Cells and wires.
+        mapping: What every layer occupies.
+        demands: What every layer demands of the chip.
+    """
+    organisation = mapping.organisation
+    # Sums, largest and smallest over layers keep the axis with length 1: [*batch, layers] -> [*batch, 1].
+    bits = _sum(demands.buffer_bits) / 2 if chip.execution == "pipelined" else _largest(demands.buffer_bits)
+    plan = _floorplan(p, demands)
+    bus = _bus_bits(p, chip, _sum(demands.lanes))
+    tree_bits = _largest(demands.tree_bits)
     return Context(
         organisation=organisation,
-        tiles=_sum(mapping.tiles),
+        tiles=_sum(demands.tiles),
         slots=plan.slots,
         slot=plan.slot,
         bus_bits=bus,
-        buffer_cores=cores,
-        sensing_period=_largest(period),
-        tree_inputs=_largest(_summed_tiles(p, mapping)),
-        tree_bits=_largest(tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pes)),
-        trees=np.ceil(widest * crossbar.converted / _smallest(sharing)),
-        word_bits=_largest(pe.input_bits),
+        buffer_cores=buffer_cores(chip, bits),
+        sensing_period=_largest(demands.sensing_period),
+        tree_inputs=_largest(demands.tree_inputs),
+        tree_bits=tree_bits,
+        trees=_trees(p, chip, crossbar, mapping, demands, bus, tree_bits),
+        word_bits=_largest(demands.word_bits),
         pool_units=organisation.tile_side * crossbar.converted,
-        pool_window=np.maximum(_POOL_WINDOW, _largest(workload.pool) ** 2),
-        residual=_largest(workload.residual),
-        tile_leakage=_sum(mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping)),
+        pool_window=_largest(demands.pool_window),
+        residual=_largest(demands.residual),
+        tile_leakage=_sum(demands.leakage),
     )
 
 
-def _floorplan(p: Process, tile: Tile, mapping: Mapping) -> Floorplan:
+def buffer_cores(chip: Chip, bits: Array) -> np.ndarray:
+    """Cores of a global buffer that holds so many bits."""
+    return np.ceil(np.floor(bits) / chip.buffers.global_core_bits**2)
+
+
+def trees_at_once(bus_bits: Array, tree_bits: Array) -> np.ndarray:
+    """Adder trees of a chip: as many as sums cross its bus at once."""
+    return np.maximum(1.0, np.floor(bus_bits / tree_bits))
+
+
+def _trees(
+    p: Process, chip: Chip, crossbar: Crossbar, mapping: Mapping, demands: Demands, bus: np.ndarray, bits: np.ndarray
+) -> np.ndarray:
+    """Global adder trees: as many as sums cross the bus at once; in the reference as the widest tile puts out."""
+    if p.switches.units_match_bus:
+        return trees_at_once(bus, bits)
+    organisation = mapping.organisation
+    widest = np.maximum(
+        organisation.tile_side, np.ceil(np.sqrt(organisation.novel_pes)) * organisation.novel_side
+    )
+    if chip.execution == "pipelined":
+        widest = np.where(organisation.novel_pes > 0, widest * (mapping.tiles.shape[-1] + 1), widest)
+    return np.ceil(widest * crossbar.converted / _smallest(demands.sharing))
+
+
+def _floorplan(p: Process, demands: Demands) -> Floorplan:
     """Slots of the chip; in the reference every tile has one as large as the largest."""
-    area = np.broadcast_to(tile.area.total, mapping.tiles.shape)
+    area, tiles = demands.tile_area, demands.tiles
     if p.switches.floorplan:
-        return choose_slot(area, mapping.tiles)
-    return Floorplan(slot=_largest(area), share=np.ones_like(area), slots=_sum(mapping.tiles))
+        return choose_slot(area, tiles)
+    return Floorplan(slot=_largest(area), share=np.ones_like(area), slots=_sum(tiles))
 
 
 def _bus_bits(p: Process, chip: Chip, wanted: np.ndarray) -> np.ndarray:
     """Width of the global bus. [bit]"""
     limit = chip.buffers.max_bus_bits
-    if p.switches.widest_bus:
-        return np.minimum(wanted, limit)
+    if p.switches.given_bus:
+        return np.full_like(wanted, limit, dtype=np.float64)
     return wanted / 2 ** np.ceil(np.log2(np.maximum(wanted / limit, 1)))
 
 
@@ -484,6 +558,11 @@ def _run_shared(
     skip = words * reads * workload.residual
     bus = (incoming + outgoing + skip) / context.bus_bits
     h_tree = shared.h_tree
+    if switches.floorplan:
+        way = way_in_slot(share_of_slot(context.slot, tile.area.total)) * context.pitch
+        h_tree = circuits.beyond_leaf(
+            p, h_tree, way, unit_width=context.pitch, tolerance=_TREE_TOLERANCE, bits=context.bus_bits
+        )
     if not switches.common_pitch:
         h_tree = _h_tree(p, context, np.sqrt(tile.area.total))
     core_bits = chip.buffers.global_core_bits

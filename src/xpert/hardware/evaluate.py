@@ -17,6 +17,7 @@ from xpert.hardware.chip import (
     build_shared,
     build_tiles,
     context_of,
+    demands_of,
     run_layers,
     sensing_periods,
 )
@@ -317,7 +318,8 @@ def cost_layers(
     if reads is not None:
         tile = replace(tile, pe=replace(tile.pe, full=reads[0], partial=reads[1]))
     period = sensing_periods(p, chip, crossbar, tile, mapping)
-    context = context_of(p, chip, crossbar, tile, period, mapping, workload)
+    demands = demands_of(p, chip, crossbar, tile, period, mapping, workload)
+    context = context_of(p, chip, crossbar, mapping, demands)
     shared = build_shared(p, chip, context)
     layers = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
     assumed = (np.broadcast_to(values, workload.shape) for values in (density, conductance))

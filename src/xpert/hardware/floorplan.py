@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xpert.hardware.gates import Array
+
 _SLACK = 1e-9
 """Relative difference of areas that counts as none: it is rounding. Source: our choice."""
 
@@ -69,6 +71,24 @@ def choose_slot(area: np.ndarray, tiles: np.ndarray) -> Floorplan:
     return Floorplan(slot=slot, share=share, slots=np.ceil(taken))
 
 
+def way_in_slot(share: Array) -> Array:
+    """How far the centre of a part is from the centre of its slot, along the cuts; in sides of a slot.
+
+    Args:
+        share: 1, 1/2, 1/4, ...: half a side's half for each of the first two cuts, half of that for the next two, and so on.
+    """
+    cuts = np.round(-np.log2(np.minimum(share, 1.0)))
+    pairs, odd = np.floor(cuts / 2), cuts % 2
+    # 2 (1/4 + 1/8 + ...) for whole pairs of cuts, and one more.
+    return 1.0 - np.exp2(-pairs) + odd * np.exp2(-pairs - 2)
+
+
+def grid(slots: Array) -> tuple[Array, Array]:
+    """Rows and columns of the grid of slots: as near to a square as they get. Source: DNN+NeuroSim V1.3."""
+    rows = np.ceil(np.sqrt(slots))
+    return rows, np.ceil(slots / rows)
+
+
 @dataclass(frozen=True)
 class Place:
     """A tile's rectangle, in sides of a slot from the upper left corner of the chip."""
@@ -117,4 +137,4 @@ def place(shares: list[float], tiles: list[int], columns: int) -> list[Place]:
     return places
 
 
-__all__ = ["Floorplan", "Place", "choose_slot", "place", "share_of_slot"]
+__all__ = ["Floorplan", "Place", "choose_slot", "grid", "place", "share_of_slot", "way_in_slot"]

@@ -105,9 +105,13 @@ class Switches:
     global_word_counts: bool = True
     """Chip-level trees and pooling work once per output value; reference: per column and per position."""
 
-    widest_bus: bool = True
-    """A global bus that would be too wide gets the largest width; reference: it is halved until it fits, so that a few
-    lanes more cost half of the bandwidth."""
+    given_bus: bool = True
+    """The global bus is as wide as the chip's `buffers` say; reference: it grows with the layers, and is halved until it is
+    not wider than that, so that a few lanes more cost half of the bandwidth."""
+
+    units_match_bus: bool = True
+    """The chip has as many adder trees, ReLU units and residual adders as sums cross its bus at once; reference: as many
+    as the sums that its widest tile puts out at once."""
 
     whole_bus: bool = True
     """Layer by layer, the running layer has the global buffer's whole bandwidth; reference: its tiles' share of it."""

@@ -10,7 +10,7 @@ whoever compares candidates from different contexts evaluates them in full.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,7 +18,16 @@ import numpy as np
 from xpert.design import Chip, Design, Layer, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.hardware.breakdown import map_arrays
-from xpert.hardware.chip import Context, Shared, build_shared, build_tiles, run_layers, sensing_periods
+from xpert.hardware.chip import (
+    Context,
+    Demands,
+    Shared,
+    build_shared,
+    build_tiles,
+    demands_of,
+    run_layers,
+    sensing_periods,
+)
 from xpert.hardware.crossbar import Crossbar, active_conductance, crossbar_of
 from xpert.hardware.evaluate import evaluate
 from xpert.hardware.mapping import map_layers
@@ -31,6 +40,10 @@ from xpert.workload.layers import Workload
 
 _BLOCK = 16_384
 """Designs that are looked up, and entries that are computed, at once: as many as the processor's caches hold."""
+
+
+_FIGURES = ("area", "latency", "energy", "dynamic_energy", "leakage")
+"""Fields of a `LayerTable` that add up over the layers of a design."""
 
 
 class SearchSpace(Protocol):
@@ -123,6 +136,8 @@ class LayerTable:
     """Energy without leakage. [J]"""
     leakage: np.ndarray
     """Leakage power of its tiles. [W]"""
+    demands: Demands
+    """What it demands of the chip; nothing where it is not there."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +235,13 @@ def cost_tables(
     tables = []
     for index, (ins, outs) in enumerate(zip(space.entering, space.widths)):
         figures, done = _figures_of(costs, done, ins, outs, space.kernels[index])
-        tables.append(LayerTable(space.layer_names[index], tuple(ins), tuple(outs), choices[index], *figures))
+        own, demanded = figures[: len(_FIGURES)], figures[len(_FIGURES) :]
+        tables.append(
+            LayerTable(
+                space.layer_names[index], tuple(ins), tuple(outs), choices[index],
+                **dict(zip(_FIGURES, own, strict=True)), demands=Demands(*demanded),
+            )
+        )  # fmt: skip
     return CostTables(
         layers=tuple(tables),
         inputs=tuple(space.inputs),
@@ -229,6 +250,15 @@ def cost_tables(
         area_constant=float(np.squeeze(shared.area.total)),
         leakage_constant=float(np.squeeze(shared.leakage)),
     )
+
+
+def shared_costs(chip: Chip, context: Context, switches: Switches = PHYSICAL) -> tuple[np.ndarray, np.ndarray]:
+    """Area [m2] and leakage power [W] of the blocks that layers share, in contexts [*batch, 1]; [*batch]."""
+    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    shared = build_shared(p, chip, context)
+    shape = np.broadcast_shapes(*(np.shape(getattr(context, field.name)) for field in fields(Context)[1:]))
+    area, leakage = (np.broadcast_to(values, shape)[..., 0] for values in (shared.area.total, shared.leakage))
+    return area, leakage
 
 
 def _check(chip: Chip, peripheries: Sequence[Periphery], switches: Switches) -> None:
@@ -252,7 +282,7 @@ def _costs_of(
     context: Context,
     shared: Shared,
 ) -> np.ndarray:
-    """Area, latency, energy, dynamic energy and leakage of layers, [5, layers, peripheries]."""
+    """The `_FIGURES` of layers and their demands, [quantities, layers, peripheries]."""
     # A trailing axis of one layer; every combination is a chip of its own in the same context.
     shape = (len(layers), *options.shape, 1)
     workload = map_arrays(
@@ -263,10 +293,11 @@ def _costs_of(
     conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
     tile = build_tiles(p, chip, crossbar, periphery, mapping, chip.activity.input_bit_density, conductance)
     period = sensing_periods(p, chip, crossbar, tile, mapping)
+    demands = demands_of(p, chip, crossbar, tile, period, mapping, workload)
     costs = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
     figures = (
         costs.area.total, costs.latency.total, costs.energy.total, costs.energy.total - costs.energy.leakage,
-        costs.leakage,
+        costs.leakage, *(getattr(demands, field.name) for field in fields(Demands)),
     )  # fmt: skip
     return np.stack([np.broadcast_to(values, shape)[..., 0] for values in figures])
 
@@ -274,19 +305,19 @@ def _costs_of(
 def _figures_of(
     costs: np.ndarray, done: int, ins: Sequence[int], outs: Sequence[int], kernels: Sequence[int]
 ) -> tuple[np.ndarray, int]:
-    """The figures of one layer, [5, in_widths, out_widths, options], and how many of `costs` are used up."""
+    """The quantities of one layer, [quantities, in_widths, out_widths, options], and how many of `costs` are used up."""
     peripheries, parts = costs.shape[2], []
     for kernel in kernels:
         if kernel:
             there = np.logical_and.outer(np.array(ins) > 0, np.array(outs) > 0)
-            part = np.zeros((5, *there.shape, peripheries))
+            part = np.zeros((len(costs), *there.shape, peripheries))
             part[:, there] = costs[:, done : done + there.sum()]
             parts.append(part)
             done += int(there.sum())
         else:
             nothing = np.where(np.equal.outer(ins, outs), 0.0, np.inf)[..., None]
-            parts.append(np.stack([nothing] * 5))
+            parts.append(np.stack([nothing] * len(_FIGURES) + [np.zeros_like(nothing)] * (len(costs) - len(_FIGURES))))
     return np.concatenate(parts, axis=3), done
 
 
-__all__ = ["CostTables", "LayerTable", "Option", "SearchSpace", "cost_tables", "layer_options"]
+__all__ = ["CostTables", "LayerTable", "Option", "SearchSpace", "cost_tables", "layer_options", "shared_costs"]

@@ -29,19 +29,21 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
-from xpert.hardware.tables import layer_options
+from xpert.hardware.tables import CostTables, cost_tables, layer_options
 from xpert.networks.spaces import Space
 from xpert.progress import Progress, Report
 from xpert.results import Round
+from xpert.search.certificate import Allowed, Certificate, certify
 from xpert.search.context import Candidate, Candidates, Effort, propose_once, settle, solve_tables
 from xpert.search.objectives import ENERGY_PER_OPERATION, PER_SI, Budgets, Goal, objective_value
 from xpert.search.quality.additive import Quality, quality_tables, total_quality
-from xpert.search.tabulate import Tables, Term, design_of, space_problem
+from xpert.search.tabulate import Tables, Term, design_of, problem_of
 from xpert.solver.problem import Problem
 from xpert.solver.solution import Solution
 from xpert.workload.layers import Workload
@@ -144,6 +146,7 @@ def search_architecture(
     starts = search.starts(options)
     for start, allowed in sorted(starts, key=lambda entry: search.rank(entry[0]))[:_REFINED]:
         settle(start.design, partial(search.propose, allowed), _ROUNDS, search.found)
+    certificate = search.certify(options)
     best = min(search.found.values(), key=search.rank)
     if not search.meets(best):
         raise InfeasibleError(
@@ -156,7 +159,7 @@ def search_architecture(
         design=design,
         evaluation=evaluation,
         value=goal.value(evaluation),
-        lower_bound=best.lower_bound if design == best.design else None,
+        lower_bound=None if certificate is None else certificate.lower_bound,
         problem=search.tabulate(options, design),
         score=search.scores[best.design],
         score_backbone=floor.backbone,
@@ -246,6 +249,39 @@ class _Search:
         if design not in self.scores:
             self.scores[design] = self._floor.measure(design.network)
         return design, solution
+
+    def certify(self, options: Sequence[Periphery]) -> Certificate | None:
+        """Prove the best design, and find better ones; None where there is no proof.
+
+        That is for other strategies than `exact`, where the chip's tiles are chosen for the network, and where the quality is
+        no sum over layers.
+        """
+        quality = self._floor.quality
+        if (
+            self._effort.strategy != "exact"
+            or self._chip.subarrays_per_pe is None
+            or (self._floor.minimum is not None and quality.tabulated != quality.name)
+        ):
+            return None
+
+        def consider(chosen: NDArray[np.int64]) -> float:
+            design = design_of(self._space, self._chip, options, chosen)
+            if design not in self.found:
+                self.found[design] = Candidate(design, evaluate(design))
+                self.scores[design] = self._floor.measure(design.network)
+            best = min(self.found.values(), key=self.rank)
+            return self._goal.value(best.evaluation) if self.meets(best) else math.inf
+
+        return certify(
+            self._chip,
+            self._space,
+            options,
+            next(iter(self.found.values())).evaluation.context,
+            partial(_pose, self._space, options, quality.tabulated, self._floor.least),
+            lambda problem: solve_tables(problem, self._goal, self._effort, self._report),
+            consider,
+            self._goal,
+        )
 
     @property
     def rounds(self) -> tuple[Round, ...]:
@@ -373,6 +409,20 @@ def tabulate(
 
     Quality is one more tabulated quantity with a lower bound, a sum over layers; 0 is no bound.
     """
+    tables = cost_tables(chip, space, options, evaluate(context).context)
+    return _pose(space, options, quality, least_quality, tables, None, goal)
+
+
+def _pose(
+    space: Space,
+    options: Sequence[Periphery],
+    quality: str,
+    least_quality: float,
+    tables: CostTables,
+    allowed: Allowed | None,
+    goal: Goal,
+) -> Problem:
+    """The problem of phase 1 on tables, of which some entries may be allowed only."""
     choices = layer_options(space, options)
     # From one entry per kernel to one per option: [in_widths, out_widths, kernels] -> [in_widths, out_widths, options].
     kernels = [[own.index(option.kernel) for option in row] for own, row in zip(space.kernels, choices, strict=True)]
@@ -386,7 +436,7 @@ def tabulate(
     if goal.objective == ENERGY_PER_OPERATION:
         macs = quality_tables("macs", space).tables
         terms["operations"] = Term(for_all_options([2e-6 * part for part in macs]))  # in millions: uJ over them is pJ
-    return space_problem(space, chip, options, context, terms, goal, name="architecture")
+    return problem_of(space, options, tables, terms, goal, allowed=allowed, name="architecture")
 
 
 __all__ = [

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert.design import Design
-from xpert.hardware import Evaluation
+from xpert.hardware import Evaluation, evaluate
 from xpert.networks.spaces import Space
 from xpert.progress import Report
 from xpert.search.context import Candidates, Effort, settle, solve_tables
@@ -90,7 +90,7 @@ def search_joint(
     terms = {"loss": Term([row[None, None] for row in rows], at_most=most_loss), "quality": quality}
 
     def propose(context: Design) -> tuple[Design, Solution]:
-        problem = space_problem(space, design.chip, options, context, terms, goal, name="joint")
+        problem = space_problem(space, design.chip, options, evaluate(context).context, terms, goal, name="joint")
         solution = solve_tables(_pruned(problem), goal, effort, progress)
         return design_of(space, design.chip, options, solution.design).replace(name=design.name), solution
 

@@ -78,7 +78,7 @@ class Budgets:
         limits = {"area": self.area_mm2, "latency": self.latency_us, "energy": self.energy_uj}
         at_most = dict(problem.at_most) | {name: limit for name, limit in limits.items() if limit is not None}
         at_least = dict(problem.at_least)
-        costs = dict(problem.costs)
+        costs, coupled = dict(problem.costs), dict(problem.coupled)
         if self.least_area_mm2 is not None:
             at_least["area"] = self.least_area_mm2
         if self.power_mw is not None:
@@ -87,8 +87,21 @@ class Budgets:
                 for energy, latency in zip(problem.costs["energy"], problem.costs["latency"])
             )
             at_most["excess energy"] = 0.0
+            if "energy" in coupled:
+                coupled["excess energy"] = coupled["energy"]
         units = dict(problem.units) | {"excess energy": "uJ above the power budget"} if "excess energy" in costs else {}
-        return replace(problem, costs=costs, at_most=at_most, at_least=at_least, units=units or problem.units)
+        constants = dict(problem.constants)
+        if "excess energy" in costs and "energy" in constants:
+            constants["excess energy"] = constants["energy"]
+        return replace(
+            problem,
+            costs=costs,
+            constants=constants,
+            coupled=coupled,
+            at_most=at_most,
+            at_least=at_least,
+            units=units or problem.units,
+        )
 
 
 def objective_value(evaluation: Evaluation, objective: str) -> float:

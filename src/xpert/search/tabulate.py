@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from xpert.design import ARCHITECTURE_FIELDS, PRECISION_FIELDS, Chip, Design, Layer, Network, Periphery
 from xpert.hardware import evaluate
+from xpert.hardware.chip import Context
 from xpert.hardware.tables import CostTables, Option, SearchSpace, cost_tables, layer_options
 from xpert.networks.spaces import Space
 from xpert.search.objectives import PER_SI, UNITS, Goal
 from xpert.solver.problem import Choices, Problem
+
+LEAKAGE = "leakage"
+"""Name of the leakage power above its lower bound, a quantity of the problems. [W]"""
 
 Tables = Sequence[NDArray[np.float64]]
 """One array [in_widths, out_widths, options] per layer."""
@@ -43,6 +47,7 @@ def build_problem(
     terms: Mapping[str, Term],
     goal: Goal,
     *,
+    coupled: Mapping[str, tuple[str, str, float]] | None = None,
     inputs: tuple[int, ...] = (),
     ties: tuple[int, ...] = (),
     name: str,
@@ -55,6 +60,7 @@ def build_problem(
         constants: What blocks that all layers share add to a sum, in `UNITS`.
         terms: Quantities beside the costs, by name.
         goal: What is minimised, and the budgets.
+        coupled: As in `Problem`.
         inputs: For every layer the one that feeds it; by default a chain.
         ties: For every layer the one whose width it shares; by default its own.
         name: For messages.
@@ -71,6 +77,7 @@ def build_problem(
         at_most={quantity: term.at_most for quantity, term in terms.items() if term.at_most is not None},
         at_least={quantity: term.at_least for quantity, term in terms.items() if term.at_least is not None},
         constants=dict(constants) | {quantity: term.constant for quantity, term in terms.items() if term.constant},
+        coupled=coupled or {},
         inputs=inputs,
         ties=ties,
         units=UNITS,
@@ -83,33 +90,85 @@ def space_problem(
     space: Space,
     chip: Chip,
     options: Sequence[Periphery],
-    context: Design,
+    context: Context,
     terms: Mapping[str, Term],
     goal: Goal,
     *,
     name: str,
 ) -> Problem:
-    """The problem of choosing a network and its peripheries, in the context of a design.
+    """The problem of choosing a network and its peripheries on a chip that is given but for the leakage of its tiles.
 
     Args:
         space: Networks to choose from.
         chip: What is common to all layers.
         options: Peripheries from which every layer chooses; with its kernels they are its options, see `layer_options`.
-        context: The design whose chip the layers are assumed to be part of.
+        context: Of the chip that the layers are assumed to be part of. Of its leakage power only the shared blocks' part is
+            used: the tiles leak as they are chosen.
         terms: Quantities beside the costs, by name.
         goal: What is minimised, and the budgets.
         name: For messages.
     """
-    costs, constants = space_tables(space, chip, options, context)
+    return problem_of(space, options, cost_tables(chip, space, options, context), terms, goal, name=name)
+
+
+def problem_of(
+    space: Space,
+    options: Sequence[Periphery],
+    tables: CostTables,
+    terms: Mapping[str, Term],
+    goal: Goal,
+    *,
+    allowed: Sequence[NDArray[np.bool_]] | None = None,
+    name: str,
+) -> Problem:
+    """The problem of choosing a network and its peripheries, on tables; arguments as for `space_problem`.
+
+    All tiles leak as long as an image takes. So the energy is D + P T with the dynamic energy D, the leakage power P and the
+    latency T, sums over layers all three. With lower bounds p and t of P and T that is (D + p T + t P - p t) +
+    (P - p)(T - t), of which the first is a sum, too, and the second is small.
+
+    Args:
+        allowed: Which entries [in_widths, out_widths, options] of each layer may be chosen; by default all.
+    """
+    layers, shared = tables.layers, tables.leakage_constant
+
+    def least(quantity: str) -> float:
+        return sum(float(np.min(entries[np.isfinite(entries)])) for entries in (getattr(own, quantity) for own in layers))
+
+    power, time = shared + least("leakage"), least("latency")
+    costs: dict[str, Tables] = {name: tuple(getattr(own, name) * PER_SI for own in layers) for name in ("area", "latency")}
+    costs["energy"] = tuple(
+        (own.dynamic_energy + power * own.latency + time * own.leakage) * PER_SI for own in layers
+    )  # uJ
+    costs[LEAKAGE] = tuple(own.leakage for own in layers)  # W
+    if allowed is not None:
+        costs["area"] = tuple(
+            np.where(kept, entries, np.inf) for kept, entries in zip(allowed, costs["area"], strict=True)
+        )
+    constants = {
+        "area": tables.area_constant * PER_SI,
+        "energy": time * (shared - power) * PER_SI,
+        LEAKAGE: shared - power,
+    }
     labels = [
         tuple(_label(option, options, several_kernels=len(kernels) > 1) for option in row)
         for kernels, row in zip(space.kernels, layer_options(space, options), strict=True)
     ]
-    layers = [
+    choices = [
         Choices(position.name, widths, row)
         for position, widths, row in zip(space.positions, space.widths, labels, strict=True)
     ]
-    return build_problem(layers, costs, constants, terms, goal, inputs=space.inputs, ties=space.leaders, name=name)
+    return build_problem(
+        choices,
+        costs,
+        constants,
+        terms,
+        goal,
+        coupled={"energy": (LEAKAGE, "latency", time * PER_SI)},
+        inputs=space.inputs,
+        ties=space.leaders,
+        name=name,
+    )
 
 
 def _label(option: Option, options: Sequence[Periphery], *, several_kernels: bool) -> str:
@@ -138,24 +197,6 @@ def design_of(space: Space, chip: Chip, options: Sequence[Periphery], chosen: ND
     return Design(name="searched", chip=chip, network=network, periphery=periphery)
 
 
-def space_tables(
-    space: SearchSpace, chip: Chip, options: Sequence[Periphery], context: Design
-) -> tuple[dict[str, Tables], dict[str, float]]:
-    """Costs of every layer of a space in the context of a design.
-
-    Args:
-        space: Networks to choose from.
-        chip: What is common to all layers.
-        options: Peripheries; with each layer's kernels they make the tables' last axis, see `layer_options`.
-        context: The design whose chip the layers are assumed to be part of.
-
-    Returns:
-        The tables, and what the blocks that all layers share add to a sum, in `UNITS`.
-    """
-    tables = cost_tables(chip, space, options, evaluate(context).context)
-    return {name: tuple(getattr(layer, name) * PER_SI for layer in tables.layers) for name in UNITS}, _constants(tables)
-
-
 def network_tables(
     design: Design, peripheries: Sequence[Sequence[Periphery]]
 ) -> tuple[dict[str, Tables], dict[str, float]]:
@@ -176,11 +217,7 @@ def network_tables(
             for layer, row in zip(tables.layers, peripheries, strict=True)
         )
         for name in UNITS
-    }, _constants(tables)
-
-
-def _constants(tables: CostTables) -> dict[str, float]:
-    return {"area": tables.area_constant * PER_SI}
+    }, {"area": tables.area_constant * PER_SI}
 
 
 @dataclass(frozen=True)
@@ -227,11 +264,12 @@ class _FixedNetwork:
 
 
 __all__ = [
+    "LEAKAGE",
     "Tables",
     "Term",
     "build_problem",
     "design_of",
     "network_tables",
+    "problem_of",
     "space_problem",
-    "space_tables",
 ]

@@ -321,10 +321,13 @@ class Proof:
         normal = np.zeros(len(center))
         normal[stages.factors] = center[stages.factors]
         first = self.tangent_weights(center) + self.prices
+        # What is neither a factor nor bounded has no weight: outcomes may be as large in it as they like.
+        free = (normal == 0) & ~np.isfinite(stages.limits)
+        corners = np.where(free, 0.0, outcomes[0])
         direction, lift = self.explore(
-            outcomes[0][np.isfinite(outcomes[0]).all(axis=-1)],
+            corners[np.isfinite(corners).all(axis=-1)],
             np.zeros(len(center)),
-            np.where(normal > 0, 1.0, _CEILING) / scale,
+            np.where(normal > 0, 1.0, np.where(free, 0.0, _CEILING)) / scale,
             scale,
             record,
             normal=normal,

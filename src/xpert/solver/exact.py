@@ -181,6 +181,8 @@ class LabelSearch:
         # Once a label is this low in a budgeted dimension no completion exceeds the budget: lower still is no merit.
         most = complete(stages, -np.eye(len(stages.limits)), stages.unlimited)
         self._clear = [stages.limits + table[:, 0] for table in most]
+        # What is neither a factor nor bounded, others are coupled to: less is always better.
+        self._judged = (stages.powers > 0) | ~np.isfinite(stages.limits)
 
     def restart(self) -> None:
         """Begin again with nothing decided."""
@@ -278,7 +280,7 @@ class LabelSearch:
 
     def _undominated(self, labels: Labels) -> Ints:
         clear = self._clear[labels.layer][labels.states]  # [labels, dims]
-        costs = np.where(self.stages.powers > 0, labels.costs, np.maximum(labels.costs, clear))
+        costs = np.where(self._judged, labels.costs, np.maximum(labels.costs, clear))
         keep = np.zeros(len(labels), dtype=bool)
         for state in np.unique(labels.states):
             rows = np.flatnonzero(labels.states == state)

@@ -7,7 +7,8 @@ and on the width that feeds it, so a design's figure is a sum of table entries, 
     S_q = constants[q] + sum over layers l of costs[q][l][width of l's input, width of l, option of l]          (1)
 
 The objective is one such sum, or a product of several (EDAP: energy x latency x area). Budgets bound sums from above
-(`at_most`) or below (`at_least`).
+(`at_most`) or below (`at_least`). A quantity may be *coupled* to two others: what counts is then S_q + S_a (S_b - c) with a
+number c, as the energy of a chip whose leakage power is a sum and whose latency is, too.
 
 By default the layers form a chain. `inputs` and `ties` describe other graphs: a residual network's block ends share
 one width decision (`ties`), and its shortcut reads the block's input (`inputs`). An infinite entry forbids a
@@ -66,6 +67,8 @@ class Problem:
         at_most: Upper budgets on sums.
         at_least: Lower budgets on sums.
         constants: What a sum starts from, for costs that no layer owns. [unit of the quantity]
+        coupled: For some quantities two others a, b and a number c: S_a (S_b - c) is added to their sum. No design may have S_a
+            below 0 or S_b below c, so that the sum alone is a lower bound, and a design that is better in q, a and b is better.
         inputs: For every layer the index of the earlier layer that feeds it, -1 for the network's input; by default
             the chain -1, 0, 1, ...
         ties: For every layer the index of the layer whose width decision it shares; by default its own.
@@ -83,6 +86,7 @@ class Problem:
     at_most: Mapping[str, float] = field(default_factory=dict)
     at_least: Mapping[str, float] = field(default_factory=dict)
     constants: Mapping[str, float] = field(default_factory=dict)
+    coupled: Mapping[str, tuple[str, str, float]] = field(default_factory=dict)
     inputs: tuple[int, ...] = ()
     ties: tuple[int, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
@@ -165,6 +169,7 @@ class Problem:
             raise self._fail("minimize", f"must name at least one quantity (known: {known})")
         named = [("minimize", name) for name in self.minimize]
         named += [(key, name) for key in ("at_most", "at_least", "constants", "units") for name in getattr(self, key)]
+        named += [("coupled", name) for key, (one, other, _) in self.coupled.items() for name in (key, one, other)]
         for key, name in named:
             if name not in self.costs:
                 raise self._fail(key, f"unknown quantity {name!r} (known: {known})")
@@ -172,6 +177,8 @@ class Problem:
             for name, value in getattr(self, key).items():
                 if not abs(value) <= LARGEST:
                     raise self._fail(f"{key}.{name}", f"must be a number up to {LARGEST:g} (got {value})")
+        for name in self.coupled.keys() & self.at_least.keys():
+            raise self._fail(f"at_least.{name}", "a quantity that is coupled to others has no lower budget")
         for name in self.at_most.keys() & self.at_least.keys():
             if self.at_least[name] > self.at_most[name]:
                 raise self._fail(
@@ -200,8 +207,10 @@ class Problem:
 
     @cached_property
     def active(self) -> tuple[str, ...]:
-        """The quantities that the objective and the budgets name, each once."""
-        return tuple(dict.fromkeys([*self.minimize, *self.at_most, *self.at_least]))
+        """The quantities that the objective and the budgets name, and what these are coupled to, each once."""
+        named = dict.fromkeys([*self.minimize, *self.at_most, *self.at_least])
+        sources = [source for name in named for source in self.coupled.get(name, ())[:2]]
+        return tuple(dict.fromkeys([*named, *sources]))
 
     @property
     def size(self) -> int:
@@ -266,7 +275,16 @@ class Problem:
             For every quantity an array [*batch], constants included; infinite where a combination is forbidden.
         """
         sums = self._sums(designs, self.quantities, self._stacked(self.quantities))  # [*batch, quantities]
-        return {name: sums[..., index] for index, name in enumerate(self.quantities)}
+        return {name: self._figure(sums, self.quantities, name) for name in self.quantities}
+
+    def _figure(self, sums: NDArray[np.float64], names: Sequence[str], name: str) -> NDArray[np.float64]:
+        """A quantity [*batch] from the sums [*batch, names], with what it is coupled to."""
+        total = sums[..., names.index(name)]
+        if name in self.coupled:
+            one, other, offset = self.coupled[name]
+            with np.errstate(invalid="ignore"):  # infinite where a combination is forbidden
+                total = total + sums[..., names.index(one)] * (sums[..., names.index(other)] - offset)
+        return total
 
     def active_totals(self, designs: ArrayLike) -> NDArray[np.float64]:
         """The sums of the active quantities, [*batch, active]: what `objective` and `violation` take."""
@@ -274,9 +292,9 @@ class Problem:
 
     def objective(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
         """The objective [*batch] of sums [*batch, active]."""
-        result = totals[..., self.active.index(self.minimize[0])]
+        result = self._figure(totals, self.active, self.minimize[0])
         for name in self.minimize[1:]:
-            result = result * totals[..., self.active.index(name)]
+            result = result * self._figure(totals, self.active, name)
         return result
 
     def violation(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -288,7 +306,7 @@ class Problem:
         for sign, bounds in ((1.0, self.at_most), (-1.0, self.at_least)):
             for name, bound in bounds.items():
                 # The axis of quantities vanishes: [*batch, active] -> [*batch].
-                excess = sign * (totals[..., self.active.index(name)] - bound) / (abs(bound) or 1.0)
+                excess = sign * (self._figure(totals, self.active, name) - bound) / (abs(bound) or 1.0)
                 result += np.where(excess > ROUNDING, excess, 0.0)
         result[~np.isfinite(totals).all(axis=-1)] = np.inf
         return result
@@ -363,6 +381,7 @@ class _ProblemFile(DataModel):
     at_most: dict[str, float] = Field(default_factory=dict)
     at_least: dict[str, float] = Field(default_factory=dict)
     constants: dict[str, float] = Field(default_factory=dict)
+    coupled: dict[str, tuple[str, str, float]] = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
     layers: list[_LayerFile]
     costs: dict[str, Any]
@@ -409,6 +428,7 @@ def problem_from_dict(data: Mapping[str, Any], where: str = "") -> Problem:
         at_most=parsed.at_most,
         at_least=parsed.at_least,
         constants=parsed.constants,
+        coupled=parsed.coupled,
         inputs=tuple(inputs),
         ties=tuple(ties),
         units=parsed.units,
@@ -467,7 +487,7 @@ def problem_to_dict(problem: Problem) -> dict[str, Any]:
         "at_most": dict(problem.at_most),
         "at_least": dict(problem.at_least),
     }
-    result |= {key: dict(getattr(problem, key)) for key in ("constants", "units") if getattr(problem, key)}
+    result |= {key: dict(getattr(problem, key)) for key in ("constants", "coupled", "units") if getattr(problem, key)}
     return result | {
         "layers": layers,
         "costs": {name: [plain(table) for table in tables] for name, tables in problem.costs.items()},

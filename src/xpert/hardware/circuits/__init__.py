@@ -9,7 +9,7 @@ from xpert.hardware.circuits.column_mux import column_mux, column_mux_gates, rea
 from xpert.hardware.circuits.comparator import comparator
 from xpert.hardware.circuits.cost import Cost
 from xpert.hardware.circuits.flip_flop import flip_flop_bank
-from xpert.hardware.circuits.h_tree import h_tree
+from xpert.hardware.circuits.h_tree import beyond_leaf, h_tree
 from xpert.hardware.circuits.level_shifter import level_shifter
 from xpert.hardware.circuits.max_pooling import max_pooling
 from xpert.hardware.circuits.relu import relu
@@ -24,6 +24,7 @@ __all__ = [
     "adder",
     "adder_latency",
     "adder_tree",
+    "beyond_leaf",
     "bus",
     "column_mux",
     "column_mux_gates",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from xpert.hardware.circuits.cost import Cost
@@ -93,6 +95,27 @@ def h_tree(
         cycles=np.ceil(latency * p.logic_clock),
         energy=reach * energy_per_metre(p, chosen) * bits,
         leakage=leakage_per_metre(p, chosen) * length * wires,
+    )
+
+
+def beyond_leaf(p: Process, tree: Cost, length: Array, *, unit_width: Array, tolerance: float, bits: Array) -> Cost:
+    """An H-tree whose path goes on from a leaf, over the unit that it serves: one more wire, not drawn, like its last stage.
+
+    Args:
+        p: Process.
+        tree: Cost of the H-tree.
+        length: Length of that wire. [m]
+        unit_width: Width of a unit. [m]
+        tolerance: As the tree's.
+        bits: As the tree's.
+    """
+    chosen = repeater(p, tolerance, halve=True)
+    latency = tree.latency + length * _delay(p, chosen, unit_width)
+    return replace(
+        tree,
+        latency=latency,
+        cycles=np.ceil(latency * p.logic_clock),
+        energy=tree.energy + length * energy_per_metre(p, chosen) * bits,
     )
 
 

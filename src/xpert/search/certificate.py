@@ -1,0 +1,285 @@
+"""A proof that holds for every design of a space: what chips can share, bounded, split and pruned.
+
+A layer's cost depends on its own choices and on what its chip shares (`hardware.Context`): the slot of the floorplan, how many
+slots there are, how large buffer and trees are, and the clock where there is one for all layers. With these given, the chip
+is a sum over layers but for the leakage, and the solver proves its optimum. They are few and ordered: whatever a layer demands
+more of costs all layers more. So this is a branch and bound over them (A. H. Land, A. G. Doig, "An automatic method of solving
+discrete programming problems", Econometrica 28(3), 1960):
+
+- A *region* has one slot, and for every other shared quantity a range. Its *relaxation* takes the lower end of each range,
+  and forbids what demands more than the upper end: no design of the region is cheaper than the relaxation says, so the
+  solver's bound holds for all of them.
+- The region with the least bound comes first. Its best design is evaluated in full, which may give a better incumbent. Where
+  the design demands more than the lower ends, the region is split there. Where it does not, the relaxation was exact.
+- Regions whose bound is not below the incumbent are done. The least bound of what is left is the proof.
+
+Every design has its slot among those that are tried, see `floorplan.choose_slot`: some option's tile, doubled a few times, and
+less than twice the largest tile of the design. So in a region some layer's tile is larger than half of a slot.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpert.design import Chip, Periphery
+from xpert.errors import InfeasibleError
+from xpert.hardware.chip import Context, buffer_cores, trees_at_once
+from xpert.hardware.floorplan import grid, share_of_slot
+from xpert.hardware.tables import CostTables, cost_tables, shared_costs
+from xpert.networks.spaces import Space
+from xpert.search.objectives import PER_SI, Goal
+from xpert.solver.problem import Problem
+from xpert.solver.solution import Solution
+
+CLOSED = 1e-9
+"""Relative difference between bound and incumbent that counts as none: sums are rounded."""
+
+REGIONS = 200
+"""Regions that are solved at most; the bound then is the least of those left."""
+
+_SLACK = 1e-9
+"""Relative slack in comparing areas."""
+
+LARGE = "tiles above half a slot"
+"""Name of the number of layers with such tiles among a problem's quantities."""
+
+SLOTS = "slots"
+"""Name of the number of slots among the shared quantities."""
+
+Allowed = Sequence[NDArray[np.bool_]]
+"""Which entries [in_widths, out_widths, options] of each layer may be chosen."""
+
+Consider = Callable[[NDArray[np.int64]], float]
+"""Evaluates in full the design that a solution [layers, 2] stands for, keeps it if it is better, and returns the objective of
+the best design so far; infinite if there is none."""
+
+
+@dataclass(frozen=True, order=True)
+class _Region:
+    """Designs with one slot whose shared quantities are in ranges."""
+
+    bound: float
+    """No design of the region has a smaller objective."""
+    number: int
+    """Breaks ties."""
+    slot: float = field(compare=False)
+    """Area of a slot. [m2]"""
+    low: Mapping[str, float] = field(compare=False)
+    """Least value of each shared quantity."""
+    high: Mapping[str, float] = field(compare=False)
+    """Largest value."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is proven."""
+
+    lower_bound: float
+    """No design of the space that keeps the budgets has a smaller objective; in the objective's unit."""
+
+    regions: int
+    """Regions that were solved."""
+
+
+class _Demanded:
+    """What every entry of the tables demands of the chip.
+
+    Args:
+        chip: What is common to all layers.
+        space: Networks to choose from.
+        tables: In any context: demands do not depend on it.
+    """
+
+    def __init__(self, chip: Chip, space: Space, tables: CostTables) -> None:
+        self._inputs, self._leaders = space.inputs, space.leaders
+        self._demands = [layer.demands for layer in tables.layers]
+        self._possible = [np.isfinite(layer.area) for layer in tables.layers]
+        names = ["tree_inputs", "tree_bits", "word_bits", "pool_window", "residual"]
+        if chip.clock == "chip":
+            names.append("sensing_period")
+        # For every shared quantity but the slots one array [in_widths, out_widths, options] per layer.
+        self.values = {name: [getattr(own, name) for own in self._demands] for name in names}
+        self.values["buffer_cores"] = [buffer_cores(chip, own.buffer_bits) for own in self._demands]
+
+    def slots(self) -> list[float]:
+        """Areas among which the slot of every design is, the least first. [m2]"""
+        areas: list[float] = []
+        for area in np.unique(np.concatenate([own.tile_area[own.tile_area > 0] for own in self._demands])):
+            if not areas or area > areas[-1] * (1 + _SLACK):
+                areas.append(float(area))
+        # A slot is less than twice the largest tile of its design.
+        doubled = {area * 2.0**times for area in areas for times in range(64) if area * 2.0**times < 2 * areas[-1]}
+        return sorted(doubled)
+
+    def large(self, slot: float) -> list[NDArray[np.float64]]:
+        """1 for entries whose tiles are larger than half of a slot, [in_widths, out_widths, options] per layer."""
+        return [(own.tile_area > slot / 2 * (1 + _SLACK)).astype(np.float64) for own in self._demands]
+
+    def taken(self, slot: float) -> list[NDArray[np.float64]]:
+        """Slots that the tiles of every entry take, [in_widths, out_widths, options] per layer."""
+        return [
+            np.where(own.tiles > 0, share_of_slot(np.array(slot), np.maximum(own.tile_area, slot * 1e-12)) * own.tiles, 0.0)
+            for own in self._demands
+        ]
+
+    def region(self, slot: float, number: int) -> _Region | None:
+        """All designs whose tiles fit into a slot; None if there are none."""
+        kept = [
+            possible & (own.tile_area <= slot * (1 + _SLACK))
+            for possible, own in zip(self._possible, self._demands, strict=True)
+        ]
+        if not all(own.any() for own in kept):
+            return None
+        low, high = {}, {}
+        for name, values in self.values.items():
+            # Every layer demands its least at least, and the chip the largest of these.
+            low[name] = max(float(entries[own].min()) for entries, own in zip(values, kept, strict=True))
+            high[name] = max(float(entries[own].max()) for entries, own in zip(values, kept, strict=True))
+        taken = [entries[own] for entries, own in zip(self.taken(slot), kept, strict=True)]
+        low[SLOTS] = max(1.0, math.ceil(sum(float(entries.min()) for entries in taken)))
+        high[SLOTS] = max(1.0, math.ceil(sum(float(entries.max()) for entries in taken)))
+        return _Region(-math.inf, number, slot, low, high)
+
+    def allowed(self, region: _Region) -> Allowed:
+        """Entries that demand no more than a region's upper ends."""
+        allowed = []
+        for index, own in enumerate(self._demands):
+            kept = own.tile_area <= region.slot * (1 + _SLACK)
+            for name, values in self.values.items():
+                kept = kept & (values[index] <= region.high[name] * (1 + _SLACK))
+            allowed.append(kept)
+        return allowed
+
+    def split(self, region: _Region, design: NDArray[np.int64]) -> tuple[str, float] | None:
+        """A shared quantity of which a design [layers, 2] demands more than the lower end, and how much; None if none."""
+        places = [
+            (design[self._leaders[source], 0] if source >= 0 else 0, design[leader, 0], option)
+            for source, leader, option in zip(self._inputs, self._leaders, design[:, 1], strict=True)
+        ]
+        slots = max(1.0, math.ceil(sum(taken[place] for taken, place in zip(self.taken(region.slot), places, strict=True))))
+        if grid(slots) != grid(region.low[SLOTS]):
+            return SLOTS, _least_of_grid(slots)
+        for name, values in self.values.items():
+            most = max(float(entries[place]) for entries, place in zip(values, places, strict=True))
+            if most > region.low[name] * (1 + _SLACK):
+                return name, most
+        return None
+
+    def below(self, name: str, most: float) -> float:
+        """The largest value of a shared quantity below a given one."""
+        if name == SLOTS:
+            return most - 1
+        known = np.concatenate([entries.ravel() for entries in self.values[name]])
+        return float(known[known < most * (1 - _SLACK)].max())
+
+    def between(self, name: str, region: _Region) -> NDArray[np.float64]:
+        """All values of a shared quantity within a region's range."""
+        known = np.unique(np.concatenate([entries.ravel() for entries in self.values[name]]))
+        low, high = region.low[name] * (1 - _SLACK), region.high[name] * (1 + _SLACK)
+        return known[(low <= known) & (known <= high)]
+
+
+def _least_of_grid(slots: float) -> float:
+    """The least number of slots with the same grid."""
+    least = slots
+    while least > 1 and grid(least - 1) == grid(slots):
+        least -= 1
+    return least
+
+
+def certify(
+    chip: Chip,
+    space: Space,
+    options: Sequence[Periphery],
+    context: Context,
+    pose: Callable[[CostTables, Allowed, Goal], Problem],
+    solve: Callable[[Problem], Solution],
+    consider: Consider,
+    goal: Goal,
+    *,
+    regions: int = REGIONS,
+) -> Certificate:
+    """Prove how good the best design of a space is, and find better ones on the way.
+
+    Args:
+        chip: What is common to all layers; PEs and tiles have given sizes.
+        space: Networks to choose from.
+        options: Peripheries from which every layer chooses.
+        context: Of any design of the space: its organisation and bus are those of all.
+        pose: The problem on tables, with the entries of each layer that may be chosen, and a goal.
+        solve: Solves a problem; raises `InfeasibleError` where nothing meets its bounds.
+        consider: Evaluates designs in full and keeps the best.
+        goal: What is minimised, and the budgets.
+        regions: How many regions are solved at most.
+    """
+    demanded = _Demanded(chip, space, cost_tables(chip, space, options, context))
+    numbers = itertools.count()
+    roots = (demanded.region(slot, next(numbers)) for slot in demanded.slots())
+    waiting = [root for root in roots if root is not None]
+    incumbent, left, solved = math.inf, math.inf, 0
+    while waiting:
+        region = heapq.heappop(waiting)
+        if region.bound >= incumbent * (1 - CLOSED) or solved >= regions:
+            left = min(left, region.bound)
+            break
+        solved += 1
+        tables = _relaxation(chip, space, options, context, demanded, region)
+        try:
+            posed = pose(tables, demanded.allowed(region), _relaxed(goal, region, tables))
+            solution = solve(_with_a_large_tile(posed, demanded.large(region.slot)))
+        except InfeasibleError:
+            continue
+        bound = max(region.bound, -math.inf if solution.lower_bound is None else solution.lower_bound)
+        incumbent = min(incumbent, consider(solution.design))
+        at = demanded.split(region, solution.design)
+        if bound >= incumbent * (1 - CLOSED) or at is None:
+            left = min(left, bound)
+            continue
+        name, value = at
+        for low, high in (
+            (region.low, {**region.high, name: demanded.below(name, value)}),
+            ({**region.low, name: value}, region.high),
+        ):
+            heapq.heappush(waiting, _Region(bound, next(numbers), region.slot, low, high))
+    return Certificate(min(left, incumbent), solved)
+
+
+def _relaxed(goal: Goal, region: _Region, tables: CostTables) -> Goal:
+    """A goal with the area that a region's slots take at most; the relaxation makes areas too small for a lower limit."""
+    most = (region.high[SLOTS] * region.slot + tables.area_constant) * PER_SI * (1 + _SLACK)
+    area = most if goal.budgets.area_mm2 is None else min(most, goal.budgets.area_mm2)
+    return replace(goal, budgets=replace(goal.budgets, area_mm2=area, least_area_mm2=None))
+
+
+def _with_a_large_tile(problem: Problem, large: Sequence[NDArray[np.float64]]) -> Problem:
+    """A problem in which some layer's choice is large."""
+    if all((entries > 0).all() for entries in large):
+        return problem
+    return replace(
+        problem,
+        costs=dict(problem.costs) | {LARGE: tuple(large)},
+        at_least=dict(problem.at_least) | {LARGE: 1.0},
+    )
+
+
+def _relaxation(
+    chip: Chip, space: Space, options: Sequence[Periphery], context: Context, demanded: _Demanded, region: _Region
+) -> CostTables:
+    """Tables in which no design of a region is dearer than it is."""
+    low = {name: np.array([value]) for name, value in region.low.items()}
+    # Shorter words need more trees, which are faster, but larger: time is that of the shortest, area that of the smallest.
+    lowest = replace(context, **low, slot=np.array([region.slot]), trees=trees_at_once(context.bus_bits, low["tree_bits"]))
+    bits = demanded.between("tree_bits", region)[:, None]  # [values, 1]
+    area, leakage = shared_costs(chip, replace(lowest, tree_bits=bits, trees=trees_at_once(context.bus_bits, bits)))
+    tables = cost_tables(chip, space, options, lowest)
+    return replace(tables, area_constant=float(area.min()), leakage_constant=float(leakage.min()))
+
+
+__all__ = ["CLOSED", "REGIONS", "Allowed", "Certificate", "Consider", "certify"]
