@@ -39,9 +39,9 @@ from xpert.hardware.tables import CostTables, cost_tables, layer_options
 from xpert.networks.spaces import Space
 from xpert.progress import Progress, Report
 from xpert.results import Round
-from xpert.search.certificate import Allowed, Certificate, certify
+from xpert.search.certificate import Allowed, Certificate, Incumbent, certify
 from xpert.search.context import Candidate, Candidates, Effort, propose_once, settle, solve_tables
-from xpert.search.objectives import ENERGY_PER_OPERATION, PER_SI, Budgets, Goal, objective_value
+from xpert.search.objectives import ENERGY_PER_OPERATION, PER_SI, UNITS, Budgets, Goal, objective_value
 from xpert.search.quality.additive import Quality, quality_tables, total_quality
 from xpert.search.tabulate import Tables, Term, design_of, problem_of
 from xpert.solver.problem import Problem
@@ -264,13 +264,16 @@ class _Search:
         ):
             return None
 
-        def consider(chosen: NDArray[np.int64]) -> float:
-            design = design_of(self._space, self._chip, options, chosen)
-            if design not in self.found:
+        def consider(chosen: NDArray[np.int64] | None) -> Incumbent | None:
+            design = None if chosen is None else design_of(self._space, self._chip, options, chosen)
+            if design is not None and design not in self.found:
                 self.found[design] = Candidate(design, evaluate(design))
                 self.scores[design] = self._floor.measure(design.network)
             best = min(self.found.values(), key=self.rank)
-            return self._goal.value(best.evaluation) if self.meets(best) else math.inf
+            if not self.meets(best):
+                return None
+            totals = {name: objective_value(best.evaluation, name) for name in UNITS}
+            return Incumbent(self._goal.value(best.evaluation), totals)
 
         return certify(
             self._chip,

@@ -34,7 +34,8 @@ from xpert.hardware.chip import Context, buffer_cores, trees_at_once
 from xpert.hardware.floorplan import grid, share_of_slot
 from xpert.hardware.tables import CostTables, cost_tables, shared_costs
 from xpert.networks.spaces import Space
-from xpert.search.objectives import PER_SI, Goal
+from xpert.search.objectives import OBJECTIVES, PER_SI, Goal
+from xpert.solver.exact import bound_below
 from xpert.solver.problem import Problem
 from xpert.solver.solution import Solution
 
@@ -56,9 +57,20 @@ SLOTS = "slots"
 Allowed = Sequence[NDArray[np.bool_]]
 """Which entries [in_widths, out_widths, options] of each layer may be chosen."""
 
-Consider = Callable[[NDArray[np.int64]], float]
-"""Evaluates in full the design that a solution [layers, 2] stands for, keeps it if it is better, and returns the objective of
-the best design so far; infinite if there is none."""
+Consider = Callable[[NDArray[np.int64] | None], "Incumbent | None"]
+"""Evaluates in full the design that a solution [layers, 2] stands for, if one is given, keeps it if it is better, and returns
+the best design so far, if there is one."""
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """The best design so far, by its full evaluation."""
+
+    value: float
+    """Its objective."""
+
+    totals: Mapping[str, float]
+    """Its area, latency and energy, in `UNITS`."""
 
 
 @dataclass(frozen=True, order=True)
@@ -215,7 +227,7 @@ def certify(
         context: Of any design of the space: its organisation and bus are those of all.
         pose: The problem on tables, with the entries of each layer that may be chosen, and a goal.
         solve: Solves a problem; raises `InfeasibleError` where nothing meets its bounds.
-        consider: Evaluates designs in full and keeps the best.
+        consider: Evaluates designs in full and keeps the best. The search may begin with one.
         goal: What is minimised, and the budgets.
         regions: How many regions are solved at most.
     """
@@ -223,23 +235,30 @@ def certify(
     numbers = itertools.count()
     roots = (demanded.region(slot, next(numbers)) for slot in demanded.slots())
     waiting = [root for root in roots if root is not None]
-    incumbent, left, solved = math.inf, math.inf, 0
+    best, left, solved = consider(None), math.inf, 0
+
+    def closed(bound: float) -> bool:
+        return best is not None and bound >= best.value * (1 - CLOSED)
+
     while waiting:
         region = heapq.heappop(waiting)
-        if region.bound >= incumbent * (1 - CLOSED) or solved >= regions:
+        if closed(region.bound) or solved >= regions:
             left = min(left, region.bound)
             break
         solved += 1
         tables = _relaxation(chip, space, options, context, demanded, region)
         try:
             posed = pose(tables, demanded.allowed(region), _relaxed(goal, region, tables))
-            solution = solve(_with_a_large_tile(posed, demanded.large(region.slot)))
+            posed = _with_a_large_tile(posed, demanded.large(region.slot))
+            if best is not None and goal.objective in OBJECTIVES and closed(bound_below(posed, best.value, best.totals)):
+                continue
+            solution = solve(posed)
         except InfeasibleError:
             continue
         bound = max(region.bound, -math.inf if solution.lower_bound is None else solution.lower_bound)
-        incumbent = min(incumbent, consider(solution.design))
+        best = consider(solution.design)
         at = demanded.split(region, solution.design)
-        if bound >= incumbent * (1 - CLOSED) or at is None:
+        if closed(bound) or at is None:
             left = min(left, bound)
             continue
         name, value = at
@@ -248,7 +267,7 @@ def certify(
             ({**region.low, name: value}, region.high),
         ):
             heapq.heappush(waiting, _Region(bound, next(numbers), region.slot, low, high))
-    return Certificate(min(left, incumbent), solved)
+    return Certificate(left if best is None else min(left, best.value), solved)
 
 
 def _relaxed(goal: Goal, region: _Region, tables: CostTables) -> Goal:

@@ -17,6 +17,7 @@ The bounds come in two strengths, and `exact` takes these steps:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -349,6 +350,28 @@ def lower_bound(problem: Problem, design: Ints) -> float:
     if len(stages.factors) > 1:
         proof.cover(record.value, record)
     return proof.bound(record.value)
+
+
+def bound_below(problem: Problem, value: float, totals: Mapping[str, float]) -> float:
+    """A proven lower bound on the objective, at most a value, without any design: whether a search is worth its time.
+
+    Args:
+        problem: What would be solved.
+        value: The objective of a design known from elsewhere, above 0.
+        totals: Its factors, which the bound is made for.
+
+    Raises:
+        InfeasibleError: If a budget cannot be kept.
+    """
+    stages = build_stages(problem)
+    check_budgets(problem, stages)
+    record, proof = Record(problem), Proof(stages, stages.unlimited)
+    center = np.array([totals.get(name, 0.0) for name in stages.quantities])
+    prices, _ = proof.tangent(center, record)
+    proof.lead(center, prices)
+    if len(stages.factors) > 1:
+        proof.cover(value, record)
+    return proof.bound(value)
 
 
 def check_budgets(problem: Problem, stages: Stages) -> None:
