@@ -369,8 +369,8 @@ def _proven(point: FrontPoint) -> bool:
 
 def _certificate(point: FrontPoint) -> str:
     if _proven(point):
-        return "proven optimal for the cost tables"
-    return "not proven" if point.gap is None else f"at most {percent(point.gap)} above the optimum of the cost tables"
+        return "proven optimal"
+    return "not proven" if point.gap is None else f"at most {percent(point.gap)} above the optimum"
 
 
 def _point_lines(architecture: Architecture, design: Costs) -> str:

@@ -72,10 +72,10 @@ class FrontPoint(Costs):
     """Its objective by the cost tables."""
 
     lower_bound: Number = None
-    """No design within the point's budget has a smaller objective, by the cost tables."""
+    """No design that is not worse than the point along the front has a smaller objective."""
 
     gap: Number = None
-    """`(tabulated - lower_bound) / tabulated`; 0 is proven optimal."""
+    """`(objective - lower_bound) / objective`; 0 is proven optimal."""
 
     channels: tuple[int, ...] = ()
     periphery: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class Architecture(Stage):
     """Objective of the design."""
 
     lower_bound: Number = None
-    """No design has a smaller objective under the cost tables of the last round."""
+    """No design of the space that keeps the budgets has a smaller objective."""
 
     trace: tuple[Step, ...] = ()
     rounds: tuple[Round, ...] = ()

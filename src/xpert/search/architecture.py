@@ -35,11 +35,12 @@ from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
+from xpert.hardware.chip import Context
 from xpert.hardware.tables import CostTables, cost_tables, layer_options
 from xpert.networks.spaces import Space
 from xpert.progress import Progress, Report
 from xpert.results import Round
-from xpert.search.certificate import Allowed, Certificate, Incumbent, certify
+from xpert.search.certificate import Allowed, Certificate, Incumbent, certify, relaxation
 from xpert.search.context import Candidate, Candidates, Effort, propose_once, settle, solve_tables
 from xpert.search.objectives import ENERGY_PER_OPERATION, PER_SI, UNITS, Budgets, Goal, objective_value
 from xpert.search.quality.additive import Quality, quality_tables, total_quality
@@ -81,10 +82,13 @@ class ArchitectureResult:
     """Its objective, in the units of `objectives`."""
 
     lower_bound: float | None
-    """Proven lower bound of the objective in the context of the design, where one was found."""
+    """No design of the space that keeps the budgets has a smaller objective; None where nothing is proven."""
 
     problem: Problem
     """The tabulated problem in the context of the design: what Pareto fronts start from."""
+
+    relaxed: Problem | None
+    """A problem in which no design is dearer than it is, for bounds on the fronts; None where there is none."""
 
     score: float | None
     """Quality of its network; None where none was asked for."""
@@ -161,6 +165,7 @@ def search_architecture(
         value=goal.value(evaluation),
         lower_bound=None if certificate is None else certificate.lower_bound,
         problem=search.tabulate(options, design),
+        relaxed=search.relaxed(options, evaluation.context),
         score=search.scores[best.design],
         score_backbone=floor.backbone,
         score_minimum=floor.minimum,
@@ -250,6 +255,20 @@ class _Search:
             self.scores[design] = self._floor.measure(design.network)
         return design, solution
 
+    @property
+    def _provable(self) -> bool:
+        quality = self._floor.quality
+        additive = self._floor.minimum is None or quality.tabulated == quality.name
+        return additive and self._chip.subarrays_per_pe is not None
+
+    def relaxed(self, options: Sequence[Periphery], context: Context) -> Problem | None:
+        """A problem in which no design is dearer than it is; None where there is no proof."""
+        if not self._provable:
+            return None
+        tables = relaxation(self._chip, self._space, options, context)
+        goal = replace(self._goal, budgets=replace(self._goal.budgets, least_area_mm2=None))
+        return _pose(self._space, options, self._floor.quality.tabulated, self._floor.least, tables, None, goal)
+
     def certify(self, options: Sequence[Periphery]) -> Certificate | None:
         """Prove the best design, and find better ones; None where there is no proof.
 
@@ -257,11 +276,7 @@ class _Search:
         no sum over layers.
         """
         quality = self._floor.quality
-        if (
-            self._effort.strategy != "exact"
-            or self._chip.subarrays_per_pe is None
-            or (self._floor.minimum is not None and quality.tabulated != quality.name)
-        ):
+        if self._effort.strategy != "exact" or not self._provable:
             return None
 
         def consider(chosen: NDArray[np.int64] | None) -> Incumbent | None:

@@ -130,6 +130,10 @@ class _Demanded:
         doubled = {area * 2.0**times for area in areas for times in range(64) if area * 2.0**times < 2 * areas[-1]}
         return sorted(doubled)
 
+    def areas(self) -> list[NDArray[np.float64]]:
+        """Area of the tiles of every entry, [in_widths, out_widths, options] per layer. [m2]"""
+        return [own.tile_area * own.tiles for own in self._demands]
+
     def large(self, slot: float) -> list[NDArray[np.float64]]:
         """1 for entries whose tiles are larger than half of a slot, [in_widths, out_widths, options] per layer."""
         return [(own.tile_area > slot / 2 * (1 + _SLACK)).astype(np.float64) for own in self._demands]
@@ -155,8 +159,8 @@ class _Demanded:
             low[name] = max(float(entries[own].min()) for entries, own in zip(values, kept, strict=True))
             high[name] = max(float(entries[own].max()) for entries, own in zip(values, kept, strict=True))
         taken = [entries[own] for entries, own in zip(self.taken(slot), kept, strict=True)]
-        low[SLOTS] = max(1.0, math.ceil(sum(float(entries.min()) for entries in taken)))
-        high[SLOTS] = max(1.0, math.ceil(sum(float(entries.max()) for entries in taken)))
+        low[SLOTS] = max(1.0, float(np.ceil(sum(float(entries.min()) for entries in taken))))
+        high[SLOTS] = max(1.0, float(np.ceil(sum(float(entries.max()) for entries in taken))))
         return _Region(-math.inf, number, slot, low, high)
 
     def allowed(self, region: _Region) -> Allowed:
@@ -270,6 +274,48 @@ def certify(
     return Certificate(left if best is None else min(left, best.value), solved)
 
 
+def relaxation(chip: Chip, space: Space, options: Sequence[Periphery], context: Context) -> CostTables:
+    """Tables in which no design of a space is dearer than it is, whatever its slot.
+
+    Every entry costs the least that it does in any slot that holds its tiles, in the smallest grid and with the least of all
+    else that designs share; tiles lie without white space. Weaker than `certify`, and a single problem.
+
+    Args:
+        chip: What is common to all layers; PEs and tiles have given sizes.
+        space: Networks to choose from.
+        options: Peripheries from which every layer chooses.
+        context: Of any design of the space.
+    """
+    demanded = _Demanded(chip, space, cost_tables(chip, space, options, context))
+    regions = [region for slot in demanded.slots() if (region := demanded.region(slot, 0)) is not None]
+    tables = [_relaxation(chip, space, options, context, demanded, region) for region in regions]
+    allowed = [demanded.allowed(region) for region in regions]
+
+    def least(index: int, quantity: str) -> NDArray[np.float64]:
+        """Of one layer, over the slots that hold its tiles, [in_widths, out_widths, options]."""
+        kept = (
+            np.where(entries[index], getattr(table.layers[index], quantity), np.inf)
+            for table, entries in zip(tables, allowed, strict=True)
+        )
+        return np.minimum.reduce(list(kept))
+
+    layers = tuple(
+        replace(
+            layer,
+            area=np.where(np.isfinite(layer.area), area, np.inf),
+            latency=least(index, "latency"),
+            dynamic_energy=least(index, "dynamic_energy"),
+        )
+        for index, (layer, area) in enumerate(zip(tables[0].layers, demanded.areas(), strict=True))
+    )
+    return replace(
+        tables[0],
+        layers=layers,
+        area_constant=min(table.area_constant for table in tables),
+        leakage_constant=min(table.leakage_constant for table in tables),
+    )
+
+
 def _relaxed(goal: Goal, region: _Region, tables: CostTables) -> Goal:
     """A goal with the area that a region's slots take at most; the relaxation makes areas too small for a lower limit."""
     most = (region.high[SLOTS] * region.slot + tables.area_constant) * PER_SI * (1 + _SLACK)
@@ -301,4 +347,4 @@ def _relaxation(
     return replace(tables, area_constant=float(area.min()), leakage_constant=float(leakage.min()))
 
 
-__all__ = ["CLOSED", "REGIONS", "Allowed", "Certificate", "Consider", "certify"]
+__all__ = ["CLOSED", "REGIONS", "Allowed", "Certificate", "Consider", "Incumbent", "certify", "relaxation"]

@@ -1,7 +1,8 @@
-"""The Pareto fronts of phase 1: latency against area, and EDAP against quality, each point proven and evaluated."""
+"""The Pareto fronts of phase 1: latency against area, and EDAP against quality, each point with a bound and evaluated."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,10 +17,11 @@ from xpert.search.objectives import OBJECTIVES, objective_value
 from xpert.search.quality.additive import total_quality
 from xpert.search.tabulate import design_of
 from xpert.solver import pareto
+from xpert.solver.exact import bound_below
 from xpert.solver.problem import Problem
 
 EVALUATIONS = 200_000
-"""Partial designs per point; where that is not enough, the point's gap says how far from proven it is."""
+"""Partial designs per point."""
 
 
 def architecture_fronts(
@@ -29,12 +31,13 @@ def architecture_fronts(
     options: Sequence[Periphery],
     quality: str,
     points: int,
+    relaxed: Problem | None = None,
     progress: Report | None = None,
 ) -> tuple[Front, ...]:
     """Both fronts in the context of the design that phase 1 found.
 
-    A point's certificate, and its budgets, hold for the cost tables in that context. Its figures are those of its full
-    evaluation, in its own context: a point with larger tiles has a wider H-tree, which every layer pays for.
+    Points are found in the context of the design that phase 1 found. A point's figures are those of its full evaluation, in
+    its own context, and its bound holds for every design that is not worse than it along the front.
 
     Args:
         problem: The problem in that context, `ArchitectureResult.problem`.
@@ -43,6 +46,7 @@ def architecture_fronts(
         options: Peripheries, the meaning of the problem's options.
         quality: What the problem tabulates as quality, a sum over layers.
         points: Budgets per front.
+        relaxed: A problem in which no design is dearer than it is, for the bounds; None for no bounds.
         progress: Called as work goes on.
 
     Returns:
@@ -54,31 +58,45 @@ def architecture_fronts(
     }
     without_quality = {name: bound for name, bound in problem.at_least.items() if name != QUALITY}
     asked = (
-        ("latency", "area", replace(problem, minimize=OBJECTIVES["latency"], **without_area), False),
-        ("edap", QUALITY, replace(problem, minimize=OBJECTIVES["edap"], at_least=without_quality), True),
+        ("latency", "area", {"minimize": OBJECTIVES["latency"], **without_area}, False),
+        ("edap", QUALITY, {"minimize": OBJECTIVES["edap"], "at_least": without_quality}, True),
     )
     fronts = []
-    for objective, along, posed, at_least in asked:
+    for objective, along, changes, at_least in asked:
+        posed = replace(problem, **changes)
         try:
             found = pareto.front(
                 posed, along, at_least=at_least, points=points, evaluations=EVALUATIONS, progress=progress
             )
         except InfeasibleError:  # in this context; the design itself keeps its budgets by full evaluation
             found = ()
-        priced = (_point(one, design_of(space, chip, options, one.solution.design), quality) for one in found)
+        below = None if relaxed is None else replace(relaxed, **changes)
+        priced = (
+            _point(one, design_of(space, chip, options, one.solution.design), quality, objective, along, below)
+            for one in found
+        )
         fronts.append(Front(objective=objective, along=along, points=tuple(priced)))
     return tuple(fronts)
 
 
-def _point(found: pareto.FrontPoint, design: Design, quality: str) -> FrontPoint:
+def _point(
+    found: pareto.FrontPoint, design: Design, quality: str, objective: str, along: str, relaxed: Problem | None
+) -> FrontPoint:
+    costs = evaluate_on_axes(design, quality)
+    figures = {"latency": costs.latency_us, "energy": costs.energy_uj, "area": costs.area_mm2, QUALITY: costs.quality}
+    value, bound = math.prod(figures[name] for name in OBJECTIVES[objective]), None
+    if relaxed is not None:
+        side = "at_least" if along == QUALITY else "at_most"
+        posed = replace(relaxed, **{side: {**getattr(relaxed, side), along: figures[along]}})
+        bound = bound_below(posed, value, figures)
     return FrontPoint(
         budget=found.budget,
         tabulated=found.solution.value,
-        lower_bound=found.solution.lower_bound,
-        gap=found.solution.gap,
+        lower_bound=bound,
+        gap=None if bound is None else (value - bound) / value,
         channels=design.network.channels,
         periphery=tuple(entry.short(ARCHITECTURE_FIELDS) for entry in design.periphery),
-        **evaluate_on_axes(design, quality).to_dict(),
+        **costs.to_dict(),
     )
 
 

@@ -66,7 +66,14 @@ def search_network(
     fronts: tuple[Front, ...] = ()
     if settings.front_points:
         fronts = architecture_fronts(
-            found.problem, space, chip, options, quality.tabulated, settings.front_points, progress=progress
+            found.problem,
+            space,
+            chip,
+            options,
+            quality.tabulated,
+            settings.front_points,
+            relaxed=found.relaxed,
+            progress=progress,
         )
     typical = typical_of(space, chip, nominal)
     homogeneous = [
