@@ -54,7 +54,7 @@ def by_state(value: StateDependent, relative: Tensor, *, power_law: bool = False
     Returns:
         As `relative`, float64.
     """
-    if isinstance(value, float):
+    if not isinstance(value, tuple):
         return torch.full_like(relative, value)
     points = [(math.log(x), math.log(y) if power_law else y) for x, y in value]
     logarithm = relative.clamp_min(value[0][0]).log_()
@@ -101,8 +101,8 @@ def cell_conductance(codes: Tensor, device: Device, settings: AnalogSettings, dr
     0, its mean and spread those of the state; retention, whose mean and spread grow with log10(t / t0); 1/f noise, its
     Q that of the programmed conductance; cells that are stuck. Never below 0.
 
-    The 1/f noise has the standard deviation g Q sqrt(ln((t + tr) / (2 tr))). It is drawn once: most of its power lies at
-    frequencies so low that it stands during an inference. No read comes before t0, when conductances are as programmed.
+    The 1/f noise has the standard deviation g Q sqrt(ln((t + tr) / (2 tr))). It is drawn once for a chip: most of its
+    power lies at frequencies below one inference. No read comes before t0, when conductances are as programmed.
 
     Sources: drift and 1/f noise Nandakumar et al., "Phase-change memory models for deep learning training and
     inference", ICECS 2019, and Joshi et al., Nature Communications 11, 2473 (2020).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -122,12 +123,12 @@ CELL_DEFAULTS: dict[CellType, CellDefaults] = {
 }
 """Kind of cell -> what it has by default.
 
-Sources. All: voltages and, but for SRAM, cells of 4 x 12 F are DNN+NeuroSim V1.3's (Param.cpp), where no other is named.
-`rram`: XPert's own cell. `pcm`: resistances of `pcm-joshi-2020`, and the spread of its on state. `fefet`: resistances,
-voltages and spread of `fefet-jerry-2017`. `sram`: a 6T cell of 10 x 28 F (Param.cpp above 14 nm) that holds a bit
-exactly and is written at the supply of the logic. A cell that stores 0 draws no current (DNN_NeuroSim_V1.4, issue 5:
-an infinite on/off ratio); its on-resistance, which counts for IR drop alone, is that of the access transistor of 1 F
-and the pull-down of 2 F in series, in the 32 nm LSTP process of DNN+NeuroSim V1.3.
+Sources. Where no other is named, voltages and sizes are those of DNN+NeuroSim V1.3 (Param.cpp). `rram`: resistances
+and spread are our assumption. `pcm`: resistances of `pcm-joshi-2020`, and the spread of its on state. `fefet`:
+resistances, voltages and spread of `fefet-jerry-2017`. `sram`: a 6T cell, 10 x 28 F above 14 nm (30, 40 and 60 F wide at
+14, 10 and 7 nm). It holds a bit exactly and is written at the supply of the logic. Where it stores 0 it draws no current
+(maintainers of DNN_NeuroSim_V1.4, issue 5: an infinite on/off ratio). Its on-resistance, which counts for IR drop alone,
+is that of the access transistor of 1 F and the pull-down of 2 F in series, in their 32 nm LSTP process.
 """
 
 
@@ -164,7 +165,7 @@ def _check_points(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError("must be a number from 0 to 1, or a list of 2 to 64 points [conductance, value]") from None
     if isinstance(found, tuple):
         conductances = [conductance for conductance, _ in found]
-        if any(second <= first for first, second in zip(conductances, conductances[1:])):
+        if any(second <= first for first, second in pairwise(conductances)):
             raise ValueError(f"the conductances of points must rise, got {', '.join(f'{x:g}' for x in conductances)}")
     return found
 
@@ -221,7 +222,7 @@ class Device(DataModel):
     """Cell height in units of the feature size F."""
 
     cell_width_f: Annotated[float, Field(gt=0, le=1000)] = _of_cell("cell_width_f")
-    """Cell width in units of the feature size F."""
+    """Cell width in units of the feature size F; an SRAM cell is wider at 14 nm and below (30 to 60 F)."""
 
     programming_sigma: Annotated[float, Field(ge=0, le=1)] = _of_cell("programming_sigma")
     """Programming variation: standard deviation of a conductance, relative to that conductance."""
