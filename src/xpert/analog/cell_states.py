@@ -65,6 +65,15 @@ def by_state(value: StateDependent, relative: Tensor, *, power_law: bool = False
     return found.exp_() if power_law else found
 
 
+def _of_codes(value: StateDependent, codes: Tensor, device: Device, settings: AnalogSettings) -> Tensor:
+    """A figure by the state that cells are to be in; a scalar where it is the same for all."""
+    if not isinstance(value, tuple):
+        return torch.full((), value, dtype=torch.float64, device=codes.device)
+    states = torch.arange(2**device.cell_bits, device=codes.device)
+    relative = state_conductance(states, device, settings) / largest(device, settings)
+    return by_state(value, relative)[codes.long()]
+
+
 def programming_spread(codes: Tensor, conductance: Tensor, device: Device, settings: AnalogSettings) -> Tensor:
     """Standard deviation of programmed conductances.
 
@@ -126,13 +135,10 @@ def cell_conductance(codes: Tensor, device: Device, settings: AnalogSettings, dr
     if settings.seconds_since_programming > device.drift_t0_s:
         decades = math.log10(settings.seconds_since_programming / device.drift_t0_s)
         if device.drift_nu or device.drift_nu_sigma:
-            # Of the states, since cells of one state share them.
-            states = torch.arange(2**device.cell_bits, device=where)
-            relative = state_conductance(states, device, settings) / on
-            nu = by_state(device.drift_nu, relative)[codes.long()]
+            nu = _of_codes(device.drift_nu, codes, device, settings)
             if draws is not None and device.drift_nu_sigma:
-                sigma = by_state(device.drift_nu_sigma, relative)[codes.long()]
-                nu = nu.add_(sigma.mul_(draws.normal("drift", shape, where))).clamp_min_(0)
+                sigma = _of_codes(device.drift_nu_sigma, codes, device, settings)
+                nu = (nu + sigma * draws.normal("drift", shape, where)).clamp_min_(0)
             conductance = conductance * 10.0 ** (-decades * nu)
         if device.relaxation_per_decade != 0:
             conductance = conductance + device.relaxation_per_decade * decades * on
