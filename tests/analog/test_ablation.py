@@ -46,6 +46,7 @@ def test_effects_that_are_on() -> None:
     assert active_effects(IDEAL, Device(**DEVICE)) == ()
     assert active_effects(AnalogSettings(), Device()) == ("on_off_ratio", "programming", "adc")
     assert active_effects(AnalogSettings(), Device(programming_sigma=0)) == ("on_off_ratio", "adc")
+    assert "read_noise" in active_effects(AnalogSettings(), Device(read_noise_1f=0.01))
     # Without an ADC its errors are nothing, and before t0 nothing has drifted.
     unbounded = EVERYTHING.replace(adc_range="unbounded", seconds_since_programming=1.0)
     assert active_effects(unbounded, Device(**DEVICE)) == tuple(OFF)[:3] + tuple(OFF)[4:6]

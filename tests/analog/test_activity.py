@@ -48,6 +48,20 @@ def test_two_weights_by_hand() -> None:
     assert swapped[0].cell_conductance_s == pytest.approx(expected, rel=2e-3)
 
 
+def test_measured_states_by_hand() -> None:
+    model = one_layer([[127.0, -127.0]])
+    images = torch.tensor([[3.0, 0.0], [1.0, 0.0]]).reshape(2, 2, 1, 1)
+    # The digits 15 and 15 of the first weight conduct 60 uS, the digits 0 and 1 of the second 2 and 3 uS.
+    means = [2, 3, *range(10, 22), 40, 60]
+    device = Device.parse({"programming_states": [{"mean_us": mean, "sigma_us": 0} for mean in means]})
+    chip = Chip(device=device)
+    access = device.r_on_ohm / 4
+    for given, digits in ((images, (60, 60)), (images.flip(1), (2, 3))):
+        (found,) = measure_activity(model, design(model, (2, 1, 1), chip), given).activity or ()
+        paths = [1 / (1e6 / mean + access) for mean in digits]
+        assert found.cell_conductance_s == pytest.approx(sum(paths) / 2, rel=2e-3)
+
+
 def test_both_columns_of_a_differential_pair_count() -> None:
     model = one_layer([[127.0, -127.0]])
     images = torch.tensor([[3.0, 0.0], [1.0, 0.0]]).reshape(2, 2, 1, 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,15 @@ def row_weights(setup: Setup, group: int, output: int) -> list[int]:
     return [int(w[c, i, j]) for i in range(kh) for j in range(kw) for c in range(channels)]
 
 
-STREAMS = {"programming": 0, "drift": 1, "relaxation": 2, "stuck_cells": 3, "adc_offset": 4, "adc_gain": 5}
+STREAMS = {
+    "programming": 0,
+    "drift": 1,
+    "relaxation": 2,
+    "stuck_cells": 3,
+    "adc_offset": 4,
+    "adc_gain": 5,
+    "noise_1f": 7,
+}
 
 
 class Streams:
@@ -86,6 +95,18 @@ class Streams:
         return torch.randn(shape, generator=self[effect]).numpy().astype(float)
 
 
+def on_points(value: Any, x: float, power_law: bool = False) -> float:
+    """A figure at the relative conductance x, by the two points around it."""
+    if not isinstance(value, tuple):
+        return value
+    (first, start), (last, stop) = value[0], value[-1]
+    if x <= first or x >= last:
+        return start if x <= first else stop
+    (a, low), (b, high) = next(pair for pair in pairwise(value) if x <= pair[1][0])
+    part = math.log(x / a) / math.log(b / a)
+    return low * (high / low) ** part if power_law else low + (high - low) * part
+
+
 def cells(setup: Setup, codes: np.ndarray, draws: Streams | None) -> np.ndarray:
     """What cells conduct, in levels, one after the other."""
     device, settings = setup.device, setup.settings
@@ -93,7 +114,7 @@ def cells(setup: Setup, codes: np.ndarray, draws: Streams | None) -> np.ndarray:
     off = 1 / device.r_off_ohm / level if settings.finite_on_off else 0.0
     on = off + 2**setup.cell_bits - 1
     # A stream that an effect does not use is not touched.
-    programming = drift = relaxation = None
+    programming = drift = relaxation = flicker = None
     later = settings.seconds_since_programming > device.drift_t0_s
     if draws is not None:
         if settings.programming_variation:
@@ -102,6 +123,8 @@ def cells(setup: Setup, codes: np.ndarray, draws: Streams | None) -> np.ndarray:
             drift = draws.normal("drift", codes.shape)
         if later and device.relaxation_sigma_per_decade:
             relaxation = draws.normal("relaxation", codes.shape)
+        if settings.read_noise and device.read_noise_1f:
+            flicker = draws.normal("noise_1f", codes.shape)
     faults = settings.stuck_cells and device.stuck_on_rate + device.stuck_off_rate > 0
     fates = torch.rand(codes.shape, generator=draws["stuck_cells"]).numpy() if draws is not None and faults else None
     result = np.zeros(codes.shape)
@@ -110,6 +133,7 @@ def cells(setup: Setup, codes: np.ndarray, draws: Streams | None) -> np.ndarray:
         g = code + off
         if device.programming_states is not None:
             g = device.programming_states[code].mean_us * 1e-6 / level
+        state = g
         if programming is not None:
             sigma = math.hypot(device.programming_sigma * g, device.programming_sigma_absolute * on)
             if device.programming_polynomial is not None:
@@ -117,16 +141,21 @@ def cells(setup: Setup, codes: np.ndarray, draws: Streams | None) -> np.ndarray:
             if device.programming_states is not None:
                 sigma = device.programming_states[code].sigma_us * 1e-6 / level
             g = max(0.0, g + sigma * programming[place])
+        programmed = g
         if later:
             decades = math.log10(settings.seconds_since_programming / device.drift_t0_s)
-            nu = device.drift_nu
+            nu = on_points(device.drift_nu, state / on)
             if drift is not None:
-                nu = max(0.0, nu + device.drift_nu_sigma * drift[place])
+                nu = max(0.0, nu + on_points(device.drift_nu_sigma, state / on) * drift[place])
             g *= 10 ** (-nu * decades)
             g += on * decades * device.relaxation_per_decade
             if relaxation is not None:
                 g += on * decades * device.relaxation_sigma_per_decade * relaxation[place]
             g = max(0.0, g)
+        if flicker is not None:
+            since, read = max(settings.seconds_since_programming, device.drift_t0_s), device.read_time_s
+            q = on_points(device.read_noise_1f, programmed / on, power_law=True)
+            g = max(0.0, g * (1 + q * math.sqrt(math.log((since + read) / (2 * read))) * flicker[place]))
         if fates is not None:
             if fates[place] < device.stuck_on_rate:
                 g = on
@@ -378,6 +407,12 @@ STATES = {
 WIRES = {"ir_drop": True, "row_wire_ohm": 20.0, "column_wire_ohm": 7.0, "driver_ohm": 300.0, "sense_ohm": 150.0}
 LATER: dict[str, Any] = {"seconds_since_programming": 1e4}
 PCM = {"drift_nu": 0.05, "drift_nu_sigma": 0.03, "drift_t0_s": 20.0}
+BY_STATE = {
+    "drift_nu": [[0.1, 0.12], [0.4, 0.06], [0.9, 0.05]],
+    "drift_nu_sigma": [[0.2, 0.04], [0.8, 0.01]],
+    "read_noise_1f": [[0.05, 0.03], [0.3, 0.02], [1, 0.01]],
+    "read_time_s": 1e-6,
+}
 RETENTION = {"relaxation_per_decade": -0.01, "relaxation_sigma_per_decade": 0.01}
 FAULTS = {"stuck_on_rate": 0.05, "stuck_off_rate": 0.1}
 ADC = {"adc_offset_sigma": 0.8, "adc_gain_sigma": 0.06}
@@ -390,6 +425,8 @@ EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "states": ({}, {"states": True}),
     "on/off ratio": ({"finite_on_off": False}, {}),
     "drift": (LATER, PCM),
+    "drift and 1/f noise by state": (LATER, {**PCM, **BY_STATE}),
+    "1/f noise at once": ({"reference_variation": True}, {"read_noise_1f": 0.02}),
     "retention": (LATER, RETENTION),
     "faults": ({"reference_variation": True}, FAULTS),
     "wires": (WIRES, {"access_resistance_ohm": 1000.0}),
@@ -397,7 +434,10 @@ EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ADC errors": (ADC, {}),
     "two's complement": ({"signed_inputs": "twos_complement"}, {}),
     "all": (ALL, {**POLYNOMIAL, **PCM, **RETENTION, **FAULTS}),
-    "all, differential": ({**ALL, "encoding": "differential"}, {"states": True, **PCM, **RETENTION, **FAULTS}),
+    "all, differential": (
+        {**ALL, "encoding": "differential"},
+        {"states": True, **PCM, **BY_STATE, **RETENTION, **FAULTS},
+    ),
 }
 
 

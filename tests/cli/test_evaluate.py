@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from xpert.cli.sweep import sweep_fields
-from xpert.design import Activity, Chip, Design, Periphery
+from xpert.cli.sweep import sweep_fields, swept
+from xpert.design import Activity, Chip, Design, Device, Periphery
 from xpert.experiment import load_preset, typical_design
 from xpert.experiment.presets import preset_text
 from xpert.hardware import PHYSICAL, REFERENCE, evaluate
@@ -173,6 +173,21 @@ def test_every_field_of_periphery_and_chip_can_be_swept() -> None:
     assert leaves | set(Periphery.model_fields) <= set(fields)
     names = [name for name in fields if "." not in name]
     assert len(names) == len(leaves) + len(Periphery.model_fields), "two parts of the chip share a field's name"
+
+
+def test_a_swept_cell_has_its_own_defaults(tmp_path: Path) -> None:
+    network = typical_design(load_preset("quickstart")).network
+    design = Design.homogeneous(network, Chip(), Periphery())
+    found = [changed.chip.device for _, changed in swept(design, {"cell": ["rram", "pcm", "sram"]})]
+    assert found == [Device(cell=cell) for cell in ("rram", "pcm", "sram")]
+    (tmp_path / "s.csv").write_text("state,mean_us,sigma_us\n0,1,0\n1,90,0\n")
+    sweeps = {"cell_bits": [1], "programming_states": [str(tmp_path / "s.csv")]}
+    ((_, changed),) = swept(design, sweeps)
+    assert (changed.chip.device.r_on_ohm, changed.chip.device.r_off_ohm) == pytest.approx((1e6 / 90, 1e6))
+    # What was given holds.
+    given = design.replace(chip=Chip(device=Device(r_on_ohm=15e3)))
+    ((_, changed),) = swept(given, {"cell": ["pcm"]})
+    assert (changed.chip.device.r_on_ohm, changed.chip.device.r_off_ohm) == (15e3, 4e6)
 
 
 def test_compare(xpert: Callable, design_file: Path, tmp_path: Path) -> None:

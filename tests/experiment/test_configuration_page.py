@@ -41,6 +41,8 @@ def allowed(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "const" in schema:
         return f"`{schema['const']}`"
     kind = schema.get("type", "mapping")
+    if "prefixItems" in schema:
+        return "[" + "; ".join(allowed(part, definitions) for part in schema["prefixItems"]) + "]"
     if kind == "array":
         return f"list of {allowed(schema['items'], definitions)}"
     words = {"integer": "integer", "number": "number", "string": "text", "boolean": "true, false", "null": "null"}
@@ -50,6 +52,13 @@ def allowed(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         if name in schema
     ]
     return " ".join([words.get(kind, "mapping"), ", ".join(bounds)]).strip()
+
+
+def default(entry: dict[str, Any]) -> str:
+    """What a key is where it is not given; several where that is for the kind of cell to say."""
+    if "default_by_cell" in entry:
+        return ", ".join(f"{cell} `{json.dumps(value)}`" for cell, value in entry["default_by_cell"].items())
+    return f"`{json.dumps(entry['default'])}`" if "default" in entry else "required"
 
 
 def sections(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") -> Iterator[str]:
@@ -62,8 +71,7 @@ def sections(schema: dict[str, Any], definitions: dict[str, Any], path: str = ""
             inner.append((name, found))
             rows.append(f"| `{name}` | see below | | {meaning} |")
             continue
-        default = f"`{json.dumps(entry['default'])}`" if "default" in entry else "required"
-        rows.append(f"| `{name}` | {allowed(entry, definitions)} | {default} | {meaning} |")
+        rows.append(f"| `{name}` | {allowed(entry, definitions)} | {default(entry)} | {meaning} |")
     title = f"\n## `{path}`\n" if path else ""
     description = " ".join(schema.get("description", "").split())
     yield (

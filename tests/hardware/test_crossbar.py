@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xpert.design import Chip, Device, Technology
+from xpert.design import Chip, Design, Device, Layer, Network, Periphery, Technology
 from xpert.errors import ConfigError
+from xpert.hardware import evaluate
 from xpert.hardware.crossbar import active_conductance, column_resistances, crossbar_of, parasitics
 from xpert.hardware.technology import process_of
 
@@ -59,6 +60,35 @@ def test_mean_conductance_of_a_cell():
     # A ferroelectric transistor has no other in series, a crosspoint has none at all.
     for kind in ("fefet", "crosspoint"):
         assert active_conductance(P, replace(TINY, kind=kind), None) == pytest.approx(middle)
+
+
+def test_mean_conductance_of_measured_states():
+    means = [5, 6, 8, 50]
+    device = {"cell_bits": 2, "programming_states": [{"mean_us": mean, "sigma_us": 0} for mean in means]}
+    measured = crossbar_of(Chip(device=Device.parse(device)))
+    assert (measured.r_on, measured.r_off) == pytest.approx((20e3, 200e3))
+    assert active_conductance(P, measured, None) == pytest.approx(1 / (1 / 17.25e-6 + 5e3))
+    assert active_conductance(P, measured, 3e-5) == 3e-5
+    # Even steps are what is assumed without a table.
+    even = device | {"programming_states": [{"mean_us": mean, "sigma_us": 1} for mean in (5, 20, 35, 50)]}
+    middle = active_conductance(P, crossbar_of(Chip(device=Device(cell_bits=2))), None)
+    assert active_conductance(P, crossbar_of(Chip(device=Device.parse(even))), None) == pytest.approx(middle, rel=1e-12)
+
+
+def test_energy_follows_the_measured_states():
+    layers = (Layer(name="conv", in_channels=16, out_channels=16, in_height=8, in_width=8),)
+    network = Network(backbone="custom", input_shape=(16, 8, 8), layers=layers)
+
+    def energy(means):
+        device = {"cell_bits": 2, "programming_states": [{"mean_us": mean, "sigma_us": 0} for mean in means]}
+        chip = Chip(device=Device.parse(device))
+        return float(evaluate(Design.homogeneous(network, chip, Periphery())).energy)
+
+    low, even, high = energy((5, 6, 8, 50)), energy((5, 20, 35, 50)), energy((5, 47, 49, 50))
+    assert low < even < high
+    assert even == pytest.approx(
+        float(evaluate(Design.homogeneous(network, Chip(device=Device(cell_bits=2)), Periphery())).energy)
+    )
 
 
 def test_a_cell_too_small_for_its_transistor():

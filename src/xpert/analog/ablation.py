@@ -43,7 +43,7 @@ def active_effects(settings: AnalogSettings, device: Device) -> tuple[str, ...]:
         "programming": settings.programming_variation and (any(spread) or device.programming_states is not None),
         "stuck_cells": settings.stuck_cells and device.stuck_on_rate + device.stuck_off_rate > 0,
         "drift": settings.seconds_since_programming > device.drift_t0_s and any(moves),
-        "read_noise": settings.read_noise and device.read_noise_sigma > 0,
+        "read_noise": settings.read_noise and bool(device.read_noise_sigma or device.read_noise_1f),
         "ir_drop": settings.ir_drop,
         "adc": converts,
         "adc_offset": converts and settings.adc_offset_sigma > 0,

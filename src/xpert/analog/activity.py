@@ -47,13 +47,12 @@ def _activity(layer: AnalogLayer, chip: Chip, vectors: Tensor) -> Activity:
     driven = torch.as_tensor(ones).double().mean(dim=1) / layer.input_bits  # [groups, rows]
     if chip.device.cell == "sram":
         return Activity(input_bit_density=float(driven.mean()))
-    device = chip.device
-    level = (1 / device.r_on_ohm - 1 / device.r_off_ohm) / (2**device.cell_bits - 1)
     stored = encode(layer.weights, layer.code)
     columns = [stored.data, *([stored.reference] if layer.code.paired else [])]
     # Most significant slice first, as the hardware lays them out.
     levels = torch.stack([part.flip(2).transpose(2, 3) for part in columns], dim=-1).flatten(2)
-    cells = 1 / device.r_off_ohm + level * levels.double()
+    states = torch.tensor(chip.device.state_conductances_s, dtype=torch.float64, device=levels.device)
+    cells = states[levels.long()]
     mean = mean_conductance(process_of(chip.technology), crossbar_of(chip), cells.cpu().numpy(), driven.cpu().numpy())
     return Activity(input_bit_density=float(driven.mean()), cell_conductance_s=mean)
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Effect = Literal["programming", "drift", "relaxation", "stuck_cells", "adc_offset", "adc_gain", "reads"]
+Effect = Literal["programming", "drift", "relaxation", "stuck_cells", "adc_offset", "adc_gain", "reads", "noise_1f"]
 
 _STREAMS: dict[Effect, int] = {
     "programming": 0,
@@ -22,6 +22,7 @@ _STREAMS: dict[Effect, int] = {
     "adc_offset": 4,
     "adc_gain": 5,
     "reads": 6,
+    "noise_1f": 7,
 }
 
 

@@ -74,7 +74,7 @@ def parse_sweeps(texts: Sequence[str], flag: str = "--sweep") -> dict[str, list[
 
 _MEASURED_WITH = {
     *(name for name, decision in Periphery.decisions().items() if decision.changes_activity),
-    *("weight_bits", "device", "cell_bits", "r_on_ohm", "r_off_ohm", "activity"),
+    *("weight_bits", "device", "cell", "cell_bits", "programming_states", "r_on_ohm", "r_off_ohm", "activity"),
 }
 """Settings that decide what activity a layer has, as the first or the last part of a field's path."""
 
@@ -119,6 +119,8 @@ def swept(design: Design, sweeps: dict[str, list[Any]], flag: str = "--sweep") -
     for values in itertools.product(*sweeps.values()):
         settings = dict(zip(sweeps, values, strict=True))
         data = design.model_dump()
+        # What was not given follows the swept kind of cell, or its table of states.
+        data["chip"]["device"] = design.chip.device.model_dump(exclude_unset=True)
         for name, value in settings.items():
             part, *path = fields[name]
             for target in data["periphery"] if part == "periphery" else (data["chip"],):

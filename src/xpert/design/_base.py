@@ -73,7 +73,12 @@ class DataModel(pydantic.BaseModel):
 
 def describe(error: pydantic.ValidationError, where: str = "") -> str:
     """The first problem as one line, `file: field.path: message (got value)`, and how many more there are."""
-    details = error.errors(include_url=False, include_context=False)
+    # A default that depends on a wrong field is no problem of its own.
+    details = [
+        detail
+        for detail in error.errors(include_url=False, include_context=False)
+        if detail["type"] != "default_factory_not_called"
+    ]
     first = details[0]
     path = ".".join(_cut(str(part)) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")

@@ -42,7 +42,8 @@ class AnalogSettings(DataModel):
     """Whether cells are stuck at the device's `stuck_on_rate` and `stuck_off_rate`."""
 
     read_noise: bool = True
-    """Whether cells fluctuate from read cycle to read cycle by the device's `read_noise_sigma`."""
+    """Whether cells fluctuate: from read cycle to read cycle by the device's `read_noise_sigma`, and since they were
+    programmed by its `read_noise_1f`."""
 
     seconds_since_programming: Annotated[float, Field(ge=0, le=1e10)] = 0.0
     """Time over which conductances drift and relax as the device says; 0: read at once. [s]"""

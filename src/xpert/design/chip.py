@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from xpert.design._base import DataModel, read_text, shown
 from xpert.design.adc import Adc
@@ -90,6 +98,90 @@ def _state(line: str, index: int, where: str) -> CellState:
     return CellState.parse(dict(zip(("mean_us", "sigma_us"), fields[1:])), where)
 
 
+class CellDefaults(NamedTuple):
+    """What a cell has where its device says nothing: the fields of `Device` of these names."""
+
+    cell_bits: int
+    r_on_ohm: float
+    r_off_ohm: float
+    read_voltage_v: float
+    write_voltage_v: float
+    access_gate_voltage_v: float
+    cell_height_f: float
+    cell_width_f: float
+    programming_sigma: float
+
+
+_INSULATING_OHM = 1e12
+"""Resistance of a cell that does not conduct, and the largest that is allowed. [ohm]"""
+
+CELL_DEFAULTS: dict[CellType, CellDefaults] = {
+    "rram": CellDefaults(4, 20e3, 200e3, 0.5, 2.0, 1.1, 4.0, 12.0, 0.05),
+    "pcm": CellDefaults(4, 40e3, 4e6, 0.5, 2.0, 1.1, 4.0, 12.0, 0.042),
+    "fefet": CellDefaults(4, 559.28e3, 25.1676e6, 0.05, 3.65, 1.2, 4.0, 12.0, 0.005),
+    "sram": CellDefaults(1, 124.4e3, _INSULATING_OHM, 0.5, 1.0, 1.1, 10.0, 28.0, 0.0),
+}
+"""Kind of cell -> what it has by default.
+
+Sources. Where no other is named, voltages and sizes are those of DNN+NeuroSim V1.3 (Param.cpp). `rram`: resistances
+and spread are our assumption. `pcm`: resistances of `pcm-joshi-2020`, and the spread of its on state. `fefet`:
+resistances, voltages and spread of `fefet-jerry-2017`. `sram`: a 6T cell, 10 x 28 F above 14 nm (its buffers' cells are
+30, 40 and 60 F wide at 14, 10 and 7 nm). It holds a bit exactly, is written at the supply of the logic, and draws no
+current where it stores 0 (its maintainers: an infinite ratio, or 1e6 and more; DNN_NeuroSim_V1.4, issue 5). Its
+on-resistance, which counts for IR drop alone, is that of the access transistor of 1 F and the pull-down of 2 F in
+series, in its 32 nm LSTP process.
+"""
+
+
+def _of_cell(name: str) -> Any:
+    """A field whose default is that of the kind of cell."""
+
+    def default(data: dict[str, Any]) -> Any:
+        return getattr(CELL_DEFAULTS[data["cell"]], name)
+
+    return _defaulting(name, default)
+
+
+def _of_states(name: str, state: int) -> Any:
+    """A resistance whose default is that of a measured state where there is a table, else that of the kind of cell."""
+
+    def default(data: dict[str, Any]) -> Any:
+        states = data["programming_states"]
+        if states is None:
+            return getattr(CELL_DEFAULTS[data["cell"]], name)
+        return 1e6 / max(states[state].mean_us, 1e6 / _INSULATING_OHM)
+
+    return _defaulting(name, default)
+
+
+def _defaulting(name: str, default: Callable[[dict[str, Any]], Any]) -> Any:
+    by_cell: Any = {cell: getattr(values, name) for cell, values in CELL_DEFAULTS.items()}
+    return Field(default_factory=default, json_schema_extra={"default_by_cell": by_cell})
+
+
+def _check_points(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        found = parse(value)
+    except ValueError:
+        raise ValueError("must be a number from 0 to 1, or a list of 2 to 64 points [conductance, value]") from None
+    if isinstance(found, tuple):
+        conductances = [conductance for conductance, _ in found]
+        if any(second <= first for first, second in pairwise(conductances)):
+            raise ValueError(f"the conductances of points must rise, got {', '.join(f'{x:g}' for x in conductances)}")
+    return found
+
+
+StateDependent = Annotated[
+    Annotated[float, Field(ge=0, le=1)]
+    | Annotated[
+        tuple[tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=0, le=1)]], ...],
+        Field(min_length=2, max_length=64),
+    ],
+    WrapValidator(_check_points),
+]
+"""A number for all states, or points: the conductance relative to the largest, and the number there."""
+
+
 class Device(DataModel):
     """One memory cell: its electrical values, its size and how much both vary."""
 
@@ -100,36 +192,40 @@ class Device(DataModel):
     """Where the values come from: author, title, year. Required in a file of its own."""
 
     cell: CellType = "rram"
-    """What stores the weight."""
+    """What stores the weight; decides the defaults of other fields."""
 
     access: Literal["1t1r", "crosspoint"] = "1t1r"
     """One access transistor per cell, or a bare crosspoint (resistive cells only)."""
 
-    cell_bits: Annotated[int, Field(ge=1, le=8)] = 4
+    cell_bits: Annotated[int, Field(ge=1, le=8)] = _of_cell("cell_bits")
     """Bits stored per cell. [bit]"""
 
-    r_on_ohm: Annotated[float, Field(gt=0, le=1e12)] = 20e3
-    """Resistance of the most conductive state. [ohm]"""
+    programming_states: Annotated[tuple[CellState, ...] | None, Field(max_length=256), BeforeValidator(_states)] = None
+    """Mean and standard deviation of each state, the least conductive first; or the path of a CSV file with the columns
+    state, mean_us, sigma_us. In the place of the spreads below; its ends are the off and the on state."""
 
-    r_off_ohm: Annotated[float, Field(gt=0, le=1e12)] = 200e3
-    """Resistance of the least conductive state. [ohm]"""
+    r_on_ohm: Annotated[float, Field(gt=0, le=1e12)] = _of_states("r_on_ohm", -1)
+    """Resistance of the most conductive state; unset: that of `programming_states`, if any. [ohm]"""
 
-    read_voltage_v: Annotated[float, Field(gt=0, le=5)] = 0.5
+    r_off_ohm: Annotated[float, Field(gt=0, le=1e12)] = _of_states("r_off_ohm", 0)
+    """Resistance of the least conductive state; unset: that of `programming_states`, if any. [ohm]"""
+
+    read_voltage_v: Annotated[float, Field(gt=0, le=5)] = _of_cell("read_voltage_v")
     """Voltage across a cell while it is read. [V]"""
 
-    write_voltage_v: Annotated[float, Field(gt=0, le=20)] = 2.0
+    write_voltage_v: Annotated[float, Field(gt=0, le=20)] = _of_cell("write_voltage_v")
     """Programming voltage; level shifters are built above 1.5 V. [V]"""
 
-    access_gate_voltage_v: Annotated[float, Field(gt=0, le=5)] = 1.1
+    access_gate_voltage_v: Annotated[float, Field(gt=0, le=5)] = _of_cell("access_gate_voltage_v")
     """Gate voltage of the access transistor during a read. [V]"""
 
-    cell_height_f: Annotated[float, Field(gt=0, le=1000)] = 4.0
+    cell_height_f: Annotated[float, Field(gt=0, le=1000)] = _of_cell("cell_height_f")
     """Cell height in units of the feature size F."""
 
-    cell_width_f: Annotated[float, Field(gt=0, le=1000)] = 12.0
-    """Cell width in units of the feature size F."""
+    cell_width_f: Annotated[float, Field(gt=0, le=1000)] = _of_cell("cell_width_f")
+    """Cell width in units of the feature size F; an SRAM cell is wider at 14 nm and below (30 to 60 F)."""
 
-    programming_sigma: Annotated[float, Field(ge=0, le=1)] = 0.05
+    programming_sigma: Annotated[float, Field(ge=0, le=1)] = _of_cell("programming_sigma")
     """Programming variation: standard deviation of a conductance, relative to that conductance."""
 
     programming_sigma_absolute: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -140,18 +236,22 @@ class Device(DataModel):
     """In the place of the two above: the standard deviation as a polynomial c0 + c1 x + c2 x^2 + ... in the conductance
     x; both relative to the largest conductance."""
 
-    programming_states: Annotated[tuple[CellState, ...] | None, Field(max_length=256), BeforeValidator(_states)] = None
-    """In the place of all of these: mean and standard deviation of each state, the least conductive first; or the path
-    of a CSV file with the columns state, mean_us, sigma_us."""
-
     read_noise_sigma: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Fluctuation of a conductance from read cycle to read cycle: standard deviation, relative to that conductance."""
 
-    drift_nu: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Mean exponent of the drift: a conductance falls as (t / drift_t0_s)^-nu."""
+    read_noise_1f: StateDependent = 0.0
+    """1/f noise, accumulated since programming: Q of its standard deviation g Q sqrt(ln((t + tr) / (2 tr))), with tr =
+    `read_time_s`; of points, a power law between two (a line in ln g and ln Q), and constant beyond the last."""
 
-    drift_nu_sigma: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Standard deviation of the exponent over cells."""
+    read_time_s: Annotated[float, Field(gt=0, le=1)] = 250e-9
+    """Duration of the reads with which the 1/f noise was measured. [s]"""
+
+    drift_nu: StateDependent = 0.0
+    """Mean exponent of the drift: a conductance falls as (t / drift_t0_s)^-nu; of points [g / g_on, nu], a line in
+    ln g between two, and constant beyond the last."""
+
+    drift_nu_sigma: StateDependent = 0.0
+    """Standard deviation of the exponent over cells; a number or points, too."""
 
     drift_t0_s: Annotated[float, Field(gt=0, le=1e10)] = 1.0
     """Time after programming at which conductances are as programmed, and from which they drift and relax. [s]"""
@@ -176,6 +276,8 @@ class Device(DataModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.programming_states is not None:
+            self._check_states(self.programming_states)
         if self.r_off_ohm <= self.r_on_ohm:
             raise ValueError(f"r_off_ohm must exceed r_on_ohm ({self.r_on_ohm:g}), got {self.r_off_ohm:g}")
         if self.cell == "sram" and self.cell_bits != 1:
@@ -187,8 +289,8 @@ class Device(DataModel):
                 f"stuck_on_rate and stuck_off_rate must not add up to more than 1, got {self.stuck_on_rate:g} and "
                 f"{self.stuck_off_rate:g}"
             )
-        if self.programming_states is not None:
-            self._check_states(self.programming_states)
+        if isinstance(self.read_noise_1f, tuple) and min(q for _, q in self.read_noise_1f) <= 0:
+            raise ValueError("read_noise_1f: a power law between points needs values above 0")
         return self
 
     def _check_states(self, states: Sequence[CellState]) -> None:
@@ -206,11 +308,73 @@ class Device(DataModel):
                     f"programming_states.{index}.mean_us: states must conduct more and more, got {means[index]:g} "
                     f"after {means[index - 1]:g}"
                 )
+        self._check_ends(means[0], means[-1])
+
+    def _check_ends(self, off_us: float, on_us: float) -> None:
+        """Refuse a table whose ends are not the off and the on state. [uS]"""
+        if "r_on_ohm" not in self.model_fields_set:
+            least, most = _ON_STATES_US
+            if not least <= on_us <= most:
+                raise ValueError(
+                    f"programming_states reach {on_us:g} uS, but on states conduct {least:g} to {most:g} uS: "
+                    f"{_unit(on_us / _TYPICAL_ON_US)}give r_on_ohm and r_off_ohm if this cell is different"
+                )
+        span = 1e6 / self.r_on_ohm - 1e6 / self.r_off_ohm
+        for end, verb, field, resistance in (
+            (on_us, "reach", "r_on_ohm", self.r_on_ohm),
+            (off_us, "start at", "r_off_ohm", self.r_off_ohm),
+        ):
+            nominal = 1e6 / resistance
+            if abs(end - nominal) > _END_TOLERANCE * span:
+                fitting = f"give {field} = {1e6 / end:g}, or leave it out" if end > 0 else f"leave {field} out"
+                raise ValueError(
+                    f"programming_states {verb} {end:g} uS, {end / nominal:.3g} times the {nominal:g} uS of {field} = "
+                    f"{resistance:g}: {_unit(end / nominal)}{fitting}"
+                )
 
     @property
     def on_off_ratio(self) -> float:
         """Ratio of the largest to the smallest conductance."""
         return self.r_off_ohm / self.r_on_ohm
+
+    @property
+    def state_conductances_s(self) -> tuple[float, ...]:
+        """Mean conductance of each state, the least conductive first: as measured, else in even steps. [S]"""
+        if self.programming_states is not None:
+            return tuple(state.mean_us * 1e-6 for state in self.programming_states)
+        off, last = 1 / self.r_off_ohm, 2**self.cell_bits - 1
+        level = (1 / self.r_on_ohm - off) / last
+        return tuple(off + level * code for code in range(last + 1))
+
+    @property
+    def mean_conductance_s(self) -> float:
+        """Mean conductance of a cell whose states are equally likely. [S]"""
+        if self.programming_states is None:
+            return (1 / self.r_on_ohm + 1 / self.r_off_ohm) / 2
+        return math.fsum(self.state_conductances_s) / len(self.programming_states)
+
+
+_ON_STATES_US = 0.1, 1e4
+"""On states that a table may have without resistances beside it: 10 Mohm to 100 ohm, which holds all shipped devices
+with a factor of 17 to spare, and refuses siemens and most tables in mS or nS. [uS]"""
+
+_TYPICAL_ON_US = 30.0
+"""On state from which a wrong unit is guessed: about the geometric mean of the shipped devices'. [uS]"""
+
+_END_TOLERANCE = 0.1
+"""How far a table's end may lie from the resistance beside it, relative to the range of conductances: what
+measured ends stray from a data sheet, or lose in a day of retention, but no other range."""
+
+_UNITS = {-6: "S", -3: "mS", 3: "nS", 6: "pS"}
+"""Decimal exponent of a mean over the same in uS -> the unit that it is in."""
+
+
+def _unit(ratio: float) -> str:
+    """The question whether means are in another unit, where their ratio to what is expected says so."""
+    exponent = 3 * round(math.log10(ratio) / 3) if ratio > 0 else 0
+    if exponent not in _UNITS:
+        return ""
+    return f"if the means are in {_UNITS[exponent]}, multiply them by {10.0**-exponent:g}; else "
 
 
 class Buffers(DataModel):
@@ -238,7 +402,7 @@ class Activity(DataModel):
     cell_conductance_s: Annotated[float, Field(gt=0, le=1)] | None = None
     """Mean conductance of an active cell with its access transistor. [S]
 
-    Unset: the middle between on and off conductance, in series with the access transistor. SRAM cells have a
+    Unset: the mean of the states' conductances, in series with the access transistor. SRAM cells have a
     conductance of their own, which stands whatever is given.
     """
 

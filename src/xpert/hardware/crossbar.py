@@ -81,6 +81,9 @@ class Crossbar:
     flash_sensing: Literal["current", "voltage"] = "current"
     """What a flash ADC's comparators sense."""
 
+    state_mean: float | None = None
+    """Mean conductance of the states where they were measured; None: the middle of on and off. [S]"""
+
     columns_per_slice: int = 1
     """Columns of a slice, which are converted as one; 2 for pairs, the difference of whose currents is."""
 
@@ -119,6 +122,7 @@ def crossbar_of(chip: Chip) -> Crossbar:
         access_gate_voltage=device.access_gate_voltage_v,
         cell_height_f=device.cell_height_f,
         cell_width_f=device.cell_width_f,
+        state_mean=None if device.programming_states is None else device.mean_conductance_s,
     )
 
 
@@ -260,15 +264,17 @@ def active_conductance(p: Process, crossbar: Crossbar, cell_conductance: float |
         cell_conductance: The figure to use where it is known; SRAM cells have only one. [S]
 
     Returns:
-        The given figure; else the middle of on and off conductance in series with the access transistor, if any.
+        The given figure; else the mean of the states, in series with the access transistor, if any.
     """
     if crossbar.sram:
         wire = p.wire_resistance * p.wire_width * crossbar.cell_width_f
         return 1 / (parasitics(p, crossbar).access_resistance + wire)
     if cell_conductance is not None:
         return cell_conductance
-    middle = (1 / crossbar.r_on + 1 / crossbar.r_off) / 2
-    return 1 / (1 / middle + _series_resistance(p, crossbar))
+    mean = crossbar.state_mean
+    if mean is None:
+        mean = (1 / crossbar.r_on + 1 / crossbar.r_off) / 2
+    return 1 / (1 / mean + _series_resistance(p, crossbar))
 
 
 def _series_resistance(p: Process, crossbar: Crossbar) -> float:

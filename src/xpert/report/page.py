@@ -151,6 +151,9 @@ def _facts(design: Design) -> dict[str, str]:
     """The chip and the network in a few words each."""
     chip, device, network = design.chip, design.chip.device, design.network
     access = f" {device.access.upper()}" if device.cell in {"rram", "pcm"} else ""
+    resistances = ""
+    if device.cell != "sram":
+        resistances = f", {text.number(device.r_on_ohm / 1e3)} / {text.number(device.r_off_ohm / 1e3)} kΩ on / off"
     process = chip.technology.process
     tiles = "chosen by the floorplan"
     if chip.subarrays_per_pe is not None:
@@ -161,8 +164,8 @@ def _facts(design: Design) -> dict[str, str]:
         "Input": f"{' × '.join(map(str, network.input_shape))}, {network.num_classes} classes",
         "Technology": f"{process.name if process else f'{chip.technology.node_nm} nm {chip.technology.roadmap}'}, "
         f"{chip.technology.temperature_k} K",
-        "Cell": f"{f'{device.name}: ' if device.name else ''}{device.cell.upper()}{access}, {device.cell_bits} bit, "
-        f"{text.number(device.r_on_ohm / 1e3)} / {text.number(device.r_off_ohm / 1e3)} kΩ on / off",
+        "Cell": f"{f'{device.name}: ' if device.name else ''}{device.cell.upper()}{access}, {device.cell_bits} bit"
+        + resistances,
         "Crossbar": f"{chip.rows} × {chip.columns}, {chip.weight_bits}-bit weights in {chip.weight_code.slices} slices"
         + (" of two columns" if chip.weight_code.paired else ""),
         "Tile": tiles,
