@@ -20,8 +20,9 @@ from xpert.results import (
     LayerCost,
     Results,
     Row,
+    VariantRow,
 )
-from xpert.text import number, times
+from xpert.text import number, plain_percent, times
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,43 @@ def summary_table(results: Mapping[str, Any]) -> Table:
         if any(value is not None for value in values):
             table.add_row(title, *("-" if value is None else f"{100 * value:.1f} %" for value in values))
     return table
+
+
+def variant_table(rows: Sequence[VariantRow]) -> Table:
+    """Designs under variants of the model, for a terminal: plain letters, within 80 columns where there are three.
+
+    Args:
+        rows: Of results.json, or of `variant_rows`.
+
+    Returns:
+        EDAP of every design, the first one's ratio to the others, and its regrets, where there are any.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in (*row.costs, *row.refused)))
+    regrets = [field for field in REGRETS if any(getattr(row, field) for row in rows)]
+    table = Table("EDAP under", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in names:
+        table.add_column(Text(name), justify="right", overflow="fold")
+    for name in names[1:]:
+        table.add_column(Text(f"{name}\nover {names[0]}"), justify="right", overflow="fold")
+    for field in regrets:
+        table.add_column(Text(f"{REGRETS[field]}\nregret"), justify="right")
+    for row in rows:
+        values = [_plain_number(row.costs[name].edap) if name in row.costs else "-" for name in names]
+        ratios = [f"{row.ratios[name]:.3g}x" if name in row.ratios else "-" for name in names[1:]]
+        given = [getattr(row, field) for field in regrets]
+        table.add_row(
+            Text(row.variant), *values, *ratios, *("-" if one is None else plain_percent(one.regret) for one in given)
+        )
+    return table
+
+
+REGRETS = {"network_regret": "network", "converter_regret": "ADC"}
+"""Regrets of a row of variants, and what they are about."""
+
+
+def variant_remarks(rows: Sequence[VariantRow]) -> list[str]:
+    """What variants could not say, or only with figures from beyond their data."""
+    return [f"{row.variant}, {name}: {words}" for row in rows for name, words in {**row.refused, **row.remarks}.items()]
 
 
 def _plain_number(value: float) -> str:
