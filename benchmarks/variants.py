@@ -29,10 +29,10 @@ KINDS = [(kind, share) for kind in ("sar", "flash") for share in (2, 4, 8, 16, 3
 
 
 INTRODUCTION = """\
-The designs of [results/cifar10](cifar10/README.md), evaluated again with a part of the model replaced by what it could be
-instead. Regret: by how much a design's EDAP exceeds that of its own network and precisions with the ADC types and column
-sharings (SAR or flash, 2 to 32 columns) that are best under the variant, found by cost tables and by changing one layer
-at a time. It is a lower bound on what is given away."""
+The designs of [results/cifar10](cifar10/README.md), evaluated again with a part of the model replaced by what it could
+be. Regret: by how much a design's EDAP exceeds that of its own network and precisions with the ADC types and column
+sharings (SAR or flash, 2 to 32 columns) that are best under the variant. They are found by cost tables and by changing
+one layer at a time, so a regret is a lower bound on what is given away."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = True) -> str:
@@ -43,7 +43,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool
 
 def costs(rows: Sequence[VariantRow], field: str) -> list[list[str]]:
     """A figure of every design under every variant."""
-    cells = [[row.costs[name] if name in row.costs else None for name in DESIGNS] for row in rows]
+    cells = [[row.costs.get(name) for name in DESIGNS] for row in rows]
     return [
         [row.variant, *(plain_number(one and getattr(one, field)) for one in line)]
         for row, line in zip(rows, cells, strict=True)

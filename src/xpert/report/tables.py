@@ -166,26 +166,25 @@ def variant_table(rows: Sequence[VariantRow]) -> Table:
     """Designs under variants of the model, for a terminal: plain letters, within 80 columns where there are three.
 
     Args:
-        rows: Of results.json, or of `variant_rows`.
+        rows: Of results.json.
 
     Returns:
-        EDAP of every design, the first one's ratio to the others, and its regrets, where there are any.
+        The searched design's EDAP, how many times lower it is than the others', and its regrets, where there are any.
     """
-    names = list(dict.fromkeys(name for row in rows for name in (*row.costs, *row.refused)))
+    others = list(dict.fromkeys(name for row in rows for name in row.ratios))
     regrets = [field for field in REGRETS if any(getattr(row, field) for row in rows)]
     table = Table("EDAP under", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in names:
+    for name in ("searched", *(f"vs {name}" for name in others), *(f"{REGRETS[field]}\nregret" for field in regrets)):
         table.add_column(Text(name), justify="right", overflow="fold")
-    for name in names[1:]:
-        table.add_column(Text(f"{name}\nover {names[0]}"), justify="right", overflow="fold")
-    for field in regrets:
-        table.add_column(Text(f"{REGRETS[field]}\nregret"), justify="right")
     for row in rows:
-        values = [_plain_number(row.costs[name].edap) if name in row.costs else "-" for name in names]
-        ratios = [f"{row.ratios[name]:.3g}x" if name in row.ratios else "-" for name in names[1:]]
+        own = row.costs.get("searched")
+        words = [times(row.ratios.get(name), True).replace("×", "x").replace("–", "-") for name in others]
         given = [getattr(row, field) for field in regrets]
         table.add_row(
-            Text(row.variant), *values, *ratios, *("-" if one is None else plain_percent(one.regret) for one in given)
+            Text(row.variant),
+            "-" if own is None else _plain_number(own.edap),
+            *words,
+            *(plain_percent(one and one.regret) for one in given),
         )
     return table
 
