@@ -23,7 +23,7 @@ from xpert.hardware.switches import PHYSICAL, REFERENCE, Switches
 
 FACTOR = 5.0
 """How far ADC energy and area may be off, in either direction. Source: assumed, between what is known: the
-best published SAR ADCs take 2 to 8 times the energy and area of the derived one, the flash ADCs of a published macro
+best published SAR ADCs take 1.4 to 8 times the energy and area of the derived one, the flash ADCs of a published macro
 (C3SRAM) less than a third of the derived area. What stand-alone converters take is `survey-adcs`."""
 
 NOMINAL = "nominal"

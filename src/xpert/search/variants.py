@@ -146,7 +146,7 @@ def network_regrets(
         except ConfigError:
             continue
         taken.append(variant)
-    pool: dict[Design, None] = {design: None}  # on the chip as it is, in the order in which they were found
+    pool: dict[Design, None] = dict.fromkeys([design])  # on the chip as it is, in the order in which they were found
     for number, variant in enumerate(taken, start=1):
         if progress is not None:
             progress(Progress(unit="variant", done=number, total=len(taken), figures={"variant": variant.name}))

@@ -91,7 +91,9 @@ def compare_designs(
         "typical": measured_typical,
         "best": designs[best].replace(activity=measured_typical.activity),
     }
-    measured = {name: cost_of(design) for name, design in active.items()}
+    measured: dict[Literal["searched", "typical", "best"], EvaluationRecord] = {
+        name: cost_of(design) for name, design in active.items()
+    }
     return EvaluationStage(
         searched=found,
         baselines={**bases},
