@@ -24,7 +24,7 @@ from xpert.hardware.switches import PHYSICAL, REFERENCE, Switches
 FACTOR = 5.0
 """How far ADC energy and area may be off, in either direction. Source: assumed, between what is known: the
 best published SAR ADCs take 1.4 to 8 times the energy and area of the derived one, the flash ADCs of a published macro
-(C3SRAM) less than a third of the derived area. What stand-alone converters take is `survey-adcs`."""
+(C3SRAM) less than two fifths of the derived area. What stand-alone converters take is `survey-adcs`."""
 
 NOMINAL = "nominal"
 """Name of the model as it is."""

@@ -47,7 +47,8 @@ def quiet_capacitor(p: Process, levels: Array) -> Array:
         p: Process.
         levels: ADC levels, `2**bits`.
 
-    Source: both noises are textbook, as in Murmann, "Thermal Noise in Track-and-Hold Circuits", IEEE SSC Magazine 2012.
+    Source: both noises are textbook, as in Murmann, "Thermal Noise in Track-and-Hold Circuits", IEEE
+    Solid-State Circuits Magazine, 2012 (cited from memory).
     """
     return np.maximum(UNIT_CAPACITOR, 12 * _BOLTZMANN * p.temperature * levels**2 / p.vdd**2)
 
