@@ -19,6 +19,7 @@ from xpert.design import Activity, Chip, Design, Device, Periphery
 from xpert.experiment import load_preset, typical_design
 from xpert.experiment.presets import preset_text
 from xpert.hardware import PHYSICAL, REFERENCE, evaluate
+from xpert.hardware.variants import VARIANTS, variants_of
 from xpert.networks import build
 from xpert.report import chip_svg
 from xpert.training import save_weights
@@ -50,6 +51,38 @@ def test_switches(xpert: Callable, design_file: Path) -> None:
     assert physical["energy_uj"] == evaluate(design, PHYSICAL).energy * 1e6
     assert reference["energy_uj"] == evaluate(design, REFERENCE).energy * 1e6
     assert reference["energy_uj"] != physical["energy_uj"]
+
+
+def test_variants(xpert: Callable, design_file: Path) -> None:
+    design = Design.read(design_file)
+    plain, figures = (figures_of(xpert, "evaluate", design_file, *more) for more in ((), ("--variants",)))
+    rows = figures.pop("variants")
+    assert figures == plain
+    assert [row["variant"] for row in rows] == [variant.name for variant in variants_of([design])]
+    for row in rows:
+        (costs,) = row["costs"].values()
+        assert costs["edap"] == pytest.approx(float(VARIANTS[row["variant"]].evaluate(design).edap) * 1e18)
+    text = xpert("evaluate", design_file, "--variants").stdout
+    assert "Under variants of the model" in text
+    assert all(row["variant"] in text for row in rows)
+    assert "Under variants of the model" not in xpert("evaluate", design_file).stdout
+
+
+def test_variants_without_figures_say_why(xpert: Callable, tmp_path: Path, design_file: Path) -> None:
+    design = Design.read(design_file)
+    modern = design.replace(chip=design.chip.replace(technology={"node_nm": 7}))
+    modern.write(tmp_path / "modern.json")
+    outcome = xpert("evaluate", tmp_path / "modern.json", "--variants")
+    assert outcome.code == 0
+    assert "survey-adcs: variant survey-adcs: adcs.0.nodes_nm: the ADC 'survey-sar' is for nodes from 28 to 65 nm" in (
+        " ".join(outcome.stdout.split())
+    )
+
+
+def test_variants_of_a_sweep_are_refused(xpert: Callable, design_file: Path) -> None:
+    outcome = xpert("evaluate", design_file, "--variants", "--sweep", "adc_type=sar,flash")
+    assert outcome.code == 2
+    assert "--variants: of one design; leave out --sweep" in outcome.stderr
 
 
 def test_a_config_stands_for_its_typical_design(xpert: Callable, tmp_path: Path, design_file: Path) -> None:

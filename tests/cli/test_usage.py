@@ -80,7 +80,7 @@ def test_version(xpert: Callable) -> None:
         (["validate", "no.jsonl.gz"], "no.jsonl.gz: no such"),
         (["validate", "no.jsonl.gz", "--tolerance", "tight"], "Invalid value for '--tolerance': Input should be"),
         (["report", "none"], "none: no such folder; expected a run folder"),
-        (["parts", "none"], "part: must be one of murmann-sar-best, murmann-sar-median, "),
+        (["parts", "none"], "part: must be one of murmann-flash-best, murmann-flash-median, "),
         (["presets", "none"], "preset: must be one of cifar10-vgg16, quickstart, got 'none'"),
         (["init", "--preset", "none"], "preset: must be one of cifar10-vgg16, quickstart, got 'none'"),
         (["init", "no/folder/x.yaml"], "no/folder/x.yaml: cannot write: No such file or directory"),

@@ -170,7 +170,7 @@ def test_a_chip_lists_its_adcs_and_refuses_others() -> None:
         ({"adcs": [ADC | {"area_um2": "1 / (node_nm - 32)**2"}]}, "adcs.0.area_um2: the formula '1 / (node_nm"),
         ({"adcs": [ADC | {"bits": 3}]}, "adcs.0.bits: Input should be a valid tuple"),
         ({"adcs": [3]}, "adcs.0: must be a mapping of keys to values"),
-        ({"adcs": ["none"]}, "adcs.0: must be a mapping, the path of a YAML file, or one of murmann-sar-best, "),
+        ({"adcs": ["none"]}, "adcs.0: must be a mapping, the path of a YAML file, or one of murmann-flash-best, "),
         ({"device": "none"}, "device: must be a mapping, the path of a YAML file, or one of fefet-jerry-2017, "),
         ({"device": 3}, "device: must be a mapping of keys to values"),
         ({"technology": "no/such.yaml"}, "technology: no/such.yaml: no such technology file"),
@@ -278,35 +278,52 @@ def test_a_shipped_part_says_where_it_comes_from(kind: str, name: str) -> None:
     assert first.endswith(".")
 
 
-def survey() -> dict[str, np.ndarray]:
-    """The survey's converters that the shipped ADCs are made from."""
-    text = resources.files("xpert.design.parts").joinpath("adcs/murmann-sar.csv").read_text(encoding="utf-8")
+def survey(kind: str) -> dict[str, np.ndarray]:
+    """The survey's converters that the shipped ADCs of a kind are made from."""
+    text = resources.files("xpert.design.parts").joinpath(f"adcs/murmann-{kind}.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
     return {key: np.array([float(row[key]) for row in rows]) for key in list(rows[0])[4:]}
 
 
-def test_the_survey_adcs_are_the_statistics_that_they_say() -> None:
-    data = survey()
-    assert len(data["enob"]) == 14
+@pytest.mark.parametrize(
+    ("kind", "count", "spreads", "most"),
+    [("sar", 14, (1.3, 1.73, 1.38), (6.53, 25.7, 18.1)), ("flash", 11, (2.07, 1.65, 1.48), (31.2, 6.51, 6.88))],
+)
+def test_the_survey_adcs_are_the_statistics_that_they_say(
+    kind: str, count: int, spreads: tuple[float, ...], most: tuple[float, ...]
+) -> None:
+    data = survey(kind)
+    assert len(data["enob"]) == count
     steps, node = 2 ** data["enob"], data["node_nm"]
-    median, best = (load_part(Adc, f"murmann-sar-{kind}").figures(32) for kind in ("median", "best"))
-    for field, values, factor, spread in (
-        ("energy_pj", data["energy_pj"] / steps, 1, 1.3),
-        ("area_um2", data["area_mm2"] * 1e6 / (steps * node), 32, 1.73),
-        ("latency_ns", 1e3 / data["rate_ms_per_s"] / (steps * node), 32, 1.38),
+    median, best = (load_part(Adc, f"murmann-{kind}-{envelope}") for envelope in ("median", "best"))
+    bits_of_time = kind == "sar"  # a flash converts all bits at once
+    for field, values, factor, spread, largest in zip(
+        ("energy_pj", "area_um2", "latency_ns"),
+        (
+            data["energy_pj"] / steps,
+            data["area_mm2"] * 1e6 / (steps * node),
+            1e3 / data["rate_ms_per_s"] / ((steps if bits_of_time else 1) * node),
+        ),
+        (1, 32, 32),
+        spreads,
+        most,
+        strict=True,
     ):
         middle = np.median(values)
         envelope = middle if field == "latency_ns" else np.sort(values)[:3].mean()
         # The deviation that half of the converters exceed.
         assert 2 ** np.median(np.abs(np.log2(values / middle))) == pytest.approx(spread, rel=0.01)
-        for bits in range(5, 10):
-            assert median[field][bits] == pytest.approx(middle * 2**bits * factor, rel=0.005)
-            assert best[field][bits] == pytest.approx(envelope * 2**bits * factor, rel=0.005)
+        assert 2 ** np.max(np.abs(np.log2(values / middle))) == pytest.approx(largest, rel=0.01)
+        for bits in median.allowed_bits:
+            growth = 2**bits if bits_of_time or field != "latency_ns" else 1
+            assert median.figures(32)[field][bits] == pytest.approx(middle * growth * factor, rel=0.005)
+            assert best.figures(32)[field][bits] == pytest.approx(envelope * growth * factor, rel=0.005)
 
 
-def test_the_survey_adcs_are_used_only_where_the_survey_has_converters() -> None:
-    data = survey()
-    for name in ("murmann-sar-median", "murmann-sar-best"):
+@pytest.mark.parametrize("kind", ["sar", "flash"])
+def test_the_survey_adcs_are_used_only_where_the_survey_has_converters(kind: str) -> None:
+    data = survey(kind)
+    for name in (f"murmann-{kind}-median", f"murmann-{kind}-best"):
         adc = load_part(Adc, name)
         assert adc.bits == (math.floor(data["enob"].min()), math.floor(data["enob"].max()))
         assert adc.nodes_nm == (data["node_nm"].min(), data["node_nm"].max())

@@ -26,6 +26,8 @@ from xpert.experiment.run import open_run
 from xpert.experiment.stages.joint import JointSettings, _as_found, joint_rounds
 from xpert.experiment.stages.precision import FINAL, Phase2, choose_precisions
 from xpert.experiment.workspace import Workspace
+from xpert.hardware import REFERENCE, evaluate
+from xpert.hardware.variants import VARIANTS
 from xpert.networks import build, space
 from xpert.progress import Progress
 from xpert.results import ArchitectureStage, PrecisionStage
@@ -88,7 +90,7 @@ def unbroken(config: SearchConfig, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def products(run: Path) -> tuple[Design, dict[str, torch.Tensor], dict[str, Any]]:
     results = json.loads((run / "results.json").read_text())
-    names = ("searched", "baselines", "ratios", "homogeneous", "measured_activity", "accuracy_vs_precision")
+    names = ("searched", "baselines", "ratios", "homogeneous", "measured_activity", "variants", "accuracy_vs_precision")
     decided = {name: results[name] for name in names}
     return Design.read(run / "design.json"), safetensors.torch.load_file(run / "weights.safetensors"), decided
 
@@ -132,6 +134,27 @@ def test_all_designs_are_also_evaluated_with_measured_activity(unbroken: Path) -
     assert density[0] == density[1]
     for name, ratios in results["measured_activity"]["ratios"].items():
         assert ratios["energy"] == pytest.approx(measured[name]["energy_uj"] / measured["searched"]["energy_uj"])
+
+
+def test_a_search_says_whether_its_answer_survives(unbroken: Path) -> None:
+    design, _, results = products(unbroken)
+    rows = {row["variant"]: row for row in results["variants"]}
+    assert list(rows) == list(VARIANTS)
+    assumed = {"searched": results["searched"], **results["baselines"]}
+    for name, row in assumed.items():
+        assert rows["nominal"]["costs"][name]["edap"] == pytest.approx(row["evaluation"]["edap"])
+        measured = results["measured_activity"]["evaluations"][name]["edap"]
+        assert rows["measured-activity"]["costs"][name]["edap"] == pytest.approx(measured)
+    for name, row in rows.items():
+        for base in ("typical", "best"):
+            assert row["ratios"][base] == pytest.approx(row["costs"][base]["edap"] / row["costs"]["searched"]["edap"])
+        assert ("converter_regret" in row) == ("network_regret" in row) == (name != "measured-activity")
+        for kind in ("converter_regret", "network_regret"):
+            if kind in row:
+                assert row[kind]["regret"] >= 0
+                assert row[kind]["regret"] == pytest.approx(row[kind]["value"] / row[kind]["best"] - 1)
+    reference = evaluate(design, REFERENCE).edap * 1e18
+    assert rows["reference"]["costs"]["searched"]["edap"] == pytest.approx(float(reference))
 
 
 def test_the_precision_search_reports_measured_designs(unbroken: Path) -> None:

@@ -138,6 +138,28 @@ def test_measured_activity_is_shown(results: dict[str, Any], write_run: Write):
 
 
 @pytest.mark.usefixtures("without_plotly")
+def test_variants_are_shown(results: dict[str, Any], write_run: Write):
+    names = ("searched", "typical", "best")
+    costs = {
+        name: {"area_mm2": 2.0, "latency_us": 3.0, "energy_uj": 5.0, "edap": 30.0 * 2**place}
+        for place, name in enumerate(names)
+    }
+    regret = {"value": 30.0, "best": 24.0, "regret": 0.25}
+    rows = [
+        {"variant": "nominal", "costs": costs, "ratios": {"typical": 2.0, "best": 4.0}, "network_regret": regret},
+        {"variant": "odd", "costs": {}, "refused": {"searched": "no figures"}, "remarks": {"best": "beyond"}},
+    ]
+    page = Page(write_report(write_run(results | {"variants": rows})).read_text(encoding="utf-8"))
+    text = " ".join(page.text["variants"].split())
+    assert "nominal 235 30601202× lower4× lower25.0 %–" in text
+    assert "odd ––– –––––––" in text
+    assert "odd, searched: no figures" in text
+    assert "odd, best: beyond" in text
+    without = Page(write_report(write_run(results)).read_text(encoding="utf-8"))
+    assert "variants" not in without.text
+
+
+@pytest.mark.usefixtures("without_plotly")
 def test_how_sure_the_precision_search_is(results: dict[str, Any], write_run: Write):
     run = write_run(results)
     write_report(run)

@@ -12,9 +12,9 @@ from xpert.design import Chip, Design, Periphery
 from xpert.errors import DataError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
-from xpert.report import comparison, comparison_table, summary_table
+from xpert.report import comparison, comparison_table, summary_table, variant_remarks, variant_table
 from xpert.report.tables import component_rows, layer_rows, left_out, searched_kernels, shared_by_layers
-from xpert.results import EvaluationRecord
+from xpert.results import EvaluationRecord, VariantRow
 
 
 def printed(table: Table) -> str:
@@ -126,3 +126,19 @@ def test_blocks_that_are_left_out_are_named():
     typical = evaluated([8] * networks.depth)
     found = evaluated([0 if decision == 2 else 8 for decision in range(networks.depth)])
     assert left_out(found, typical) == ["block2.conv1", "block2.conv2"]
+
+
+def test_variants_fit_a_terminal():
+    costs = {name: {"area_mm2": 2, "latency_us": 3, "energy_uj": 5, "edap": 1.5e6} for name in ("searched", "typical")}
+    regret = {"value": 30.0, "best": 24.0, "regret": 0.25}
+    nominal = {"variant": "nominal", "costs": costs, "ratios": {"typical": 12.34, "best": 0.5}}
+    odd = {"variant": "measured-activity", "costs": {}, "refused": {"searched": "no figures"}}
+    rows = [VariantRow.parse(row) for row in (nominal | {"converter_regret": regret}, odd)]
+    lines = printed(variant_table(rows)).splitlines()
+    assert max(map(len, lines)) <= 80
+    text = " ".join(" ".join(lines).split())
+    assert "searched vs typical vs best regret" in text
+    assert "network" not in text
+    assert "nominal 1.5e+06 12.3x lower 2x higher 25.0 %" in text
+    assert "measured-activity - - - -" in text
+    assert variant_remarks(rows) == ["measured-activity, searched: no figures"]

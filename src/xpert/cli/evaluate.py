@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from xpert.cli import output
-from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation
+from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation, show_variants
 from xpert.cli.inputs import read_design, require_file
 from xpert.cli.interrupts import interrupts_deferred
 from xpert.cli.options import Json
@@ -21,6 +21,7 @@ from xpert.text import plain_number
 if TYPE_CHECKING:
     from xpert.design import Design
     from xpert.hardware.switches import Switches
+    from xpert.results import VariantRow
 
 
 def evaluate(
@@ -55,6 +56,14 @@ def evaluate(
     draw: Annotated[
         Path | None, typer.Option(metavar="CHIP.svg", help="Also draw the chip, to scale, from its own areas.")
     ] = None,
+    variants: Annotated[
+        bool,
+        typer.Option(
+            "--variants",
+            help="Also evaluate under variants of the model: ADC energy and area over and times 5, published ADCs, and "
+            "more (docs/hardware-model.md).",
+        ),
+    ] = False,
     switches: Annotated[
         Literal["physical", "reference"],
         typer.Option(help="Physically right, or as DNN+NeuroSim V1.3 does, faults included."),
@@ -67,6 +76,8 @@ def evaluate(
 
     Examples: **xpert evaluate runs/quickstart/design.json**
 
+    **xpert evaluate runs/quickstart/design.json --variants**
+
     **xpert evaluate config.yaml --sweep adc_type=sar,flash --sweep columns_per_adc=2,4,8,16,32**
 
     **xpert evaluate design.json --weights weights.safetensors --dataset digits --draw chip.svg**
@@ -75,6 +86,8 @@ def evaluate(
         raise ConfigError("--weights and --dataset go together: activity is measured on weights with images")
     if sweep and draw is not None:
         raise ConfigError("--draw: draws one chip; leave out --sweep")
+    if sweep and variants:
+        raise ConfigError("--variants: of one design; leave out --sweep")
     design = read_design(file)
     if weights is not None and dataset is not None:
         require_file(weights, "weight file")
@@ -87,17 +100,19 @@ def evaluate(
     from xpert.cli.sweep import parse_sweeps, swept
     from xpert.hardware.switches import PHYSICAL, REFERENCE
 
-    variants = swept(design, parse_sweeps(sweep)) if sweep else []
+    designs = swept(design, parse_sweeps(sweep)) if sweep else []
 
     model = {"physical": PHYSICAL, "reference": REFERENCE}[switches]
-    if variants:
-        _evaluate_sweep(design.name, variants, model, csv, as_json)
+    if designs:
+        _evaluate_sweep(design.name, designs, model, csv, as_json)
     else:
-        _evaluate_one(design, model, csv, draw, as_json)
+        _evaluate_one(design, model, csv, draw, as_json, variants)
     return 0
 
 
-def _evaluate_one(design: Design, switches: Switches, csv: Path | None, draw: Path | None, as_json: bool) -> None:
+def _evaluate_one(
+    design: Design, switches: Switches, csv: Path | None, draw: Path | None, as_json: bool, variants: bool
+) -> None:
     from xpert.hardware import evaluate
 
     figures = evaluate(design, switches).to_dict()
@@ -107,10 +122,18 @@ def _evaluate_one(design: Design, switches: Switches, csv: Path | None, draw: Pa
         from xpert.report import chip_svg
 
         write_atomically(draw, chip_svg(figures))
+    rows: tuple[VariantRow, ...] = ()
+    if variants:
+        from xpert.experiment.variants import variant_rows
+
+        rows = variant_rows({"design": design})
+        figures["variants"] = [row.to_dict() for row in rows]
     if as_json:
         output.write_json(figures)
     else:
         show_evaluation(figures)
+        if rows:
+            show_variants(rows)
 
 
 def _evaluate_sweep(

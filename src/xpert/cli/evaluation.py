@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from xpert.cli import output
 from xpert.text import plain_number, plain_percent
+
+if TYPE_CHECKING:
+    from xpert.results import VariantRow
 
 HEADLINE = ("area_mm2", "latency_us", "energy_uj", "edap", "tops_per_watt", "tops_per_mm2")
 """Names of the headline figures in an evaluation."""
@@ -50,6 +53,26 @@ def show_evaluation(figures: dict[str, Any]) -> None:
     header = ["layer", "channels", *titles, "tiles", "copies", "used", "ones"]
     output.show(output.table("Periphery, mapping and activity", header, _mapping_rows(figures, decisions), left=3))
     output.write("used: share of the tiles' cells that hold weights; ones: among input bits\n")
+
+
+def show_variants(rows: Sequence[VariantRow]) -> None:
+    """One design under variants of the model, on stdout.
+
+    Args:
+        rows: From `variant_rows`, of one design.
+    """
+    nominal = next(iter(rows[0].costs.values())).edap
+    cells = []
+    for row in rows:
+        costs = next(iter(row.costs.values()), None)
+        figures = [None if costs is None else getattr(costs, name) for name in HEADLINE[:4]]
+        change = "-" if costs is None else f"{costs.edap / nominal:.3g}x"
+        cells.append([row.variant, row.text or "", *map(plain_number, figures), change])
+    header = ["variant", "what differs", *TITLES[:4], "× nominal"]
+    output.show(output.table("Under variants of the model", header, cells, left=2))
+    for row in rows:
+        for words in (*row.refused.values(), *row.remarks.values()):
+            output.write(f"{row.variant}: {words}\n")
 
 
 def _component_rows(figures: dict[str, Any]) -> list[list[str]]:

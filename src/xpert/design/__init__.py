@@ -15,7 +15,17 @@ from xpert.design._base import (
 from xpert.design.adc import Adc
 from xpert.design.adc_registry import ADCS
 from xpert.design.analog import IDEAL, OFF, AnalogSettings
-from xpert.design.chip import Activity, Buffers, CellState, CellType, Chip, Device, StateDependent, Technology
+from xpert.design.chip import (
+    Activity,
+    Buffers,
+    CellState,
+    CellType,
+    Chip,
+    Converters,
+    Device,
+    StateDependent,
+    Technology,
+)
 from xpert.design.design import Design
 from xpert.design.encoding import ENCODINGS, WeightCode
 from xpert.design.network import Layer, Network
@@ -53,6 +63,7 @@ __all__ = [
     "CellState",
     "CellType",
     "Chip",
+    "Converters",
     "DataModel",
     "Decision",
     "Design",

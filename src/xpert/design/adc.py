@@ -89,10 +89,19 @@ class Adc(DataModel):
     leakage_uw: Figure = 0.0
     """Leakage power; 0 where it is part of the measured energy. [uW]"""
 
+    replaces: AdcType | None = None
+    """Kind made of circuits, as `sar`, whose costs these figures stand for wherever a layer has it: for what-ifs. Such
+    an ADC is no kind of its own; how errors are spread stays as in the kind. Unset: none."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name in ADCS:
             raise ValueError(f"name: {self.name} is one of the ADCs derived from their circuits; choose another")
+        if self.replaces is not None and self.replaces not in ADCS:
+            raise ValueError(
+                f"replaces must be one of the ADCs derived from their circuits ({', '.join(ADCS.names())}), "
+                f"got {shown(self.replaces)}"
+            )
         for field in ("bits", "nodes_nm"):
             low, high = getattr(self, field)
             if low > high:

@@ -393,6 +393,20 @@ class Buffers(DataModel):
     """Widest global bus. [bit]"""
 
 
+class Converters(DataModel):
+    """What holds for the ADCs of all layers, whatever their kind."""
+
+    sample_and_hold: bool = False
+    """A column is sampled on a capacitor and draws its current in the sampling step only, not during the whole
+    conversion. For SAR ADCs; a ramp ADC always does so, a flash ADC compares as fast as it would sample."""
+
+    energy_factor: Annotated[float, Field(gt=0, le=1e3)] = 1.0
+    """Factor on the dynamic energy of all ADCs, for what-ifs."""
+
+    area_factor: Annotated[float, Field(gt=0, le=1e3)] = 1.0
+    """Factor on the area of all ADCs, for what-ifs; wires grow with it."""
+
+
 class Activity(DataModel):
     """Data statistics on which dynamic energy and the flash ADC's delay depend."""
 
@@ -419,6 +433,9 @@ class Chip(DataModel):
     adcs: Annotated[tuple[Annotated[Adc, part_of(Adc)], ...], Field(max_length=32)] = ()
     """ADCs of the user's own, besides those made of circuits; each a mapping, the path of a YAML file, or the name of a
     shipped one."""
+
+    converters: Converters = Converters()
+    """What holds for all ADCs."""
 
     rows: Annotated[int, Field(ge=8, le=1024)] = 64
     """Rows of a crossbar, all read at once."""
@@ -505,6 +522,8 @@ class Chip(DataModel):
         for index, adc in enumerate(self.adcs):
             if adc.name in (other.name for other in self.adcs[:index]):
                 raise ValueError(f"adcs.{index}.name: {adc.name!r} is there twice")
+            if adc.replaces and adc.replaces in (other.replaces for other in self.adcs[:index]):
+                raise ValueError(f"adcs.{index}.replaces: {adc.replaces!r} is replaced twice")
             low, high = adc.nodes_nm
             if not low <= node_nm <= high:
                 raise ValueError(
@@ -520,7 +539,7 @@ class Chip(DataModel):
     @property
     def adc_types(self) -> tuple[str, ...]:
         """Kinds of ADC that layers can have, in the order of their indices: XPert's, the user's own, others'."""
-        return adc_types(adc.name for adc in self.adcs)
+        return adc_types(adc.name for adc in self.adcs if adc.replaces is None)
 
     def check_adc(
         self, adc_type: str, adc_bits: int, type_field: str = "adc_type", bits_field: str = "adc_bits"
@@ -542,9 +561,9 @@ class Chip(DataModel):
                 f"got {shown(adc_type)}"
             )
         for adc in self.adcs:
-            if adc.name == adc_type and adc_bits not in adc.allowed_bits:
+            if adc_type == (adc.replaces or adc.name) and adc_bits not in adc.allowed_bits:
                 allowed = ", ".join(map(str, adc.allowed_bits))
-                raise ConfigError(f"{bits_field} must be one of {allowed} for the ADC {adc_type!r}, got {adc_bits}")
+                raise ConfigError(f"{bits_field} must be one of {allowed} for the ADC {adc.name!r}, got {adc_bits}")
 
     @property
     def weight_code(self) -> WeightCode:

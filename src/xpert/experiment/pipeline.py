@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from xpert.design import Design, Network, options_of
+from xpert.design import KIND_FIELDS, Design, Network, options_of
 from xpert.errors import ConfigError
 from xpert.experiment.cache import StageCache
 from xpert.experiment.config import SearchConfig, homogeneous_kinds
@@ -21,6 +21,7 @@ from xpert.experiment.stages.precision import FINAL, Floors
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.experiment.workspace import Workspace, timed
 from xpert.files import write_atomically
+from xpert.hardware.variants import variants_of
 from xpert.machine import cores, cpu_name
 from xpert.progress import Progress, Report
 from xpert.report import write_report
@@ -35,6 +36,9 @@ from xpert.results import (
     Stage,
     Training,
 )
+from xpert.search.objectives import Budgets, Goal
+from xpert.search.quality.additive import is_sum
+from xpert.search.variants import Regret, converter_regrets, network_regrets
 from xpert.training import computing_on, device_of, save_weights
 
 
@@ -176,10 +180,41 @@ def _evaluation(work: Workspace) -> EvaluationStage:
     searched = Trained(design, model, work.accuracy(model, design))
     report(Progress(figures={"what": "NI-accuracy of the baseline"}))
     typical = Trained(work.typical, work.trained(work.typical.network, "typical"), work.typical_accuracy())
-    compared = compare_designs(searched, typical, homogeneous_kinds(config), work.calibration)
+    report(Progress(figures={"what": "regret under variants of the model"}))
+    network, converters = _regrets(work, design, report)
+    compared = compare_designs(
+        searched, typical, homogeneous_kinds(config), work.calibration, network=network, converters=converters
+    )
     report(Progress(figures={"what": "accuracy against precision"}))
     curve = accuracy_against_precision(model, design, work.validation, config.precision, work.sampling(n_chips=1))
     return compared.replace(accuracy_vs_precision=curve)
+
+
+def _regrets(work: Workspace, design: Design, report: Report) -> tuple[dict[str, Regret], dict[str, Regret]]:
+    """What phase 1's design and the finished one give away under variants of the model; see `search.variants`.
+
+    Searches are repeated only where the quality is a sum over layers: another one runs every network that is found.
+    """
+    config = work.config
+    settings, budgets = config.architecture, Budgets(**config.architecture.budgets)
+    found = work.run.result("architecture", ArchitectureStage).design
+    network: dict[str, Regret] = {}
+    if is_sum(settings.quality):
+        network = network_regrets(
+            found,
+            work.space,
+            options_of(config.baselines.typical, **config.periphery.options),
+            Goal(settings.objective, budgets),
+            quality_of(settings.quality, work.dataset, config.seed),
+            settings.minimum_quality,
+            variants_of([found]),
+            progress=report,
+        )
+    # With errors of converters other kinds would change sums, and with them the accuracy.
+    exact_sums = not (config.chip.analog.adc_offset_sigma or config.chip.analog.adc_gain_sigma)
+    kinds = config.periphery.combinations(KIND_FIELDS) if exact_sums else []
+    converters = converter_regrets(design, kinds, Goal(config.precision.objective, budgets), variants_of([design]))
+    return network, converters
 
 
 STAGES: dict[str, Callable[[Workspace], Stage]] = {

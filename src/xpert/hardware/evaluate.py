@@ -237,7 +237,7 @@ def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
     workload = Workload.from_network(design.network)
     periphery = PeripheryArrays.of(design.periphery, design.chip.adcs)
     chip = design.chip
-    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz, converters=chip.converters)
     crossbar = crossbar_of(chip)
     density = conductance = None
     if design.activity is not None:
@@ -272,7 +272,7 @@ def evaluate_batch(
     keep_freed_memory()
     periphery = replace(periphery, adcs=chip.adcs)
     shape = np.broadcast_shapes(workload.shape, periphery.shape)
-    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz, converters=chip.converters)
     crossbar = crossbar_of(chip)
     flat = (-1, shape[-1])
     workload = map_arrays(lambda array: np.broadcast_to(array, shape).reshape(flat), workload)

@@ -136,7 +136,7 @@ def _array(column: list[Any]) -> np.ndarray:
 
 
 def _types(adcs: tuple[Adc, ...]) -> tuple[str, ...]:
-    return adc_types(adc.name for adc in adcs)
+    return adc_types(adc.name for adc in adcs if adc.replaces is None)
 
 
 @dataclass(frozen=True)
@@ -484,7 +484,15 @@ def _adcs(p: Process, periphery: PeripheryArrays, asked: Conversion) -> Iterator
         # Elsewhere it is asked for one of its own precisions: it may have no other.
         bits = np.broadcast_to(periphery.adc_bits, there.shape)
         for block in kind.blocks(p, replace(asked, bits=np.where(there, bits, bits[there].min()))):
-            yield replace(block, cost=_where(there, block.cost))
+            yield replace(block, cost=_where(there, _scaled(p, block.cost)))
+
+
+def _scaled(p: Process, cost: Cost) -> Cost:
+    """An ADC's cost with the chip's factors on ADCs; it grows in height."""
+    area, energy = p.converters.area_factor, p.converters.energy_factor
+    if area == energy == 1:
+        return cost
+    return replace(cost, area=area * cost.area, height=area * cost.height, energy=energy * cost.energy)
 
 
 def _shift_adds(

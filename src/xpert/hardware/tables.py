@@ -209,7 +209,7 @@ def cost_tables(
     if context is None:
         original = Design.homogeneous(space.network(space.default_channels), chip, peripheries[0])
         context = evaluate(original, switches).context
-    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz, converters=chip.converters)
     keep_freed_memory()
     crossbar = crossbar_of(chip)
     shared = build_shared(p, chip, context)

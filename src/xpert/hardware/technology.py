@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 
-from xpert.design import ProcessData, Technology
+from xpert.design import Converters, ProcessData, Technology
 from xpert.hardware.switches import PHYSICAL, Switches
 
 WIRE_CAPACITANCE = 0.2e-15 / 1e-6
@@ -194,6 +194,9 @@ class Process:
     logic_clock: float
     """Clock for which digital blocks are built. [Hz]"""
 
+    converters: Converters
+    """What holds for all ADCs."""
+
 
 def wire_resistance(
     width: float, aspect_ratio: float, resistivity: float, temperature: float, factor: float = 1.0
@@ -218,6 +221,7 @@ def process_of(
     calibration: Calibration = CALIBRATED,
     switches: Switches = PHYSICAL,
     logic_clock: float = 1e9,
+    converters: Converters = Converters(),  # noqa: B008 - frozen
 ) -> Process:
     """The process of a chip.
 
@@ -226,13 +230,16 @@ def process_of(
         calibration: Factors fitted to silicon, or `UNCALIBRATED`.
         switches: Where to follow the reference and where physics.
         logic_clock: Clock for which digital blocks are built. [Hz]
+        converters: What holds for all ADCs.
     """
     # Frozen models have a hash, but type checkers cannot see it.
-    return _process(technology, calibration, switches, logic_clock)  # pyright: ignore[reportArgumentType]
+    return _process(technology, calibration, switches, logic_clock, converters)  # pyright: ignore[reportArgumentType]
 
 
 @lru_cache(maxsize=256)
-def _process(technology: Technology, calibration: Calibration, switches: Switches, logic_clock: float) -> Process:
+def _process(
+    technology: Technology, calibration: Calibration, switches: Switches, logic_clock: float, converters: Converters
+) -> Process:
     node, temperature = technology.node_nm, technology.temperature_k
     data = technology.process or _built_in(node, technology.roadmap)
     vdd = data.vdd_v
@@ -285,6 +292,7 @@ def _process(technology: Technology, calibration: Calibration, switches: Switche
         calibration=calibration,
         switches=switches,
         logic_clock=logic_clock,
+        converters=converters,
     )
 
 

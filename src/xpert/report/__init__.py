@@ -8,6 +8,8 @@ from xpert.report.tables import (
     comparison,
     comparison_table,
     summary_table,
+    variant_remarks,
+    variant_table,
 )
 
 __all__ = [
@@ -17,5 +19,7 @@ __all__ = [
     "comparison",
     "comparison_table",
     "summary_table",
+    "variant_remarks",
+    "variant_table",
     "write_report",
 ]

@@ -20,8 +20,9 @@ from xpert.results import (
     LayerCost,
     Results,
     Row,
+    VariantRow,
 )
-from xpert.text import number, times
+from xpert.text import number, plain_percent, times
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,42 @@ def summary_table(results: Mapping[str, Any]) -> Table:
         if any(value is not None for value in values):
             table.add_row(title, *("-" if value is None else f"{100 * value:.1f} %" for value in values))
     return table
+
+
+def variant_table(rows: Sequence[VariantRow]) -> Table:
+    """Designs under variants of the model, for a terminal: plain letters, within 80 columns where there are three.
+
+    Args:
+        rows: Of results.json.
+
+    Returns:
+        The searched design's EDAP, how many times lower it is than the others', and its regrets, where there are any.
+    """
+    others = list(dict.fromkeys(name for row in rows for name in row.ratios))
+    regrets = [field for field in REGRETS if any(getattr(row, field) for row in rows)]
+    table = Table("EDAP under", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("searched", *(f"vs {name}" for name in others), *(f"{REGRETS[field]}\nregret" for field in regrets)):
+        table.add_column(Text(name), justify="right", overflow="fold")
+    for row in rows:
+        own = row.costs.get("searched")
+        words = [times(row.ratios.get(name), True).replace("×", "x").replace("–", "-") for name in others]
+        given = [getattr(row, field) for field in regrets]
+        table.add_row(
+            Text(row.variant),
+            "-" if own is None else _plain_number(own.edap),
+            *words,
+            *(plain_percent(one and one.regret) for one in given),
+        )
+    return table
+
+
+REGRETS = {"network_regret": "network", "converter_regret": "ADC"}
+"""Regrets of a row of variants, and what they are about."""
+
+
+def variant_remarks(rows: Sequence[VariantRow]) -> list[str]:
+    """What variants could not say, or only with figures from beyond their data."""
+    return [f"{row.variant}, {name}: {words}" for row in rows for name, words in {**row.refused, **row.remarks}.items()]
 
 
 def _plain_number(value: float) -> str:

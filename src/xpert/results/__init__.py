@@ -34,6 +34,7 @@ from xpert.results.stages import (
     Training,
     TriedDesign,
 )
+from xpert.results.variants import VariantCosts, VariantRegret, VariantRow
 
 __all__ = [
     "BASELINES",
@@ -79,5 +80,8 @@ __all__ = [
     "Step",
     "Training",
     "TriedDesign",
+    "VariantCosts",
+    "VariantRegret",
+    "VariantRow",
     "ratios",
 ]

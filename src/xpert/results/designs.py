@@ -10,6 +10,7 @@ from xpert.design import Periphery
 from xpert.results.accuracy import Accuracy
 from xpert.results.evaluation import EvaluationRecord, LayerCost
 from xpert.results.record import Number, Positive, Record
+from xpert.results.variants import VariantRow
 
 BaselineName = Literal["typical", "best"]
 BASELINES: tuple[BaselineName, ...] = ("typical", "best")
@@ -53,6 +54,9 @@ class DesignComparison(Record):
     """How many times better the searched design is, by quantity: `edap`, `energy`, `tops_per_watt` and so on."""
 
     measured_activity: MeasuredActivity | None = None
+    variants: tuple[VariantRow, ...] = ()
+    """The same designs under variants of the model, `nominal` first."""
+
     accuracy_vs_precision: tuple[PrecisionPoint, ...] = ()
 
 

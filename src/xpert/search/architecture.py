@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
-from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
+from xpert.hardware import PHYSICAL, Evaluation, PeripheryArrays, Switches, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
 from xpert.hardware.chip import Context
 from xpert.hardware.tables import CostTables, cost_tables, layer_options
@@ -157,7 +157,7 @@ def search_architecture(
             f"architecture: none of the {len(search.found)} designs that the search settled on keeps the budgets and "
             "the least quality in full evaluation: raise a budget, as area_budget_mm2, or lower minimum_quality"
         )
-    design = _polished(best.design, options, goal)
+    design = polished(best.design, [options] * len(best.design.periphery), goal)
     evaluation = evaluate(design)
     return ArchitectureResult(
         design=design,
@@ -366,13 +366,22 @@ def _promising(pitches: dict[Periphery, tuple[float, Design]], goal: Goal) -> li
     return [entry for index, entry in enumerate(ordered) if index == 0 or entry in best]
 
 
-def _polished(design: Design, options: Sequence[Periphery], goal: Goal) -> Design:
-    """Change one layer's option at a time, for as long as full evaluation says that it helps; the network stays."""
+def polished(
+    design: Design, options: Sequence[Sequence[Periphery]], goal: Goal, switches: Switches = PHYSICAL
+) -> Design:
+    """Change one layer's option at a time, for as long as full evaluation says that it helps; the network stays.
+
+    Args:
+        design: To start from.
+        options: Peripheries that each layer may have.
+        goal: What is minimised, and what the chip may cost.
+        switches: Where to follow physics and where the reference simulator.
+    """
     while True:
         neighbours = [
             design.replace(periphery=(*design.periphery[:layer], option, *design.periphery[layer + 1 :]))
-            for layer, present in enumerate(design.periphery)
-            for option in options
+            for layer, (present, allowed) in enumerate(zip(design.periphery, options, strict=True))
+            for option in allowed
             if option != present
         ]
         candidates = [design, *neighbours]
@@ -381,7 +390,7 @@ def _polished(design: Design, options: Sequence[Periphery], goal: Goal) -> Desig
         periphery = map_arrays(
             lambda array, batch=batch: array.reshape(batch), PeripheryArrays.of(entries, design.chip.adcs)
         )
-        evaluations = evaluate_batch(design.chip, Workload.from_network(design.network), periphery)
+        evaluations = evaluate_batch(design.chip, Workload.from_network(design.network), periphery, switches)
         # Operations do not change here: there, energy per operation is the energy.
         values = np.prod([getattr(evaluations, name) * PER_SI for name in goal.factors], axis=0)
         values = np.where(goal.budgets.met(evaluations), values, np.inf)
@@ -460,6 +469,7 @@ def _pose(
 __all__ = [
     "QUALITY",
     "ArchitectureResult",
+    "polished",
     "search_architecture",
     "tabulate",
 ]

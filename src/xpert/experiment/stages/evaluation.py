@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
 from xpert.experiment.baselines import with_periphery
 from xpert.experiment.config import PrecisionSettings
+from xpert.experiment.variants import variant_rows
 from xpert.hardware import evaluate
 from xpert.results import (
     Accuracy,
@@ -24,6 +25,7 @@ from xpert.results import (
     Row,
     ratios,
 )
+from xpert.search.variants import Regret
 
 _NAMES = {
     "edap": "edap",
@@ -55,7 +57,13 @@ class Trained:
 
 
 def compare_designs(
-    searched: Trained, typical: Trained, kinds: Iterable[tuple[Any, ...]], calibration: Tensor
+    searched: Trained,
+    typical: Trained,
+    kinds: Iterable[tuple[Any, ...]],
+    calibration: Tensor,
+    *,
+    network: Mapping[str, Regret],
+    converters: Mapping[str, Regret],
 ) -> EvaluationStage:
     """The searched design beside the homogeneous ones.
 
@@ -67,6 +75,8 @@ def compare_designs(
         typical: The typical design.
         kinds: Values of `KIND_FIELDS` of the homogeneous designs.
         calibration: Normalised images on which activity is measured.
+        network: Regrets of phase 1's design, by variant.
+        converters: Regrets of the searched design, by variant.
     """
     usual = typical.design.periphery[0]
     designs = [with_periphery(typical.design, usual.with_values(KIND_FIELDS, kind)) for kind in kinds]
@@ -76,10 +86,13 @@ def compare_designs(
     bases: dict[BaselineName, Row] = {"typical": typical.row(typical.design), "best": rows[best]}
     # One network at one precision has one activity.
     measured_typical = measure_activity(typical.model, typical.design, calibration)
+    active: dict[Literal["searched", "typical", "best"], Design] = {
+        "searched": measure_activity(searched.model, searched.design, calibration),
+        "typical": measured_typical,
+        "best": designs[best].replace(activity=measured_typical.activity),
+    }
     measured: dict[Literal["searched", "typical", "best"], EvaluationRecord] = {
-        "searched": cost_of(measure_activity(searched.model, searched.design, calibration)),
-        "typical": cost_of(measured_typical),
-        "best": cost_of(designs[best].replace(activity=measured_typical.activity)),
+        name: cost_of(design) for name, design in active.items()
     }
     return EvaluationStage(
         searched=found,
@@ -90,6 +103,7 @@ def compare_designs(
             evaluations=measured,
             ratios={name: _named_ratios(measured["searched"], measured[name]) for name in bases},
         ),
+        variants=variant_rows({**active}, network=network, converters=converters),
     )
 
 

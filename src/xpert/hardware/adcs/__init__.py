@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xpert.design import ADCS, Adc, shown
 from xpert.errors import ConfigError
 from xpert.hardware.adcs.kind import AdcEffect, AdcErrors, AdcKind, Conversion, Normal, independent_errors
@@ -19,11 +21,14 @@ def adc_kind(adc_type: str, adcs: tuple[Adc, ...] = ()) -> AdcKind:
         ConfigError: If there is no such kind, or if what is registered under its name is none.
     """
     for adc in adcs:
-        if adc.name == adc_type:
+        if adc.name == adc_type and adc.replaces is None:
             return own_kind(adc)
     kind = ADCS.find(adc_type)
     if not isinstance(kind, AdcKind):
         raise ConfigError(f"adc_type {adc_type!r}: must be registered with an AdcKind, got {shown(kind)}")
+    for adc in adcs:
+        if adc.replaces == adc_type:
+            return replace(kind, blocks=own_kind(adc).blocks)
     return kind
 
 

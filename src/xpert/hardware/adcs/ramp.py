@@ -25,6 +25,7 @@ from xpert.hardware import gates
 from xpert.hardware.adcs.column_power import adc_area, adc_leakage, at_temperature, resistance_power, sum_columns
 from xpert.hardware.adcs.flash import COMPARATOR_POWER, COMPARATOR_TRANSISTORS
 from xpert.hardware.adcs.kind import AdcEffect, AdcKind, Conversion, Normal
+from xpert.hardware.adcs.sample_and_hold import CAPACITANCE_DENSITY, UNIT_CAPACITOR, quiet_capacitor
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost, flip_flop_bank
 from xpert.hardware.gates import Array
@@ -34,18 +35,9 @@ CLOCK = 1e9
 """Clock of the counter. [Hz] Source: the steps of the SAR ADC, DNN+NeuroSim V1.3. HERMES (JSSC 2022) takes 0.3 ns per
 level at 14 nm, column ADCs of image sensors at 0.18 um take 5 ns (Santos et al., Electronic Imaging 2024)."""
 
-UNIT_CAPACITOR = 0.5e-15
-"""Unit of the capacitive DAC, one per level. [F] Source: Harpe et al., JSSC 2011 (8 bits, 90 nm)."""
-
-CAPACITANCE_DENSITY = 2e-3
-"""Capacitance of metal fingers per area. [F/m2] Source: assumed; 2 fF/um2 is usual for digital processes."""
-
 TRANSCONDUCTANCE_EFFICIENCY = 10.0
 """Transconductance per current of the amplifier that drives the ramp. [1/V] Source: strong to moderate inversion,
 Jespers and Murmann, "Systematic Design of Analog CMOS Circuits", 2017."""
-
-_BOLTZMANN = 1.380649e-23
-"""Boltzmann constant. [J/K] Source: exact in the SI."""
 
 
 def ramp_adc(
@@ -60,8 +52,7 @@ def ramp_adc(
 ) -> Cost:
     """Cost of comparators, sampling capacitors and latches; one read converts every column once.
 
-    The capacitor is as large as keeps its thermal noise, `k T / C`, at the power of the rounding error of a range as
-    wide as the supply, `V**2 / (12 4**bits)`; at least a unit of the DAC.
+    The capacitor is as large as its noise asks for (`quiet_capacitor`).
 
     Args:
         p: Process.
@@ -73,7 +64,7 @@ def ramp_adc(
         multiplicity: Columns in each group. `[*batch, columns]`
     """
     levels = gates.exp2(bits)
-    capacitor = np.maximum(UNIT_CAPACITOR, 12 * _BOLTZMANN * p.temperature * levels**2 / p.vdd**2)
+    capacitor = quiet_capacitor(p, levels)
     n_nmos, n_pmos = COMPARATOR_TRANSISTORS["voltage"]
     comparator = COMPARATOR_POWER[p.roadmap, "voltage"][p.node_nm] * 1e-6
     latches, latch = flip_flop_bank(p, instances * bits, width=width), flip_flop_bank(p, bits)

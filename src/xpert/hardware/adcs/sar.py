@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpert.hardware.adcs.column_power import adc_area, adc_leakage, resistance_power, sum_columns
+from xpert.hardware.adcs.column_power import adc_area, adc_leakage, at_temperature, resistance_power, sum_columns
 from xpert.hardware.adcs.kind import AdcKind, Conversion
+from xpert.hardware.adcs.sample_and_hold import sample_and_hold
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost
 from xpert.hardware.gates import Array
@@ -68,6 +69,9 @@ def sar_adc(
         read_voltage: Across the cells. [V]
         multiplicity: Columns in each group. `[*batch, columns]`
 
+    With a sample and hold a column draws its current in the first step, in which it is sampled; in the others the
+    converter has its own power alone, or idles where there was no current. The duration stays.
+
     Source: DNN+NeuroSim V1.3; power is a fit to SPICE, whose resistance term dominates.
     """
     n_nmos = _NMOS + _NMOS_PER_BIT * (bits - 1)
@@ -77,14 +81,17 @@ def sar_adc(
     per_bit, rest = _POWER[p.roadmap][p.node_nm]
     fixed = (per_bit * bits + rest) * 1e-6
     power = resistance_power(p, np.expand_dims(fixed, -1), column_resistance, read_voltage, current_mode=False)
-    return Cost(
-        area=area,
-        width=width,
-        height=area / width,
-        latency=latency,
-        energy=sum_columns(power, multiplicity) * latency,
-        leakage=instances * adc_leakage(p, n_nmos, n_pmos),
-    )
+    leakage = instances * adc_leakage(p, n_nmos, n_pmos)
+    if not p.converters.sample_and_hold:
+        energy = sum_columns(power, multiplicity) * latency
+    else:
+        holding_time = latency - STEP_TIME
+        held = sample_and_hold(p, bits, sampling_time=STEP_TIME, holding_time=holding_time)
+        area, leakage = area + instances * held.area, leakage + instances * held.leakage
+        own = np.minimum(power, np.expand_dims(at_temperature(p, fixed), -1))
+        each = power * STEP_TIME + own * np.expand_dims(holding_time, -1) + np.expand_dims(held.energy, -1)
+        energy = sum_columns(each, multiplicity)
+    return Cost(area=area, width=width, height=area / width, latency=latency, energy=energy, leakage=leakage)
 
 
 def _blocks(p: Process, asked: Conversion) -> list[Block]:
