@@ -165,6 +165,7 @@ def network_regrets(
                 strategy=strategy,
                 seed=seed,
                 evaluations=evaluations,
+                prove=False,
             ).design
         except (ConfigError, InfeasibleError):  # a kind of ADC that the variant does not have, or no time to find one
             continue

@@ -99,7 +99,9 @@ def h_tree(
 
 
 def beyond_leaf(p: Process, tree: Cost, length: Array, *, unit_width: Array, tolerance: float, bits: Array) -> Cost:
-    """An H-tree whose path goes on from a leaf, over the unit that it serves: one more wire, not drawn, like its last stage.
+    """An H-tree whose path goes on from a leaf, over the unit that it serves.
+
+    The wire is not drawn, as the tree's last stage is not: it lies over the unit.
 
     Args:
         p: Process.
