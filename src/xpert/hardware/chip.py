@@ -132,7 +132,7 @@ class Layers:
     peaks: Breakdown
     """Largest latency of each component over the layer's tiles, which may be of different tiles. [s]"""
     share: Array
-    """Share of a slot that a tile takes, a power of two."""
+    """Share of a slot that a tile takes, a power of two; 0 where there is no floorplan."""
 
 
 def build_tiles(
@@ -481,7 +481,7 @@ def run_layers(
     else:
         tiles = context.tile_leakage if switches.own_tiles_leak else (context.tiles - mapping.tiles) * each
         leaked = (tiles + shared.leakage) * latency.total
-    area, share = tile.area, 1.0
+    area, share = tile.area, 0.0
     if switches.floorplan:
         share = share_of_slot(context.slot, area.total)
         area = area + Breakdown(white_space=np.maximum(share * context.slot - area.total, 0.0))

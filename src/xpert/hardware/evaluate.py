@@ -177,6 +177,7 @@ class Evaluation:
         """
         if self.operations.ndim:
             raise ValueError(f"a batch of shape {self.operations.shape} has no single set of figures")
+        planned = bool(np.all(self.layers.share > 0))
         return {
             "name": self.name,
             "area_mm2": float(self.area * 1e6),
@@ -192,8 +193,8 @@ class Evaluation:
             "operations": int(self.operations),
             "sensing_period_ns": float(self.clock_period * 1e9),
             "tiles": int(self.context.tiles[..., 0]),
-            "slots": int(self.context.slots[..., 0]),
-            "slot_mm2": float(self.context.slot[..., 0] * 1e6),
+            "slots": int(self.context.slots[..., 0]) if planned else None,
+            "slot_mm2": float(self.context.slot[..., 0] * 1e6) if planned else None,
             "layers": [self._layer(index) for index in range(self.workload.depth)],
             "breakdown": {
                 unit: _plain(getattr(self, f"{quantity}_by_component"), scale, ...)
@@ -211,7 +212,7 @@ class Evaluation:
             **{unit: sum(components.values()) for unit, components in parts.items()},
             "leakage_energy_uj": parts["energy_uj"]["leakage"],
             "tiles": int(self.tiles[index]),
-            "slot_share": float(self.layers.share[index]),
+            "slot_share": float(self.layers.share[index]) or None,
             "speed_up": int(self.speed_up[index]),
             "utilization": float(self.utilization[index]),
             "sensing_period_ns": float(self.sensing_period[index] * 1e9),

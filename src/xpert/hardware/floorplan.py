@@ -12,6 +12,7 @@ buddy system (K. C. Knowlton, "A fast storage allocator", CACM 8(10), 1965).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,11 +91,8 @@ def grid(slots: Array) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A tile's rectangle, in sides of a slot from the upper left corner of the chip."""
-
-    layer: int
-    """Index of its layer."""
+class Rectangle:
+    """A part of the chip, in sides of a slot from its upper left corner."""
 
     x: float
     y: float
@@ -102,39 +100,83 @@ class Place:
     height: float
 
 
-def place(shares: list[float], tiles: list[int], columns: int) -> list[Place]:
-    """A rectangle for every tile; no two overlap.
+@dataclass(frozen=True)
+class Place(Rectangle):
+    """The part of a slot that a tile has."""
+
+    layer: int
+    """Index of its layer."""
+
+
+def place(shares: Sequence[float], tiles: Sequence[int], columns: int) -> list[Place]:
+    """A part of a slot for every tile; no two overlap.
 
     Args:
         shares: Share of a slot that a tile of each layer takes: 1, 1/2, 1/4, ...
         tiles: Tiles of each layer.
         columns: Slots side by side.
     """
-    order = sorted(range(len(shares)), key=lambda layer: -shares[layer])
     places: list[Place] = []
     taken = 0.0  # slots; a multiple of every share that is still to come, since shares fall by halves
-    for layer in order:
-        share = shares[layer]
+    for layer in sorted(range(len(shares)), key=lambda layer: -shares[layer]):
         for _ in range(tiles[layer]):
-            slot, rest = divmod(taken, 1.0)
-            row, column = divmod(int(slot), columns)
-            x, y, width, height = 0.0, 0.0, 1.0, 1.0
-            # Follow the cuts to the part that begins at `rest`: first into left and right, then upper and lower.
-            size, vertical = 1.0, True
-            while size > share:
-                size /= 2
-                second = rest >= size
-                rest -= size * second
-                if vertical:
-                    width /= 2
-                    x += width * second
-                else:
-                    height /= 2
-                    y += height * second
-                vertical = not vertical
-            places.append(Place(layer, column + x, row + y, width, height))
-            taken += share
+            part = _part(taken, shares[layer], columns)
+            places.append(Place(part.x, part.y, part.width, part.height, layer))
+            taken += shares[layer]
     return places
 
 
-__all__ = ["Floorplan", "Place", "choose_slot", "grid", "place", "share_of_slot", "way_in_slot"]
+def left_over(shares: Sequence[float], tiles: Sequence[int], columns: int) -> list[Rectangle]:
+    """What `place` leaves of the last row: its empty slots as one, then parts of the slot that is begun, the largest first.
+
+    Args:
+        shares: As for `place`.
+        tiles: As for `place`.
+        columns: As for `place`.
+    """
+    taken = sum(share * count for share, count in zip(shares, tiles, strict=True))
+    parts = []
+    while taken % 1:
+        # The largest part that may begin here: the greatest power of two of which `taken` is a multiple.
+        share = 1.0
+        while taken % share:
+            share /= 2
+        parts.append(_part(taken, share, columns))
+        taken += share
+    row, column = divmod(int(taken), columns)
+    empty = [Rectangle(column, row, columns - column, 1.0)] if column else []
+    return empty + parts[::-1]
+
+
+def _part(taken: float, share: float, columns: int) -> Rectangle:
+    """The part of a slot that begins after so many slots, a multiple of the share."""
+    slot, rest = divmod(taken, 1.0)
+    row, column = divmod(int(slot), columns)
+    x, y, width, height = float(column), float(row), 1.0, 1.0
+    # Follow the cuts to the part that begins at `rest`: first into left and right, then upper and lower.
+    size, vertical = 1.0, True
+    while size > share:
+        size /= 2
+        second = rest >= size
+        rest -= size * second
+        if vertical:
+            width /= 2
+            x += width * second
+        else:
+            height /= 2
+            y += height * second
+        vertical = not vertical
+    return Rectangle(x, y, width, height)
+
+
+__all__ = [
+    "Floorplan",
+    "Place",
+    "Rectangle",
+    "choose_slot",
+    "grid",
+    "left_over",
+    "place",
+    "share_of_slot",
+    "way_in_slot",
+]

@@ -32,7 +32,7 @@ class LayerCost(Periphery, Record):
 
     tiles: Annotated[int | float, Field(gt=0, le=1e6)]
     slot_share: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Share of a slot of the floorplan that a tile takes: 1, 1/2, 1/4, ..."""
+    """Share of a slot of the floorplan that a tile takes: 1, 1/2, 1/4, ...; None without a floorplan."""
 
     speed_up: Annotated[int, Field(ge=1)] = 1
     """Copies of the layer's weights."""
@@ -78,7 +78,7 @@ class EvaluationRecord(Record):
 
     tiles: int | None = None
     slots: int | None = None
-    """Slots of the floorplan, in which tiles lie."""
+    """Slots of the floorplan, in which tiles lie; None without one."""
 
     slot_mm2: Positive | None = None
     """Area of a slot, a square. [mm2]"""
