@@ -306,6 +306,12 @@ def test_a_picture_of_the_chip(xpert: Callable, design_file: Path, tmp_path: Pat
     assert (tmp_path / "chip.svg").read_text(encoding="utf-8") == chip_svg(figures)
 
 
+def test_the_reference_has_no_floorplan_to_draw(refusal: Callable, design_file: Path, tmp_path: Path) -> None:
+    refused = refusal("evaluate", design_file, "--switches", "reference", "--draw", tmp_path / "chip.svg")
+    assert "the reference mode has no floorplan" in refused
+    assert not (tmp_path / "chip.svg").exists()
+
+
 def test_the_picture_in_the_docs_is_what_is_drawn() -> None:
     """`XPERT_RECORD=1` draws it anew; docs/hardware-model.md has the commands that a user would type."""
     drawn = chip_svg(evaluate(typical_design(load_preset("cifar10-vgg16"))).to_dict())

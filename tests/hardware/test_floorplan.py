@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpert.design import Chip, Design, Layer, Network, Periphery
-from xpert.hardware import PHYSICAL, evaluate
-from xpert.hardware.floorplan import choose_slot, place
+from xpert.hardware import PHYSICAL, REFERENCE, Switches, evaluate
+from xpert.hardware.floorplan import choose_slot, left_over, place
 
 LAYERS = st.lists(st.tuples(st.floats(0.01, 5), st.integers(1, 12)), min_size=1, max_size=6)
 
@@ -41,7 +41,7 @@ def test_no_slot_takes_less(layers, factor):
 
 @given(LAYERS, st.integers(1, 7))
 def test_the_placement_exists(layers, columns):
-    area, tiles, found = plan(layers)
+    _, tiles, found = plan(layers)
     places = place(found.share[0].tolist(), [count for _, count in layers], columns)
     assert len(places) == tiles.sum()
     slots = int(found.slots[0, 0])
@@ -62,6 +62,34 @@ def test_the_placement_exists(layers, columns):
         )
 
 
+@given(LAYERS, st.integers(1, 7))
+def test_what_is_left_over_completes_the_rows(layers, columns):
+    *_, found = plan(layers)
+    shares, counts = found.share[0].tolist(), [count for _, count in layers]
+    pieces = [*place(shares, counts, columns), *left_over(shares, counts, columns)]
+    rows = np.ceil(found.slots[0, 0] / columns)
+    assert sum(one.width * one.height for one in pieces) == rows * columns
+    assert max(one.y + one.height for one in pieces) == rows
+    for one, two in combinations(pieces, 2):
+        assert (
+            one.x + one.width <= two.x
+            or two.x + two.width <= one.x
+            or one.y + one.height <= two.y
+            or two.y + two.height <= one.y
+        )
+
+
+def test_the_reference_has_no_floorplan():
+    figures = mixed(Periphery(), Periphery(adc_type="flash", columns_per_adc=2)).to_dict()
+    taken = sum(layer["slot_share"] * layer["tiles"] for layer in figures["layers"])
+    assert figures["slots"] == np.ceil(taken)
+    assert taken * figures["slot_mm2"] == pytest.approx(sum(layer["area_mm2"] for layer in figures["layers"]))
+    assert {layer["slot_share"] for layer in figures["layers"]} <= {1, 0.5, 0.25}
+    without = mixed(Periphery(), Periphery(adc_type="flash", columns_per_adc=2), switches=REFERENCE).to_dict()
+    assert without["slots"] is without["slot_mm2"] is None
+    assert {layer["slot_share"] for layer in without["layers"]} == {None}
+
+
 def test_a_batch_is_as_single_designs():
     draw = np.random.default_rng(0)
     area, tiles = draw.uniform(0.1, 3, (50, 5)), draw.integers(1, 9, (50, 5)).astype(float)
@@ -73,13 +101,15 @@ def test_a_batch_is_as_single_designs():
         assert np.array_equal(alone.share[0], together.share[index])
 
 
-def mixed(one: Periphery, *others: Periphery):
+def mixed(one: Periphery, *others: Periphery, switches: Switches = PHYSICAL):
     layers = tuple(
-        Layer(name=f"l{index}", in_channels=64, out_channels=256, in_height=4, in_width=4, kernel_height=1, kernel_width=1)
+        Layer(
+            name=f"l{index}", in_channels=64, out_channels=256, in_height=4, in_width=4, kernel_height=1, kernel_width=1
+        )
         for index in range(len(others) + 1)
     )
     return evaluate(
-        Design(network=Network(backbone="custom", layers=layers), chip=Chip(), periphery=(one, *others)), PHYSICAL
+        Design(network=Network(backbone="custom", layers=layers), chip=Chip(), periphery=(one, *others)), switches
     )
 
 

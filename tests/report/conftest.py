@@ -10,9 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from xpert.design import Chip, Design, Layer, Network, Periphery
+from xpert.hardware.floorplan import choose_slot
 
 VGG16 = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 SEARCHED = (64, 64, 128, 128, 128, 256, 256, 256, 256, 128, 128, 128, 128)
@@ -95,6 +97,14 @@ def make_evaluation(design: Design) -> dict[str, Any]:
                 "breakdown": {"area_mm2": area, "latency_us": latency, "energy_uj": energy},
             }
         )
+    each, tiles = (np.array([[entry[key] for entry in layers]], dtype=float) for key in ("area_mm2", "tiles"))
+    plan = choose_slot(each / tiles, tiles)
+    slot = float(plan.slot[0, 0])
+    for entry, share in zip(layers, plan.share[0].tolist(), strict=True):
+        white = max(0.0, share * slot * entry["tiles"] - entry["area_mm2"])
+        entry["slot_share"] = share
+        entry["area_mm2"] += white
+        entry["breakdown"]["area_mm2"]["white_space"] = white
     breakdown: dict[str, dict[str, float]] = {}
     for field in ("area_mm2", "latency_us", "energy_uj"):
         names = dict.fromkeys(name for layer in layers for name in layer["breakdown"][field])
@@ -110,6 +120,8 @@ def make_evaluation(design: Design) -> dict[str, Any]:
         "edap": energy * latency * area,
         "tops_per_watt": operations / energy * 1e-6,
         "tops_per_mm2": operations / latency / area * 1e-6,
+        "slots": int(plan.slots[0, 0]),
+        "slot_mm2": slot,
         "layers": layers,
         "breakdown": breakdown,
     }

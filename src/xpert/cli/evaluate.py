@@ -54,7 +54,7 @@ def evaluate(
         Path | None, typer.Option(metavar="DESIGN.json", help="Also write the design, measured activity included.")
     ] = None,
     draw: Annotated[
-        Path | None, typer.Option(metavar="CHIP.svg", help="Also draw the chip, to scale, from its own areas.")
+        Path | None, typer.Option(metavar="CHIP.svg", help="Also draw the chip's floorplan, to scale.")
     ] = None,
     variants: Annotated[
         bool,

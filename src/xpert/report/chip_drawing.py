@@ -1,4 +1,4 @@
-"""The chip drawn to scale: its floorplan, with every area that is charged. Geometry only, the page turns it into SVG."""
+"""The chip drawn to scale: its floorplan, with all that is charged. Geometry only, the page turns it into SVG."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ChipDrawing:
 
     @property
     def above_bound(self) -> float:
-        """How much larger the chip is than its tiles and shared blocks alone, which no floorplan is smaller than; a share."""
+        """How much larger the chip is than its tiles and shared blocks, the bound of all floorplans; a share."""
         charged = sum(piece.width * piece.height for piece in (*self.tiles, *self.blocks))
         return self.white_space / charged
 
@@ -74,7 +74,7 @@ class ChipDrawing:
 def draw_chip(evaluation: EvaluationRecord) -> ChipDrawing | None:
     """Place the tiles of every layer where the hardware model has them, see `hardware.floorplan`.
 
-    Shared blocks have an area, but no shape: they fill what tiles leave of the last row of slots, and then a strip below.
+    Shared blocks have an area, but no shape: they fill what tiles leave of the last row of slots, and a strip below.
 
     Returns:
         The drawing, or None for an evaluation without layers, without a floorplan or with more than `MAX_TILES` tiles.
@@ -160,11 +160,11 @@ def _own_area(layer: LayerCost) -> float:
 
 def _share(layer: LayerCost, slot: float) -> float:
     """Share of a slot that a tile takes, if it fits."""
-    share = layer.slot_share
-    if share is None or math.frexp(share)[0] != 0.5 or _own_area(layer) > share * slot * (1 + _SLACK):
+    share, area = layer.slot_share, _own_area(layer)
+    if share is None or math.frexp(share)[0] != 0.5 or not 0 < area <= share * slot * (1 + _SLACK):
         raise DataError(
-            f"evaluation: layers: {layer.name}: slot_share: a tile of {_own_area(layer):.4g} mm2 needs a power of two of a "
-            f"slot of {slot:.4g} mm2 that it fits into, got {share}"
+            f"evaluation: layers: {layer.name}: slot_share: must be 1, 1/2, 1/4, ... of {slot:.4g} mm2 and hold "
+            f"a tile of {area:.4g} mm2, got {share}"
         )
     return share
 
@@ -172,7 +172,7 @@ def _share(layer: LayerCost, slot: float) -> float:
 def _fill(
     areas: Mapping[str, float], free: Sequence[Rectangle], width: float, bottom: float
 ) -> tuple[list[Block], list[Rectangle], float]:
-    """Blocks in free rectangles from left to right, and then in a strip of a width below; what stays free; the new bottom."""
+    """Blocks in free rectangles from left to right, then in a strip below; what stays free; the new bottom."""
     waiting, blocks, spare = dict(areas), [], []
     for rectangle in free:
         x, right = rectangle.x, rectangle.x + rectangle.width

@@ -32,9 +32,9 @@ _HATCH = (
 def chip_svg(evaluation: Mapping[str, Any]) -> str:
     """A chip drawn to scale from its evaluation, as an SVG file.
 
-    Tiles lie where the floorplan has them, each as large as the model says, in bands of the areas of its components, under
-    the number of its layer. White space is what tiles leave free of their parts of a slot. What all layers share lies in
-    the rest of the last row and below.
+    Tiles lie where the floorplan has them, each as large as the model says, in bands of the areas of its components,
+    under the number of its layer. White space is what tiles leave free of their parts of a slot. What all layers share
+    lies in the rest of the last row and below.
 
     Args:
         evaluation: What `Evaluation.to_dict()` or `xpert evaluate --json` gave.
@@ -46,8 +46,8 @@ def chip_svg(evaluation: Mapping[str, Any]) -> str:
     drawing = draw_chip(chip)
     if drawing is None:
         raise DataError(
-            f"evaluation: a chip with a floorplan (slot_mm2) and 1 to {MAX_TILES} tiles can be drawn; the reference mode "
-            "has no floorplan"
+            f"evaluation: a chip with a floorplan (slot_mm2) and 1 to {MAX_TILES} tiles can be drawn; the reference "
+            "mode has no floorplan"
         )
     areas = {name: value for name, value in chip.breakdown.get("area_mm2", {}).items() if value > 0}
     colours = component_colours([*areas, WHITE_SPACE])

@@ -13,7 +13,7 @@ from xpert import text
 from xpert.design import PRECISION_FIELDS, Design, Periphery
 from xpert.files import write_atomically
 from xpert.report import palette, plots, tables
-from xpert.report.chip_drawing import draw_chip, scale_bar
+from xpert.report.chip_drawing import draw_chip, h_tree, scale_bar, slot_lines
 from xpert.report.run_files import Event, RunFiles, read_run
 from xpert.results import BASELINES, Results, Row
 
@@ -72,6 +72,8 @@ def render(files: RunFiles) -> str:
         components=tables.component_rows({name: row.evaluation for name, row in rows.items()}),
         layer_colours=palette.layer_colours(max((len(row.evaluation.layers) for row in rows.values()), default=0)),
         drawings=drawings,
+        slot_lines=slot_lines,
+        h_tree=h_tree,
         largest=max((max(drawing.width, drawing.height) for drawing in drawings.values()), default=1.0),
         bar=scale_bar(max((drawing.width for drawing in drawings.values()), default=1.0)),
         figures=shown,

@@ -58,7 +58,11 @@ def design(*adc_types: str) -> Design:
 def test_a_kind_from_outside_is_priced_like_any_other() -> None:
     sar, mixed, both = evaluate(design("sar", "sar")), evaluate(design("twin", "sar")), evaluate(design("twin", "twin"))
     assert both.breakdown["area"]["adc"] == pytest.approx(2 * sar.breakdown["area"]["adc"], rel=1e-12)
-    assert sar.area < mixed.area < both.area
+    # Tiles take parts of slots: what is larger may fill white space, and the chip stays as large.
+    filled = [float(found.area - found.breakdown["area"]["white_space"]) for found in (sar, mixed, both)]
+    assert filled[0] < filled[1] < filled[2]
+    assert sar.area <= mixed.area * (1 + 1e-9)
+    assert sar.area < both.area
     assert both.breakdown["energy"]["adc"] == sar.breakdown["energy"]["adc"]
     assert [layer["adc_type"] for layer in mixed.to_dict()["layers"]] == ["twin", "sar"]
 
