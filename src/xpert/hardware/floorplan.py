@@ -37,7 +37,7 @@ class Floorplan:
     """Slots in all, whole, [*batch, 1]."""
 
 
-def share_of_slot(slot: np.ndarray, area: np.ndarray) -> np.ndarray:
+def share_of_slot(slot: Array, area: Array) -> np.ndarray:
     """The least power of two of a slot that holds a tile; above 1 for tiles larger than a slot.
 
     Args:
@@ -72,7 +72,7 @@ def choose_slot(area: np.ndarray, tiles: np.ndarray) -> Floorplan:
     return Floorplan(slot=slot, share=share, slots=np.ceil(taken))
 
 
-def way_in_slot(share: Array) -> Array:
+def way_in_slot(share: np.ndarray) -> np.ndarray:
     """How far the centre of a part is from the centre of its slot, along the cuts; in sides of a slot.
 
     Args:
