@@ -330,9 +330,7 @@ def _trees(
     if p.switches.units_match_bus:
         return trees_at_once(bus, bits)
     organisation = mapping.organisation
-    widest = np.maximum(
-        organisation.tile_side, np.ceil(np.sqrt(organisation.novel_pes)) * organisation.novel_side
-    )
+    widest = np.maximum(organisation.tile_side, np.ceil(np.sqrt(organisation.novel_pes)) * organisation.novel_side)
     if chip.execution == "pipelined":
         widest = np.where(organisation.novel_pes > 0, widest * (mapping.tiles.shape[-1] + 1), widest)
     return np.ceil(widest * crossbar.converted / _smallest(demands.sharing))

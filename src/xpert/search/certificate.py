@@ -141,7 +141,9 @@ class _Demanded:
     def taken(self, slot: float) -> list[NDArray[np.float64]]:
         """Slots that the tiles of every entry take, [in_widths, out_widths, options] per layer."""
         return [
-            np.where(own.tiles > 0, share_of_slot(np.array(slot), np.maximum(own.tile_area, slot * 1e-12)) * own.tiles, 0.0)
+            np.where(
+                own.tiles > 0, share_of_slot(np.array(slot), np.maximum(own.tile_area, slot * 1e-12)) * own.tiles, 0.0
+            )
             for own in self._demands
         ]
 
@@ -179,7 +181,9 @@ class _Demanded:
             (design[self._leaders[source], 0] if source >= 0 else 0, design[leader, 0], option)
             for source, leader, option in zip(self._inputs, self._leaders, design[:, 1], strict=True)
         ]
-        slots = max(1.0, math.ceil(sum(taken[place] for taken, place in zip(self.taken(region.slot), places, strict=True))))
+        slots = max(
+            1.0, math.ceil(sum(taken[place] for taken, place in zip(self.taken(region.slot), places, strict=True)))
+        )
         if grid(slots) != grid(region.low[SLOTS]):
             return SLOTS, _least_of_grid(slots)
         for name, values in self.values.items():
@@ -254,7 +258,11 @@ def certify(
         try:
             posed = pose(tables, demanded.allowed(region), _relaxed(goal, region, tables))
             posed = _with_a_large_tile(posed, demanded.large(region.slot))
-            if best is not None and goal.objective in OBJECTIVES and closed(bound_below(posed, best.value, best.totals)):
+            if (
+                best is not None
+                and goal.objective in OBJECTIVES
+                and closed(bound_below(posed, best.value, best.totals))
+            ):
                 continue
             solution = solve(posed)
         except InfeasibleError:
@@ -340,7 +348,9 @@ def _relaxation(
     """Tables in which no design of a region is dearer than it is."""
     low = {name: np.array([value]) for name, value in region.low.items()}
     # Shorter words need more trees, which are faster, but larger: time is that of the shortest, area that of the smallest.
-    lowest = replace(context, **low, slot=np.array([region.slot]), trees=trees_at_once(context.bus_bits, low["tree_bits"]))
+    lowest = replace(
+        context, **low, slot=np.array([region.slot]), trees=trees_at_once(context.bus_bits, low["tree_bits"])
+    )
     bits = demanded.between("tree_bits", region)[:, None]  # [values, 1]
     area, leakage = shared_costs(chip, replace(lowest, tree_bits=bits, trees=trees_at_once(context.bus_bits, bits)))
     tables = cost_tables(chip, space, options, lowest)

@@ -133,10 +133,14 @@ def problem_of(
     layers, shared = tables.layers, tables.leakage_constant
 
     def least(quantity: str) -> float:
-        return sum(float(np.min(entries[np.isfinite(entries)])) for entries in (getattr(own, quantity) for own in layers))
+        return sum(
+            float(np.min(entries[np.isfinite(entries)])) for entries in (getattr(own, quantity) for own in layers)
+        )
 
     power, time = shared + least("leakage"), least("latency")
-    costs: dict[str, Tables] = {name: tuple(getattr(own, name) * PER_SI for own in layers) for name in ("area", "latency")}
+    costs: dict[str, Tables] = {
+        name: tuple(getattr(own, name) * PER_SI for own in layers) for name in ("area", "latency")
+    }
     costs["energy"] = tuple(
         (own.dynamic_energy + power * own.latency + time * own.leakage) * PER_SI for own in layers
     )  # uJ
