@@ -214,13 +214,17 @@ class Device(DataModel):
 
 
 class Buffers(DataModel):
-    """On-chip buffers. Core sizes matter: a small core hides the periphery behind buffer accesses."""
+    """On-chip buffers, as fast as the buses that they feed."""
 
     tile_core_bits: PowerOfTwo = 1024
-    """Side of a tile buffer's core: cores of n x n bits with n-bit lines (XPert 1024, NeuroSim's default 32). [bit]"""
+    """Largest side of a tile buffer's core: n lines of n bits at most (XPert 1024, NeuroSim's default 32). A buffer has as
+    many cores as fill the tile's bus in every cycle. [bit]"""
+
+    tile_bus_bits: PowerOfTwo = 256
+    """Width of a tile's H-tree, and so of what its buffers read or write at once. [bit]"""
 
     global_core_bits: PowerOfTwo = 128
-    """Side of a global buffer core. [bit]"""
+    """Largest side of a global buffer's core; as many as fill the global bus in every cycle. [bit]"""
 
     global_kind: Literal["register_file", "sram"] = "register_file"
     """What the global buffer is made of."""

@@ -54,6 +54,10 @@ class Context:
     """Width of the global bus. [bit]"""
     buffer_cores: np.ndarray
     """Cores of the global buffer."""
+    buffer_core_bits: np.ndarray
+    """What one of them holds. [bit]"""
+    buffer_line_bits: np.ndarray
+    """What one of them moves at once. [bit]"""
     sensing_period: np.ndarray
     """The slowest layer's sensing cycle. [s]"""
     tree_inputs: np.ndarray
@@ -218,7 +222,11 @@ def context_of(
     held = maps + workload.residual * mapping.vectors * workload.out_channels
     need = pe.input_bits * held  # [bit]
     bits = _sum(need) / 2 if pipelined else _largest(need)
-    cores = np.ceil(np.floor(bits) / chip.buffers.global_core_bits**2)
+    side = chip.buffers.global_core_bits
+    if p.switches.banks_feed_bus:
+        banks = circuits.banks(np.floor(bits), bus, side)
+    else:
+        banks = circuits.Banks(np.ceil(np.floor(bits) / side**2), np.full(bus.shape, side), np.full(bus.shape, side**2))
     # Subarrays whose sums meet in the chip's trees, over all layers.
     novel_span = np.ceil(np.sqrt(organisation.novel_pes))
     pes = np.maximum(organisation.pe_side, organisation.novel_side) * np.maximum(
@@ -233,7 +241,9 @@ def context_of(
         tiles=_sum(mapping.tiles),
         pitch=_largest(np.sqrt(tile.area.total)),
         bus_bits=bus,
-        buffer_cores=cores,
+        buffer_cores=banks.count,
+        buffer_core_bits=banks.bits,
+        buffer_line_bits=banks.line_bits,
         sensing_period=_largest(period),
         tree_inputs=_largest(_summed_tiles(p, mapping)),
         tree_bits=_largest(tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pes)),
@@ -299,7 +309,7 @@ def _carry_on(values: np.ndarray, wrap: bool) -> np.ndarray:
 
 def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
     """The blocks that all layers share."""
-    core = chip.buffers.global_core_bits
+    held, line = context.buffer_core_bits, context.buffer_line_bits
     if chip.buffers.global_kind == "sram":
         device = chip.device
         cell = (
@@ -308,10 +318,10 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
             else _SRAM_CELLS.get(chip.technology.node_nm, (10.0, 28.0))
         )
         buffer = circuits.sram_buffer(
-            p, core**2, core, cell_height_f=cell[0], cell_width_f=cell[1], synchronous=chip.synchronous
+            p, held, line, cell_height_f=cell[0], cell_width_f=cell[1], synchronous=chip.synchronous
         )
     else:
-        buffer = circuits.register_file(p, core**2, core)
+        buffer = circuits.register_file(p, held, line)
     tree = circuits.adder_tree(p, context.tree_inputs, context.tree_bits, context.trees)
     pool = circuits.max_pooling(p, context.word_bits, context.pool_window, context.pool_units)
     relu = circuits.relu(p, context.trees, context.word_bits)
@@ -452,9 +462,11 @@ def _run_shared(
     h_tree = shared.h_tree
     if not switches.common_pitch:
         h_tree = _h_tree(p, context, np.sqrt(tile.area.total))
-    core_bits = chip.buffers.global_core_bits
-    read_lines, write_lines = (incoming + skip) / core_bits, outgoing / core_bits
-    parallel = np.minimum(context.buffer_cores, np.ceil(context.bus_bits / core_bits))
+    line = context.buffer_line_bits
+    read_lines, write_lines = (incoming + skip) / line, outgoing / line
+    parallel = context.bus_bits / line
+    if not switches.banks_feed_bus:
+        parallel = np.minimum(context.buffer_cores, np.ceil(parallel))
     crowd = np.ceil(context.tiles / mapping.tiles)
     if switches.whole_bus and chip.execution == "layer_by_layer":
         crowd = 1
