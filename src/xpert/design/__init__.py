@@ -18,7 +18,7 @@ from xpert.design.analog import IDEAL, OFF, AnalogSettings
 from xpert.design.chip import Activity, Buffers, CellState, CellType, Chip, Device, Technology
 from xpert.design.design import Design
 from xpert.design.encoding import ENCODINGS, WeightCode
-from xpert.design.network import Layer, Network
+from xpert.design.network import Layer, Network, PoolKind
 from xpert.design.parts import PART_KINDS, load_part, part_names, part_text
 from xpert.design.periphery import (
     ARCHITECTURE_FIELDS,
@@ -63,6 +63,7 @@ __all__ = [
     "OneOf",
     "Periphery",
     "Phase",
+    "PoolKind",
     "ProcessData",
     "Technology",
     "WeightCode",

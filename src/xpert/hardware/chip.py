@@ -34,7 +34,7 @@ _TREE_FOLDING = 4.0
 """Wires of the chip's H-tree that share a track's area. Source: DNN+NeuroSim V1.3."""
 
 _POOL_WINDOW = 4
-"""Pixels of the smallest pooling unit, 2x2; every chip has one. Source: DNN+NeuroSim V1.3."""
+"""Pixels of the smallest unit of max pooling, 2x2; every chip has one. Source: DNN+NeuroSim V1.3."""
 
 _SRAM_CELLS = {14: (10.0, 30.0), 10: (10.0, 40.0), 7: (10.0, 60.0)}
 """Height and width of a buffer's SRAM cell in feature sizes, by node; 10 x 28 elsewhere. Source: DNN+NeuroSim V1.3."""
@@ -69,9 +69,13 @@ class Context:
     word_bits: np.ndarray
     """Largest input precision: word length of ReLU, pooling and residual adders. [bit]"""
     pool_units: np.ndarray
-    """Pooling units."""
+    """Units of max pooling."""
     pool_window: np.ndarray
-    """Pixels that a pooling unit takes at once."""
+    """Pixels that a unit of max pooling takes at once."""
+    average_units: np.ndarray
+    """Units of average pooling; 0 where no layer needs them."""
+    average_window: np.ndarray
+    """Pixels of the largest average."""
     residual: np.ndarray
     """1 where some layer has a skip connection, which needs adders."""
     tile_leakage: np.ndarray
@@ -97,7 +101,9 @@ class Shared:
     tree: Cost
     """Global adder trees with all inputs."""
     pool: Cost
-    """Pooling units."""
+    """Units of max pooling."""
+    average: Cost
+    """One unit of average pooling."""
     relu: Cost
     """ReLU units."""
     adders: Cost
@@ -236,6 +242,9 @@ def context_of(
     if pipelined:
         pes = pes * (workload.depth + 1)
         widest = np.where(organisation.novel_pes > 0, widest * (workload.depth + 1), widest)
+    trees = np.ceil(widest * crossbar.converted / _smallest(sharing))
+    averages = _averages(p, workload)
+    channels = _largest(np.where(averages, workload.out_channels, 0))
     return Context(
         organisation=organisation,
         tiles=_sum(mapping.tiles),
@@ -247,10 +256,13 @@ def context_of(
         sensing_period=_largest(period),
         tree_inputs=_largest(_summed_tiles(p, mapping)),
         tree_bits=_largest(tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pes)),
-        trees=np.ceil(widest * crossbar.converted / _smallest(sharing)),
+        trees=trees,
         word_bits=_largest(pe.input_bits),
         pool_units=organisation.tile_side * crossbar.converted,
-        pool_window=np.maximum(_POOL_WINDOW, _largest(workload.pool) ** 2),
+        pool_window=np.maximum(_POOL_WINDOW, _largest(np.where(averages, 1, workload.pool)) ** 2),
+        # A register for each channel, and as many adders as values come at once.
+        average_units=np.where(channels > 0, np.maximum(channels, trees), 0.0),
+        average_window=_largest(np.where(averages, workload.pool, 1)) ** 2,
         residual=_largest(workload.residual),
         tile_leakage=_sum(mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping)),
     )
@@ -324,17 +336,20 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
         buffer = circuits.register_file(p, held, line)
     tree = circuits.adder_tree(p, context.tree_inputs, context.tree_bits, context.trees)
     pool = circuits.max_pooling(p, context.word_bits, context.pool_window, context.pool_units)
+    average = circuits.average_pooling(p, context.word_bits, context.average_window, 1.0)
     relu = circuits.relu(p, context.trees, context.word_bits)
     adders = circuits.adder(p, context.word_bits, context.trees * context.residual)
     h_tree = _h_tree(p, context, context.pitch)
     buffer_leakage = buffer.leakage * context.buffer_cores
     leakage = buffer_leakage + tree.leakage + relu.leakage + adders.leakage + pool.leakage
+    leakage = leakage + average.leakage * context.average_units
     if p.switches.interconnect_leakage:
         leakage = leakage + h_tree.leakage
     return Shared(
         buffer=buffer,
         tree=tree,
         pool=pool,
+        average=average,
         relu=relu,
         adders=adders,
         h_tree=h_tree,
@@ -342,7 +357,7 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
             accumulation=tree.area,
             buffers=buffer.area * context.buffer_cores,
             interconnect=h_tree.area,
-            digital=pool.area + relu.area + adders.area,
+            digital=pool.area + average.area * context.average_units + relu.area + adders.area,
         ),
         leakage=leakage if p.switches.global_blocks_leak else 0.0 * leakage,
     )
@@ -440,17 +455,20 @@ def _run_shared(
         workload.out_channels if switches.global_word_counts else mapping.used_columns / crossbar.columns_per_slice
     )
     tree_uses = np.where(summed > 1, np.ceil(per_vector * vectors / context.trees), 0)
-    pooled = workload.pool > 1
+    pooled, averages = workload.pool > 1, _averages(p, workload)
+    compared = pooled & ~averages
+    added = np.where(averages, outputs, 0)
+    average_turns = np.ceil(added / np.maximum(context.trees, workload.out_channels))
     if switches.global_word_counts:
-        pool_uses = pool_turns = np.where(pooled, np.ceil(outputs / pixels / context.pool_units), 0)
+        pool_uses = pool_turns = np.where(compared, np.ceil(outputs / pixels / context.pool_units), 0)
     else:
         units = np.where(
             mapping.novel,
             mapping.pe_side * crossbar.converted / np.sqrt(np.maximum(mapping.organisation.novel_pes, 1)),
             context.pool_units,
         )
-        pool_turns = np.where(pooled, np.ceil(vectors / pixels / units), 0)
-        pool_uses = np.where(pooled, np.ceil(vectors // pixels / units), 0)
+        pool_turns = np.where(compared, np.ceil(vectors / pixels / units), 0)
+        pool_uses = np.where(compared, np.ceil(vectors // pixels / units), 0)
 
     rows = mapping.rows * np.where(mapping.novel, workload.kernel_area, 1) * workload.groups
     reads = vectors * pe.input_bits
@@ -477,15 +495,24 @@ def _run_shared(
         interconnect=timing.digital(h_tree, bus),
         digital=timing.digital(shared.relu, relu_uses)
         + timing.digital(shared.pool, pool_turns)
+        + timing.digital(shared.average, average_turns)
         + timing.digital(shared.adders, residual_uses),
     )
     energy = Breakdown(
         accumulation=tree.energy * tree_uses,
         buffers=shared.buffer.energy * read_lines + shared.buffer.write_energy * write_lines,
         interconnect=h_tree.energy * bus,
-        digital=shared.relu.energy * relu_uses + shared.pool.energy * pool_uses + shared.adders.energy * residual_uses,
+        digital=shared.relu.energy * relu_uses
+        + shared.pool.energy * pool_uses
+        + shared.average.energy * added
+        + shared.adders.energy * residual_uses,
     )
     return latency, energy
+
+
+def _averages(p: Process, workload: Workload) -> np.ndarray:
+    """Whether averages are taken of a layer's outputs, and not maxima. [*batch, layers]"""
+    return (workload.averages > 0) & p.switches.average_pooling
 
 
 def _summed_tiles(p: Process, mapping: Mapping) -> np.ndarray:

@@ -102,6 +102,10 @@ class Switches:
     global_word_counts: bool = True
     """Chip-level trees and pooling work once per output value; reference: per column and per position."""
 
+    average_pooling: bool = True
+    """Averages are taken by an adder and a register per channel; reference: all pooling is by trees of comparators, as
+    large as the largest window."""
+
     widest_bus: bool = True
     """A global bus that would be too wide gets the largest width; reference: it is halved until it fits, so that a few
     lanes more cost half of the bandwidth."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xpert.design import Network
+from xpert.design import Network, PoolKind
 from xpert.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ class Position:
 
     pool: int = 1
     """Window side of the pooling that follows."""
+
+    pool_kind: PoolKind | None = None
+    """What the pooling takes of a window; unset: as in `Layer`."""
 
     relu: bool = True
     """Whether a ReLU follows."""

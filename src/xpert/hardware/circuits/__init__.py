@@ -2,6 +2,7 @@
 
 from xpert.hardware.circuits.adder import adder, adder_latency
 from xpert.hardware.circuits.adder_tree import adder_tree
+from xpert.hardware.circuits.average_pooling import average_pooling
 from xpert.hardware.circuits.bit_line import precharger, sram_column_delay, sram_write_driver
 from xpert.hardware.circuits.buffer import Banks, banks, register_file, sram_buffer, sram_cell_leakage
 from xpert.hardware.circuits.bus import bus
@@ -25,6 +26,7 @@ __all__ = [
     "adder",
     "adder_latency",
     "adder_tree",
+    "average_pooling",
     "banks",
     "bus",
     "column_mux",
