@@ -118,7 +118,7 @@ class Device(DataModel):
     """Voltage across a cell while it is read. [V]"""
 
     write_voltage_v: Annotated[float, Field(gt=0, le=20)] = 2.0
-    """Programming voltage; level shifters are built above 1.5 V. [V]"""
+    """Programming voltage; above the supply of the logic (0.9 V at 32 nm) every line has a level shifter. [V]"""
 
     access_gate_voltage_v: Annotated[float, Field(gt=0, le=5)] = 1.1
     """Gate voltage of the access transistor during a read. [V]"""

@@ -67,6 +67,17 @@ class Switches:
     sram_mux_decoder_leakage: bool = True
     """The column decoder of an SRAM subarray leaks; reference: it does not."""
 
+    shifters_above_supply: bool = True
+    """Lines have level shifters where the write voltage exceeds the logic supply; reference: where it exceeds 1.5 V."""
+
+    crosspoint_rows: bool = True
+    """A row of a crosspoint array is one line with one level shifter; reference: it has a word line, too."""
+
+    # Floorplan
+    least_cells: bool = True
+    """A floorplan that chooses its tiles takes the least cells; reference: the best use of cells among sizes of which
+    the smallest is left out where a layer is wider, so that one channel more may double the area."""
+
     # PE and tile
     tree_energy_once: bool = True
     """A PE's adder tree is paid once per vector; reference: once per crossbar where a matrix is duplicated."""
