@@ -157,9 +157,7 @@ ENTRIES = st.builds(
     input_bits=st.integers(1, 7),
 )
 CHIPS = st.builds(
-    lambda side, core, **given: Chip(
-        subarrays_per_pe=side[0], pes_per_tile=side[1], buffers=Buffers(**core), **given
-    ),
+    lambda side, core, **given: Chip(subarrays_per_pe=side[0], pes_per_tile=side[1], buffers=Buffers(**core), **given),
     side=st.sampled_from([(1, 1), (1, 4), (4, 16), (16, 9)]),
     core=st.fixed_dictionaries(
         {

@@ -217,8 +217,8 @@ class Buffers(DataModel):
     """On-chip buffers, as fast as the buses that they feed."""
 
     tile_core_bits: PowerOfTwo = 1024
-    """Largest side of a tile buffer's core: n lines of n bits at most (XPert 1024, NeuroSim's default 32). A buffer has as
-    many cores as fill the tile's bus in every cycle. [bit]"""
+    """Largest side of a tile buffer's core: n lines of n bits at most (XPert 1024, NeuroSim's default 32). A buffer has
+    as many cores as fill the tile's bus in every cycle. [bit]"""
 
     tile_bus_bits: PowerOfTwo = 256
     """Width of a tile's H-tree, and so of what its buffers read or write at once. [bit]"""

@@ -65,7 +65,8 @@ class Layer(DataModel):
     """Window side of the pooling that follows; 1 is none."""
 
     pool_kind: PoolKind | None = None
-    """What the pooling takes of a window. Unset: the average where one pixel is left of the map, the largest elsewhere."""
+    """What the pooling takes of a window. Unset: the average where one pixel is left of the map, elsewhere the largest
+    value."""
 
     relu: bool = True
     """Whether a ReLU follows."""

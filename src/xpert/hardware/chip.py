@@ -250,7 +250,7 @@ def context_of(
         tiles=_sum(mapping.tiles),
         pitch=_largest(np.sqrt(tile.area.total)),
         bus_bits=bus,
-        buffer_cores=banks.count,
+        buffer_cores=banks.cores,
         buffer_core_bits=banks.bits,
         buffer_line_bits=banks.line_bits,
         sensing_period=_largest(period),

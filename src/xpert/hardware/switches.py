@@ -96,12 +96,12 @@ class Switches:
     """Tiles of each mapping have their own number of buffer cores; reference: one number for both."""
 
     tile_bus: bool = True
-    """A tile's H-tree is as wide as the chip says (`buffers.tile_bus_bits`); reference: the rows of a tile's PEs side by
-    side, so that the same words leave a larger tile sooner."""
+    """A tile's H-tree is as wide as the chip says (`buffers.tile_bus_bits`); reference: as all rows of a tile's PEs, so
+    that the same words leave a larger tile sooner."""
 
     banks_feed_bus: bool = True
-    """Buffers have as many banks as fill their bus in every cycle; reference: as many as hold the bits, with lines of one
-    word per PE, so that a buffer which must hold more bits is faster."""
+    """Buffers have as many banks as fill their bus in every cycle; reference: as many as hold the bits, with lines of
+    one word per PE, so that a buffer which must hold more bits is faster."""
 
     # Chip
     logic_clock: bool = True

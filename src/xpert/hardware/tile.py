@@ -159,8 +159,8 @@ def _buffer(p: Process, core_bits: int, bits: Array, line: Array, bus: Array) ->
     `core_bits` x `core_bits` where that is more.
     """
     if p.switches.banks_feed_bus:
-        count, line_bits, held = circuits.banks(bits, bus, core_bits)
-        return TileBuffer(core=circuits.register_file(p, held, line_bits), line_bits=line_bits, cores=count)
+        cores, line_bits, held = circuits.banks(bits, bus, core_bits)
+        return TileBuffer(core=circuits.register_file(p, held, line_bits), line_bits=line_bits, cores=cores)
     single = bits < core_bits**2
     line_bits = np.where(single, line, core_bits)
     core = circuits.register_file(p, np.where(single, bits, core_bits**2), line_bits)
@@ -169,7 +169,7 @@ def _buffer(p: Process, core_bits: int, bits: Array, line: Array, bus: Array) ->
 
 def _cores(p: Process, core_bits: int, bits: Array, bus: Array) -> Array:
     """Cores of a buffer that holds `bits`."""
-    return circuits.banks(bits, bus, core_bits).count if p.switches.banks_feed_bus else np.ceil(bits / core_bits**2)
+    return circuits.banks(bits, bus, core_bits).cores if p.switches.banks_feed_bus else np.ceil(bits / core_bits**2)
 
 
 def _lines_at_once(p: Process, tile: Tile, mapping: Mapping, buffer: TileBuffer) -> Array:

@@ -48,7 +48,7 @@ class Position:
     """Window side of the pooling that follows."""
 
     pool_kind: PoolKind | None = None
-    """What the pooling takes of a window; unset: as in `Layer`."""
+    """What the pooling takes of a window; unset: the average where one pixel is left, elsewhere the largest value."""
 
     relu: bool = True
     """Whether a ReLU follows."""
@@ -64,6 +64,13 @@ class Position:
 
     in_width_law: bool = True
     """Whether the width law counts it; a projection or a classifier is none of its layers."""
+
+    @property
+    def pools(self) -> PoolKind | None:
+        """What its pooling takes of a window; None where there is no pooling."""
+        if self.pool == 1:
+            return None
+        return self.pool_kind or ("average" if self.pool * self.stride >= self.side else "max")
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ class Space:
             # A depthwise layer is as wide as what enters it; tables also ask for pairs of widths that no network has.
             groups=math.gcd(in_channels, out_channels) if position.groups == DEPTHWISE else position.groups,
             pool=position.pool,
-            pool_kind=position.pool_kind if position.pool > 1 else None,
+            pool_kind=position.pools,
             relu=position.relu,
             residual=position.residual,
         )

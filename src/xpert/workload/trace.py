@@ -51,8 +51,8 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Layer, 
     The module runs once on an image of zeros, so control flow, functional calls and residual connections are all seen:
 
     - ReLU, leaky ReLU or ReLU6 sets `relu` of the layers whose output reaches it.
-    - Pooling multiplies `pool`; overlapping windows count by their stride, a global average by the side of the map. What
-      is pooled more than once, or by more than one, counts as averaged if one of them takes averages.
+    - Pooling multiplies `pool`; overlapping windows count by their stride, a global average by the side of the map.
+      What is pooled more than once counts as averaged if an average is among it.
     - A sum of two maps sets `residual` of the layer among its sources that ran last; a ReLU after it is that layer's.
     - A linear layer that runs at n positions is a 1x1 convolution on an n x 1 map.
 

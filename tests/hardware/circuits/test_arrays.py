@@ -174,20 +174,18 @@ def test_banks_fill_the_bus_by_hand() -> None:
     assert circuits.banks(40000.0, 300.0, 1024) == (1, 300, 134 * 300)
 
 
-@given(
-    capacity=st.integers(1, 10**7), more=st.integers(0, 10**5), bus=st.integers(1, 4096), side=st.integers(2, 4096)
-)
+@given(capacity=st.integers(1, 10**7), more=st.integers(0, 10**5), bus=st.integers(1, 4096), side=st.integers(2, 4096))
 def test_banks_hold_what_they_must_and_move_what_the_bus_does(capacity, more, bus, side) -> None:
     found, larger = (circuits.banks(float(bits), float(bus), side) for bits in (capacity, capacity + more))
-    assert found.count * found.bits >= capacity
+    assert found.cores * found.bits >= capacity
     assert found.line_bits <= side
     assert found.bits <= found.line_bits * side
     assert np.ceil(bus / found.line_bits) * found.line_bits >= bus
-    assert np.ceil(bus / found.line_bits) <= found.count
+    assert np.ceil(bus / found.line_bits) <= found.cores
     assert larger.line_bits == found.line_bits
-    assert larger.count >= found.count
+    assert larger.cores >= found.cores
     # At most a line too much in each bank.
-    assert found.count * (found.bits - found.line_bits) < capacity
+    assert found.cores * (found.bits - found.line_bits) < capacity
 
 
 def test_sram_buffer_switches(p: Process, reference: Process) -> None:

@@ -22,11 +22,11 @@ SRAM_ACCESS_WIDTH, SRAM_NMOS_WIDTH, SRAM_PMOS_WIDTH = 1.0, 2.0, 1.0
 class Banks(NamedTuple):
     """The equal banks of a buffer."""
 
-    count: Array
+    cores: np.ndarray
     """Banks."""
-    line_bits: Array
+    line_bits: np.ndarray
     """What a bank moves at once. [bit]"""
-    bits: Array
+    bits: np.ndarray
     """What a bank holds, in whole lines. [bit]"""
 
 
@@ -41,13 +41,14 @@ def banks(capacity_bits: Array, bus_bits: Array, side_bits: Array) -> Banks:
         bus_bits: Width of the bus that it feeds. [bit]
         side_bits: Longest line of a bank, and most lines. [bit]
 
-    Source: interleaving of equal banks, the textbook way to a wider memory (Hennessy and Patterson, Computer
-    Architecture, 5th ed. 2012, section 2.2).
+    Source: ours; several banks for a wider memory are textbook (Hennessy and Patterson, Computer Architecture, 5th ed.
+    2012, section 2.2, multibanked caches; from memory).
     """
     abreast = np.ceil(bus_bits / np.asarray(side_bits, dtype=np.float64))
     line = np.ceil(bus_bits / abreast)
-    count = abreast * np.maximum(1.0, np.ceil(capacity_bits / (abreast * line * side_bits)))
-    return Banks(count, line, line * np.maximum(1.0, np.ceil(capacity_bits / (count * line))))
+    cores = abreast * np.maximum(1.0, np.ceil(capacity_bits / (abreast * line * side_bits)))
+    lines = np.maximum(1.0, np.ceil(capacity_bits / (cores * line)))
+    return Banks(np.asarray(cores), np.asarray(line), np.asarray(line * lines))
 
 
 def register_file(
