@@ -182,9 +182,9 @@ def test_time_of_the_buffers_of_conv2(chip: Evaluation) -> None:
     # PE of 2 x 2 subarrays: banks of flip-flops, shared by the copies
     bank_in = 2 * N * n_v * INPUT_BITS / (INPUT_BITS * N)
     bank_out = (2 * M / SLICES) * tree_bits * n_v / (M / SHARING * tree_bits)
-    # The full tile, which is the slowest: 512 of the 576 rows, 64 outputs; 4 x 4 PEs. Each line is written and read.
-    tile_in = 2 * 512 * n_v * INPUT_BITS / (4 * N)
-    tile_out = 2 * 64 * (1 + tree_bits + 1) * n_v / (4 * (tree_bits + 1))
+    # The full tile, which is the slowest: 512 of the 576 rows, 64 outputs. What fills the bus is written and read.
+    tile_in = 2 * 512 * n_v * INPUT_BITS / 256
+    tile_out = 2 * 64 * (1 + tree_bits + 1) * n_v / 256
     # Global buffer: 16 of its cores work at a time; the map is pooled 2 x 2
     lines = (576 * n_v * INPUT_BITS + 64 * n_v * INPUT_BITS / 4) / 128
     cycles = (bank_in + bank_out) / copies + tile_in + tile_out + lines / 16

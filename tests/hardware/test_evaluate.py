@@ -364,6 +364,9 @@ SWITCHED = {
         Periphery(columns_per_adc=16),
     ),
     "narrow": (Chip(columns=8, rows=8), Periphery()),
+    "crosspoint": (CHIPS["crosspoint"], Periphery()),
+    "low write voltage": (Chip(device=Device(write_voltage_v=1.2), **AUTO), Periphery()),
+    "large tiles": (Chip(pes_per_tile=64, buffers=Buffers(tile_core_bits=32)), Periphery()),
     "plateau": (
         Chip(
             technology=Technology(node_nm=130),
@@ -382,7 +385,7 @@ def test_every_switch_does_something(conv):
             conv("a", (3, 32), 32),
             conv("b", (32, 32), 32, pool=2),
             conv("c", (32, 100), 16, pool=2),
-            conv("d", (100, 400), 8, pool=2, stride=3),
+            conv("d", (100, 400), 8, pool=3, stride=3),
             Layer(name="e", kind="linear", in_channels=400, out_channels=10, relu=False),
         ),
     )

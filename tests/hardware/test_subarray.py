@@ -143,6 +143,29 @@ def test_parts_make_the_whole(cell):
     assert all(np.all(np.isfinite(getattr(built, name))) for name in NUMBERS)
 
 
+def shifters(chip: Chip, switches=PHYSICAL) -> set[str]:
+    p = process_of(chip.technology, switches=switches)
+    periphery = PeripheryArrays.of([Periphery()])
+    built = subarray(p, crossbar_of(chip), periphery, row_activity=0.3, column_resistance=np.array([[2e3]]))
+    return {name for name in built.blocks if name.endswith("_level_shifter")}
+
+
+@pytest.mark.parametrize(("node", "supply"), [(130, 1.3), (32, 0.9), (7, 0.7)])
+def test_lines_have_level_shifters_above_the_supply_of_the_logic(node, supply):
+    every = {"wl_level_shifter", "bl_level_shifter", "sl_level_shifter"}
+    for volts, lines in ((supply, set()), (supply + 0.01, every), (1.51, every)):
+        chip = Chip(technology=Technology(node_nm=node), device=Device(write_voltage_v=volts))
+        assert shifters(chip) == lines
+        assert shifters(chip, REFERENCE) == (every if volts > 1.5 else set())
+
+
+def test_a_row_of_a_crosspoint_array_is_one_line():
+    chip = Chip(device=CELLS["crosspoint"])
+    assert shifters(chip) == {"bl_level_shifter", "sl_level_shifter"}
+    assert shifters(chip, REFERENCE) == {"wl_level_shifter", "bl_level_shifter", "sl_level_shifter"}
+    assert shifters(Chip(device=CELLS["sram"])) == set()
+
+
 def test_columns_may_be_grouped_or_listed():
     args = {
         "p": process_of(Technology()),

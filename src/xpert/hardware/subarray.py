@@ -25,8 +25,8 @@ from xpert.hardware.crossbar import Crossbar, Parasitics, parasitics
 from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.technology import Process
 
-WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
-"""Programming voltage above which level shifters are needed. [V] Source: DNN+NeuroSim V1.3."""
+_WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
+"""Write voltage above which the reference builds level shifters. [V] Source: DNN+NeuroSim V1.3."""
 
 
 _Arrays: Any = make_dataclass(
@@ -415,12 +415,11 @@ def _row_drivers(p: Process, crossbar: Crossbar, wires: Parasitics, turns: Array
         target = wires.row_resistance if crossbar.sram else wires.mean_resistance / crossbar.columns
         cost = circuits.switch_matrix(p, rows, target_resistance=target, load=wires.row_wire_capacitance, **read)
     blocks = [Block("wl_switch_matrix", cost, turns, "other", "beside")]
-    if _lifts_levels(crossbar):
+    if _lifts_levels(p, crossbar):
         shifter = circuits.level_shifter(p, rows, height=wires.column_length)
-        blocks += [
-            Block(name, shifter, None, "other", "beside", leaks=False)
-            for name in ("wl_level_shifter", "bl_level_shifter")
-        ]
+        selected = crossbar.kind != "crosspoint" or not p.switches.crosspoint_rows
+        names = ("wl_level_shifter", "bl_level_shifter") if selected else ("bl_level_shifter",)
+        blocks += [Block(name, shifter, None, "other", "beside", leaks=False) for name in names]
     return blocks
 
 
@@ -454,15 +453,23 @@ def _column_drivers(
         read_voltage=crossbar.read_voltage,
     )
     blocks = [Block("sl_switch_matrix", switches, None, "other"), *select]
-    if _lifts_levels(crossbar):
+    if _lifts_levels(p, crossbar):
         shifter = circuits.level_shifter(p, columns, width=width)
         blocks.append(Block("sl_level_shifter", shifter, None, "other", leaks=False))
     return blocks
 
 
-def _lifts_levels(crossbar: Crossbar) -> bool:
-    """Whether programming takes level shifters."""
-    return crossbar.write_voltage > WRITE_VOLTAGE_WITHOUT_SHIFTER and not crossbar.sram
+def _lifts_levels(p: Process, crossbar: Crossbar) -> bool:
+    """Whether programming takes level shifters.
+
+    A gate at the write voltage whose input swings to the logic supply only cannot switch its PMOS off. SET and RESET of
+    a bipolar cell raise the bit line or the source line, and the word line in both, so each line has its own shifter.
+
+    Source: Weste and Harris, CMOS VLSI Design, 4th ed. 2011, voltage domains; Wong et al., "Metal-oxide RRAM", Proc.
+    IEEE 100(6), 2012, bipolar switching; both from memory.
+    """
+    limit = p.vdd if p.switches.shifters_above_supply else _WRITE_VOLTAGE_WITHOUT_SHIFTER
+    return crossbar.write_voltage > limit and not crossbar.sram
 
 
 def _column_mux(p: Process, crossbar: Crossbar, wires: Parasitics, n_adcs: Array, turns: Array) -> tuple[Cost, Cost]:
