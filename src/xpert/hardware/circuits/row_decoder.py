@@ -25,6 +25,7 @@ def row_decoder(
     column_mode: bool = False,
     width: Array | None = None,
     height: Array | None = None,
+    compact: bool = False,
     load: Array = 0.0,
     load_2: Array = 0.0,
 ) -> Cost:
@@ -39,6 +40,7 @@ def row_decoder(
         column_mode: Laid out along a given width rather than a given height.
         width: Imposed width (column mode only). [m]
         height: Imposed height (not in column mode). [m]
+        compact: In as many columns of gates as make it about square, where no height is imposed; else in one.
         load: On an output (of the inverted polarity where it drives a multiplexer). [F]
         load_2: On the true output of a multiplexer's decoder. [F]
 
@@ -48,8 +50,10 @@ def row_decoder(
     inverter, nand, driver, nor = _gates(p, address_bits)
     n_nand, n_nor, n_wires = _counts(address_bits)
     has_nand, has_nor, odd = n_nand > 0, n_nor > 0, np.mod(address_bits, 2)
-    layout, imposed = (_column_layout, width) if column_mode else (_row_layout, height)
-    width, height = layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, imposed)
+    if column_mode:
+        width, height = _column_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, width)
+    else:
+        width, height = _row_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, height, compact)
 
     inv_in, inv_out = inverter.input_capacitance, inverter.output_capacitance
     nand_in = np.where(has_nand, nand.input_capacitance, 0.0)
@@ -139,13 +143,17 @@ def _row_layout(
     nor_width: Array,
     drives_mux: bool,
     height: Array | None,
+    compact: bool,
 ) -> tuple[Array, Array]:
     """Width and height with the gates stacked in columns. [m]"""
     inverter, nand, driver, _ = _gates(p, address_bits)
     enable_width = nand.width + 2 * inverter.width if drives_mux else 2 * driver.width
     wires = gates.M3_PITCH * p.feature * n_wires
     n_outputs = gates.exp2(address_bits) if p.switches.decoder_inverters else n_nor
-    if height is None:
+    if compact:
+        in_line = inverter.width * address_bits + nand.width * n_nand + nor_width * n_nor + enable_width * n_outputs
+        height = p.cell_height * np.ceil(np.sqrt(in_line / p.cell_height))
+    elif height is None:
         width = inverter.width + nand.width + wires + nor_width + enable_width
         return width, p.cell_height * np.maximum(n_outputs, n_nand)
     lines = gates.floor(p, height / p.cell_height)
