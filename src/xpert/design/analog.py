@@ -94,6 +94,11 @@ class AnalogSettings(DataModel):
     adc_noise: Annotated[float, Field(ge=0, le=1024)] = 0.0
     """Standard deviation of the noise of a conversion, before rounding. [ADC step]"""
 
+    @property
+    def adcs_differ(self) -> bool:
+        """Whether ADCs have errors of their own that stay: what a chip computes then depends on which share one."""
+        return self.adc_range != "unbounded" and (self.adc_offset_sigma > 0 or self.adc_gain_sigma > 0)
+
     @model_validator(mode="before")
     @classmethod
     def _encoding_is_the_chips(cls, data: Any) -> Any:
