@@ -362,7 +362,10 @@ def test_adcs_follow_the_periphery_on_the_same_chip(adc_type: str) -> None:
 @settings(deadline=None, max_examples=5)
 @given(st.integers(0, 1000), st.sampled_from(["adc_offset_sigma", "adc_gain_sigma", "adc_noise"]))
 def test_better_adcs_err_less(seed: int, name: str) -> None:
-    errors = [squared_error(seed, {"programming_sigma": 0}, {"adc_offset_sigma": 0} | {name: size}) for size in (0.0, 0.1, 1.0)]
+    errors = [
+        squared_error(seed, {"programming_sigma": 0}, {"adc_offset_sigma": 0} | {name: size})
+        for size in (0.0, 0.1, 1.0)
+    ]
     assert errors[0] <= 1.05 * errors[1] < errors[2]
 
 

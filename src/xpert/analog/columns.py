@@ -87,10 +87,10 @@ def converted_sums(
 
         y = sum over rows of bit_b(code) * conductance + offset[k] + sqrt(floor + sum of bit_b(code) * variance) * z
 
-    is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even, or by thresholds with errors of their own
-    as lowest and the number of thresholds `lowest + i + 1/2 + error` that it is not below; the result is the sum of all
-    `2**b * reading`. z is standard normal (`xpert.analog.gaussian`), a function of `key`, `first` + position, block,
-    bit, group and column. All of it is rounded to a grid, see `on_grid`.
+    is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even; where thresholds have errors, as lowest
+    and the number of thresholds `lowest + i + 1/2 + error` that it is not below. The result is the sum of all
+    `2**b * reading`. z is standard normal (`xpert.analog.gaussian`), a function of `key`, `first` + position, block, bit,
+    group and column. All of it is rounded to a grid, see `on_grid`.
 
     Args:
         codes: Unsigned input codes [groups, positions, rows], any integer type.
@@ -172,12 +172,10 @@ def torch_readings(
 
 def _levels(columns: Sequence[Columns]) -> Tensor | None:
     """Thresholds of every column on all chips, on the scale of its sums [blocks, chips * groups, columns, levels]."""
-    if columns[0].levels is None:
-        return None
     of_chips = []
     for one in columns:
-        assert one.levels is not None
-        assert one.adc is not None
+        if one.levels is None or one.adc is None:
+            return None
         of_chips.append(one.levels[:, :, one.adc.long()] + (one.lowest * 2.0**one.fraction)[:, None])
     return torch.cat(of_chips, dim=1).float()
 

@@ -29,8 +29,9 @@ class ProgrammedLayer(nn.Module):
     """A quantised layer's weights as they were written to chips, with its own periphery; `AnalogLayer` computes.
 
     `program` writes weights to a chip, or to several; `calibrate_adcs` gives what ADC ranges are derived from, and
-    `set_periphery` changes neither, but puts other ADCs of the same chips behind them. A changed weight takes effect with the next `program`. Where none was asked for, a
-    perfectly written chip is there; the tensors that describe it are empty until they are needed.
+    `set_periphery` changes neither, but puts other ADCs of the same chips behind them. A changed weight takes effect
+    with the next `program`. Where none was asked for, a perfectly written chip is there; the tensors that describe it
+    are empty until they are needed.
 
     Args:
         layer: The quantised layer; kept, and read again by `program`. Its precisions become the design's.

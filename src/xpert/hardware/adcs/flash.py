@@ -16,7 +16,7 @@ from xpert.hardware.adcs.column_power import (
     sum_columns,
 )
 from xpert.hardware.adcs.kind import AdcKind, Conversion
-from xpert.hardware.adcs.matching import comparator_width, comparators
+from xpert.hardware.adcs.matching import comparator_width, matched
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost
 from xpert.hardware.circuits.placement import lanes
@@ -263,8 +263,7 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
     encoder = flash_encoder(p, asked.bits, asked.instances, width=asked.width)
     levels = gates.exp2(asked.bits) - 1
     return [
-        Block("flash_adc", cost, of_columns=True),
-        *comparators(p, asked, "flash_comparators", levels, levels),
+        Block("flash_adc", matched(p, asked, cost, levels, levels), of_columns=True),
         Block("flash_encoder", encoder, uses=asked.turns),
     ]
 

@@ -1,4 +1,4 @@
-"""What ADCs need besides their fits: matched comparators, references that can be set, subtraction of a reference column.
+"""What ADCs need besides their fits: matched comparators, references that can be set, a reference column's subtraction.
 
 The offset of a pair of transistors falls with the square root of their area. Source: Pelgrom, Duinmaijer and Welbers,
 IEEE JSSC 24(5), 1989; Pelgrom, Tuinhout and Vertregt, IEDM 1998. The simulation draws the offset that is paid for here:
@@ -6,6 +6,8 @@ IEEE JSSC 24(5), 1989; Pelgrom, Tuinhout and Vertregt, IEDM 1998. The simulation
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -79,8 +81,9 @@ def raw_sigma(asked: Conversion) -> float:
 
 
 def matched_width(p: Process, sigma: Array) -> Array:
-    """Drawn width at the shortest gate length of each of a pair whose thresholds differ by so much, at least the
-    smallest. [m]
+    """Drawn width of each of a pair whose thresholds differ by so much, at the shortest gate length. [m]
+
+    It is that of the smallest transistor at least.
 
     Args:
         p: Process.
@@ -104,8 +107,8 @@ def comparator_width(p: Process, asked: Conversion) -> Array:
     return matched_width(p, raw_sigma(asked) * asked.read_voltage / gates.exp2(asked.bits))
 
 
-def comparators(p: Process, asked: Conversion, name: str, per_adc: Array, decisions: Array) -> list[Block]:
-    """What comparators need beyond minimum transistors for their offset: a larger pair, and a trim DAC with its latches.
+def matched(p: Process, asked: Conversion, cost: Cost, per_adc: Array, decisions: Array) -> Cost:
+    """Cost of ADCs whose comparators have the offset that is simulated: larger input pairs, and trim DACs with latches.
 
     The trim DAC is an array of `2**t` drains of minimum transistors at the comparator's outputs. A decision charges it
     and both gates of the pair.
@@ -113,7 +116,7 @@ def comparators(p: Process, asked: Conversion, name: str, per_adc: Array, decisi
     Args:
         p: Process.
         asked: Of the ADCs.
-        name: Of the block.
+        cost: Of the ADCs with minimum transistors, summed over columns.
         per_adc: Comparators of an ADC.
         decisions: Decisions of all of an ADC's comparators in a conversion.
 
@@ -121,32 +124,32 @@ def comparators(p: Process, asked: Conversion, name: str, per_adc: Array, decisi
     (flash, 4 bits, 90 nm).
     """
     if not p.switches.comparator_matching:
-        return []
+        return cost
     width, smallest = comparator_width(p, asked), gates.MIN_NMOS * p.feature
     units = 2.0**asked.trim_bits if asked.trim_bits else 0.0
     unit, latch = gates.gate(p, "inv", 1.0, smallest, 0.0), gates.minimum_inverter(p)
     pair = 2 * (gates.gate(p, "inv", 1.0, width, 0.0).area - unit.area)
-    area = pair + units * unit.area + asked.trim_bits * _LATCH_INVERTERS * latch.area
-    grown = 2 * (gates.gate_capacitance(p, width) - gates.gate_capacitance(p, smallest))
-    energy = decisions * (grown + units * unit.output_capacitance) * p.vdd**2
-    leakage = adc_leakage(p, units, 0.0) + asked.trim_bits * 2 * latch.leakage_current * p.vdd
     n = asked.instances * per_adc
-    cost = Cost(
-        area=n * area,
-        width=asked.width,
-        height=n * area / asked.width,
-        energy=sum_columns(np.expand_dims(energy, -1) * np.ones(np.shape(asked.column_resistance)), asked.multiplicity),
-        leakage=n * leakage,
+    area = cost.area + n * (pair + units * unit.area + asked.trim_bits * _LATCH_INVERTERS * latch.area)
+    grown = 2 * (gates.gate_capacitance(p, width) - gates.gate_capacitance(p, smallest))
+    each = decisions * (grown + units * unit.output_capacitance) * p.vdd**2
+    columns = sum_columns(np.ones(np.shape(asked.column_resistance)), asked.multiplicity)
+    leakage = adc_leakage(p, units, 0.0) + asked.trim_bits * 2 * latch.leakage_current * p.vdd
+    return replace(
+        cost,
+        area=area,
+        height=area / asked.width,
+        energy=cost.energy + columns * each,
+        leakage=cost.leakage + n * leakage,
     )
-    return [Block(name, cost, of_columns=True)]
 
 
 def range_generator(p: Process, asked: Conversion, load: Array, time: Array, slices: int) -> Block:
-    """Both ends of the range of a subarray's ADCs: for each a capacitive DAC that is set anew every turn, as slices have
-    ranges of their own, a buffer, and a register for each slice.
+    """Both ends of the range of a subarray's ADCs.
 
-    Half of what ADCs connect to their references hangs on either end. A buffer settles to half an ADC step within a step
-    of a conversion: its transconductance is `C f (bits + 1) ln 2`.
+    Each has a capacitive DAC, a buffer, and a register for each slice. Slices have ranges of their own, so DACs are set
+    anew every turn. Half of what ADCs connect to their references hangs on either end. A buffer settles to half an ADC
+    step within a step of a conversion: its transconductance is `C f (bits + 1) ln 2`.
 
     Args:
         p: Process.
@@ -176,9 +179,9 @@ def subtraction(p: Process, asked: Conversion, time: Array, columns: int) -> Blo
     """Reference columns' currents, and the mirrors that take them from the column of each ADC.
 
     A column's current flows whether a mirror takes it or an ADC, so only the reference columns and the branches that
-    turn their currents round draw more: twice what a mean column draws from a SAR ADC, in each turn. A branch of two
-    transistors at each reference column and at each ADC is matched so that the copy of a half-way column's current, with
-    all rows, is off by no more than a comparator. Trimming finds both errors together.
+    turn their currents round draw more: twice what a mean column draws from a SAR ADC, in each turn. Two transistors at
+    each reference column and at each ADC are matched, so that the copy of a half-way column's current with all rows is
+    off by no more than a comparator. Trimming finds both errors together.
 
     Args:
         p: Process.
@@ -207,7 +210,7 @@ __all__ = [
     "TRANSCONDUCTANCE_EFFICIENCY",
     "UNIT_CAPACITOR",
     "comparator_width",
-    "comparators",
+    "matched",
     "matched_width",
     "mismatch",
     "range_generator",

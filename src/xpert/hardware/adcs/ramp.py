@@ -30,7 +30,7 @@ from xpert.hardware.adcs.matching import (
     TRANSCONDUCTANCE_EFFICIENCY,
     UNIT_CAPACITOR,
     comparator_width,
-    comparators,
+    matched,
 )
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost, flip_flop_bank
@@ -40,6 +40,9 @@ from xpert.hardware.technology import WIRE_CAPACITANCE, Process
 CLOCK = 1e9
 """Clock of the counter. [Hz] Source: the steps of the SAR ADC, DNN+NeuroSim V1.3. HERMES (JSSC 2022) takes 0.3 ns per
 level at 14 nm, column ADCs of image sensors at 0.18 um take 5 ns (Santos et al., Electronic Imaging 2024)."""
+
+SAMPLING_TIME = 1 / CLOCK
+"""How long a column is sampled. [s] Source: one clock, as a step of the SAR ADC, DNN+NeuroSim V1.3."""
 
 _BOLTZMANN = 1.380649e-23
 """Boltzmann constant. [J/K] Source: exact in the SI."""
@@ -152,9 +155,8 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
     generator = ramp_generator(p, asked.bits, asked.instances, width=asked.width, comparator=width)
     counter = ramp_counter(p, asked.bits, asked.instances, width=asked.width)
     return [
-        Block("ramp_adc", converters, of_columns=True),
         # The ramp crosses a column once.
-        *comparators(p, asked, "ramp_comparators", 1.0, np.ones(np.shape(asked.bits))),
+        Block("ramp_adc", matched(p, asked, converters, 1.0, 1.0), of_columns=True),
         Block("ramp_generator", generator, uses=asked.turns),
         Block("ramp_counter", counter, uses=asked.turns),
     ]
@@ -170,7 +172,7 @@ def _reference_load(p: Process, asked: Conversion) -> Array:
     return gates.exp2(asked.bits) * UNIT_CAPACITOR
 
 
-RAMP = AdcKind(_blocks, _errors, reference_load=_reference_load, column_time=1 / CLOCK)
+RAMP = AdcKind(_blocks, _errors, reference_load=_reference_load, column_time=SAMPLING_TIME)
 """A ramp that all columns are compared with: smallest and slowest, twice the time for each bit."""
 
 __all__ = ["CLOCK", "RAMP", "ramp_adc", "ramp_counter", "ramp_generator"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from xpert.hardware.adcs.column_power import adc_area, adc_leakage, resistance_power, sum_columns
 from xpert.hardware.adcs.kind import AdcKind, Conversion
-from xpert.hardware.adcs.matching import comparators
+from xpert.hardware.adcs.matching import matched
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost
 from xpert.hardware.gates import Array
@@ -99,7 +99,7 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
         multiplicity=asked.multiplicity,
     )
     # One comparator decides on one bit after the other.
-    return [Block("sar_adc", cost, of_columns=True), *comparators(p, asked, "sar_comparators", 1.0, asked.bits)]
+    return [Block("sar_adc", matched(p, asked, cost, 1.0, asked.bits), of_columns=True)]
 
 
 SAR = AdcKind(_blocks)
