@@ -170,7 +170,7 @@ def turn_energy() -> float:
     load = M // SHARING * 2**ADC_BITS * 0.5e-15 / 2 + C_WIRE * ROW
     current = load * 1e9 * (ADC_BITS + 1) * log(2) / 10
     ends = 2 * (current * V * time + (2**8 * 0.5e-15 + load) * V**2)
-    return ends + 2 * SLICES * OF_COLUMN * time
+    return ends + 2 * OF_COLUMN * time  # all ADCs convert the same slice
 
 
 def test_energy_of_the_adcs_of_conv2(chip: Evaluation) -> None:

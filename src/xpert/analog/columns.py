@@ -89,8 +89,8 @@ def converted_sums(
 
     is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even; where thresholds have errors, as lowest
     and the number of thresholds `lowest + i + 1/2 + error` that it is not below. The result is the sum of all
-    `2**b * reading`. z is standard normal (`xpert.analog.gaussian`), a function of `key`, `first` + position, block, bit,
-    group and column. All of it is rounded to a grid, see `on_grid`.
+    `2**b * reading`. z is standard normal (`xpert.analog.gaussian`), a function of `key`, `first` + position, block,
+    bit, group and column. All of it is rounded to a grid, see `on_grid`.
 
     Args:
         codes: Unsigned input codes [groups, positions, rows], any integer type.

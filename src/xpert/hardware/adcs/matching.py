@@ -8,6 +8,7 @@ IEEE JSSC 24(5), 1989; Pelgrom, Tuinhout and Vertregt, IEDM 1998. The simulation
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -61,6 +62,7 @@ _LATCH_INVERTERS = 4.0
 """Inverters as large as a bit of a trim register: a latch of two inverters and two pass gates. Source: assumed."""
 
 
+@lru_cache(maxsize=256)
 def mismatch(p: Process) -> float:
     """Spread of a pair's threshold difference times the root of a transistor's area: Pelgrom's A_VT. [V m]
 
@@ -179,9 +181,10 @@ def subtraction(p: Process, asked: Conversion, time: Array, columns: int) -> Blo
     """Reference columns' currents, and the mirrors that take them from the column of each ADC.
 
     A column's current flows whether a mirror takes it or an ADC, so only the reference columns and the branches that
-    turn their currents round draw more: twice what a mean column draws from a SAR ADC, in each turn. Two transistors at
-    each reference column and at each ADC are matched, so that the copy of a half-way column's current with all rows is
-    off by no more than a comparator. Trimming finds both errors together.
+    turn their currents round draw more: twice what a mean column draws from a SAR ADC, in each turn. Where ADCs convert
+    the same slice, as with a sharing that is a multiple of the slices, one reference column conducts at a time. Two
+    transistors at each reference column and at each ADC are matched, so that the copy of a half-way column's current
+    with all rows is off by no more than a comparator. Trimming finds both errors together.
 
     Args:
         p: Process.
@@ -199,7 +202,9 @@ def subtraction(p: Process, asked: Conversion, time: Array, columns: int) -> Blo
     power = resistance_power(p, np.zeros(1), asked.column_resistance, asked.read_voltage, current_mode=False)
     count = sum_columns(np.ones(np.shape(asked.column_resistance)), asked.multiplicity)
     mean = sum_columns(power, asked.multiplicity) / np.maximum(count, 1e-12)
-    cost = Cost(area=area, width=asked.width, height=area / asked.width, energy=2 * columns * mean * time)
+    turns = np.asarray(asked.turns).astype(np.int64)
+    conducting = np.minimum(asked.instances, columns // np.gcd(turns, columns))
+    cost = Cost(area=area, width=asked.width, height=area / asked.width, energy=2 * conducting * mean * time)
     return Block("reference_mirrors", cost, uses=asked.turns)
 
 
