@@ -199,13 +199,17 @@ def test_sensing_cycle_of_conv2(chip: Evaluation) -> None:
     # Its decoder: three address bits, eight NORs of two inputs, eight ADCs as load
     nor, driver = enlarged(2 * F, 2 * 2 * F * PN), (4 * F, 4 * F * PN)
     lines = [gate_capacitance(width) * M / SHARING + ROW * C_WIRE for width in gate]
+    # Its drivers make the delay of a NAND into them and of them into the lines least.
+    strength = sqrt(r_p(driver[1]) * sum(lines) / (r_n(NAND[0]) * c_i(driver)))
+    assert strength > 1
+    driver = (driver[0] * strength, driver[1] * strength)
     stages = (
         r_n(INV[0]) * (INV_O + 2 * c_i(NAND)),
         2 * r_n(NAND[0]) * (NAND_O + c_i(nor) * 8 / 4),
         2 * r_p(nor[1]) * (stacked(nor[1], nor[0]) + c_i(NAND)),
-        r_n(NAND[0]) * (NAND_O + c_i(INV)),
-        r_p(driver[1]) * (c_o(driver) + c_i(driver) + lines[0]),
-        r_n(driver[0]) * (c_o(driver) + lines[1]),
+        r_n(NAND[0]) * (NAND_O + c_i(driver)),
+        r_p(driver[1]) * (folded(driver) + c_i(driver) + lines[0]),
+        r_n(driver[0]) * (folded(driver) + lines[1]),
     )
     t_decoder, ramp = 0.0, 1e20
     for tau in stages:

@@ -487,7 +487,9 @@ def _column_mux(p: Process, crossbar: Crossbar, wires: Parasitics, n_adcs: Array
     decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, compact=compact, **loads)
     place = {"target_resistance": target, "width": wires.row_length, "read_voltage": crossbar.read_voltage}
     mux = circuits.column_mux(p, lines, ways, **place)
-    if not compact:
+    if compact:
+        decoder = replace(decoder, energy=decoder.energy + 2 * wire * p.vdd**2)  # a line of either polarity
+    else:
         mux = circuits.column_mux(p, lines, ways, height=np.maximum(mux.height, decoder.height), **place)
     return _where(turns > 1, mux), _where(turns > 1, decoder)
 
