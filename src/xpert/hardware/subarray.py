@@ -483,8 +483,8 @@ def _column_mux(p: Process, crossbar: Crossbar, wires: Parasitics, n_adcs: Array
     gate_n, gate_p = circuits.column_mux_gates(p, target)
     compact = p.switches.compact_column_decoder
     wire = WIRE_CAPACITANCE * wires.row_length if compact else 0.0
-    loads = {"load": gate_n * lines + wire, "load_2": gate_p * lines + wire}
-    decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, compact=compact, **loads)
+    load, load_2 = gate_n * lines + wire, gate_p * lines + wire
+    decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, compact=compact, load=load, load_2=load_2)
     place = {"target_resistance": target, "width": wires.row_length, "read_voltage": crossbar.read_voltage}
     mux = circuits.column_mux(p, lines, ways, **place)
     if compact:
