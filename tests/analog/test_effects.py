@@ -388,7 +388,26 @@ def test_better_devices_err_less(seed: int, name: str) -> None:
     assert errors[0] <= 1.05 * errors[1] < errors[2]
 
 
-def squared_error(seed: int, device: dict, chosen: dict, adc_bits: int = 8) -> float:
+@pytest.mark.parametrize("adc_type", ["sar", "flash"])
+def test_larger_offsets_err_more(adc_type: str) -> None:
+    """As the cost model builds smaller comparators for them."""
+    errors = [
+        squared_error(5, {"programming_sigma": 0}, {"adc_offset_sigma": sigma}, 4, adc_type)
+        for sigma in (0.0, 0.25, 1.0, 4.0)
+    ]
+    assert errors == sorted(errors)
+    assert errors[1] > 1.05 * errors[0]
+
+
+def test_offsets_of_levels_do_not_add_up_over_read_cycles_as_those_of_a_converter() -> None:
+    """A SAR ADC's offset is in every cycle of a column, a flash ADC's is that of the level at hand."""
+    sar, flash = (
+        squared_error(5, {"programming_sigma": 0}, {"adc_offset_sigma": 1.0}, 4, kind) for kind in ("sar", "flash")
+    )
+    assert flash < sar
+
+
+def squared_error(seed: int, device: dict, chosen: dict, adc_bits: int = 8, adc_type: str = "sar") -> float:
     """Mean over chips of a layer's squared error."""
     layer = QuantLinear(40, 12, bias=False).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -397,7 +416,8 @@ def squared_error(seed: int, device: dict, chosen: dict, adc_bits: int = 8) -> f
     x = torch.randn((24, 40), generator=generator).relu()
     calibrate_quantisers(nn.Sequential(layer), x)
     chip = Chip(rows=32, device=Device(**device), analog=AnalogSettings(adc_tail=0, **chosen))
-    analog = AnalogLayer(copy.deepcopy(layer), chip, Periphery(adc_bits=adc_bits, columns_per_adc=4)).eval()
+    periphery = Periphery(adc_type=adc_type, adc_bits=adc_bits, columns_per_adc=4)
+    analog = AnalogLayer(copy.deepcopy(layer), chip, periphery).eval()
     analog.calibrate_adcs(analog.sample_inputs(x, 24))
     total = 0.0
     with torch.no_grad():
