@@ -109,6 +109,12 @@ def comparator_width(p: Process, asked: Conversion) -> Array:
     return matched_width(p, raw_sigma(asked) * asked.read_voltage / gates.exp2(asked.bits))
 
 
+@lru_cache(maxsize=256)
+def _smallest(p: Process) -> gates.Gate:
+    """The smallest NMOS in a cell of its own."""
+    return gates.gate(p, "inv", 1.0, gates.MIN_NMOS * p.feature, 0.0)
+
+
 def matched(p: Process, asked: Conversion, cost: Cost, per_adc: Array, decisions: Array) -> Cost:
     """Cost of ADCs whose comparators have the offset that is simulated: larger input pairs, and trim DACs with latches.
 
@@ -129,8 +135,8 @@ def matched(p: Process, asked: Conversion, cost: Cost, per_adc: Array, decisions
         return cost
     width, smallest = comparator_width(p, asked), gates.MIN_NMOS * p.feature
     units = 2.0**asked.trim_bits if asked.trim_bits else 0.0
-    unit, latch = gates.gate(p, "inv", 1.0, smallest, 0.0), gates.minimum_inverter(p)
-    pair = 2 * (gates.gate(p, "inv", 1.0, width, 0.0).area - unit.area)
+    unit, latch = _smallest(p), gates.minimum_inverter(p)
+    pair = 2 * (gates.transistor_area(p, width) - unit.area)
     n = asked.instances * per_adc
     area = cost.area + n * (pair + units * unit.area + asked.trim_bits * _LATCH_INVERTERS * latch.area)
     grown = 2 * (gates.gate_capacitance(p, width) - gates.gate_capacitance(p, smallest))
@@ -198,7 +204,7 @@ def subtraction(p: Process, asked: Conversion, time: Array, columns: int) -> Blo
     steps = gates.exp2(asked.bits) * (on + off) / 2 / (on - off)  # of the full scale, in a reference column's current
     sigma = raw_sigma(asked) / steps / TRANSCONDUCTANCE_EFFICIENCY
     width = matched_width(p, sigma) if p.switches.comparator_matching else gates.MIN_NMOS * p.feature
-    area = 2 * (columns + asked.instances) * gates.gate(p, "inv", 1.0, width, 0.0).area
+    area = 2 * (columns + asked.instances) * gates.transistor_area(p, width)
     power = resistance_power(p, np.zeros(1), asked.column_resistance, asked.read_voltage, current_mode=False)
     count = sum_columns(np.ones(np.shape(asked.column_resistance)), asked.multiplicity)
     mean = sum_columns(power, asked.multiplicity) / np.maximum(count, 1e-12)

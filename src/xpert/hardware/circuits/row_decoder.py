@@ -217,11 +217,15 @@ def _column_layout(
 
 def _gates(p: Process, address_bits: NDArray[np.float64]) -> tuple[Gate, Gate, Gate, Gate]:
     """Inverter, NAND, driver, and the NOR for each address length."""
-    driver = gates.gate(p, "inv", 1.0, 2 * gates.MIN_NMOS * p.feature, 2 * gates.minimum_pmos(p))
     table = _nor_table(p)
     index = address_bits.astype(np.intp)
     nor = Gate(*(np.asarray(column)[index] for column in table))
-    return gates.standard_inverter(p), gates.standard_nand(p), driver, nor
+    return gates.standard_inverter(p), gates.standard_nand(p), _driver(p), nor
+
+
+@lru_cache(maxsize=256)
+def _driver(p: Process) -> Gate:
+    return gates.gate(p, "inv", 1.0, 2 * gates.MIN_NMOS * p.feature, 2 * gates.minimum_pmos(p))
 
 
 @lru_cache(maxsize=256)
