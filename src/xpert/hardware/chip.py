@@ -20,7 +20,7 @@ from xpert.hardware.breakdown import Breakdown, distinct, map_arrays
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
 from xpert.hardware.floorplan import Floorplan, choose_slot, grid, share_of_slot, way_in_slot
-from xpert.hardware.gates import Array
+from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.mapping import Mapping, Organisation
 from xpert.hardware.pe import Timing, build_pe
 from xpert.hardware.subarray import PeripheryArrays, subarray
@@ -42,6 +42,11 @@ _ROUNDING = 1e-12
 
 _SRAM_CELLS = {14: (10.0, 30.0), 10: (10.0, 40.0), 7: (10.0, 60.0)}
 """Height and width of a buffer's SRAM cell in feature sizes, by node; 10 x 28 elsewhere. Source: DNN+NeuroSim V1.3."""
+
+
+_NORM_BITS = 16
+"""Precision of a batch norm's factors. [bit] Source: assumed; half of that of the multipliers with which Jacob et al.,
+CVPR 2018, scale sums of 8-bit products."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ class Shared:
     """ReLU units."""
     adders: Cost
     """Residual adders; no area where there are none."""
+    norms: Cost | None
+    """Multiply-add units of batch norms that chips measure, one per ReLU unit; None where weights hold them."""
     h_tree: Cost
     """H-tree."""
     area: Breakdown
@@ -447,10 +454,17 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
     average = circuits.average_pooling(p, context.word_bits, context.average_window, 1.0)
     relu = circuits.relu(p, context.trees, context.word_bits)
     adders = circuits.adder(p, context.word_bits, context.trees * context.residual)
+    norms = None
+    if chip.analog.adaptive_batch_norm and p.switches.chip_batch_norm:
+        word = context.tree_bits + ceil_log2(context.tree_inputs)
+        norms = circuits.multiply_add(p, word, _NORM_BITS, context.trees)
     h_tree = _h_tree(p, context, context.pitch)
     buffer_leakage = buffer.leakage * context.buffer_cores
     leakage = buffer_leakage + tree.leakage + relu.leakage + adders.leakage + pool.leakage
     leakage = leakage + average.leakage * context.average_units
+    digital = pool.area + average.area * context.average_units + relu.area + adders.area
+    if norms is not None:
+        leakage, digital = leakage + norms.leakage, digital + norms.area
     if p.switches.interconnect_leakage:
         leakage = leakage + h_tree.leakage
     return Shared(
@@ -460,12 +474,13 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
         average=average,
         relu=relu,
         adders=adders,
+        norms=norms,
         h_tree=h_tree,
         area=Breakdown(
             accumulation=tree.area,
             buffers=buffer.area * context.buffer_cores,
             interconnect=h_tree.area,
-            digital=pool.area + average.area * context.average_units + relu.area + adders.area,
+            digital=digital,
         ),
         leakage=leakage if p.switches.global_blocks_leak else 0.0 * leakage,
     )
@@ -610,23 +625,32 @@ def _run_shared(
     if switches.whole_bus and chip.execution == "layer_by_layer":
         crowd = 1
     buffer_time = timing.digital(shared.buffer, read_lines) + timing.write(shared.buffer, write_lines)
+    digital_time = (
+        timing.digital(shared.relu, relu_turns)
+        + timing.digital(shared.pool, pool_turns)
+        + timing.digital(shared.average, average_turns)
+        + timing.digital(shared.adders, residual_turns)
+    )
+    spent = (
+        shared.relu.energy * relu_uses
+        + shared.pool.energy * pool_uses
+        + shared.average.energy * added
+        + shared.adders.energy * residual_uses
+    )
+    if shared.norms is not None:  # of the sums of every layer, before they are rounded
+        digital_time = digital_time + timing.digital(shared.norms, turns)
+        spent = spent + shared.norms.energy * whole(outputs / context.trees)
     latency = Breakdown(
         accumulation=timing.digital(tree, np.ceil(sums)),
         buffers=buffer_time / parallel * crowd,
         interconnect=timing.digital(h_tree, np.ceil(bus)),
-        digital=timing.digital(shared.relu, relu_turns)
-        + timing.digital(shared.pool, pool_turns)
-        + timing.digital(shared.average, average_turns)
-        + timing.digital(shared.adders, residual_turns),
+        digital=digital_time,
     )
     energy = Breakdown(
         accumulation=tree.energy * whole(sums),
         buffers=shared.buffer.energy * read_lines + shared.buffer.write_energy * write_lines,
         interconnect=h_tree.energy * whole(bus),
-        digital=shared.relu.energy * relu_uses
-        + shared.pool.energy * pool_uses
-        + shared.average.energy * added
-        + shared.adders.energy * residual_uses,
+        digital=spent,
     )
     return latency, energy
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xpert.design import ARCHITECTURE_FIELDS, PRECISION_FIELDS, Chip, Design, Layer, Network, Periphery
 from xpert.hardware import evaluate
 from xpert.hardware.chip import Context
-from xpert.hardware.tables import CostTables, Option, SearchSpace, cost_tables, layer_options
+from xpert.hardware.tables import CostTables, Option, cost_tables, layer_options
 from xpert.networks.spaces import Space
 from xpert.search.objectives import PER_SI, UNITS, Goal
 from xpert.solver.problem import Choices, Problem
