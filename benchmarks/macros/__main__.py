@@ -46,7 +46,14 @@ def model(macro: dict[str, Any]) -> dict[str, float]:
     """
     chip, periphery = Chip.parse(macro["chip"]), Periphery.parse(macro["periphery"])
     p = process_of(chip.technology, logic_clock=chip.logic_clock_hz)
-    crossbar = replace(crossbar_of(chip), slices=macro["slices"], flash_sensing=macro.get("flash_sensing", "current"))
+    # None of these chips subtracts a reference column before its ADCs, or has ranges that follow a network.
+    crossbar = replace(
+        crossbar_of(chip),
+        slices=macro["slices"],
+        flash_sensing=macro.get("flash_sensing", "current"),
+        reference_columns=0,
+        programmable_range=False,
+    )
     active = round(crossbar.rows * chip.activity.input_bit_density)
     conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
     kind = PeripheryArrays.of([periphery], chip.adcs)

@@ -41,6 +41,13 @@ class Conversion:
     floor: float = 0.0
     """Variance of every column sum, whatever the input. [step^2]"""
 
+    levels: Tensor | None = None
+    """What is added to each of an ADC's `2**bits - 1` thresholds, where they have errors of their own [blocks, groups,
+    ADCs, levels]; None: they lie half-way between readings, and halves round to even. [step]"""
+
+    adc: Tensor | None = None
+    """Number of the ADC that converts each column [columns], int64; only with `levels`."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -82,6 +89,13 @@ class Columns:
 
     floor: float
     """A float32."""
+
+    levels: Tensor | None = None
+    """Thresholds less the lowest reading, in rising order [blocks, groups, ADCs, 2**bits - 1], int32. A reading is the
+    lowest one and the number of thresholds that a sum is not below. None: sums are rounded, halves to even."""
+
+    adc: Tensor | None = None
+    """Number of each column's ADC [columns], int32; only with `levels`."""
 
     @property
     def noisy(self) -> bool:
@@ -151,7 +165,16 @@ def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Colu
         None if variance is None else variance.transpose(1, 2).contiguous(),
         2.0 ** (sigma_digits - variance_digits),
         float(torch.tensor(conversion.floor * 2.0**sigma_digits, dtype=torch.float32)),
+        None if conversion.levels is None else _thresholds(conversion.levels, fraction),
+        None if conversion.adc is None else conversion.adc.int(),
     )
+
+
+def _thresholds(errors: Tensor, fraction: int) -> Tensor:
+    """`Columns.levels` from the errors of thresholds, which no sum on the grid is beyond by more than the largest."""
+    ideal = torch.arange(errors.shape[3], device=errors.device) + 0.5
+    most = 2.0 ** (_WIDE + 1 - fraction)
+    return _rounded((ideal + errors).clamp(-most, most), fraction).sort(dim=3).values.contiguous()
 
 
 def _digits(bound: float, bits: int) -> int:

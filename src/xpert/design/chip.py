@@ -214,7 +214,7 @@ class Device(DataModel):
     """Voltage across a cell while it is read. [V]"""
 
     write_voltage_v: Annotated[float, Field(gt=0, le=20)] = _of_cell("write_voltage_v")
-    """Programming voltage; level shifters are built above 1.5 V. [V]"""
+    """Programming voltage; above the supply of the logic (0.9 V at 32 nm) every line has a level shifter. [V]"""
 
     access_gate_voltage_v: Annotated[float, Field(gt=0, le=5)] = _of_cell("access_gate_voltage_v")
     """Gate voltage of the access transistor during a read. [V]"""
@@ -378,13 +378,17 @@ def _unit(ratio: float) -> str:
 
 
 class Buffers(DataModel):
-    """On-chip buffers. Core sizes matter: a small core hides the periphery behind buffer accesses."""
+    """On-chip buffers, as fast as the buses that they feed."""
 
     tile_core_bits: PowerOfTwo = 1024
-    """Side of a tile buffer's core: cores of n x n bits with n-bit lines (XPert 1024, NeuroSim's default 32). [bit]"""
+    """Largest side of a tile buffer's core: n lines of n bits at most (XPert 1024, NeuroSim's default 32). A buffer has
+    as many cores as fill the tile's bus in every cycle. [bit]"""
+
+    tile_bus_bits: PowerOfTwo = 256
+    """Width of a tile's H-tree, and so of what its buffers read or write at once. [bit]"""
 
     global_core_bits: PowerOfTwo = 128
-    """Side of a global buffer core. [bit]"""
+    """Largest side of a global buffer's core; as many as fill the global bus in every cycle. [bit]"""
 
     global_kind: Literal["register_file", "sram"] = "register_file"
     """What the global buffer is made of."""

@@ -198,6 +198,12 @@ def gate(
     )
 
 
+def transistor_area(p: Process, width: Array) -> Array:
+    """Layout area of one transistor in standard cells of its own. [m2]"""
+    strip, _ = _strips(p, width, 0.0, p.cell_height)
+    return strip.width * p.cell_height
+
+
 def drain_capacitance(p: Process, width_n: Array, width_p: Array, height: Array | None = None) -> Array:
     """Drain capacitance of an inverter-like pair (or of one transistor where the other width is 0). [F]"""
     cell = p.cell_height if height is None else height

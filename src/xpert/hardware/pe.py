@@ -108,6 +108,8 @@ class PE:
     """Bits of the input buffer."""
     output_flip_flops: Array
     """Bits of the output buffer."""
+    output_sums: Array
+    """Sums that the output buffer holds."""
     input_bank: Cost
     """Input buffer."""
     output_bank: Cost
@@ -160,7 +162,8 @@ def build_pe(
     trees = np.ceil(side * columns / sharing)
     tree = circuits.adder_tree(p, side, tree_bits, trees)
     input_flip_flops = periphery.input_bits * rows
-    output_flip_flops = np.floor(adc_count(p, crossbar, sharing) * output_bits)
+    output_sums = adc_count(p, crossbar, sharing)
+    output_flip_flops = np.floor(output_sums * output_bits)
     input_bank = circuits.flip_flop_bank(p, input_flip_flops, height=side * full.height)
     output_bank = circuits.flip_flop_bank(p, output_flip_flops, width=side * full.width)
     place = {"unit_height": full.height, "unit_width": full.width, "tolerance": 0.0}
@@ -180,6 +183,7 @@ def build_pe(
         trees=trees,
         input_flip_flops=input_flip_flops,
         output_flip_flops=output_flip_flops,
+        output_sums=output_sums,
         input_bank=input_bank,
         output_bank=output_bank,
         input_bus=circuits.bus(p, side, side, vertical=False, bits=rows, **place),
@@ -257,7 +261,7 @@ def run_pe(
     # Words, and how often they fill a buffer or bus, per image.
     input_uses = share.input_rows * reads / pe.input_flip_flops
     output_words = share.used_columns / crossbar.columns_per_weight
-    output_uses = output_words * pe.tree_bits * vectors / pe.output_flip_flops
+    output_uses = output_words * vectors / pe.output_sums
     if not switches.exact_access_counts:
         output_words = np.floor(output_words)
         input_uses = np.floor(share.input_rows * reads / pe.input_flip_flops)

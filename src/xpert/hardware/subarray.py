@@ -19,14 +19,15 @@ from xpert.design.adc_registry import adc_types
 from xpert.errors import ConfigError
 from xpert.hardware import circuits
 from xpert.hardware.adcs import AdcKind, Conversion, adc_kind
+from xpert.hardware.adcs.matching import UNIT_CAPACITOR, range_generator, subtraction
 from xpert.hardware.block import Block, Group, Place
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar, Parasitics, parasitics
-from xpert.hardware.gates import Array, ceil_log2
-from xpert.hardware.technology import Process
+from xpert.hardware.gates import Array, ceil_log2, exp2
+from xpert.hardware.technology import WIRE_CAPACITANCE, Process
 
-WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
-"""Programming voltage above which level shifters are needed. [V] Source: DNN+NeuroSim V1.3."""
+_WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
+"""Write voltage above which the reference builds level shifters. [V] Source: DNN+NeuroSim V1.3."""
 
 
 _Arrays: Any = make_dataclass(
@@ -374,13 +375,18 @@ def subarray(
         r_on=r_on,
         r_off=r_off,
         sensing=crossbar.flash_sensing,
+        offset_sigma=crossbar.offset_sigma,
+        trim_bits=crossbar.trim_bits,
     )
-    readout = (*_adcs(p, periphery, asked), *_shift_adds(p, crossbar, wires, periphery, n_adcs, turns, weight_uses))
+    readout = (
+        *_adcs(p, crossbar, periphery, asked),
+        *_shift_adds(p, crossbar, wires, periphery, n_adcs, turns, weight_uses),
+    )
 
     if crossbar.sram:
         array_energy = 0.0
     else:
-        converted = np.ceil(crossbar.columns / turns)
+        converted = np.ceil(crossbar.columns / turns) + (wires.columns - crossbar.columns)
         charged = wires.column_wire_capacitance * crossbar.read_voltage**2 * converted
         array_energy = turns * (charged + wires.wordline_capacitance * p.vdd**2 * crossbar.rows * row_activity)
     costs = {block.name: block.cost for block in drivers}
@@ -391,7 +397,7 @@ def subarray(
         wires=wires,
         turns=turns,
         accumulation_cycles=turns * (crossbar.slices > 1) + np.ceil(weight_uses) * (periphery.input_bits > 1),
-        column_delay=_column_delay(p, crossbar, wires, rows.ramp),
+        column_delay=_column_delay(p, crossbar, wires, rows.ramp, asked),
         select_latency=np.maximum(rows.latency, mux.latency + decoder.latency),
         precharge_latency=costs["precharger"].latency if crossbar.sram else 0.0,
         latency_factor=p.calibration.sensing_latency,
@@ -412,15 +418,14 @@ def _row_drivers(p: Process, crossbar: Crossbar, wires: Parasitics, turns: Array
         load, gate_voltage = wires.wordline_capacitance, crossbar.access_gate_voltage
         cost = circuits.wordline_switch_matrix(p, rows, load=load, access_gate_voltage=gate_voltage, **read)
     else:
-        target = wires.row_resistance if crossbar.sram else wires.mean_resistance / crossbar.columns
+        target = wires.row_resistance if crossbar.sram else wires.mean_resistance / wires.columns
         cost = circuits.switch_matrix(p, rows, target_resistance=target, load=wires.row_wire_capacitance, **read)
     blocks = [Block("wl_switch_matrix", cost, turns, "other", "beside")]
-    if _lifts_levels(crossbar):
+    if _lifts_levels(p, crossbar):
         shifter = circuits.level_shifter(p, rows, height=wires.column_length)
-        blocks += [
-            Block(name, shifter, None, "other", "beside", leaks=False)
-            for name in ("wl_level_shifter", "bl_level_shifter")
-        ]
+        selected = crossbar.kind != "crosspoint" or not p.switches.crosspoint_rows
+        names = ("wl_level_shifter", "bl_level_shifter") if selected else ("bl_level_shifter",)
+        blocks += [Block(name, shifter, None, "other", "beside", leaks=False) for name in names]
     return blocks
 
 
@@ -428,7 +433,7 @@ def _column_drivers(
     p: Process, crossbar: Crossbar, wires: Parasitics, periphery: PeripheryArrays, n_adcs: Array, turns: Array
 ) -> list[Block]:
     """What drives and selects columns: everything takes the width of a row, the decoder stands in the corner."""
-    width, columns, sram = wires.row_length, crossbar.columns, crossbar.sram
+    width, columns, sram = wires.row_length, wires.columns, crossbar.sram
     mux, decoder = _column_mux(p, crossbar, wires, n_adcs, turns)
     once = turns / periphery.input_bits  # a column stays selected for all input bits
     leaks = p.switches.sram_mux_decoder_leakage if sram else True
@@ -454,37 +459,68 @@ def _column_drivers(
         read_voltage=crossbar.read_voltage,
     )
     blocks = [Block("sl_switch_matrix", switches, None, "other"), *select]
-    if _lifts_levels(crossbar):
+    if _lifts_levels(p, crossbar):
         shifter = circuits.level_shifter(p, columns, width=width)
         blocks.append(Block("sl_level_shifter", shifter, None, "other", leaks=False))
     return blocks
 
 
-def _lifts_levels(crossbar: Crossbar) -> bool:
-    """Whether programming takes level shifters."""
-    return crossbar.write_voltage > WRITE_VOLTAGE_WITHOUT_SHIFTER and not crossbar.sram
+def _lifts_levels(p: Process, crossbar: Crossbar) -> bool:
+    """Whether programming takes level shifters.
+
+    A gate at the write voltage whose input swings to the logic supply only cannot switch its PMOS off. SET and RESET of
+    a bipolar cell raise the bit line or the source line, and the word line in both, so each line has its own shifter.
+
+    Source: Weste and Harris, CMOS VLSI Design, 4th ed. 2011, voltage domains; Wong et al., "Metal-oxide RRAM", Proc.
+    IEEE 100(6), 2012, bipolar switching; both from memory.
+    """
+    limit = p.vdd if p.switches.shifters_above_supply else _WRITE_VOLTAGE_WITHOUT_SHIFTER
+    return crossbar.write_voltage > limit and not crossbar.sram
 
 
 def _column_mux(p: Process, crossbar: Crossbar, wires: Parasitics, n_adcs: Array, turns: Array) -> tuple[Cost, Cost]:
-    """Column multiplexer and its decoder, one as high as the other; nothing where no column shares an ADC."""
+    """Column multiplexer and its decoder; nothing where no column shares an ADC.
+
+    The lines that select columns run over the multiplexer and the ADCs below it, in metal of their own, as buses do:
+    they take no area, but the decoder drives them.
+    """
     lines = n_adcs * crossbar.columns_per_slice  # a pair's two columns are led to the ADC side by side
     target = (wires.access_resistance / crossbar.rows / 2) if crossbar.sram else wires.mean_resistance / crossbar.rows
     ways = np.maximum(turns, 2.0)
     gate_n, gate_p = circuits.column_mux_gates(p, target)
-    decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, load=gate_n * lines, load_2=gate_p * lines)
+    compact = p.switches.compact_column_decoder
+    wire = WIRE_CAPACITANCE * wires.row_length if compact else 0.0
+    load, load_2 = gate_n * lines + wire, gate_p * lines + wire
+    decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, compact=compact, load=load, load_2=load_2)
     place = {"target_resistance": target, "width": wires.row_length, "read_voltage": crossbar.read_voltage}
-    free = circuits.column_mux(p, lines, ways, **place)
-    mux = circuits.column_mux(p, lines, ways, height=np.maximum(free.height, decoder.height), **place)
+    mux = circuits.column_mux(p, lines, ways, **place)
+    if compact:
+        decoder = replace(decoder, energy=decoder.energy + 2 * wire * p.vdd**2)  # a line of either polarity
+    else:
+        mux = circuits.column_mux(p, lines, ways, height=np.maximum(mux.height, decoder.height), **place)
     return _where(turns > 1, mux), _where(turns > 1, decoder)
 
 
-def _adcs(p: Process, periphery: PeripheryArrays, asked: Conversion) -> Iterator[Block]:
-    """ADCs of every kind that occurs; each costs nothing where another is."""
+def _adcs(p: Process, crossbar: Crossbar, periphery: PeripheryArrays, asked: Conversion) -> Iterator[Block]:
+    """ADCs of every kind that occurs; each costs nothing where another is. Then what all kinds need."""
+    load, conversion, conducting = 0.0, 0.0, 0.0
     for kind, there in periphery.kinds():
         # Elsewhere it is asked for one of its own precisions: it may have no other.
         bits = np.broadcast_to(periphery.adc_bits, there.shape)
-        for block in kind.blocks(p, replace(asked, bits=np.where(there, bits, bits[there].min()))):
+        of_kind = replace(asked, bits=np.where(there, bits, bits[there].min()))
+        time = 0.0
+        for block in kind.blocks(p, of_kind):
+            time = time + block.cost.latency
             yield replace(block, cost=_where(there, _scaled(p, block.cost)))
+        each = asked.instances * exp2(of_kind.bits) * UNIT_CAPACITOR
+        load = load + np.where(there, kind.reference_load(p, of_kind) if kind.reference_load else each, 0.0)
+        conversion = conversion + np.where(there, time, 0.0)
+        sampled = kind.column_time(p)
+        conducting = conducting + np.where(there, time if sampled is None else sampled, 0.0)
+    if crossbar.programmable_range and p.switches.programmable_references:
+        yield range_generator(p, asked, load, conversion, crossbar.slices)
+    if crossbar.reference_columns and p.switches.reference_columns:
+        yield subtraction(p, asked, conducting, crossbar.reference_columns)
 
 
 def _scaled(p: Process, cost: Cost) -> Cost:
@@ -513,8 +549,18 @@ def _shift_adds(
     yield Block("shift_add_input", _where(input_bits > 1, cost), weight_uses, "accumulation")
 
 
-def _column_delay(p: Process, crossbar: Crossbar, wires: Parasitics, ramp: Array) -> Array:
-    """Settling time of a column whose row is driven with this slope. [s]"""
+def _column_delay(p: Process, crossbar: Crossbar, wires: Parasitics, ramp: Array, asked: Conversion) -> Array:
+    """Settling time of a column whose row is driven with this slope: to half an ADC step, of the slowest one. [s]
+
+    A column discharges through the cells of its driven rows, but at least one that is on, and half of its wire. What
+    senses it conducts too, and would only make it faster: it is left out.
+    """
+    if not crossbar.sram and p.switches.column_conductance:
+        one_cell = crossbar.r_on + wires.access_resistance
+        there = np.greater(asked.multiplicity, 0)
+        slowest = np.max(np.where(there, np.minimum(asked.column_resistance, one_cell), 0.0), axis=-1)
+        constant = wires.column_capacitance * (slowest + wires.column_wire_resistance / 2)
+        return constant * (asked.bits + 1) * np.log(2)
     if not crossbar.sram:
         return 0.2 * wires.column_capacitance * wires.mean_resistance / (crossbar.rows // 2)
     return circuits.sram_column_delay(

@@ -67,6 +67,34 @@ class Switches:
     sram_mux_decoder_leakage: bool = True
     """The column decoder of an SRAM subarray leaks; reference: it does not."""
 
+    column_conductance: bool = True
+    """A column's cells conduct in parallel, which settles it to half an ADC step; reference: to a fifth of a time
+    constant of the mean of on and off resistance, so that a better off state slows it down."""
+
+    compact_column_decoder: bool = True
+    """Column multiplexers are as high as their pass gates, their decoder is a compact block; reference: both are as
+    high as the decoder's gates in one column."""
+
+    programmable_references: bool = True
+    """ADC ranges that fit a layer need references that can be set; reference: they cost nothing."""
+
+    reference_columns: bool = True
+    """Reference columns are cells, and each ADC has a mirror that subtracts their current; reference: neither costs."""
+
+    comparator_matching: bool = True
+    """Comparators are as large, and trimmed, as the offset that is simulated needs; reference: minimum transistors."""
+
+    shifters_above_supply: bool = True
+    """Lines have level shifters where the write voltage exceeds the logic supply; reference: where it exceeds 1.5 V."""
+
+    crosspoint_rows: bool = True
+    """A row of a crosspoint array is one line with one level shifter; reference: it has a word line, too."""
+
+    # Floorplan
+    least_cells: bool = True
+    """A floorplan that chooses its tiles takes the least cells; reference: the best use of cells among sizes of which
+    the smallest is left out where a layer is wider, so that one channel more may double the area."""
+
     # PE and tile
     tree_energy_once: bool = True
     """A PE's adder tree is paid once per vector; reference: once per crossbar where a matrix is duplicated."""
@@ -83,6 +111,14 @@ class Switches:
 
     own_buffer_cores: bool = True
     """Tiles of each mapping have their own number of buffer cores; reference: one number for both."""
+
+    tile_bus: bool = True
+    """A tile's H-tree is as wide as the chip says (`buffers.tile_bus_bits`); reference: as all rows of a tile's PEs, so
+    that the same words leave a larger tile sooner."""
+
+    banks_feed_bus: bool = True
+    """Buffers have as many banks as fill their bus in every cycle; reference: as many as hold the bits, with lines of
+    one word per PE, so that a buffer which must hold more bits is faster."""
 
     # Chip
     logic_clock: bool = True
@@ -113,8 +149,15 @@ class Switches:
     """The chip has as many adder trees, ReLU units and residual adders as sums cross its bus at once; reference: as many
     as the sums that its widest tile puts out at once."""
 
+    average_pooling: bool = True
+    """Averages are taken by an adder and a register per channel; reference: all pooling is by trees of comparators, as
+    large as the largest window."""
+
     whole_bus: bool = True
     """Layer by layer, the running layer has the global buffer's whole bandwidth; reference: its tiles' share of it."""
+
+    chip_batch_norm: bool = True
+    """Batch norm that a chip measures is a multiplication and an addition per output; reference: it costs nothing."""
 
     copies_not_summed: bool = True
     """Copies of a pipelined layer's tiles are not added up; reference: the chip's trees add the tiles of all copies."""

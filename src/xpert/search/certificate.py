@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 
 from xpert.design import Chip, Periphery
 from xpert.errors import InfeasibleError
-from xpert.hardware.chip import Context, buffer_cores, trees_at_once
+from xpert.hardware.chip import Context, average_units, trees_at_once
 from xpert.hardware.floorplan import grid, share_of_slot
-from xpert.hardware.tables import CostTables, cost_tables, shared_costs
+from xpert.hardware.tables import CostTables, cost_tables, global_banks, shared_costs
 from xpert.networks.spaces import Space
 from xpert.search.objectives import OBJECTIVES, PER_SI, Goal
 from xpert.solver.exact import bound_below
@@ -113,12 +113,12 @@ class _Demanded:
         self._inputs, self._leaders = space.inputs, space.leaders
         self._demands = [layer.demands for layer in tables.layers]
         self._possible = [np.isfinite(layer.area) for layer in tables.layers]
-        names = ["tree_inputs", "tree_bits", "word_bits", "pool_window", "residual"]
+        names = ["tree_inputs", "tree_bits", "word_bits", "pool_window", "residual", "averaged", "average_window"]
+        names.append("buffer_bits")
         if chip.clock == "chip":
             names.append("sensing_period")
         # For every shared quantity but the slots one array [in_widths, out_widths, options] per layer.
         self.values = {name: [getattr(own, name) for own in self._demands] for name in names}
-        self.values["buffer_cores"] = [buffer_cores(chip, own.buffer_bits) for own in self._demands]
 
     def slots(self) -> list[float]:
         """Areas among which the slot of every design is, the least first. [m2]"""
@@ -141,7 +141,9 @@ class _Demanded:
     def taken(self, slot: float) -> list[NDArray[np.float64]]:
         """Slots that the tiles of every entry take, [in_widths, out_widths, options] per layer."""
         return [
-            np.where(own.tiles > 0, share_of_slot(np.array(slot), np.maximum(own.tile_area, slot * 1e-12)) * own.tiles, 0.0)
+            np.where(
+                own.tiles > 0, share_of_slot(np.array(slot), np.maximum(own.tile_area, slot * 1e-12)) * own.tiles, 0.0
+            )
             for own in self._demands
         ]
 
@@ -179,7 +181,9 @@ class _Demanded:
             (design[self._leaders[source], 0] if source >= 0 else 0, design[leader, 0], option)
             for source, leader, option in zip(self._inputs, self._leaders, design[:, 1], strict=True)
         ]
-        slots = max(1.0, math.ceil(sum(taken[place] for taken, place in zip(self.taken(region.slot), places, strict=True))))
+        slots = max(
+            1.0, math.ceil(sum(taken[place] for taken, place in zip(self.taken(region.slot), places, strict=True)))
+        )
         if grid(slots) != grid(region.low[SLOTS]):
             return SLOTS, _least_of_grid(slots)
         for name, values in self.values.items():
@@ -254,7 +258,11 @@ def certify(
         try:
             posed = pose(tables, demanded.allowed(region), _relaxed(goal, region, tables))
             posed = _with_a_large_tile(posed, demanded.large(region.slot))
-            if best is not None and goal.objective in OBJECTIVES and closed(bound_below(posed, best.value, best.totals)):
+            if (
+                best is not None
+                and goal.objective in OBJECTIVES
+                and closed(bound_below(posed, best.value, best.totals))
+            ):
                 continue
             solution = solve(posed)
         except InfeasibleError:
@@ -339,11 +347,30 @@ def _relaxation(
 ) -> CostTables:
     """Tables in which no design of a region is dearer than it is."""
     low = {name: np.array([value]) for name, value in region.low.items()}
-    # Shorter words need more trees, which are faster, but larger: time is that of the shortest, area that of the smallest.
-    lowest = replace(context, **low, slot=np.array([region.slot]), trees=trees_at_once(context.bus_bits, low["tree_bits"]))
-    bits = demanded.between("tree_bits", region)[:, None]  # [values, 1]
-    area, leakage = shared_costs(chip, replace(lowest, tree_bits=bits, trees=trees_at_once(context.bus_bits, bits)))
-    tables = cost_tables(chip, space, options, lowest)
+    # Of two quantities more is not always dearer: shorter words need more trees, which are faster, but larger together, and
+    # smaller banks take less energy. So time is that of the shortest words, energy that of the smallest banks, and area that of
+    # the smallest chip, over all values in the range.
+    bits = demanded.between("tree_bits", region)[:, None, None]  # [words, 1, 1]
+    held = demanded.between("buffer_bits", region)[:, None]  # [held, 1]
+    fixed = {name: value for name, value in low.items() if name not in ("tree_bits", "buffer_bits", "averaged")}
+    lowest = replace(context, **fixed, slot=np.array([region.slot]))
+
+    def shared_by(bits: NDArray[np.float64], held: NDArray[np.float64]) -> Context:
+        banks = global_banks(chip, held, context.bus_bits)
+        trees = trees_at_once(context.bus_bits, bits)
+        return replace(
+            lowest,
+            tree_bits=bits,
+            trees=trees,
+            average_units=average_units(low["averaged"], trees),
+            buffer_cores=banks.cores,
+            buffer_core_bits=banks.bits,
+            buffer_line_bits=banks.line_bits,
+        )
+
+    area, leakage = shared_costs(chip, shared_by(bits, held))
+    smallest = held[np.argmin(global_banks(chip, held, context.bus_bits).bits[:, 0])]
+    tables = cost_tables(chip, space, options, shared_by(low["tree_bits"], smallest))
     return replace(tables, area_constant=float(area.min()), leakage_constant=float(leakage.min()))
 
 

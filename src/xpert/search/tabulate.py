@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xpert.design import ARCHITECTURE_FIELDS, PRECISION_FIELDS, Chip, Design, Layer, Network, Periphery
 from xpert.hardware import evaluate
 from xpert.hardware.chip import Context
-from xpert.hardware.tables import CostTables, Option, SearchSpace, cost_tables, layer_options
+from xpert.hardware.tables import CostTables, Option, cost_tables, layer_options
 from xpert.networks.spaces import Space
 from xpert.search.objectives import PER_SI, UNITS, Goal
 from xpert.solver.problem import Choices, Problem
@@ -133,10 +133,14 @@ def problem_of(
     layers, shared = tables.layers, tables.leakage_constant
 
     def least(quantity: str) -> float:
-        return sum(float(np.min(entries[np.isfinite(entries)])) for entries in (getattr(own, quantity) for own in layers))
+        return sum(
+            float(np.min(entries[np.isfinite(entries)])) for entries in (getattr(own, quantity) for own in layers)
+        )
 
     power, time = shared + least("leakage"), least("latency")
-    costs: dict[str, Tables] = {name: tuple(getattr(own, name) * PER_SI for own in layers) for name in ("area", "latency")}
+    costs: dict[str, Tables] = {
+        name: tuple(getattr(own, name) * PER_SI for own in layers) for name in ("area", "latency")
+    }
     costs["energy"] = tuple(
         (own.dynamic_energy + power * own.latency + time * own.leakage) * PER_SI for own in layers
     )  # uJ

@@ -62,7 +62,8 @@ def minimize_ratio(
         lifted = replace(
             problem,
             costs=dict(problem.costs) | {"excess": excess},
-            coupled=dict(problem.coupled) | {"excess": problem.coupled[key] for key in (numerator,) if key in problem.coupled},
+            coupled=dict(problem.coupled)
+            | {"excess": problem.coupled[key] for key in (numerator,) if key in problem.coupled},
             constants=dict(problem.constants) | {"excess": constant},
             minimize=("excess",),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from xpert.hardware import gates
@@ -68,9 +70,15 @@ _CURRENT = {
 
 def adc_area(p: Process, n_nmos: Array, n_pmos: Array) -> Array:
     """Area of an ADC made of minimum transistors, each in a cell of its own. [m2]"""
+    nmos, pmos = _minimum_areas(p)
+    return nmos * n_nmos + pmos * n_pmos
+
+
+@lru_cache(maxsize=256)
+def _minimum_areas(p: Process) -> tuple[Array, Array]:
+    """Area of the smallest NMOS and PMOS, each in a cell of its own. [m2]"""
     nmos = gates.gate(p, "inv", 1.0, gates.MIN_NMOS * p.feature, 0.0)
-    pmos = gates.gate(p, "inv", 1.0, 0.0, gates.minimum_pmos(p))
-    return nmos.area * n_nmos + pmos.area * n_pmos
+    return nmos.area, gates.gate(p, "inv", 1.0, 0.0, gates.minimum_pmos(p)).area
 
 
 def adc_leakage(p: Process, n_nmos: Array, n_pmos: Array) -> Array:

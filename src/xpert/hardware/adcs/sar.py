@@ -6,6 +6,7 @@ import numpy as np
 
 from xpert.hardware.adcs.column_power import adc_area, adc_leakage, at_temperature, resistance_power, sum_columns
 from xpert.hardware.adcs.kind import AdcKind, Conversion
+from xpert.hardware.adcs.matching import matched
 from xpert.hardware.adcs.sample_and_hold import sample_and_hold
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost
@@ -104,10 +105,11 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
         read_voltage=asked.read_voltage,
         multiplicity=asked.multiplicity,
     )
-    return [Block("sar_adc", cost, of_columns=True)]
+    # One comparator decides on one bit after the other.
+    return [Block("sar_adc", matched(p, asked, cost, 1.0, asked.bits), of_columns=True)]
 
 
-SAR = AdcKind(_blocks)
+SAR = AdcKind(_blocks, column_time=lambda p: STEP_TIME if p.converters.sample_and_hold else None)
 """Successive approximation: small and slow, one bit per step."""
 
 __all__ = ["SAR", "STEP_TIME", "sar_adc"]
