@@ -394,7 +394,7 @@ class Buffers(DataModel):
     """What the global buffer is made of."""
 
     max_bus_bits: PowerOfTwo = 2048
-    """Widest global bus. [bit]"""
+    """Width of the global bus. [bit]"""
 
 
 class Converters(DataModel):
@@ -455,7 +455,7 @@ class Chip(DataModel):
     `differential`: two cells per slice, the difference of which is converted."""
 
     subarrays_per_pe: Annotated[int, Field(ge=1, le=4096)] | None = 4
-    """Subarrays in a PE, a square number; null lets the floorplan choose PE and tile sizes."""
+    """Subarrays in a PE, a square number; null lets the mapping choose PE and tile sizes."""
 
     pes_per_tile: Annotated[int, Field(ge=1, le=4096)] | None = 16
     """PEs in a tile, a square number; null together with `subarrays_per_pe`."""

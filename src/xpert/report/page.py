@@ -157,7 +157,7 @@ def _facts(design: Design) -> dict[str, str]:
     if device.cell != "sram":
         resistances = f", {text.number(device.r_on_ohm / 1e3)} / {text.number(device.r_off_ohm / 1e3)} kΩ on / off"
     process = chip.technology.process
-    tiles = "chosen by the floorplan"
+    tiles = "chosen by the mapping"
     if chip.subarrays_per_pe is not None:
         tiles = f"{chip.subarrays_per_pe} subarrays per PE, {chip.pes_per_tile} PEs per tile"
     return {
