@@ -25,8 +25,9 @@ PowerOfTwo = Annotated[int, Field(ge=2, le=4096)]
 class Technology(DataModel):
     """CMOS process of the periphery."""
 
-    node_nm: Literal[130, 90, 65, 45, 32, 22, 14, 10, 7] = 32
-    """Technology node. [nm]"""
+    node_nm: Annotated[int, Field(ge=7, le=130)] = 32
+    """Technology node, 7 to 14 (FinFETs) or 22 to 130 (planar). Tabulated are 7, 10, 14, 22, 32, 45, 65, 90 and 130;
+    constants of nodes between are interpolated. [nm]"""
 
     roadmap: Literal["LSTP", "HP"] = "LSTP"
     """Transistor flavour: low standby power or high performance (ITRS)."""
@@ -40,6 +41,11 @@ class Technology(DataModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if 14 < self.node_nm < 22:
+            raise ValueError(
+                f"node_nm must be 7 ... 14 or 22 ... 130, got {self.node_nm}: between them transistors change from "
+                f"FinFETs to planar ones, and nothing can be interpolated; the nearest are 14 and 22"
+            )
         finfet = self.node_nm <= 14
         if self.process is not None and self.process.finfet != finfet:
             raise ValueError(

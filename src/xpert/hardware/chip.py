@@ -23,7 +23,7 @@ from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, Organisation
 from xpert.hardware.pe import Timing, build_pe
 from xpert.hardware.subarray import PeripheryArrays, subarray
-from xpert.hardware.technology import Process
+from xpert.hardware.technology import Process, at_node
 from xpert.hardware.tile import Tile, build_tile, last_tree_inputs, run_layer, tile_tree_bits
 from xpert.workload.layers import Workload
 
@@ -37,7 +37,10 @@ _POOL_WINDOW = 4
 """Pixels of the smallest pooling unit, 2x2; every chip has one. Source: DNN+NeuroSim V1.3."""
 
 _SRAM_CELLS = {14: (10.0, 30.0), 10: (10.0, 40.0), 7: (10.0, 60.0)}
-"""Height and width of a buffer's SRAM cell in feature sizes, by node; 10 x 28 elsewhere. Source: DNN+NeuroSim V1.3."""
+"""Height and width of a buffer's SRAM cell of FinFETs in feature sizes, by node. Source: DNN+NeuroSim V1.3."""
+
+_PLANAR_SRAM_CELL = (10.0, 28.0)
+"""The same of planar transistors. Source: DNN+NeuroSim V1.3."""
 
 
 @dataclass(frozen=True)
@@ -305,7 +308,9 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
         cell = (
             (device.cell_height_f, device.cell_width_f)
             if device.cell == "sram"
-            else _SRAM_CELLS.get(chip.technology.node_nm, (10.0, 28.0))
+            else at_node(_SRAM_CELLS, p.node_nm)
+            if p.finfet
+            else _PLANAR_SRAM_CELL
         )
         buffer = circuits.sram_buffer(
             p, core**2, core, cell_height_f=cell[0], cell_width_f=cell[1], synchronous=chip.synchronous
