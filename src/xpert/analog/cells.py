@@ -33,7 +33,7 @@ def encode(weights: Tensor, code: WeightCode) -> Cells:
     """Codes of the cells that hold integer weights.
 
     Args:
-        weights: Integers [groups, rows, outputs] within +-(2**(weight_bits - 1) - 1).
+        weights: Integers [groups, rows, outputs] within +-`largest_weight(weight_bits)`.
         code: How they are spread over cells.
     """
 

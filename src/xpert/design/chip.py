@@ -18,7 +18,11 @@ from xpert.design.parts import part_of
 from xpert.design.process import ProcessData
 from xpert.errors import ConfigError
 
-CellType = Literal["rram", "pcm", "fefet", "sram"]
+CellType = Literal["rram", "pcm", "fefet", "sram", "mram"]
+HIGHEST_TUNNEL_RATIO = 7.31
+"""Largest ratio of the two resistances of a magnetic tunnel junction: the highest that was shown at room temperature, a
+tunnel magnetoresistance of 631 %. Source: Scheike et al., Applied Physics Letters 122, 112404, 2023 (from memory)."""
+
 PowerOfTwo = Annotated[int, Field(ge=2, le=4096)]
 
 
@@ -106,7 +110,8 @@ class Device(DataModel):
     """Where the values come from: author, title, year. Required in a file of its own."""
 
     cell: CellType = "rram"
-    """What stores the weight."""
+    """What stores the weight. `mram`: a magnetic tunnel junction, which has two states and conducts little less in the
+    off state; its resistances have no default."""
 
     access: Literal["1t1r", "crosspoint"] = "1t1r"
     """One access transistor per cell, or a bare crosspoint (resistive cells only)."""
@@ -186,6 +191,8 @@ class Device(DataModel):
             raise ValueError(f"r_off_ohm must exceed r_on_ohm ({self.r_on_ohm:g}), got {self.r_off_ohm:g}")
         if self.cell == "sram" and self.cell_bits != 1:
             raise ValueError(f"an sram cell stores 1 bit: cell_bits must be 1, got {self.cell_bits}")
+        if self.cell == "mram":
+            self._check_mram()
         if self.access == "crosspoint" and self.cell not in {"rram", "pcm"}:
             raise ValueError(f"access 'crosspoint' is for rram and pcm cells, not {self.cell}")
         if self.stuck_on_rate + self.stuck_off_rate > 1:
@@ -196,6 +203,18 @@ class Device(DataModel):
         if self.programming_states is not None:
             self._check_states(self.programming_states)
         return self
+
+    def _check_mram(self) -> None:
+        if self.cell_bits != 1:
+            raise ValueError(f"an mram cell stores 1 bit: cell_bits must be 1, got {self.cell_bits}")
+        for name in ("r_on_ohm", "r_off_ohm"):
+            if name not in self.model_fields_set:
+                raise ValueError(f"{name} must be given for an mram cell: the default is that of another kind of cell")
+        if self.on_off_ratio > HIGHEST_TUNNEL_RATIO:
+            raise ValueError(
+                f"r_off_ohm of an mram cell must be at most {HIGHEST_TUNNEL_RATIO:g} r_on_ohm "
+                f"({HIGHEST_TUNNEL_RATIO * self.r_on_ohm:g}), got {self.r_off_ohm:g}"
+            )
 
     def _check_states(self, states: Sequence[CellState]) -> None:
         if self.programming_polynomial is not None:
@@ -268,8 +287,8 @@ class Chip(DataModel):
     columns: Annotated[int, Field(ge=8, le=1024)] = 64
     """Columns of a crossbar."""
 
-    weight_bits: Annotated[int, Field(ge=2, le=16)] = 8
-    """Weight precision. [bit]"""
+    weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
+    """Weight precision. 1: weights are +1 or -1 times a scale. [bit]"""
 
     encoding: Encoding = "offset"
     """How cells hold signed weights. `offset`: offset binary, one cell per slice and a reference column;
@@ -336,6 +355,8 @@ class Chip(DataModel):
                 f"device.cell_bits ({self.device.cell_bits}) must not exceed weight_bits ({self.weight_bits})"
             )
         columns = self.weight_code.columns_per_weight
+        if columns < 1:
+            raise ValueError(f"encoding {self.encoding!r} cannot hold weights of weight_bits = {self.weight_bits}")
         if columns > self.columns:
             raise ValueError(f"a weight takes {columns} columns, but the crossbar has {self.columns}")
         if self.weight_code.paired and self.analog.reference != "middle":
