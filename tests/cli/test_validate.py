@@ -70,7 +70,7 @@ def test_broken_files(refusal: Callable, tmp_path: Path, content: bytes) -> None
 
 
 def test_rows_that_the_model_would_not_build(xpert: Callable, rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    refused = [row | {"inputs": row["inputs"] | {"technology_node_nm": 33}} for row in rows]
+    refused = [row | {"inputs": row["inputs"] | {"technology_node_nm": 16}} for row in rows]
     outcome = xpert("validate", write(tmp_path / "rows.jsonl.gz", refused))
     assert (outcome.code, outcome.stderr) == (0, "")
     assert "the model refuses this: node_nm" in outcome.stdout

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog.adc import AdcRange, choose_range, fine_range, percentiles
-from xpert.analog.cells import Cells, encode, row_blocks
+from xpert.analog.cells import Cells, encode, read_groups, row_blocks
 from xpert.analog.columns import sum_histogram
 from xpert.analog.draws import Draws
 from xpert.analog.grid import Columns, Conversion, block_sums, on_grid
@@ -57,7 +57,7 @@ class ProgrammedLayer(nn.Module):
     """Factor on what is converted, by which digital outputs make up for drift and IR drop [chips], float64."""
 
     adc_offset: Tensor
-    """Offset error of the ADC of each column [chips, blocks, groups, slices * outputs]; empty where there is none.
+    """Offset error of the ADC of each column [chips, reads, groups, slices * outputs]; empty where there is none.
     [step]"""
 
     adc_gain: Tensor
@@ -82,7 +82,10 @@ class ProgrammedLayer(nn.Module):
         self.geometry = Geometry.of(layer)
         self.code = chip.weight_code
         kernel = math.prod(self.geometry.kernel)
-        self.blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
+        self.crossbar_blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
+        """First and last-plus-one row of each row block, which has crossbars of its own."""
+        self.blocks = read_groups(self.crossbar_blocks, chip)
+        """The same of what is read and converted at once."""
         outputs = layer.weight.shape[0] // self.geometry.groups
         self.layout = Layout.of(outputs, chip)
         self.register_buffer("weights", torch.empty(0, dtype=torch.int16))
@@ -170,9 +173,11 @@ class ProgrammedLayer(nn.Module):
 
     def _written(self, cells: Cells, draws: Draws | None) -> dict[str, Tensor]:
         """The buffers that describe one chip, without those that are empty."""
-        conductance, variance, gain = program(cells, self.chip, self.layout, self.blocks, draws)
+        conductance, variance, gain = program(cells, self.chip, self.layout, self.crossbar_blocks, draws)
         groups = len(cells.data)
-        offset, relative = adc_errors(self.chip, self.layout, self.blocks, groups, self.periphery, draws)
+        offset, relative = adc_errors(
+            self.chip, self.layout, self.crossbar_blocks, groups, self.periphery, draws
+        )
         noisy = draws is not None and (variance is not None or self._adc_noise > 0)
         buffers = {
             "conductance": conductance,
@@ -211,8 +216,8 @@ class ProgrammedLayer(nn.Module):
             ConfigError: If the range is to be calibrated and there are no samples.
         """
         if self._range is None:
-            mode = self.chip.analog.adc_range
-            possible = wanted = [(self.chip.rows * low, self.chip.rows * high) for low, high in self.code.limits]
+            mode, rows = self.chip.analog.adc_range, self.chip.read_rows
+            possible = wanted = [(rows * low, rows * high) for low, high in self.code.limits]
             if mode == "unbounded":
                 self._range = fine_range(possible)
                 return self._range

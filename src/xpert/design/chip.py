@@ -282,7 +282,11 @@ class Chip(DataModel):
     shipped one."""
 
     rows: Annotated[int, Field(ge=8, le=1024)] = 64
-    """Rows of a crossbar, all read at once."""
+    """Rows of a crossbar."""
+
+    rows_per_read: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Rows of a crossbar that are read at once, at most `rows`; null: all. Groups of so many rows take turns, each is
+    converted on its own, and the sums are added digitally."""
 
     columns: Annotated[int, Field(ge=8, le=1024)] = 64
     """Columns of a crossbar."""
@@ -354,6 +358,8 @@ class Chip(DataModel):
             raise ValueError(
                 f"device.cell_bits ({self.device.cell_bits}) must not exceed weight_bits ({self.weight_bits})"
             )
+        if self.rows_per_read is not None and self.rows_per_read > self.rows:
+            raise ValueError(f"rows_per_read must be at most rows ({self.rows}), got {self.rows_per_read}")
         columns = self.weight_code.columns_per_weight
         if columns < 1:
             raise ValueError(f"encoding {self.encoding!r} cannot hold weights of weight_bits = {self.weight_bits}")
@@ -408,6 +414,11 @@ class Chip(DataModel):
             if adc.name == adc_type and adc_bits not in adc.allowed_bits:
                 allowed = ", ".join(map(str, adc.allowed_bits))
                 raise ConfigError(f"{bits_field} must be one of {allowed} for the ADC {adc_type!r}, got {adc_bits}")
+
+    @property
+    def read_rows(self) -> int:
+        """Rows of a crossbar that are read at once."""
+        return self.rows_per_read or self.rows
 
     @property
     def weight_code(self) -> WeightCode:

@@ -166,9 +166,17 @@ def build_tiles(
 
     def read(rows):
         active = np.floor(rows * density + 0.5)
+        reads = np.maximum(np.ceil(rows / crossbar.read_rows), 1.0) if crossbar.reads > 1 else 1.0
         with np.errstate(divide="ignore"):
-            resistance = 1 / (active * conductance)
-        return subarray(p, crossbar, kind, row_activity=active / crossbar.rows, column_resistance=resistance[..., None])
+            resistance = reads / (active * conductance)  # of a group of rows
+        return subarray(
+            p,
+            crossbar,
+            kind,
+            row_activity=active / crossbar.rows,
+            column_resistance=resistance[..., None],
+            reads=reads,
+        )
 
     full, partial = read(float(crossbar.rows)), read(rest)
     pe = build_pe(p, crossbar, kind, pe_side, full, partial)
@@ -239,7 +247,7 @@ def context_of(
         buffer_cores=cores,
         sensing_period=_largest(period),
         tree_inputs=_largest(_summed_tiles(p, mapping)),
-        tree_bits=_largest(tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pes)),
+        tree_bits=_largest(tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.sum_bits, pes)),
         trees=np.ceil(widest * crossbar.converted / _smallest(sharing)),
         word_bits=_largest(pe.input_bits),
         pool_units=organisation.tile_side * crossbar.converted,

@@ -47,7 +47,7 @@ class Crossbar:
     """Kind of cell."""
 
     rows: int
-    """Rows, all read at once."""
+    """Rows."""
 
     columns: int
     """Columns."""
@@ -85,6 +85,27 @@ class Crossbar:
     columns_per_slice: int = 1
     """Columns of a slice, which are converted as one; 2 for pairs, the difference of whose currents is."""
 
+    rows_per_read: int | None = None
+    """Rows that are read at once; None: all."""
+
+    @property
+    def read_rows(self) -> int:
+        """Rows that are read at once."""
+        return self.rows_per_read or self.rows
+
+    @property
+    def reads(self) -> int:
+        """Groups of rows that are read one after the other."""
+        return -(-self.rows // self.read_rows)
+
+    @property
+    def sum_bits(self) -> int:
+        """Bits that the sum of a weight's slices, and of all groups of rows, has more than a conversion.
+
+        A bit for each slice, as the reference has it.
+        """
+        return self.slices + (self.reads - 1).bit_length()
+
     @property
     def columns_per_weight(self) -> int:
         """Columns that hold one weight."""
@@ -111,6 +132,7 @@ def crossbar_of(chip: Chip) -> Crossbar:
         kind=kind,
         rows=chip.rows,
         columns=chip.columns,
+        rows_per_read=chip.rows_per_read,
         slices=code.slices,
         columns_per_slice=code.columns_per_slice,
         r_on=device.r_on_ohm,

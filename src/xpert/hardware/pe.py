@@ -47,6 +47,14 @@ class Read:
 
     sensing_period: Array
     """One sensing cycle. [s]"""
+    adc_cycles: Array
+    """Sensing cycles."""
+    accumulation_cycles: Array
+    """Logic cycles of the shift-adds."""
+    accumulation_latency: Array
+    """Asynchronous time of the shift-adds. [s]"""
+    accumulation_energy: Array
+    """Shift-adds. [J]"""
     adc_latency: Array
     """Asynchronous time of conversions. [s]"""
     other_latency: Array
@@ -65,6 +73,10 @@ def read_of(subarray: Subarray) -> Read:
     """The part of a subarray's figures that depends on its inputs; it must have been given a single column."""
     return Read(
         sensing_period=np.asarray(subarray.sensing_period),
+        adc_cycles=np.asarray(subarray.adc_cycles),
+        accumulation_cycles=np.asarray(subarray.accumulation_cycles),
+        accumulation_latency=np.asarray(subarray.accumulation_latency),
+        accumulation_energy=np.asarray(subarray.accumulation_energy),
         adc_latency=np.asarray(subarray.adc_latency),
         other_latency=np.asarray(subarray.other_latency),
         array_energy=np.asarray(subarray.array_energy),
@@ -72,6 +84,10 @@ def read_of(subarray: Subarray) -> Read:
         column_energy=np.asarray(subarray.column_energy),
         other_energy=np.asarray(subarray.other_energy),
     )
+
+
+_OF_GROUPS = ("adc_cycles", "accumulation_cycles", "accumulation_latency")
+"""What depends on a crossbar's rows only by the groups in which they are read."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +98,6 @@ class PE:
     """A subarray of which all rows hold weights."""
     partial: Read
     """The subarray that holds the last rows of a matrix."""
-    adc_cycles: Array
-    """Sensing cycles per input bit."""
-    accumulation_cycles: Array
-    """Logic cycles of the shift-adds per input bit."""
-    accumulation_latency: Array
-    """Asynchronous time of the shift-adds per input bit. [s]"""
-    accumulation_energy: Array
-    """Energy of a subarray's shift-adds per input bit. [J]"""
     subarray_leakage: Array
     """Leakage power of a subarray. [W]"""
     side: Array
@@ -151,12 +159,12 @@ def build_pe(
         full: A subarray whose rows all hold weights, given one column.
         partial: The subarray with the last rows of the matrix, given one column.
     """
-    rows, columns, slices = crossbar.rows, crossbar.converted, crossbar.slices
+    rows, columns, sum_bits = crossbar.rows, crossbar.converted, crossbar.sum_bits
     bits = periphery.adc_bits
     sharing = columns_in_turn(p, crossbar, periphery.columns_per_adc)
     stages = ceil_log2(side)
-    tree_bits = np.floor(bits + periphery.input_bits + slices + 1)
-    output_bits = bits + periphery.input_bits + slices + stages
+    tree_bits = np.floor(bits + periphery.input_bits + sum_bits + 1)
+    output_bits = bits + periphery.input_bits + sum_bits + stages
     trees = np.ceil(side * columns / sharing)
     tree = circuits.adder_tree(p, side, tree_bits, trees)
     input_flip_flops = periphery.input_bits * rows
@@ -167,10 +175,6 @@ def build_pe(
     return PE(
         full=read_of(full),
         partial=read_of(partial),
-        adc_cycles=full.adc_cycles,
-        accumulation_cycles=full.accumulation_cycles,
-        accumulation_latency=full.accumulation_latency,
-        accumulation_energy=full.accumulation_energy,
         subarray_leakage=full.leakage,
         side=side,
         weight_uses=weights_per_adc(p, crossbar, sharing),
@@ -244,12 +248,18 @@ def run_pe(
     reads = vectors * pe.input_bits
 
     def worst(name: str) -> Array:
+        if crossbar.reads == 1 and name in _OF_GROUPS:
+            return getattr(pe.full, name)
         full = np.where(n_full > 0, getattr(pe.full, name), 0.0)
         return np.maximum(full, np.where(rest, getattr(pe.partial, name), 0.0))
 
     def blocks(name: str) -> Array:
         return n_full * getattr(pe.full, name) + rest * getattr(pe.partial, name)
 
+    if crossbar.reads == 1:
+        accumulated = reads * visited_across * visited_down * pe.full.accumulation_energy
+    else:
+        accumulated = reads * visited_across * blocks("accumulation_energy")
     tree = circuits.adder_tree(p, pe.side, pe.tree_bits, pe.trees, used=down)
     tree_uses = np.where(alone, 0.0, vectors * pe.weight_uses)
     turns = np.where(alone, 0.0, vectors * np.ceil(pe.weight_uses))
@@ -265,10 +275,11 @@ def run_pe(
     input_words = share.input_rows * reads / crossbar.rows
     bus_words = output_words * pe.adc_bits * vectors / (pe.side * crossbar.converted)
     if timing.synchronous:
-        adc, accumulation = pe.adc_cycles * timing.sensing_period, pe.accumulation_cycles * timing.logic_period
+        adc = worst("adc_cycles") * timing.sensing_period
+        accumulation = worst("accumulation_cycles") * timing.logic_period
         other = bus = 0.0
     else:
-        adc, accumulation, other = worst("adc_latency"), pe.accumulation_latency, worst("other_latency")
+        adc, accumulation, other = worst("adc_latency"), worst("accumulation_latency"), worst("other_latency")
         bus = input_words * pe.input_bus.latency + bus_words * pe.output_bus.latency
     latency = Breakdown(
         adc=reads * adc / copies,
@@ -281,7 +292,7 @@ def run_pe(
         array=reads * visited_across * blocks("array_energy"),
         adc=reads
         * (visited_across * blocks("adc_energy") + used_columns / crossbar.columns_per_slice * blocks("column_energy")),
-        accumulation=reads * visited_across * visited_down * pe.accumulation_energy + tree_payments * tree.energy,
+        accumulation=accumulated + tree_payments * tree.energy,
         other=reads * visited_across * blocks("other_energy"),
         buffers=pe.input_bank.energy * input_uses + pe.output_bank.energy * output_uses,
         interconnect=pe.input_bus.energy * input_words + pe.output_bus.energy * bus_words,

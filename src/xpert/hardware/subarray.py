@@ -1,7 +1,8 @@
 """The subarray: a crossbar with its drivers, column multiplexer, ADCs and shift-adds.
 
-All rows are read at once, one input bit after the other; `columns_per_adc` columns take turns at an ADC. Source:
-DNN+NeuroSim V1.3, parallel read-out.
+One input bit after the other is read, `rows_per_read` rows at once, and `columns_per_adc` columns take turns at an ADC.
+Source: DNN+NeuroSim V1.3, parallel read-out. Groups of rows that are read one after the other are ours: each is a read
+of its own, and the shift-adds over input bits add the groups up.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from xpert.hardware.adcs import AdcKind, Conversion, adc_kind
 from xpert.hardware.block import Block, Group, Place
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar, Parasitics, parasitics
-from xpert.hardware.gates import Array, ceil_log2
+from xpert.hardware.gates import Array, ceil_log2, standard_inverter
 from xpert.hardware.technology import Process
 
 WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
@@ -155,8 +156,9 @@ class Subarray:
     wires: Parasitics
     """The crossbar."""
 
-    turns: Array
-    """Columns, or pairs, that an ADC converts one after the other: sensing cycles per input bit."""
+    cycles: Array
+    """Sensing cycles per input bit: columns, or pairs, that an ADC converts one after the other, for every group of rows
+    that is read."""
 
     accumulation_cycles: Array
     """Logic cycles of the shift-adds per input bit, synchronous."""
@@ -243,12 +245,12 @@ class Subarray:
     @property
     def adc_cycles(self) -> Array:
         """Sensing cycles per input bit, synchronous."""
-        return self.turns
+        return self.cycles
 
     @property
     def adc_latency(self) -> Array:
         """Time of conversions, asynchronous. [s]"""
-        return self.turns * self.latency_factor * (self.precharge_latency + self.column_delay + self._conversion)
+        return self.cycles * self.latency_factor * (self.precharge_latency + self.column_delay + self._conversion)
 
     @cached_property
     def shift_add_latencies(self) -> dict[str, Array]:
@@ -269,7 +271,7 @@ class Subarray:
     @property
     def other_latency(self) -> Array:
         """Time of drivers and multiplexers, asynchronous. [s]"""
-        return self.turns * self.latency_factor * self.select_latency
+        return self.cycles * self.latency_factor * self.select_latency
 
     @property
     def adc_energy(self) -> Array:
@@ -336,6 +338,7 @@ def subarray(
     row_activity: Array,
     column_resistance: np.ndarray,
     multiplicity: Array = 1.0,
+    reads: Array = 1.0,
     flash_reference: tuple[float, float] | None = None,
 ) -> Subarray:
     """A subarray that reads one input bit.
@@ -345,8 +348,10 @@ def subarray(
         crossbar: Cells and wires.
         periphery: ADC type, column sharing and precisions, [*batch].
         row_activity: Driven rows over all rows, [*batch].
-        column_resistance: Of the columns, [*batch, columns]; infinite for a column without driven rows. [ohm]
+        column_resistance: Of the columns while a group of rows is read, [*batch, columns]; infinite for a column
+            without driven rows. [ohm]
         multiplicity: Columns that each entry of the last axis stands for, [*batch, columns].
+        reads: Groups of rows that are read one after the other, [*batch]; at most `crossbar.reads`.
         flash_reference: On and off resistance for which the flash levels are set; the cell's by default. [ohm]
 
     Raises:
@@ -355,11 +360,12 @@ def subarray(
     wires = parasitics(p, crossbar)
     n_adcs = adc_count(p, crossbar, periphery.columns_per_adc)
     turns = columns_in_turn(p, crossbar, periphery.columns_per_adc)
-    weight_uses = weights_per_adc(p, crossbar, periphery.columns_per_adc)
+    weight_uses = weights_per_adc(p, crossbar, periphery.columns_per_adc) * reads
+    cycles = turns * reads
 
     drivers = (
-        *_row_drivers(p, crossbar, wires, turns, row_activity),
-        *_column_drivers(p, crossbar, wires, periphery, n_adcs, turns),
+        *_row_drivers(p, crossbar, wires, turns, cycles, row_activity),
+        *_column_drivers(p, crossbar, wires, periphery, n_adcs, turns, cycles),
     )
     r_on, r_off = flash_reference or (crossbar.r_on, crossbar.r_off)
     asked = Conversion(
@@ -370,37 +376,47 @@ def subarray(
         column_resistance=column_resistance,
         multiplicity=multiplicity,
         read_voltage=crossbar.read_voltage,
-        rows=crossbar.rows,
+        rows=crossbar.read_rows,
         r_on=r_on,
         r_off=r_off,
         sensing=crossbar.flash_sensing,
     )
-    readout = (*_adcs(p, periphery, asked), *_shift_adds(p, crossbar, wires, periphery, n_adcs, turns, weight_uses))
+    readout = (
+        *_adcs(p, periphery, asked, reads),
+        *_shift_adds(p, crossbar, wires, periphery, n_adcs, cycles, weight_uses),
+    )
 
     if crossbar.sram:
         array_energy = 0.0
     else:
         converted = np.ceil(crossbar.columns / turns)
-        charged = wires.column_wire_capacitance * crossbar.read_voltage**2 * converted
+        # Columns are charged for every group; all groups together drive each row once.
+        charged = wires.column_wire_capacitance * crossbar.read_voltage**2 * converted * reads
         array_energy = turns * (charged + wires.wordline_capacitance * p.vdd**2 * crossbar.rows * row_activity)
     costs = {block.name: block.cost for block in drivers}
     rows, mux, decoder = (costs[name] for name in ("wl_switch_matrix", "column_mux", "mux_decoder"))
+    row_latency = rows.latency + costs["read_decoder"].latency if crossbar.reads > 1 else rows.latency
     return Subarray(
         drivers=drivers,
         readout=readout,
         wires=wires,
-        turns=turns,
-        accumulation_cycles=turns * (crossbar.slices > 1) + np.ceil(weight_uses) * (periphery.input_bits > 1),
+        cycles=cycles,
+        accumulation_cycles=cycles * (crossbar.slices > 1) + np.ceil(weight_uses) * _adds_up(crossbar, periphery),
         column_delay=_column_delay(p, crossbar, wires, rows.ramp),
-        select_latency=np.maximum(rows.latency, mux.latency + decoder.latency),
+        select_latency=np.maximum(row_latency, mux.latency + decoder.latency),
         precharge_latency=costs["precharger"].latency if crossbar.sram else 0.0,
         latency_factor=p.calibration.sensing_latency,
         array_energy=array_energy,
     )
 
 
-def _row_drivers(p: Process, crossbar: Crossbar, wires: Parasitics, turns: Array, row_activity: Array) -> list[Block]:
-    """Drivers and level shifters of the rows, which take the height of a column."""
+def _row_drivers(
+    p: Process, crossbar: Crossbar, wires: Parasitics, turns: Array, cycles: Array, row_activity: Array
+) -> list[Block]:
+    """Drivers and level shifters of the rows, which take the height of a column; and what selects a group of rows.
+
+    Drivers of a group are clocked while it is read, so that all groups together spend what one read of all rows does.
+    """
     rows = crossbar.rows
     read = {
         "height": wires.column_length,
@@ -415,6 +431,10 @@ def _row_drivers(p: Process, crossbar: Crossbar, wires: Parasitics, turns: Array
         target = wires.row_resistance if crossbar.sram else wires.mean_resistance / crossbar.columns
         cost = circuits.switch_matrix(p, rows, target_resistance=target, load=wires.row_wire_capacitance, **read)
     blocks = [Block("wl_switch_matrix", cost, turns, "other", "beside")]
+    if crossbar.reads > 1:
+        enabled = standard_inverter(p).input_capacitance * crossbar.read_rows
+        decoder = circuits.row_decoder(p, ceil_log2(crossbar.reads), height=wires.column_length, load=enabled)
+        blocks.append(Block("read_decoder", decoder, cycles, "other", "beside"))
     if _lifts_levels(crossbar):
         shifter = circuits.level_shifter(p, rows, height=wires.column_length)
         blocks += [
@@ -425,12 +445,18 @@ def _row_drivers(p: Process, crossbar: Crossbar, wires: Parasitics, turns: Array
 
 
 def _column_drivers(
-    p: Process, crossbar: Crossbar, wires: Parasitics, periphery: PeripheryArrays, n_adcs: Array, turns: Array
+    p: Process,
+    crossbar: Crossbar,
+    wires: Parasitics,
+    periphery: PeripheryArrays,
+    n_adcs: Array,
+    turns: Array,
+    cycles: Array,
 ) -> list[Block]:
     """What drives and selects columns: everything takes the width of a row, the decoder stands in the corner."""
     width, columns, sram = wires.row_length, crossbar.columns, crossbar.sram
     mux, decoder = _column_mux(p, crossbar, wires, n_adcs, turns)
-    once = turns / periphery.input_bits  # a column stays selected for all input bits
+    once = turns / periphery.input_bits  # a column stays selected for all input bits and groups of rows
     leaks = p.switches.sram_mux_decoder_leakage if sram else True
     select = [
         Block("column_mux", mux, once, "other", leaks=False),
@@ -440,7 +466,7 @@ def _column_drivers(
         line = {"width": width, "load": wires.column_capacitance, "load_resistance": wires.column_wire_resistance}
         return [
             *select,
-            Block("precharger", circuits.precharger(p, columns, **line), turns),
+            Block("precharger", circuits.precharger(p, columns, **line), cycles),
             Block("sram_write_driver", circuits.sram_write_driver(p, columns, **line), None, "other"),
         ]
     switches = circuits.switch_matrix(
@@ -468,7 +494,8 @@ def _lifts_levels(crossbar: Crossbar) -> bool:
 def _column_mux(p: Process, crossbar: Crossbar, wires: Parasitics, n_adcs: Array, turns: Array) -> tuple[Cost, Cost]:
     """Column multiplexer and its decoder, one as high as the other; nothing where no column shares an ADC."""
     lines = n_adcs * crossbar.columns_per_slice  # a pair's two columns are led to the ADC side by side
-    target = (wires.access_resistance / crossbar.rows / 2) if crossbar.sram else wires.mean_resistance / crossbar.rows
+    rows = crossbar.read_rows
+    target = (wires.access_resistance / rows / 2) if crossbar.sram else wires.mean_resistance / rows
     ways = np.maximum(turns, 2.0)
     gate_n, gate_p = circuits.column_mux_gates(p, target)
     decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, load=gate_n * lines, load_2=gate_p * lines)
@@ -478,13 +505,14 @@ def _column_mux(p: Process, crossbar: Crossbar, wires: Parasitics, n_adcs: Array
     return _where(turns > 1, mux), _where(turns > 1, decoder)
 
 
-def _adcs(p: Process, periphery: PeripheryArrays, asked: Conversion) -> Iterator[Block]:
-    """ADCs of every kind that occurs; each costs nothing where another is."""
+def _adcs(p: Process, periphery: PeripheryArrays, asked: Conversion, reads: Array) -> Iterator[Block]:
+    """ADCs of every kind that occurs, used for every group of rows; each costs nothing where another is."""
     for kind, there in periphery.kinds():
         # Elsewhere it is asked for one of its own precisions: it may have no other.
         bits = np.broadcast_to(periphery.adc_bits, there.shape)
         for block in kind.blocks(p, replace(asked, bits=np.where(there, bits, bits[there].min()))):
-            yield replace(block, cost=_where(there, block.cost))
+            uses = None if block.uses is None else block.uses * reads
+            yield replace(block, cost=_where(there, block.cost), uses=uses)
 
 
 def _shift_adds(
@@ -493,22 +521,30 @@ def _shift_adds(
     wires: Parasitics,
     periphery: PeripheryArrays,
     n_adcs: Array,
-    turns: Array,
+    cycles: Array,
     weight_uses: Array,
 ) -> Iterator[Block]:
-    """Shift-adds over the slices of a weight, then over input bits; neither is there for a single one."""
+    """Shift-adds over the slices of a weight, then over input bits and groups of rows; none is there for a single one.
+
+    For the next group of the same input bit the second one adds without a shift.
+    """
     bits, input_bits, slices, width = periphery.adc_bits, periphery.input_bits, crossbar.slices, wires.row_length
     if slices > 1:
         cost = circuits.shift_add(p, bits, n_adcs, slices, width=width)
-        yield Block("shift_add_weight", cost, turns, "accumulation")
-    cost = circuits.shift_add(p, bits + slices, n_adcs, input_bits, width=width)
-    yield Block("shift_add_input", _where(input_bits > 1, cost), weight_uses, "accumulation")
+        yield Block("shift_add_weight", cost, cycles, "accumulation")
+    cost = circuits.shift_add(p, bits + crossbar.sum_bits, n_adcs, input_bits, width=width)
+    yield Block("shift_add_input", _where(_adds_up(crossbar, periphery), cost), weight_uses, "accumulation")
+
+
+def _adds_up(crossbar: Crossbar, periphery: PeripheryArrays) -> Array:
+    """Whether there is more than one reading of a column to be added up."""
+    return np.logical_or(periphery.input_bits > 1, crossbar.reads > 1)
 
 
 def _column_delay(p: Process, crossbar: Crossbar, wires: Parasitics, ramp: Array) -> Array:
     """Settling time of a column whose row is driven with this slope. [s]"""
     if not crossbar.sram:
-        return 0.2 * wires.column_capacitance * wires.mean_resistance / (crossbar.rows // 2)
+        return 0.2 * wires.column_capacitance * wires.mean_resistance / max(crossbar.read_rows // 2, 1)
     return circuits.sram_column_delay(
         p,
         access_resistance=wires.access_resistance,

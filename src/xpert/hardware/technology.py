@@ -36,7 +36,7 @@ _WIRE_TEMPERATURE_COEFFICIENT = 0.00451
 """Relative change of wire resistance per kelvin above 300 K. [1/K] Source: DNN+NeuroSim V1.3."""
 
 _LARGEST_FINFET = 14
-"""Node at and below which transistors are FinFETs. [nm]"""
+"""Node at and below which transistors are FinFETs. [nm] Source: DNN+NeuroSim V1.3."""
 
 _FINS = {14: (37e-9, 8e-9, 48e-9), 10: (42e-9, 6e-9, 36e-9), 7: (52e-9, 6e-9, 30e-9)}
 """Node [nm] -> height, width, pitch of a fin. [m] Source: DNN+NeuroSim V1.3."""
