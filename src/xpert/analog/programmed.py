@@ -120,6 +120,11 @@ class ProgrammedLayer(nn.Module):
         """Whether inputs can be negative."""
         return self.layer.signed_input
 
+    @property
+    def pulses(self) -> int:
+        """Unit pulses of the largest input: what a row counts for in a read. 1 where inputs are read bit by bit."""
+        return 2**self.input_bits - 1 if self.chip.input_coding == "pulse_width" else 1
+
     def input_code(self, x: Tensor, input_bits: int | None = None) -> InputCode:
         """Inputs as unsigned integers, at the layer's precision by default; see `QuantConv2d.input_code`."""
         return self.layer.input_code(x, input_bits)
@@ -216,7 +221,7 @@ class ProgrammedLayer(nn.Module):
             ConfigError: If the range is to be calibrated and there are no samples.
         """
         if self._range is None:
-            mode, rows = self.chip.analog.adc_range, self.chip.read_rows
+            mode, rows = self.chip.analog.adc_range, self.chip.read_rows * self.pulses
             possible = wanted = [(rows * low, rows * high) for low, high in self.code.limits]
             if mode == "unbounded":
                 self._range = fine_range(possible)
@@ -240,9 +245,9 @@ class ProgrammedLayer(nn.Module):
         if not torch.equal(self.conductance, self.conductance.round()):
             return False
         cells = self.conductance.flatten(0, 1)
-        lows = block_sums(cells.clamp_max(0), self.blocks).amin(dim=(0, 1, 3)).tolist()
-        highs = block_sums(cells.clamp_min(0), self.blocks).amax(dim=(0, 1, 3)).tolist()
-        return self.adc_range.lossless(lows, highs)
+        lows = block_sums(cells.clamp_max(0), self.blocks).amin(dim=(0, 1, 3)) * self.pulses
+        highs = block_sums(cells.clamp_min(0), self.blocks).amax(dim=(0, 1, 3)) * self.pulses
+        return self.adc_range.lossless(lows.tolist(), highs.tolist())
 
     @property
     def noisy(self) -> bool:
@@ -297,19 +302,21 @@ class ProgrammedLayer(nn.Module):
             offset=self.adc_offset[chip] if self.adc_offset.numel() else None,
             variance=variance,
             floor=self._adc_noise**2 if self.noisy else 0.0,
+            pulses=self.pulses,
         )
         return in_steps, conversion
 
     def _histogram(self) -> tuple[Tensor, int]:
         """Counts of nominal column sums on the samples at the present input precision; see `sum_histogram`."""
-        bits = self.input_bits
+        bits, pulses = self.input_bits, self.pulses
         if bits not in self._histograms:
             if not self.samples.numel():
                 raise ConfigError("a calibrated ADC range needs calibration images")
             codes = self.input_code(self.samples).value
             if self.twos_complement:
                 codes = codes ^ (1 << (bits - 1))
-            self._histograms[bits] = sum_histogram(codes, encode(self.weights, self.code).nominal, self.blocks, bits)
+            nominal, cycles = encode(self.weights, self.code).nominal, bits if pulses == 1 else 1
+            self._histograms[bits] = sum_histogram(codes, nominal, self.blocks, cycles, pulses)
         return self._histograms[bits]
 
     def as_maps(self, x: Tensor) -> Tensor:

@@ -291,6 +291,11 @@ class Chip(DataModel):
     columns: Annotated[int, Field(ge=8, le=1024)] = 64
     """Columns of a crossbar."""
 
+    input_coding: Literal["bit_serial", "pulse_width"] = "bit_serial"
+    """How inputs drive the rows. `bit_serial`: a read for each bit, added up digitally; `pulse_width`: one read in which
+    a row is driven for as many unit pulses as the input says, up to 2**input_bits - 1, each a period of
+    `logic_clock_hz` or what a row's driver takes."""
+
     weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
     """Weight precision. 1: weights are +1 or -1 times a scale. [bit]"""
 
@@ -358,6 +363,12 @@ class Chip(DataModel):
             raise ValueError(
                 f"device.cell_bits ({self.device.cell_bits}) must not exceed weight_bits ({self.weight_bits})"
             )
+        if self.input_coding == "pulse_width":
+            for field, wanted in (("signed_inputs", "offset"), ("adc_range", None)):
+                given = getattr(self.analog, field)
+                if given in ("twos_complement", "learned"):
+                    allowed = "'offset'" if wanted else "'calibrated', 'full_scale' or 'unbounded'"
+                    raise ValueError(f"analog.{field} must be {allowed} for input_coding 'pulse_width', got {given!r}")
         if self.rows_per_read is not None and self.rows_per_read > self.rows:
             raise ValueError(f"rows_per_read must be at most rows ({self.rows}), got {self.rows_per_read}")
         columns = self.weight_code.columns_per_weight

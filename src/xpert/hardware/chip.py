@@ -169,13 +169,20 @@ def build_tiles(
         reads = np.maximum(np.ceil(rows / crossbar.read_rows), 1.0) if crossbar.reads > 1 else 1.0
         with np.errstate(divide="ignore"):
             resistance = reads / (active * conductance)  # of a group of rows
+        driven, duty = active / crossbar.rows, None
+        if crossbar.pulse_width:
+            # A row has a pulse unless all bits are 0; their values are taken to be independent.
+            held, duty = rows / crossbar.rows, driven
+            silent = (1 - driven / np.where(held > 0, held, 1.0)) ** kind.input_bits
+            driven = held * (1 - silent)
         return subarray(
             p,
             crossbar,
             kind,
-            row_activity=active / crossbar.rows,
+            row_activity=driven,
             column_resistance=resistance[..., None],
             reads=reads,
+            row_duty=duty,
         )
 
     full, partial = read(float(crossbar.rows)), read(rest)
@@ -247,7 +254,7 @@ def context_of(
         buffer_cores=cores,
         sensing_period=_largest(period),
         tree_inputs=_largest(_summed_tiles(p, mapping)),
-        tree_bits=_largest(tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.sum_bits, pes)),
+        tree_bits=_largest(tile_tree_bits(pe.adc_bits, pe.input_cycles, crossbar.sum_bits, pes)),
         trees=np.ceil(widest * crossbar.converted / _smallest(sharing)),
         word_bits=_largest(pe.input_bits),
         pool_units=organisation.tile_side * crossbar.converted,

@@ -88,6 +88,9 @@ class Crossbar:
     rows_per_read: int | None = None
     """Rows that are read at once; None: all."""
 
+    pulse_width: bool = False
+    """Whether inputs are the widths of pulses; else they are read bit by bit."""
+
     @property
     def read_rows(self) -> int:
         """Rows that are read at once."""
@@ -133,6 +136,7 @@ def crossbar_of(chip: Chip) -> Crossbar:
         rows=chip.rows,
         columns=chip.columns,
         rows_per_read=chip.rows_per_read,
+        pulse_width=chip.input_coding == "pulse_width",
         slices=code.slices,
         columns_per_slice=code.columns_per_slice,
         r_on=device.r_on_ohm,

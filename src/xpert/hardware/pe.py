@@ -15,7 +15,14 @@ from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
 from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.mapping import ceil_div
-from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, columns_in_turn, weights_per_adc
+from xpert.hardware.subarray import (
+    PeripheryArrays,
+    Subarray,
+    adc_count,
+    columns_in_turn,
+    input_cycles,
+    weights_per_adc,
+)
 from xpert.hardware.technology import Process
 
 
@@ -106,6 +113,8 @@ class PE:
     """Weights whose slices share an ADC."""
     input_bits: Array
     """Input precision. [bit]"""
+    input_cycles: Array
+    """Reads of an input: one for each bit, or one where inputs are pulse widths."""
     adc_bits: Array
     """ADC precision. [bit]"""
     tree_bits: Array
@@ -162,9 +171,10 @@ def build_pe(
     rows, columns, sum_bits = crossbar.rows, crossbar.converted, crossbar.sum_bits
     bits = periphery.adc_bits
     sharing = columns_in_turn(p, crossbar, periphery.columns_per_adc)
+    cycles = input_cycles(crossbar, periphery)
     stages = ceil_log2(side)
-    tree_bits = np.floor(bits + periphery.input_bits + sum_bits + 1)
-    output_bits = bits + periphery.input_bits + sum_bits + stages
+    tree_bits = np.floor(bits + cycles + sum_bits + 1)
+    output_bits = bits + cycles + sum_bits + stages
     trees = np.ceil(side * columns / sharing)
     tree = circuits.adder_tree(p, side, tree_bits, trees)
     input_flip_flops = periphery.input_bits * rows
@@ -179,6 +189,7 @@ def build_pe(
         side=side,
         weight_uses=weights_per_adc(p, crossbar, sharing),
         input_bits=periphery.input_bits,
+        input_cycles=cycles,
         adc_bits=bits,
         tree_bits=tree_bits,
         trees=trees,
@@ -245,7 +256,7 @@ def run_pe(
     alone = (copies_down == pe.side) & (copies_across == pe.side)
     n_full, rest, visited_across, used_columns = _visited(p, crossbar, pe, share, copies)
     visited_down = n_full + rest
-    reads = vectors * pe.input_bits
+    reads, bits = vectors * pe.input_cycles, vectors * pe.input_bits
 
     def worst(name: str) -> Array:
         if crossbar.reads == 1 and name in _OF_GROUPS:
@@ -265,14 +276,14 @@ def run_pe(
     turns = np.where(alone, 0.0, vectors * np.ceil(pe.weight_uses))
     tree_payments = tree_uses * (1 if switches.tree_energy_once else np.where(copies > 1, down * across, 1))
     # Words, and how often they fill a buffer or bus, per image.
-    input_uses = share.input_rows * reads / pe.input_flip_flops
+    input_uses = share.input_rows * bits / pe.input_flip_flops
     output_words = share.used_columns / crossbar.columns_per_weight
     output_uses = output_words * pe.tree_bits * vectors / pe.output_flip_flops
     if not switches.exact_access_counts:
         output_words = np.floor(output_words)
-        input_uses = np.floor(share.input_rows * reads / pe.input_flip_flops)
+        input_uses = np.floor(share.input_rows * bits / pe.input_flip_flops)
         output_uses = np.floor(output_words * pe.tree_bits * vectors / pe.output_flip_flops)
-    input_words = share.input_rows * reads / crossbar.rows
+    input_words = share.input_rows * bits / crossbar.rows
     bus_words = output_words * pe.adc_bits * vectors / (pe.side * crossbar.converted)
     if timing.synchronous:
         adc = worst("adc_cycles") * timing.sensing_period

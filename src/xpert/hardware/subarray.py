@@ -2,7 +2,9 @@
 
 One input bit after the other is read, `rows_per_read` rows at once, and `columns_per_adc` columns take turns at an ADC.
 Source: DNN+NeuroSim V1.3, parallel read-out. Groups of rows that are read one after the other are ours: each is a read
-of its own, and the shift-adds over input bits add the groups up.
+of its own, and the shift-adds over input bits add the groups up. So are inputs as pulse widths: one read for all bits,
+in which rows are driven for up to 2**input_bits - 1 unit pulses and columns add up charge; what integrates it is taken to
+be part of the ADC. Source: R. Khaddam-Aljameh et al., VLSI Circuits 2021 (HERMES), for the scheme.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from numpy.typing import ArrayLike
 from xpert.design import ADCS, Adc, Periphery, shown
 from xpert.design.adc_registry import adc_types
 from xpert.errors import ConfigError
-from xpert.hardware import circuits
+from xpert.hardware import circuits, gates
 from xpert.hardware.adcs import AdcKind, Conversion, adc_kind
+from xpert.hardware.adcs.column_power import sum_columns
 from xpert.hardware.block import Block, Group, Place
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar, Parasitics, parasitics
@@ -144,6 +147,8 @@ def _types(adcs: tuple[Adc, ...]) -> tuple[str, ...]:
 class Subarray:
     """Size, timing and energy of a subarray; energies, cycles and latencies are of one input bit, all columns read.
 
+    Where inputs are pulse widths, they are of a whole input in the place of a bit.
+
     Every sum is over the blocks in their order: additions of floats in another order end in other bits.
     """
 
@@ -171,6 +176,9 @@ class Subarray:
 
     precharge_latency: Array
     """Time in which the columns of SRAM cells are precharged. [s]"""
+
+    pulse_latency: Array
+    """Time of the unit pulses beyond the first, 0 where inputs are read bit by bit. [s]"""
 
     latency_factor: float
     """Factor that fits latencies of the sensing path to silicon."""
@@ -238,7 +246,7 @@ class Subarray:
     @property
     def sensing_period(self) -> Array:
         """One sensing cycle: select, precharge, settle, convert. [s]"""
-        return self.latency_factor * (
+        return self.pulse_latency + self.latency_factor * (
             self.select_latency + self.precharge_latency + self.column_delay + self._conversion
         )
 
@@ -250,7 +258,8 @@ class Subarray:
     @property
     def adc_latency(self) -> Array:
         """Time of conversions, asynchronous. [s]"""
-        return self.cycles * self.latency_factor * (self.precharge_latency + self.column_delay + self._conversion)
+        conversion = self.latency_factor * (self.precharge_latency + self.column_delay + self._conversion)
+        return self.cycles * (self.pulse_latency + conversion)
 
     @cached_property
     def shift_add_latencies(self) -> dict[str, Array]:
@@ -339,6 +348,7 @@ def subarray(
     column_resistance: np.ndarray,
     multiplicity: Array = 1.0,
     reads: Array = 1.0,
+    row_duty: Array | None = None,
     flash_reference: tuple[float, float] | None = None,
 ) -> Subarray:
     """A subarray that reads one input bit.
@@ -347,11 +357,13 @@ def subarray(
         p: Process.
         crossbar: Cells and wires.
         periphery: ADC type, column sharing and precisions, [*batch].
-        row_activity: Driven rows over all rows, [*batch].
+        row_activity: Rows that are driven in a read over all rows, [*batch].
         column_resistance: Of the columns while a group of rows is read, [*batch, columns]; infinite for a column
             without driven rows. [ohm]
         multiplicity: Columns that each entry of the last axis stands for, [*batch, columns].
         reads: Groups of rows that are read one after the other, [*batch]; at most `crossbar.reads`.
+        row_duty: Where inputs are pulse widths, the mean share of all rows that are driven at a time, [*batch]; by
+            default `row_activity`, as if all pulses were of full width.
         flash_reference: On and off resistance for which the flash levels are set; the cell's by default. [ohm]
 
     Raises:
@@ -365,6 +377,7 @@ def subarray(
 
     drivers = (
         *_row_drivers(p, crossbar, wires, turns, cycles, row_activity),
+        *_pulse_counters(p, crossbar, wires, periphery, turns, row_activity if row_duty is None else row_duty),
         *_column_drivers(p, crossbar, wires, periphery, n_adcs, turns, cycles),
     )
     r_on, r_off = flash_reference or (crossbar.r_on, crossbar.r_off)
@@ -381,8 +394,11 @@ def subarray(
         r_off=r_off,
         sensing=crossbar.flash_sensing,
     )
+    row_latency = next(block.cost.latency for block in drivers if block.name == "wl_switch_matrix")
+    pulses = _further_pulses(p, crossbar, periphery, row_latency)
     readout = (
         *_adcs(p, periphery, asked, reads),
+        *_pulses(crossbar, wires, column_resistance, multiplicity, pulses, reads),
         *_shift_adds(p, crossbar, wires, periphery, n_adcs, cycles, weight_uses),
     )
 
@@ -395,7 +411,7 @@ def subarray(
         array_energy = turns * (charged + wires.wordline_capacitance * p.vdd**2 * crossbar.rows * row_activity)
     costs = {block.name: block.cost for block in drivers}
     rows, mux, decoder = (costs[name] for name in ("wl_switch_matrix", "column_mux", "mux_decoder"))
-    row_latency = rows.latency + costs["read_decoder"].latency if crossbar.reads > 1 else rows.latency
+    select = rows.latency + costs["read_decoder"].latency if crossbar.reads > 1 else rows.latency
     return Subarray(
         drivers=drivers,
         readout=readout,
@@ -403,8 +419,9 @@ def subarray(
         cycles=cycles,
         accumulation_cycles=cycles * (crossbar.slices > 1) + np.ceil(weight_uses) * _adds_up(crossbar, periphery),
         column_delay=_column_delay(p, crossbar, wires, rows.ramp),
-        select_latency=np.maximum(row_latency, mux.latency + decoder.latency),
+        select_latency=np.maximum(select, mux.latency + decoder.latency),
         precharge_latency=costs["precharger"].latency if crossbar.sram else 0.0,
+        pulse_latency=pulses,
         latency_factor=p.calibration.sensing_latency,
         array_energy=array_energy,
     )
@@ -456,7 +473,7 @@ def _column_drivers(
     """What drives and selects columns: everything takes the width of a row, the decoder stands in the corner."""
     width, columns, sram = wires.row_length, crossbar.columns, crossbar.sram
     mux, decoder = _column_mux(p, crossbar, wires, n_adcs, turns)
-    once = turns / periphery.input_bits  # a column stays selected for all input bits and groups of rows
+    once = turns / input_cycles(crossbar, periphery)  # a column stays selected for all input bits and groups of rows
     leaks = p.switches.sram_mux_decoder_leakage if sram else True
     select = [
         Block("column_mux", mux, once, "other", leaks=False),
@@ -528,17 +545,61 @@ def _shift_adds(
 
     For the next group of the same input bit the second one adds without a shift.
     """
-    bits, input_bits, slices, width = periphery.adc_bits, periphery.input_bits, crossbar.slices, wires.row_length
+    bits, slices, width = periphery.adc_bits, crossbar.slices, wires.row_length
     if slices > 1:
         cost = circuits.shift_add(p, bits, n_adcs, slices, width=width)
         yield Block("shift_add_weight", cost, cycles, "accumulation")
-    cost = circuits.shift_add(p, bits + crossbar.sum_bits, n_adcs, input_bits, width=width)
+    cost = circuits.shift_add(p, bits + crossbar.sum_bits, n_adcs, input_cycles(crossbar, periphery), width=width)
     yield Block("shift_add_input", _where(_adds_up(crossbar, periphery), cost), weight_uses, "accumulation")
 
 
 def _adds_up(crossbar: Crossbar, periphery: PeripheryArrays) -> Array:
     """Whether there is more than one reading of a column to be added up."""
-    return np.logical_or(periphery.input_bits > 1, crossbar.reads > 1)
+    return np.logical_or(input_cycles(crossbar, periphery) > 1, crossbar.reads > 1)
+
+
+def input_cycles(crossbar: Crossbar, periphery: PeripheryArrays) -> Array:
+    """Reads that an input takes: one for each bit, or one for all of them as the width of a pulse."""
+    return np.ones_like(periphery.input_bits) if crossbar.pulse_width else periphery.input_bits
+
+
+def _further_pulses(p: Process, crossbar: Crossbar, periphery: PeripheryArrays, row_latency: Array) -> Array:
+    """Time of the unit pulses of a read beyond the first, which is that of a read of one bit. [s]"""
+    if not crossbar.pulse_width:
+        return 0.0
+    return (gates.exp2(periphery.input_bits) - 2) * np.maximum(1 / p.logic_clock, row_latency)
+
+
+def _pulses(
+    crossbar: Crossbar,
+    wires: Parasitics,
+    column_resistance: np.ndarray,
+    multiplicity: Array,
+    duration: Array,
+    reads: Array,
+) -> Iterator[Block]:
+    """What columns draw in the unit pulses beyond the first: the read voltage squared over their resistance."""
+    if crossbar.pulse_width:
+        power = sum_columns(crossbar.read_voltage**2 / column_resistance, multiplicity)
+        cost = Cost(area=0.0, width=wires.row_length, height=0.0, energy=power * duration)
+        yield Block("pulses", cost, reads, of_columns=True)
+
+
+def _pulse_counters(
+    p: Process, crossbar: Crossbar, wires: Parasitics, periphery: PeripheryArrays, turns: Array, duty: Array
+) -> Iterator[Block]:
+    """A ripple counter for each row, loaded with the input, which ends the row's pulse when it has counted down.
+
+    A ripple counter toggles twice a count, see `adcs.ramp.ramp_counter`. A single bit needs none.
+    """
+    if not crossbar.pulse_width:
+        return
+    bits, several = periphery.input_bits, periphery.input_bits > 1
+    bank = circuits.flip_flop_bank(p, crossbar.rows * bits, height=wires.column_length)
+    counts = crossbar.rows * duty * (gates.exp2(bits) - 1)
+    energy = bank.energy + 2 * counts * circuits.flip_flop_bank(p, 1.0).energy
+    cost = _where(several, replace(bank, energy=energy, latency=0.0))
+    yield Block("pulse_counters", cost, turns, "other", "beside")
 
 
 def _column_delay(p: Process, crossbar: Crossbar, wires: Parasitics, ramp: Array) -> Array:
@@ -562,4 +623,12 @@ def _where(present: Array | np.ndarray | bool, cost: Cost) -> Cost:
     return Cost(**{name: np.where(present, getattr(cost, name), 0.0) for name in fields})
 
 
-__all__ = ["PeripheryArrays", "Subarray", "adc_count", "columns_in_turn", "subarray", "weights_per_adc"]
+__all__ = [
+    "PeripheryArrays",
+    "Subarray",
+    "adc_count",
+    "columns_in_turn",
+    "input_cycles",
+    "subarray",
+    "weights_per_adc",
+]
