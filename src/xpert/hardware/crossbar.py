@@ -88,6 +88,9 @@ class Crossbar:
     rows_per_read: int | None = None
     """Rows that are read at once; None: all."""
 
+    adds_reads: bool = True
+    """Whether the shift-adds below the ADCs add the groups up; else every group's sum is put out, as macros do."""
+
     pulse_width: bool = False
     """Whether inputs are the widths of pulses; else they are read bit by bit."""
 
@@ -107,7 +110,7 @@ class Crossbar:
 
         A bit for each slice, as the reference has it.
         """
-        return self.slices + (self.reads - 1).bit_length()
+        return self.slices + ((self.reads - 1).bit_length() if self.adds_reads else 0)
 
     @property
     def columns_per_weight(self) -> int:
@@ -248,8 +251,7 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
         leakage = 2 * crossbar.rows * crossbar.columns * float(inverter.leakage_current) * p.vdd
     else:
         access = crossbar.r_on * IR_DROP_TOLERANCE
-        width = float(on_resistance_n(p, f * fin) * LINEAR_REGION / access)
-        drawn = ((width - 1) * p.fin_pitch + p.fin_width) / f if p.finfet else width
+        width, drawn = _access_width(p, crossbar.r_on), access_transistor_f(p, crossbar.r_on)
         if drawn > cell_width:
             raise ConfigError(
                 f"chip.device.cell_width_f: a cell of {cell_width:g} F cannot hold the access transistor of "
@@ -277,6 +279,23 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
         cell_leakage=leakage,
         mean_resistance=mean,
     )
+
+
+def access_transistor_f(p: Process, r_on: float) -> float:
+    """Drawn width of the access transistor of a cell: what the cell must be wide at least. In feature sizes.
+
+    Args:
+        p: Process.
+        r_on: Resistance of the most conductive state, of which the transistor has `IR_DROP_TOLERANCE`. [ohm]
+    """
+    width = _access_width(p, r_on)
+    return ((width - 1) * p.fin_pitch + p.fin_width) / p.feature if p.finfet else width
+
+
+def _access_width(p: Process, r_on: float) -> float:
+    """The same in feature sizes of planar transistors, in fins of others."""
+    fin = 2.0 if p.finfet else 1.0
+    return float(on_resistance_n(p, p.feature * fin) * LINEAR_REGION / (r_on * IR_DROP_TOLERANCE))
 
 
 def active_conductance(p: Process, crossbar: Crossbar, cell_conductance: float | None) -> float:
@@ -349,6 +368,7 @@ __all__ = [
     "CellKind",
     "Crossbar",
     "Parasitics",
+    "access_transistor_f",
     "active_conductance",
     "column_resistances",
     "crossbar_of",

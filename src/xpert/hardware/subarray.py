@@ -555,7 +555,7 @@ def _shift_adds(
 
 def _adds_up(crossbar: Crossbar, periphery: PeripheryArrays) -> Array:
     """Whether there is more than one reading of a column to be added up."""
-    return np.logical_or(input_cycles(crossbar, periphery) > 1, crossbar.reads > 1)
+    return np.logical_or(input_cycles(crossbar, periphery) > 1, crossbar.adds_reads and crossbar.reads > 1)
 
 
 def input_cycles(crossbar: Crossbar, periphery: PeripheryArrays) -> Array:
