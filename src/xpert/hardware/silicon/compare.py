@@ -93,6 +93,30 @@ class SiliconValidation:
     """All macros."""
 
     @property
+    def comments(self) -> dict[str, list[str]]:
+        """Why figures are outliers: comment -> names of the macros."""
+        found: dict[str, list[str]] = {}
+        for entry in self.comparisons:
+            if entry.outliers:
+                found.setdefault(entry.macro.comment, []).append(entry.macro.name)
+        return found
+
+    @property
+    def fitted(self) -> dict[str, tuple[float, float]]:
+        """What a factor on each figure would do, fitted to the fitting half as its median; the model has none.
+
+        Returns:
+            By figure log2 of the factor, and the held-out half's median of |log2(model / published)| with it.
+        """
+        fitting, held_out = HALVES
+        found = {}
+        for name in FIGURES:
+            shift = -self.medians[fitting][name].signed
+            values = [entry.counted for entry in self.comparisons if entry.macro.half == held_out]
+            found[name] = shift, median(abs(counted[name] + shift) for counted in values if name in counted)
+        return found
+
+    @property
     def medians(self) -> dict[Half, dict[str, Medians]]:
         """By half and figure."""
         found: dict[Half, dict[str, Medians]] = {}
@@ -113,6 +137,9 @@ class SiliconValidation:
             "macros": [entry.to_dict() for entry in self.comparisons],
             "medians": {
                 half: {name: vars(found) for name, found in figures.items()} for half, figures in self.medians.items()
+            },
+            "fitted": {
+                name: {"log2_factor": shift, "held_out_median": left} for name, (shift, left) in self.fitted.items()
             },
         }
 
