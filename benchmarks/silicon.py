@@ -29,9 +29,9 @@ def page(found: SiliconValidation) -> str:
             "# The hardware model and published macros\n",
             "    python -m benchmarks.silicon\n",
             _paragraph(
-                f"Date {date.today().isoformat()}. Machine: {cores()} cores, {cpu_name()}; no random numbers. The model "
-                "runs with its defaults (`PHYSICAL` switches, calibrated, 300 K, LSTP transistors). Compared is one "
-                "crossbar with its periphery, reading one group of rows: energy per operation (half a "
+                f"Date {date.today().isoformat()}. Machine: {cores()} cores, {cpu_name()}; no random numbers. The "
+                "model runs with its defaults (`PHYSICAL` switches, calibrated, 300 K, LSTP transistors). Compared is "
+                "one crossbar with its periphery, reading one group of rows: energy per operation (half a "
                 "multiply-accumulate at the macro's precisions), and operations per time and area. `log2` is "
                 "log2(model / published): +1 is twice too much."
             ),
@@ -39,7 +39,7 @@ def page(found: SiliconValidation) -> str:
                 f"{len(complete)} of the {len(rows)} non-volatile rows of UIUC's benchmarking table (N. R. Shanbhag, "
                 "S. K. Roy, H.-M. Ou, MIT licence) are complete, and all of these can be written as a design; six more "
                 "macros have a file of their own ([macros.md](macros.md)). Macros fall into halves by a hash of their "
-                "paper, so that rows of one paper stay together. **No parameter of the model was fitted to any of them.**"
+                "paper, so that rows of one paper stay together. **No parameter of the model was fitted to them.**"
             ),
             *_medians(found),
             "| macro | half | fJ/op | model | log2 | TOPS/mm2 | model | log2 |",
@@ -52,17 +52,17 @@ def page(found: SiliconValidation) -> str:
             *(_paragraph(f"**{'; '.join(names)}.** {comment}") for comment, names in found.comments.items()),
             "## Assumed\n",
             _paragraph(
-                "Where the table does not say: inputs of which half of the bits are ones, SAR ADCs, cells of 4 x 12 F or "
-                "as wide as their access transistor needs, level shifters for a write of 2 V. None of the resistances is "
-                "known here with certainty from the papers."
+                "Where the table does not say: inputs of which half of the bits are ones, SAR ADCs, cells of 4 x 12 F "
+                "or as wide as their access transistor needs, level shifters for a write of 2 V. None of the "
+                "resistances is known here with certainty from the papers."
             ),
             *(f"- {entry.macro.name}: {entry.macro.assumed}" for entry in found.comparisons),
             "",
             "## The table's own arithmetic\n",
             _paragraph(
-                "All its figures of merit are multiplied by both precisions; that is undone. A row breaks a rule if it is "
-                "off by more than 5 % and the rounding of what is printed. Figures of a row that breaks a rule of theirs "
-                "do not count."
+                "All its figures of merit are multiplied by both precisions; that is undone. A row breaks a rule if it "
+                "is off by more than 5 % and the rounding of what is printed. Figures of a row that breaks a rule of "
+                "theirs do not count."
             ),
             "| rule | figure | rows that break it |",
             "|---|---|---|",

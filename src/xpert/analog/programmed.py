@@ -180,9 +180,7 @@ class ProgrammedLayer(nn.Module):
         """The buffers that describe one chip, without those that are empty."""
         conductance, variance, gain = program(cells, self.chip, self.layout, self.crossbar_blocks, draws)
         groups = len(cells.data)
-        offset, relative = adc_errors(
-            self.chip, self.layout, self.crossbar_blocks, groups, self.periphery, draws
-        )
+        offset, relative = adc_errors(self.chip, self.layout, self.crossbar_blocks, groups, self.periphery, draws)
         noisy = draws is not None and (variance is not None or self._adc_noise > 0)
         buffers = {
             "conductance": conductance,

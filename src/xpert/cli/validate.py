@@ -21,7 +21,9 @@ def validate(
         Path | None, typer.Argument(metavar="[REFERENCE.jsonl.gz]", help="Reference rows, gzipped JSON lines.")
     ] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Largest relative error that passes.")] = 1e-6,
-    silicon: Annotated[bool, typer.Option("--silicon", help="Published macros in the place of reference rows.")] = False,
+    silicon: Annotated[
+        bool, typer.Option("--silicon", help="Published macros in the place of reference rows.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Run the hardware model on reference rows and compare every output that it computes.
@@ -29,8 +31,8 @@ def validate(
     The model runs in reference mode: as DNN+NeuroSim V1.3 does, faults included. Exit code 1 if an error is beyond the
     tolerance.
 
-    With --silicon it runs as it does by default, on the published macros that come with it, and shows how far energy per
-    operation and density are off.
+    With --silicon it runs as it does by default, on the published macros that come with it, and shows how far energy
+    per operation and density are off.
 
     Example: **xpert validate chip.jsonl.gz --tolerance 1e-6**
     """
@@ -38,7 +40,8 @@ def validate(
 
     if silicon == (file is not None):
         raise ConfigError(
-            "give a file of reference rows or --silicon" + (", not both: macros come with the package" if silicon else "")
+            "give a file of reference rows or --silicon"
+            + (", not both: macros come with the package" if silicon else "")
         )
     if file is None:
         return _validate_silicon(as_json)

@@ -292,9 +292,9 @@ class Chip(DataModel):
     """Columns of a crossbar."""
 
     input_coding: Literal["bit_serial", "pulse_width"] = "bit_serial"
-    """How inputs drive the rows. `bit_serial`: a read for each bit, added up digitally; `pulse_width`: one read in which
-    a row is driven for as many unit pulses as the input says, up to 2**input_bits - 1, each a period of
-    `logic_clock_hz` or what a row's driver takes."""
+    """How inputs drive the rows. `bit_serial`: a read for each bit, added up digitally; `pulse_width`: one read, in
+    which a row is driven for as many unit pulses as the input says, up to 2**input_bits - 1; each takes a period of
+    `logic_clock_hz`, or as long as a row's driver."""
 
     weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
     """Weight precision. 1: weights are +1 or -1 times a scale. [bit]"""

@@ -138,8 +138,9 @@ class OffsetBinary(WeightCode):
 
 
 class Differential(WeightCode):
-    """Stores `max(w, 0)` and `max(-w, 0)` in pairs of cells; the sign takes no bit. A weight of 1 bit is a pair of cells
-    of which one is on.
+    """Stores `max(w, 0)` and `max(-w, 0)` in pairs of cells; the sign takes no bit.
+
+    A weight of 1 bit is a pair of cells, one of which is on.
 
     Source: Xiao et al., IEEE Circuits and Systems Magazine 22(4), 2022 (arXiv 2109.01262), section 3.2.
     """

@@ -255,8 +255,8 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
         if drawn > cell_width:
             raise ConfigError(
                 f"chip.device.cell_width_f: a cell of {cell_width:g} F cannot hold the access transistor of "
-                f"{drawn:.3g} F that r_on_ohm = {crossbar.r_on:g} needs at {p.node_nm} nm, with {IR_DROP_TOLERANCE:.0%} "
-                f"of the cell's resistance; allowed is {math.ceil(drawn * 10) / 10:g} or more"
+                f"{drawn:.3g} F that r_on_ohm = {crossbar.r_on:g} needs at {p.node_nm} nm, with "
+                f"{IR_DROP_TOLERANCE:.0%} of that resistance; allowed is {math.ceil(drawn * 10) / 10:g} or more"
             )
         mean = access + (crossbar.r_on + crossbar.r_off) / 2
         wordline = row_wire + crossbar.columns * float(gate_capacitance(p, width * fin * f))

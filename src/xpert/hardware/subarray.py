@@ -3,8 +3,8 @@
 One input bit after the other is read, `rows_per_read` rows at once, and `columns_per_adc` columns take turns at an ADC.
 Source: DNN+NeuroSim V1.3, parallel read-out. Groups of rows that are read one after the other are ours: each is a read
 of its own, and the shift-adds over input bits add the groups up. So are inputs as pulse widths: one read for all bits,
-in which rows are driven for up to 2**input_bits - 1 unit pulses and columns add up charge; what integrates it is taken to
-be part of the ADC. Source: R. Khaddam-Aljameh et al., VLSI Circuits 2021 (HERMES), for the scheme.
+in which rows are driven for up to 2**input_bits - 1 unit pulses and columns add up charge; what integrates it is taken
+to be part of the ADC. Source: R. Khaddam-Aljameh et al., VLSI Circuits 2021 (HERMES), for the scheme.
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ class Subarray:
     """The crossbar."""
 
     cycles: Array
-    """Sensing cycles per input bit: columns, or pairs, that an ADC converts one after the other, for every group of rows
-    that is read."""
+    """Sensing cycles per input bit: columns, or pairs, that an ADC converts one after the other, for every group of
+    rows that is read."""
 
     accumulation_cycles: Array
     """Logic cycles of the shift-adds per input bit, synchronous."""

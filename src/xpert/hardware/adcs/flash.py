@@ -89,8 +89,8 @@ _DELAY = {
 }
 """Node [nm] -> fit of a current-mode comparator's delay in LSTP: A and B of the largest delay A ln(R / 1 kohm) + B
 [ns], and its relative value over x = reference / column resistance, highest power first, for x <= 0.9 and for larger x.
-Elsewhere a comparison takes the least time: it does below 32 nm, where the source has no fit. Source: DNN+NeuroSim V1.3,
-fit to SPICE."""
+Elsewhere a comparison takes the least time; so it does below 32 nm, where the source has no fit. Source: DNN+NeuroSim
+V1.3, fit to SPICE."""
 
 
 def flash_adc(

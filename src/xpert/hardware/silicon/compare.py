@@ -126,9 +126,7 @@ class SiliconValidation:
                 values = [counted[name] for counted in of_half if name in counted]
                 if values:
                     sizes = [abs(value) for value in values]
-                    found.setdefault(half, {})[name] = Medians(
-                        len(values), median(sizes), median(values), max(sizes)
-                    )
+                    found.setdefault(half, {})[name] = Medians(len(values), median(sizes), median(values), max(sizes))
         return found
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Published macros as designs, and what the model says of them.
 
-Compared is one crossbar with its periphery for one input vector: what the papers describe, without the buffers and wires
-of a larger chip. Macros of UIUC's table become designs by rules, the same for all; what a table cannot say (cells, and
+Compared is one crossbar with its periphery for one input vector: what the papers describe, without the buffers and
+wires of a larger chip. The table's macros become designs by rules, the same for all; what a table cannot say (cells, and
 what is known of single papers) is in `data/silicon/rows.yaml`. Macros that the table lacks have a file each in
 `data/silicon/chips`, with the citation on top.
 """
@@ -25,7 +25,7 @@ from xpert.hardware.subarray import PeripheryArrays, adc_count, input_cycles, su
 from xpert.hardware.technology import process_of
 
 DENSITY = 0.5
-"""Share of ones among the input bits, where a paper does not give it. Assumed."""
+"""Share of ones among the input bits, where a paper does not give it. Source: assumed."""
 
 FIGURES = ("energy", "density")
 """What is compared: energy per operation, and operations per time and area."""
@@ -62,8 +62,10 @@ class Macro:
 
     @property
     def half(self) -> Half:
-        """The half of the macros that it belongs to: by the first bit of the paper's SHA-256, so that rows of one paper
-        are never in both."""
+        """The half of the macros that it belongs to, by the first bit of the paper's SHA-256.
+
+        Rows of one paper are never in both.
+        """
         return "held out" if hashlib.sha256(self.paper.encode()).digest()[0] >> 7 else "fitting"
 
 
@@ -157,7 +159,7 @@ def chip_files() -> dict[str, dict[str, Any]]:
 
 
 def chip_macro(key: str, data: Mapping[str, Any]) -> Macro:
-    """A macro as its file has it: chip, periphery, products of a vector, and what was published in units of the names."""
+    """A macro as its file has it: chip, periphery, products of a vector, and what was published."""
     stated, macs = data["published"], float(data["macs"])
     published = {"energy": 1e-12 / stated["tops_per_watt"]}
     if "gops" in stated and "area_mm2" in stated:
@@ -180,10 +182,10 @@ def chip_macro(key: str, data: Mapping[str, Any]) -> Macro:
 def row_macro(row: Row) -> Macro:
     """A row of the table as a macro.
 
-    The crossbar has the rows of an ADC's column, of which `R_C` are read at once, and the columns of a bank, of which
-    `C_C`, but no more than it has bits, hold a weight; their cells share its bits. As many columns share an ADC as the number of ADCs makes it, also
-    where `C` says otherwise. The rest is the default: SAR ADCs, inputs bit by bit, low-standby-power transistors, cells of
-    4 x 12 F or as wide as their access transistor needs.
+    The crossbar has the rows of an ADC's column, of which `R_C` are read at once, and the columns of a bank. `C_C` of
+    these, but no more than it has bits, hold a weight; their cells share its bits. Columns are shared out evenly to
+    `N_ADC` ADCs, also where `C` says otherwise. The rest is the default: SAR ADCs, inputs bit by bit, low-standby-power
+    transistors, cells of 4 x 12 F or as wide as their access transistor needs.
 
     Raises:
         ConfigError: If it cannot be written as a design.
