@@ -1,8 +1,8 @@
 """Published macros as designs, and what the model says of them.
 
 Compared is one crossbar with its periphery for one input vector: what the papers describe, without the buffers and
-wires of a larger chip. The table's macros become designs by rules, the same for all; what a table cannot say (cells, and
-what is known of single papers) is in `data/silicon/rows.yaml`. Macros that the table lacks have a file each in
+wires of a larger chip. The table's macros become designs by rules, the same for all; what a table cannot say (cells,
+and what is known of single papers) is in `data/silicon/rows.yaml`. Macros that the table lacks have a file each in
 `data/silicon/chips`, with the citation on top.
 """
 
