@@ -371,9 +371,9 @@ class Chip(DataModel):
                     raise ValueError(f"analog.{field} must be {allowed} for input_coding 'pulse_width', got {given!r}")
         if self.rows_per_read is not None and self.rows_per_read > self.rows:
             raise ValueError(f"rows_per_read must be at most rows ({self.rows}), got {self.rows_per_read}")
+        if self.weight_bits == 1 and not self.weight_code.binary:
+            raise ValueError(f"weight_bits must be 2 or more for encoding {self.encoding!r}, got 1")
         columns = self.weight_code.columns_per_weight
-        if columns < 1:
-            raise ValueError(f"encoding {self.encoding!r} cannot hold weights of weight_bits = {self.weight_bits}")
         if columns > self.columns:
             raise ValueError(f"a weight takes {columns} columns, but the crossbar has {self.columns}")
         if self.weight_code.paired and self.analog.reference != "middle":

@@ -38,6 +38,9 @@ class WeightCode(ABC):
     """Whether each slice has two columns of its own, the difference of which is converted; else it has one, and a
     reference column per slice that all weights of a crossbar share."""
 
+    binary: ClassVar[bool] = False
+    """Whether it holds weights of 1 bit, which are +1 or -1."""
+
     @property
     @abstractmethod
     def code_bits(self) -> int:
@@ -115,6 +118,7 @@ class OffsetBinary(WeightCode):
     """
 
     paired = False
+    binary = True
 
     @property
     def code_bits(self) -> int:
@@ -146,6 +150,7 @@ class Differential(WeightCode):
     """
 
     paired = True
+    binary = True
 
     @property
     def code_bits(self) -> int:
