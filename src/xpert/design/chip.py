@@ -208,7 +208,7 @@ class Device(DataModel):
         if self.cell_bits != 1:
             raise ValueError(f"an mram cell stores 1 bit: cell_bits must be 1, got {self.cell_bits}")
         for name in ("r_on_ohm", "r_off_ohm"):
-            if name not in self.model_fields_set:
+            if name not in self.model_fields_set and self.programming_states is None:
                 raise ValueError(f"{name} must be given for an mram cell: the default is that of another kind of cell")
         if self.on_off_ratio > HIGHEST_TUNNEL_RATIO:
             raise ValueError(
