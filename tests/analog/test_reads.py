@@ -61,7 +61,7 @@ def test_a_group_is_like_a_crossbar_of_its_rows(
     model: nn.Module, images: Tensor, design_of: Callable[..., Design], coding: str
 ) -> None:
     """Rows and noise alike; it differs by the errors of an ADC, which groups share and crossbars do not."""
-    chip = {"device": NOISY, "input_coding": coding}
+    chip = {"device": NOISY, "input_coding": coding, "analog": {"adc_offset_sigma": 0.0}}
     groups, _ = outputs(model, design_of(adc_bits=4, input_bits=4, rows_per_read=4, **chip), images)
     crossbars, _ = outputs(model, design_of(adc_bits=4, input_bits=4, **chip | {"rows": 8, "rows_per_read": 4}), images)
     assert torch.equal(groups, crossbars)  # 16 or 8 rows a crossbar: read four at a time all the same
@@ -73,7 +73,8 @@ def test_groups_share_their_adcs(model: nn.Module, design_of: Callable[..., Desi
     layer: AnalogLayer = analog_layers(analog)["0"]
     assert layer.crossbar_blocks == ((0, 16), (16, 27))
     assert layer.blocks == ((0, 4), (4, 8), (8, 12), (12, 16), (16, 20), (20, 24), (24, 27))
-    offset = layer.adc_offset[0]
+    offset = layer._adc_errors(0).offset
+    assert offset is not None
     assert all(torch.equal(offset[0], offset[k]) for k in range(1, 4))
     assert all(torch.equal(offset[4], offset[k]) for k in range(5, 7))
     assert not torch.equal(offset[0], offset[4])

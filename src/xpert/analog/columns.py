@@ -91,7 +91,8 @@ def converted_sums(
 
         y = sum over rows of bit_b(code) * conductance + offset[k] + sqrt(floor + sum of bit_b(code) * variance) * z
 
-    is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even; the result is the sum of all
+    is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even; where thresholds have errors, as lowest
+    and the number of thresholds `lowest + i + 1/2 + error` that it is not below. The result is the sum of all
     `2**b * reading`. z is standard normal (`xpert.analog.gaussian`), a function of `key`, `first` + position, block,
     bit, group and column. All of it is rounded to a grid, see `on_grid`.
 
@@ -152,6 +153,7 @@ def torch_readings(
     starts = torch.cat([one.start for one in columns], dim=1).to(shared.exact)  # [blocks, chips * groups, columns]
     step = _of_each(columns, groups, [2.0**-one.fraction for one in columns])
     noise = _Noise(columns, groups) if any(one.noisy for one in columns) else None
+    levels = _levels(columns)
     total = torch.empty((n_chips * groups, positions, n_columns), dtype=shared.sum_type(input_bits), device=device)
     codes = codes.flatten(0, 1)  # [chips * groups, positions, rows]
     most = CHUNK if device.type == "cpu" else _CHUNK_ELSEWHERE
@@ -163,12 +165,31 @@ def torch_readings(
             if noise is not None:
                 z = gaussian.draw(keys, numbers, k, input_bits, groups, n_columns)
                 sums += noise(planes, *shared.blocks[k], z.flatten(2, 3).flatten(0, 1))
-            sums.mul_(step).round_().clamp_(shared.lowest, shared.lowest + span)
+            if levels is None:
+                sums.mul_(step).round_().clamp_(shared.lowest, shared.lowest + span)
+            else:
+                sums = _counted(sums, levels[k], shared)
             # Shift-add: the bits go, [chips * groups, 1, positions * columns].
-            accumulated.baddbmm_(significance, sums.view(len(codes), input_bits, len(numbers) * n_columns).to(exact))
+            accumulated.baddbmm_(significance, sums.reshape(len(codes), input_bits, len(numbers) * n_columns).to(exact))
         total[:, chunk] = accumulated.view(len(codes), len(numbers), n_columns)
     total += shared.base.to(total.dtype) * ((2**input_bits - 1) * len(shared.blocks))
     return total.unflatten(0, (n_chips, groups))
+
+
+def _levels(columns: Sequence[Columns]) -> Tensor | None:
+    """Thresholds of every column on all chips, on the scale of its sums [blocks, chips * groups, columns, levels]."""
+    of_chips = []
+    for one in columns:
+        if one.levels is None or one.adc is None:
+            return None
+        of_chips.append(one.levels[:, :, one.adc.long()] + (one.lowest * 2.0**one.fraction)[:, None])
+    return torch.cat(of_chips, dim=1).to(columns[0].exact)
+
+
+def _counted(sums: Tensor, levels: Tensor, shared: Columns) -> Tensor:
+    """Readings less base of sums [n, positions, columns] by thresholds [n, columns, levels], which they may equal."""
+    by_column = sums.transpose(1, 2).contiguous()
+    return torch.searchsorted(levels, by_column, right=True).transpose(1, 2) + shared.lowest
 
 
 def _of_each(columns: Sequence[Columns], groups: int, numbers: list[float]) -> Tensor:

@@ -48,6 +48,13 @@ class Conversion:
     pulses: int = 1
     """Unit pulses of the largest input: what a row counts for at most. 1 where inputs are read bit by bit."""
 
+    levels: Tensor | None = None
+    """What is added to each of an ADC's `2**bits - 1` thresholds, where they have errors of their own [blocks, groups,
+    ADCs, levels]; None: they lie half-way between readings, and halves round to even. [step]"""
+
+    adc: Tensor | None = None
+    """Number of the ADC that converts each column [columns], int64; only with `levels`."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -92,6 +99,13 @@ class Columns:
 
     pulses: int = 1
     """Unit pulses of the largest input."""
+
+    levels: Tensor | None = None
+    """Thresholds less the lowest reading, in rising order [blocks, groups, ADCs, 2**bits - 1], int32. A reading is the
+    lowest one and the number of thresholds that a sum is not below. None: sums are rounded, halves to even."""
+
+    adc: Tensor | None = None
+    """Number of each column's ADC [columns], int32; only with `levels`."""
 
     @property
     def exact(self) -> torch.dtype:
@@ -170,7 +184,16 @@ def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Colu
         2.0 ** (sigma_digits - variance_digits),
         float(torch.tensor(conversion.floor * 2.0**sigma_digits, dtype=torch.float32)),
         pulses,
+        None if conversion.levels is None else _thresholds(conversion.levels, fraction, wide),
+        None if conversion.adc is None else conversion.adc.int(),
     )
+
+
+def _thresholds(errors: Tensor, fraction: int, dtype: torch.dtype) -> Tensor:
+    """`Columns.levels` from the errors of thresholds, which no sum on the grid is beyond by more than the largest."""
+    ideal = torch.arange(errors.shape[3], device=errors.device) + 0.5
+    most = 2.0 ** ((_WIDE if dtype is torch.int32 else _PULSED) + 1 - fraction)
+    return _rounded((ideal + errors).clamp(-most, most), fraction, dtype).sort(dim=3).values.contiguous()
 
 
 def _digits(bound: float, bits: int) -> int:

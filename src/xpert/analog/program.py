@@ -98,13 +98,18 @@ class AdcErrors(NamedTuple):
     gain: Tensor | None
     """Relative, of the same shape."""
 
+    levels: Tensor | None = None
+    """Offset of each threshold, where each level has a comparator of its own [reads, groups, ADCs, 2**bits - 1],
+    float32. [ADC step]"""
+
 
 def adc_errors(
     chip: Chip, layout: Layout, blocks: Blocks, groups: int, periphery: Periphery, draws: Draws | None
 ) -> AdcErrors:
     """Offset and gain errors, drawn once per chip and common to the columns and groups of rows that share an ADC.
 
-    The kind of ADC says which converters have errors of their own and which share one (`AdcKind.errors`).
+    The kind of ADC says which converters have errors of their own and which share one (`AdcKind.errors`), and whether
+    an offset is one of the whole converter or of each of its levels (`AdcKind.own_levels`).
     """
     settings = chip.analog
     if draws is None or settings.adc_range == "unbounded":
@@ -125,10 +130,13 @@ def adc_errors(
         of_adc = kind.errors(effect, normal, shape).expand(shape).flatten(2)
         return (sigma * of_adc[of_read][..., of_column]).float()
 
-    return AdcErrors(
-        errors("adc_offset", settings.adc_offset_sigma),
-        errors("adc_gain", settings.adc_gain_sigma),
-    )
+    gain = errors("adc_gain", settings.adc_gain_sigma)
+    if not kind.own_levels:
+        return AdcErrors(errors("adc_offset", settings.adc_offset_sigma), gain)
+    if settings.adc_offset_sigma == 0:
+        return AdcErrors(None, gain)
+    each = normal("adc_offset", (*shape, 2**periphery.adc_bits - 1)).flatten(2, 3)[of_read]
+    return AdcErrors(None, gain, (settings.adc_offset_sigma * each).float())
 
 
 __all__ = ["AdcErrors", "Programmed", "adc_errors", "program"]

@@ -19,7 +19,7 @@ from xpert.hardware import circuits
 from xpert.hardware.breakdown import Breakdown, distinct, map_arrays
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
-from xpert.hardware.gates import Array
+from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.mapping import Mapping, Organisation
 from xpert.hardware.pe import Timing, build_pe
 from xpert.hardware.subarray import PeripheryArrays, subarray
@@ -41,6 +41,11 @@ _SRAM_CELLS = {14: (10.0, 30.0), 10: (10.0, 40.0), 7: (10.0, 60.0)}
 
 _PLANAR_SRAM_CELL = (10.0, 28.0)
 """The same of planar transistors. Source: DNN+NeuroSim V1.3."""
+
+
+_NORM_BITS = 16
+"""Precision of a batch norm's factors. [bit] Source: assumed; half of that of the multipliers with which Jacob et al.,
+CVPR 2018, scale sums of 8-bit products."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,8 @@ class Shared:
     """ReLU units."""
     adders: Cost
     """Residual adders; no area where there are none."""
+    norms: Cost | None
+    """Multiply-add units of batch norms that chips measure, one per ReLU unit; None where weights hold them."""
     h_tree: Cost
     """H-tree."""
     area: Breakdown
@@ -336,9 +343,16 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
     pool = circuits.max_pooling(p, context.word_bits, context.pool_window, context.pool_units)
     relu = circuits.relu(p, context.trees, context.word_bits)
     adders = circuits.adder(p, context.word_bits, context.trees * context.residual)
+    norms = None
+    if chip.analog.adaptive_batch_norm and p.switches.chip_batch_norm:
+        word = context.tree_bits + ceil_log2(context.tree_inputs)
+        norms = circuits.multiply_add(p, word, _NORM_BITS, context.trees)
     h_tree = _h_tree(p, context, context.pitch)
     buffer_leakage = buffer.leakage * context.buffer_cores
     leakage = buffer_leakage + tree.leakage + relu.leakage + adders.leakage + pool.leakage
+    digital = pool.area + relu.area + adders.area
+    if norms is not None:
+        leakage, digital = leakage + norms.leakage, digital + norms.area
     if p.switches.interconnect_leakage:
         leakage = leakage + h_tree.leakage
     return Shared(
@@ -347,12 +361,13 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
         pool=pool,
         relu=relu,
         adders=adders,
+        norms=norms,
         h_tree=h_tree,
         area=Breakdown(
             accumulation=tree.area,
             buffers=buffer.area * context.buffer_cores,
             interconnect=h_tree.area,
-            digital=pool.area + relu.area + adders.area,
+            digital=digital,
         ),
         leakage=leakage if p.switches.global_blocks_leak else 0.0 * leakage,
     )
@@ -479,19 +494,27 @@ def _run_shared(
     if switches.whole_bus and chip.execution == "layer_by_layer":
         crowd = 1
     buffer_time = timing.digital(shared.buffer, read_lines) + timing.write(shared.buffer, write_lines)
+    digital_time = (
+        timing.digital(shared.relu, relu_uses)
+        + timing.digital(shared.pool, pool_turns)
+        + timing.digital(shared.adders, residual_uses)
+    )
+    spent = shared.relu.energy * relu_uses + shared.pool.energy * pool_uses + shared.adders.energy * residual_uses
+    if shared.norms is not None:  # of the sums of every layer, before they are rounded
+        norm_uses = np.ceil(outputs / context.trees)
+        digital_time = digital_time + timing.digital(shared.norms, norm_uses)
+        spent = spent + shared.norms.energy * norm_uses
     latency = Breakdown(
         accumulation=timing.digital(tree, tree_uses),
         buffers=buffer_time / parallel * crowd,
         interconnect=timing.digital(h_tree, bus),
-        digital=timing.digital(shared.relu, relu_uses)
-        + timing.digital(shared.pool, pool_turns)
-        + timing.digital(shared.adders, residual_uses),
+        digital=digital_time,
     )
     energy = Breakdown(
         accumulation=tree.energy * tree_uses,
         buffers=shared.buffer.energy * read_lines + shared.buffer.write_energy * write_lines,
         interconnect=h_tree.energy * bus,
-        digital=shared.relu.energy * relu_uses + shared.pool.energy * pool_uses + shared.adders.energy * residual_uses,
+        digital=spent,
     )
     return latency, energy
 

@@ -94,6 +94,18 @@ class Crossbar:
     pulse_width: bool = False
     """Whether inputs are the widths of pulses; else they are read bit by bit."""
 
+    reference_columns: int = 0
+    """Columns beyond `columns`, whose current is subtracted from that of the others: one for each slice, or none."""
+
+    programmable_range: bool = False
+    """Whether each layer's ADCs have a range of their own."""
+
+    offset_sigma: float = 0.25
+    """Standard deviation of a comparator's offset, as simulated. [ADC step]"""
+
+    trim_bits: int = 5
+    """Precision of the offset's trimming; 0: none. [bit]"""
+
     @property
     def read_rows(self) -> int:
         """Rows that are read at once."""
@@ -130,7 +142,7 @@ class Crossbar:
 
 def crossbar_of(chip: Chip) -> Crossbar:
     """The crossbar of a chip."""
-    device, code = chip.device, chip.weight_code
+    device, code, analog = chip.device, chip.weight_code, chip.analog
     kind: CellKind = device.access
     if device.cell in ("sram", "fefet"):
         kind = device.cell
@@ -149,6 +161,10 @@ def crossbar_of(chip: Chip) -> Crossbar:
         access_gate_voltage=device.access_gate_voltage_v,
         cell_height_f=device.cell_height_f,
         cell_width_f=device.cell_width_f,
+        reference_columns=0 if code.paired else code.slices,
+        programmable_range=analog.adc_range in {"calibrated", "learned"},
+        offset_sigma=0.0 if analog.adc_range == "unbounded" else analog.adc_offset_sigma,
+        trim_bits=analog.adc_trim_bits,
     )
 
 
@@ -156,8 +172,11 @@ def crossbar_of(chip: Chip) -> Crossbar:
 class Parasitics:
     """Lengths, resistances and capacitances of a crossbar."""
 
+    columns: int
+    """Columns, reference columns with them."""
+
     row_length: float
-    """Length of a row. [m]"""
+    """Length of a row, reference columns with it. [m]"""
 
     column_length: float
     """Length of a column. [m]"""
@@ -196,7 +215,7 @@ class Parasitics:
     """Leakage power of all cells; 0 but for SRAM. [W]"""
 
     mean_resistance: float
-    """Mean of on and off resistance, access transistor included; 0 for SRAM. [ohm]"""
+    """Resistance of a cell half-way between on and off conductance, access transistor included; 0 for SRAM. [ohm]"""
 
     @property
     def area(self) -> float:
@@ -218,7 +237,8 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
     if crossbar.relaxed_pitch:
         cell_height = max(cell_height, _RELAXED_HEIGHT)
         cell_width = max(cell_width, _RELAXED_WIDTH["sram" if crossbar.sram else "resistive"])
-    row_length = crossbar.columns * cell_width * unit
+    columns = crossbar.columns + (crossbar.reference_columns if p.switches.reference_columns else 0)
+    row_length = columns * cell_width * unit
     column_length = crossbar.rows * cell_height * unit
     flip_flop = flip_flop_bank(p, 1.0)
     if column_length < flip_flop.height:
@@ -228,7 +248,7 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
         )
     if row_length < flip_flop.width:
         raise ConfigError(
-            f"chip.columns: {crossbar.columns} cells make a row of {row_length / f:.3g} F, too short for the registers "
+            f"chip.columns: {columns} cells make a row of {row_length / f:.3g} F, too short for the registers "
             f"below it; allowed is {flip_flop.width / f:.3g} F or more"
         )
     if crossbar.kind != "crosspoint" and cell_width <= POLY_OVERHEAD:
@@ -241,14 +261,17 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
     fin = 2.0 if p.finfet else 1.0
     wordline, column, access, width, access_capacitance, mean = row_wire, column_wire, 0.0, 0.0, 0.0, 0.0
     pull_down, leakage = 0.0, 0.0
+    cell = (crossbar.r_on + crossbar.r_off) / 2
+    if p.switches.column_conductance:
+        cell = 2 / (1 / crossbar.r_on + 1 / crossbar.r_off)
     if crossbar.kind == "crosspoint":
-        mean = (crossbar.r_on + crossbar.r_off) / 2
+        mean = cell
     elif crossbar.sram:
         access = float(on_resistance_n(p, f * fin))
         access_capacitance = float(drain_capacitance(p, f * fin, 0.0, cell_width * f))
         pull_down = float(on_resistance_n(p, 2 * f * fin))
         inverter = gate(p, "inv", 1.0, 2 * f * fin, f * fin)
-        leakage = 2 * crossbar.rows * crossbar.columns * float(inverter.leakage_current) * p.vdd
+        leakage = 2 * crossbar.rows * columns * float(inverter.leakage_current) * p.vdd
     else:
         access = crossbar.r_on * IR_DROP_TOLERANCE
         width, drawn = _access_width(p, crossbar.r_on), access_transistor_f(p, crossbar.r_on)
@@ -258,12 +281,13 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
                 f"{drawn:.3g} F that r_on_ohm = {crossbar.r_on:g} needs at {p.node_nm} nm, with "
                 f"{IR_DROP_TOLERANCE:.0%} of that resistance; allowed is {math.ceil(drawn * 10) / 10:g} or more"
             )
-        mean = access + (crossbar.r_on + crossbar.r_off) / 2
-        wordline = row_wire + crossbar.columns * float(gate_capacitance(p, width * fin * f))
+        mean = access + cell
+        wordline = row_wire + columns * float(gate_capacitance(p, width * fin * f))
         column = column_wire + crossbar.rows * float(
             drain_capacitance(p, width * fin * f, 0.0, crossbar.cell_width_f * f)
         )
     return Parasitics(
+        columns=columns,
         row_length=row_length,
         column_length=column_length,
         row_wire_capacitance=row_wire,

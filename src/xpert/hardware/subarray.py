@@ -20,14 +20,15 @@ from numpy.typing import ArrayLike
 from xpert.design import ADCS, Adc, Periphery, shown
 from xpert.design.adc_registry import adc_types
 from xpert.errors import ConfigError
-from xpert.hardware import circuits, gates
+from xpert.hardware import circuits
 from xpert.hardware.adcs import AdcKind, Conversion, adc_kind
 from xpert.hardware.adcs.column_power import sum_columns
+from xpert.hardware.adcs.matching import UNIT_CAPACITOR, range_generator, subtraction
 from xpert.hardware.block import Block, Group, Place
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar, Parasitics, parasitics
-from xpert.hardware.gates import Array, ceil_log2, standard_inverter
-from xpert.hardware.technology import Process
+from xpert.hardware.gates import Array, ceil_log2, exp2, standard_inverter
+from xpert.hardware.technology import WIRE_CAPACITANCE, Process
 
 WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
 """Programming voltage above which level shifters are needed. [V] Source: DNN+NeuroSim V1.3."""
@@ -393,11 +394,13 @@ def subarray(
         r_on=r_on,
         r_off=r_off,
         sensing=crossbar.flash_sensing,
+        offset_sigma=crossbar.offset_sigma,
+        trim_bits=crossbar.trim_bits,
     )
     row_latency = next(block.cost.latency for block in drivers if block.name == "wl_switch_matrix")
     pulses = _further_pulses(p, crossbar, periphery, row_latency)
     readout = (
-        *_adcs(p, periphery, asked, reads),
+        *_adcs(p, crossbar, periphery, asked, reads),
         *_pulses(crossbar, wires, column_resistance, multiplicity, pulses, reads),
         *_shift_adds(p, crossbar, wires, periphery, n_adcs, cycles, weight_uses),
     )
@@ -405,7 +408,7 @@ def subarray(
     if crossbar.sram:
         array_energy = 0.0
     else:
-        converted = np.ceil(crossbar.columns / turns)
+        converted = np.ceil(crossbar.columns / turns) + (wires.columns - crossbar.columns)
         # Columns are charged for every group; all groups together drive each row once.
         charged = wires.column_wire_capacitance * crossbar.read_voltage**2 * converted * reads
         array_energy = turns * (charged + wires.wordline_capacitance * p.vdd**2 * crossbar.rows * row_activity)
@@ -418,7 +421,7 @@ def subarray(
         wires=wires,
         cycles=cycles,
         accumulation_cycles=cycles * (crossbar.slices > 1) + np.ceil(weight_uses) * _adds_up(crossbar, periphery),
-        column_delay=_column_delay(p, crossbar, wires, rows.ramp),
+        column_delay=_column_delay(p, crossbar, wires, rows.ramp, asked),
         select_latency=np.maximum(select, mux.latency + decoder.latency),
         precharge_latency=costs["precharger"].latency if crossbar.sram else 0.0,
         pulse_latency=pulses,
@@ -445,7 +448,7 @@ def _row_drivers(
         load, gate_voltage = wires.wordline_capacitance, crossbar.access_gate_voltage
         cost = circuits.wordline_switch_matrix(p, rows, load=load, access_gate_voltage=gate_voltage, **read)
     else:
-        target = wires.row_resistance if crossbar.sram else wires.mean_resistance / crossbar.columns
+        target = wires.row_resistance if crossbar.sram else wires.mean_resistance / wires.columns
         cost = circuits.switch_matrix(p, rows, target_resistance=target, load=wires.row_wire_capacitance, **read)
     blocks = [Block("wl_switch_matrix", cost, turns, "other", "beside")]
     if crossbar.reads > 1:
@@ -471,7 +474,7 @@ def _column_drivers(
     cycles: Array,
 ) -> list[Block]:
     """What drives and selects columns: everything takes the width of a row, the decoder stands in the corner."""
-    width, columns, sram = wires.row_length, crossbar.columns, crossbar.sram
+    width, columns, sram = wires.row_length, wires.columns, crossbar.sram
     mux, decoder = _column_mux(p, crossbar, wires, n_adcs, turns)
     once = turns / input_cycles(crossbar, periphery)  # a column stays selected for all input bits and groups of rows
     leaks = p.switches.sram_mux_decoder_leakage if sram else True
@@ -509,27 +512,57 @@ def _lifts_levels(crossbar: Crossbar) -> bool:
 
 
 def _column_mux(p: Process, crossbar: Crossbar, wires: Parasitics, n_adcs: Array, turns: Array) -> tuple[Cost, Cost]:
-    """Column multiplexer and its decoder, one as high as the other; nothing where no column shares an ADC."""
+    """Column multiplexer and its decoder; nothing where no column shares an ADC.
+
+    The lines that select columns run over the multiplexer and the ADCs below it, in metal of their own, as buses do:
+    they take no area, but the decoder drives them.
+    """
     lines = n_adcs * crossbar.columns_per_slice  # a pair's two columns are led to the ADC side by side
     rows = crossbar.read_rows
     target = (wires.access_resistance / rows / 2) if crossbar.sram else wires.mean_resistance / rows
     ways = np.maximum(turns, 2.0)
     gate_n, gate_p = circuits.column_mux_gates(p, target)
-    decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, load=gate_n * lines, load_2=gate_p * lines)
+    compact = p.switches.compact_column_decoder
+    wire = WIRE_CAPACITANCE * wires.row_length if compact else 0.0
+    load, load_2 = gate_n * lines + wire, gate_p * lines + wire
+    decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, compact=compact, load=load, load_2=load_2)
     place = {"target_resistance": target, "width": wires.row_length, "read_voltage": crossbar.read_voltage}
-    free = circuits.column_mux(p, lines, ways, **place)
-    mux = circuits.column_mux(p, lines, ways, height=np.maximum(free.height, decoder.height), **place)
+    mux = circuits.column_mux(p, lines, ways, **place)
+    if compact:
+        decoder = replace(decoder, energy=decoder.energy + 2 * wire * p.vdd**2)  # a line of either polarity
+    else:
+        mux = circuits.column_mux(p, lines, ways, height=np.maximum(mux.height, decoder.height), **place)
     return _where(turns > 1, mux), _where(turns > 1, decoder)
 
 
-def _adcs(p: Process, periphery: PeripheryArrays, asked: Conversion, reads: Array) -> Iterator[Block]:
-    """ADCs of every kind that occurs, used for every group of rows; each costs nothing where another is."""
+def _adcs(
+    p: Process, crossbar: Crossbar, periphery: PeripheryArrays, asked: Conversion, reads: Array
+) -> Iterator[Block]:
+    """ADCs of every kind that occurs; each costs nothing where another is. Then what all kinds need.
+
+    All of it is used for every group of rows.
+    """
+    load, conversion, conducting = 0.0, 0.0, 0.0
+
+    def of_groups(block: Block) -> Block:
+        return replace(block, uses=None if block.uses is None else block.uses * reads)
+
     for kind, there in periphery.kinds():
         # Elsewhere it is asked for one of its own precisions: it may have no other.
         bits = np.broadcast_to(periphery.adc_bits, there.shape)
-        for block in kind.blocks(p, replace(asked, bits=np.where(there, bits, bits[there].min()))):
-            uses = None if block.uses is None else block.uses * reads
-            yield replace(block, cost=_where(there, block.cost), uses=uses)
+        of_kind = replace(asked, bits=np.where(there, bits, bits[there].min()))
+        time = 0.0
+        for block in kind.blocks(p, of_kind):
+            time = time + block.cost.latency
+            yield of_groups(replace(block, cost=_where(there, block.cost)))
+        each = asked.instances * exp2(of_kind.bits) * UNIT_CAPACITOR
+        load = load + np.where(there, kind.reference_load(p, of_kind) if kind.reference_load else each, 0.0)
+        conversion = conversion + np.where(there, time, 0.0)
+        conducting = conducting + np.where(there, time if kind.column_time is None else kind.column_time, 0.0)
+    if crossbar.programmable_range and p.switches.programmable_references:
+        yield of_groups(range_generator(p, asked, load, conversion, crossbar.slices))
+    if crossbar.reference_columns and p.switches.reference_columns:
+        yield of_groups(subtraction(p, asked, conducting, crossbar.reference_columns))
 
 
 def _shift_adds(
@@ -567,7 +600,7 @@ def _further_pulses(p: Process, crossbar: Crossbar, periphery: PeripheryArrays, 
     """Time of the unit pulses of a read beyond the first, which is that of a read of one bit. [s]"""
     if not crossbar.pulse_width:
         return 0.0
-    return (gates.exp2(periphery.input_bits) - 2) * np.maximum(1 / p.logic_clock, row_latency)
+    return (exp2(periphery.input_bits) - 2) * np.maximum(1 / p.logic_clock, row_latency)
 
 
 def _pulses(
@@ -596,14 +629,24 @@ def _pulse_counters(
         return
     bits, several = periphery.input_bits, periphery.input_bits > 1
     bank = circuits.flip_flop_bank(p, crossbar.rows * bits, height=wires.column_length)
-    counts = crossbar.rows * duty * (gates.exp2(bits) - 1)
+    counts = crossbar.rows * duty * (exp2(bits) - 1)
     energy = bank.energy + 2 * counts * circuits.flip_flop_bank(p, 1.0).energy
     cost = _where(several, replace(bank, energy=energy, latency=0.0))
     yield Block("pulse_counters", cost, turns, "other", "beside")
 
 
-def _column_delay(p: Process, crossbar: Crossbar, wires: Parasitics, ramp: Array) -> Array:
-    """Settling time of a column whose row is driven with this slope. [s]"""
+def _column_delay(p: Process, crossbar: Crossbar, wires: Parasitics, ramp: Array, asked: Conversion) -> Array:
+    """Settling time of a column whose row is driven with this slope: to half an ADC step, of the slowest one. [s]
+
+    A column discharges through the cells of its driven rows, but at least one that is on, and half of its wire. What
+    senses it conducts too, and would only make it faster: it is left out.
+    """
+    if not crossbar.sram and p.switches.column_conductance:
+        one_cell = crossbar.r_on + wires.access_resistance
+        there = np.greater(asked.multiplicity, 0)
+        slowest = np.max(np.where(there, np.minimum(asked.column_resistance, one_cell), 0.0), axis=-1)
+        constant = wires.column_capacitance * (slowest + wires.column_wire_resistance / 2)
+        return constant * (asked.bits + 1) * np.log(2)
     if not crossbar.sram:
         return 0.2 * wires.column_capacitance * wires.mean_resistance / max(crossbar.read_rows // 2, 1)
     return circuits.sram_column_delay(

@@ -67,6 +67,23 @@ class Switches:
     sram_mux_decoder_leakage: bool = True
     """The column decoder of an SRAM subarray leaks; reference: it does not."""
 
+    column_conductance: bool = True
+    """A column's cells conduct in parallel, which settles it to half an ADC step; reference: to a fifth of a time
+    constant of the mean of on and off resistance, so that a better off state slows it down."""
+
+    compact_column_decoder: bool = True
+    """Column multiplexers are as high as their pass gates, their decoder is a compact block; reference: both are as
+    high as the decoder's gates in one column."""
+
+    programmable_references: bool = True
+    """ADC ranges that fit a layer need references that can be set; reference: they cost nothing."""
+
+    reference_columns: bool = True
+    """Reference columns are cells, and each ADC has a mirror that subtracts their current; reference: neither costs."""
+
+    comparator_matching: bool = True
+    """Comparators are as large, and trimmed, as the offset that is simulated needs; reference: minimum transistors."""
+
     # PE and tile
     tree_energy_once: bool = True
     """A PE's adder tree is paid once per vector; reference: once per crossbar where a matrix is duplicated."""
@@ -100,6 +117,9 @@ class Switches:
 
     whole_bus: bool = True
     """Layer by layer, the running layer has the global buffer's whole bandwidth; reference: its tiles' share of it."""
+
+    chip_batch_norm: bool = True
+    """Batch norm that a chip measures is a multiplication and an addition per output; reference: it costs nothing."""
 
     copies_not_summed: bool = True
     """Copies of a pipelined layer's tiles are not added up; reference: the chip's trees add the tiles of all copies."""

@@ -57,11 +57,8 @@ class Phase2:
         return self.settings.combinations(PRECISION_FIELDS)
 
     def kinds(self, found: Design) -> list[Kind]:
-        """Values of `KIND_FIELDS` from which every layer chooses; none where they would change sums."""
-        analog = found.chip.analog
-        if not self.settings.choose_adcs_again or analog.adc_offset_sigma > 0 or analog.adc_gain_sigma > 0:
-            return []
-        return self.periphery.combinations(KIND_FIELDS)
+        """Values of `KIND_FIELDS` from which every layer chooses; a design is measured with its own."""
+        return self.periphery.combinations(KIND_FIELDS) if self.settings.choose_adcs_again else []
 
 
 def choose_precisions(

@@ -16,6 +16,7 @@ from xpert.hardware.adcs.column_power import (
     sum_columns,
 )
 from xpert.hardware.adcs.kind import AdcKind, Conversion
+from xpert.hardware.adcs.matching import comparator_width, matched
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost
 from xpert.hardware.circuits.placement import lanes
@@ -261,10 +262,20 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
         sensing=asked.sensing,
     )
     encoder = flash_encoder(p, asked.bits, asked.instances, width=asked.width)
-    return [Block("flash_adc", cost, of_columns=True), Block("flash_encoder", encoder, uses=asked.turns)]
+    levels = gates.exp2(asked.bits) - 1
+    return [
+        Block("flash_adc", matched(p, asked, cost, levels, levels), of_columns=True),
+        Block("flash_encoder", encoder, uses=asked.turns),
+    ]
 
 
-FLASH = AdcKind(_blocks)
+def _reference_load(p: Process, asked: Conversion) -> Array:
+    """A gate of each comparator."""
+    gate = gates.gate_capacitance(p, comparator_width(p, asked))
+    return asked.instances * (gates.exp2(asked.bits) - 1) * gate
+
+
+FLASH = AdcKind(_blocks, own_levels=True, reference_load=_reference_load)
 """One comparator per level, all at once: large and fast."""
 
 __all__ = ["COMPARATOR_POWER", "COMPARATOR_TRANSISTORS", "FASTEST", "FLASH", "SLOWEST", "flash_adc", "flash_encoder"]

@@ -25,6 +25,13 @@ from xpert.hardware import gates
 from xpert.hardware.adcs.column_power import adc_area, adc_leakage, at_temperature, resistance_power, sum_columns
 from xpert.hardware.adcs.flash import COMPARATOR_POWER, COMPARATOR_TRANSISTORS
 from xpert.hardware.adcs.kind import AdcEffect, AdcKind, Conversion, Normal
+from xpert.hardware.adcs.matching import (
+    CAPACITANCE_DENSITY,
+    TRANSCONDUCTANCE_EFFICIENCY,
+    UNIT_CAPACITOR,
+    comparator_width,
+    matched,
+)
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost, flip_flop_bank
 from xpert.hardware.gates import Array
@@ -34,15 +41,8 @@ CLOCK = 1e9
 """Clock of the counter. [Hz] Source: the steps of the SAR ADC, DNN+NeuroSim V1.3. HERMES (JSSC 2022) takes 0.3 ns per
 level at 14 nm, column ADCs of image sensors at 0.18 um take 5 ns (Santos et al., Electronic Imaging 2024)."""
 
-UNIT_CAPACITOR = 0.5e-15
-"""Unit of the capacitive DAC, one per level. [F] Source: Harpe et al., JSSC 2011 (8 bits, 90 nm)."""
-
-CAPACITANCE_DENSITY = 2e-3
-"""Capacitance of metal fingers per area. [F/m2] Source: assumed; 2 fF/um2 is usual for digital processes."""
-
-TRANSCONDUCTANCE_EFFICIENCY = 10.0
-"""Transconductance per current of the amplifier that drives the ramp. [1/V] Source: strong to moderate inversion,
-Jespers and Murmann, "Systematic Design of Analog CMOS Circuits", 2017."""
+SAMPLING_TIME = 1 / CLOCK
+"""How long a column is sampled. [s] Source: one clock, as a step of the SAR ADC, DNN+NeuroSim V1.3."""
 
 _BOLTZMANN = 1.380649e-23
 """Boltzmann constant. [J/K] Source: exact in the SI."""
@@ -91,7 +91,7 @@ def ramp_adc(
     )
 
 
-def ramp_generator(p: Process, bits: Array, instances: Array, *, width: Array) -> Cost:
+def ramp_generator(p: Process, bits: Array, instances: Array, *, width: Array, comparator: Array | None = None) -> Cost:
     """Cost of the DAC and its amplifier; one read is one ramp, for all ADCs of the subarray.
 
     The amplifier returns from the top of the range within the sampling clock, to half a level: its transconductance is
@@ -103,11 +103,13 @@ def ramp_generator(p: Process, bits: Array, instances: Array, *, width: Array) -
         bits: ADC precision. [bit]
         instances: ADCs that the ramp goes to.
         width: Imposed width, and length of the line. [m]
+        comparator: Width of a comparator's input transistor; the smallest by default. [m]
     """
     levels = gates.exp2(bits)
     n_nmos, n_pmos = COMPARATOR_TRANSISTORS["voltage"]
+    comparator = gates.MIN_NMOS * p.feature if comparator is None else comparator
     area = adc_area(p, n_nmos, n_pmos) + levels * UNIT_CAPACITOR / CAPACITANCE_DENSITY
-    line = WIRE_CAPACITANCE * width + instances * gates.gate_capacitance(p, gates.MIN_NMOS * p.feature)
+    line = WIRE_CAPACITANCE * width + instances * gates.gate_capacitance(p, comparator)
     current = line * CLOCK * (bits + 1) * np.log(2) / TRANSCONDUCTANCE_EFFICIENCY
     energy = current * p.vdd * levels / CLOCK + (levels * UNIT_CAPACITOR + line) * p.vdd**2
     return Cost(area=area, width=width, height=area / width, energy=energy, leakage=adc_leakage(p, n_nmos, n_pmos))
@@ -149,10 +151,12 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
         multiplicity=asked.multiplicity,
     )
     # All ADCs of a subarray convert a column each on the same ramp: one ramp, one count for each turn.
-    generator = ramp_generator(p, asked.bits, asked.instances, width=asked.width)
+    width = comparator_width(p, asked)
+    generator = ramp_generator(p, asked.bits, asked.instances, width=asked.width, comparator=width)
     counter = ramp_counter(p, asked.bits, asked.instances, width=asked.width)
     return [
-        Block("ramp_adc", converters, of_columns=True),
+        # The ramp crosses a column once.
+        Block("ramp_adc", matched(p, asked, converters, 1.0, 1.0), of_columns=True),
         Block("ramp_generator", generator, uses=asked.turns),
         Block("ramp_counter", counter, uses=asked.turns),
     ]
@@ -163,7 +167,12 @@ def _errors(effect: AdcEffect, normal: Normal, shape: tuple[int, ...]) -> Any:
     return normal(effect, shape if effect == "adc_offset" else (*shape[:-1], 1))
 
 
-RAMP = AdcKind(_blocks, _errors)
+def _reference_load(p: Process, asked: Conversion) -> Array:
+    """The DAC that makes the ramp."""
+    return gates.exp2(asked.bits) * UNIT_CAPACITOR
+
+
+RAMP = AdcKind(_blocks, _errors, reference_load=_reference_load, column_time=SAMPLING_TIME)
 """A ramp that all columns are compared with: smallest and slowest, twice the time for each bit."""
 
 __all__ = ["CLOCK", "RAMP", "ramp_adc", "ramp_counter", "ramp_generator"]

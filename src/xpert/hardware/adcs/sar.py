@@ -6,6 +6,7 @@ import numpy as np
 
 from xpert.hardware.adcs.column_power import adc_area, adc_leakage, resistance_power, sum_columns
 from xpert.hardware.adcs.kind import AdcKind, Conversion
+from xpert.hardware.adcs.matching import matched
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost
 from xpert.hardware.gates import Array
@@ -97,7 +98,8 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
         read_voltage=asked.read_voltage,
         multiplicity=asked.multiplicity,
     )
-    return [Block("sar_adc", cost, of_columns=True)]
+    # One comparator decides on one bit after the other.
+    return [Block("sar_adc", matched(p, asked, cost, 1.0, asked.bits), of_columns=True)]
 
 
 SAR = AdcKind(_blocks)

@@ -12,6 +12,7 @@ from xpert.hardware.circuits.flip_flop import flip_flop_bank
 from xpert.hardware.circuits.h_tree import h_tree
 from xpert.hardware.circuits.level_shifter import level_shifter
 from xpert.hardware.circuits.max_pooling import max_pooling
+from xpert.hardware.circuits.multiply_add import multiply_add
 from xpert.hardware.circuits.relu import relu
 from xpert.hardware.circuits.row_decoder import row_decoder
 from xpert.hardware.circuits.sense_amplifier import sense_amplifier, voltage_sense_amplifier
@@ -32,6 +33,7 @@ __all__ = [
     "h_tree",
     "level_shifter",
     "max_pooling",
+    "multiply_add",
     "precharger",
     "read_write_mux",
     "register_file",

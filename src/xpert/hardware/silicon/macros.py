@@ -115,7 +115,14 @@ def macro_figures(macro: Macro) -> MacroFigures:
     chip, periphery = macro.design.chip, macro.design.periphery[0]
     p = process_of(chip.technology, logic_clock=chip.logic_clock_hz)
     # Papers give the cost of one read: sums over groups of rows are added up outside of the macro.
-    crossbar = replace(crossbar_of(chip), flash_sensing=macro.flash_sensing, adds_reads=False)
+    # As far as is known none subtracts a reference column before its ADCs, or has ranges that follow a network.
+    crossbar = replace(
+        crossbar_of(chip),
+        flash_sensing=macro.flash_sensing,
+        adds_reads=False,
+        reference_columns=0,
+        programmable_range=False,
+    )
     kind = PeripheryArrays.of([periphery], chip.adcs)
     density, reads = chip.activity.input_bit_density, float(crossbar.reads)
     active = round(crossbar.rows * density)

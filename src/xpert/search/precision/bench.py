@@ -51,14 +51,15 @@ class ChipBench:
         """Whether each image is right on each chip, [chips, images].
 
         Args:
-            design: Differs from the first in precisions only.
+            design: Differs from the first in its periphery only.
 
         Raises:
             RunError: If the file of measurements cannot be written.
         """
         if self._file is None:
             return self._sampled.correct(design)
-        key = " ".join(entry.sums_key() for entry in design.periphery)
+        differ = design.chip.analog.adcs_differ  # then type and sharing of the ADCs change sums, too
+        key = " ".join(entry.short() if differ else entry.sums_key() for entry in design.periphery)
         if key not in self._measured:
             self._measured[key] = _packed(self._sampled.correct(design))
             write_atomically(self._file, json.dumps(self._measured) + "\n")
