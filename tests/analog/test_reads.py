@@ -61,7 +61,7 @@ def test_a_group_is_like_a_crossbar_of_its_rows(
     model: nn.Module, images: Tensor, design_of: Callable[..., Design], coding: str
 ) -> None:
     """Rows and noise alike; it differs by the errors of an ADC, which groups share and crossbars do not."""
-    chip = {"device": NOISY, "input_coding": coding}
+    chip = {"device": NOISY, "input_coding": coding, "analog": {"adc_offset_sigma": 0.0}}
     groups, _ = outputs(model, design_of(adc_bits=4, input_bits=4, rows_per_read=4, **chip), images)
     crossbars, _ = outputs(model, design_of(adc_bits=4, input_bits=4, **chip | {"rows": 8, "rows_per_read": 4}), images)
     assert torch.equal(groups, crossbars)  # 16 or 8 rows a crossbar: read four at a time all the same

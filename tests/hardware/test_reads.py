@@ -170,14 +170,14 @@ def test_pulses_take_the_place_of_reads() -> None:
         crossbar_of(chip),
         PeripheryArrays.of([Periphery(input_bits=8)]),
         row_activity=np.array([0.5]),
-        column_resistance=np.array([[1e4]]),
+        column_resistance=np.array([[1 / (32 * 2e-5)]]),
         multiplicity=128.0,
         row_duty=np.array([0.25]),
     )
     one = built(None)
     assert found.sensing_period == pytest.approx(254e-9 + one.sensing_period, rel=1e-6)
     assert found.blocks["shift_add_input"].cost.area == 0
-    assert found.blocks["pulses"].cost.energy == pytest.approx(128 * 0.5**2 / 1e4 * 254e-9)
+    assert found.blocks["pulses"].cost.energy == pytest.approx(128 * 0.5**2 * (32 * 2e-5) * 254e-9)
     assert found.blocks["pulse_counters"].cost.area > 0
 
 
