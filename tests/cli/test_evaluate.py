@@ -282,7 +282,8 @@ def test_activity_that_a_sweep_would_falsify(refusal: Callable, design_file: Pat
     design = Design.read(design_file)
     path = tmp_path / "measured.json"
     design.replace(activity=(Activity(),) * 14).write(path)
-    for sweep in ("input_bits=4,8", "device.cell_bits=2", "device=rram-woo-2016", "input_bit_density=0.5"):
+    sweeps = "input_bits=4,8", "device.cell_bits=2", "device=rram-woo-2016", "input_bit_density=0.5"
+    for sweep in (*sweeps, "input_coding=pulse_width"):
         assert f"{sweep.partition('=')[0]} changes what the activity" in refusal("evaluate", path, "--sweep", sweep)
 
 
