@@ -286,7 +286,7 @@ def _measured_row(work: Workspace, row: HomogeneousDesign) -> ComparisonRow:
     accuracy = work.run.stage(
         "_".join(["homogeneous_accuracy", *(str(getattr(row, field)) for field in SUMS_FIELDS)]),
         Accuracy,
-        lambda: work.accuracy(work.trained(design.network, "typical"), design),
+        lambda: work.answers(work.trained(design.network, "typical"), design).accuracy,
     )
     return ComparisonRow(
         **{name: getattr(row, name) for name in (*_PERIPHERY, "pes_per_tile")},

@@ -65,9 +65,7 @@ def factors(before: Design, after: Design, switches: Switches = PHYSICAL) -> tup
     if before.activity is not None or after.activity is not None:
         raise ConfigError("factors: designs must have no measured activity, for their mixtures have none")
     names = ["network", *Periphery.decisions(), *(["chip"] if before.chip != after.chip else [])]
-    logs = _logs(
-        before, after, names, switches
-    )  # [mixtures, quantities]; bit i of a mixture's number: factor i is after's
+    logs = _logs(before, after, names, switches)  # [mixtures, quantities]; bit i of a number: factor i is after's
     everything = len(logs) - 1
     found = []
     for bit, name in enumerate(names):
@@ -112,9 +110,7 @@ def _on(design: Design, network: Network) -> list[Periphery]:
     own = dict(zip((layer.name for layer in design.network.layers), design.periphery, strict=True))
     shared = [own[layer.name] for layer in network.layers if layer.name in own]
     if not shared:
-        raise ConfigError(
-            "factors: the two networks have no layer of the same name, so nothing says what replaces what"
-        )
+        raise ConfigError("factors: the two networks have no layer of the same name, so none replaces another")
     found, latest = [], shared[0]
     for layer in network.layers:
         latest = own.get(layer.name, latest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from torch import nn
@@ -12,9 +12,10 @@ from torch import nn
 from xpert.analog import to_analog
 from xpert.analog.accuracy import SampledChips
 from xpert.analog.sampling import Sampling, TestSet
-from xpert.design import Design
+from xpert.design import SUMS_FIELDS, Design, Periphery
 from xpert.errors import DataError, RunError
 from xpert.files import write_atomically
+from xpert.search.precision.converters import kinds_change_sums
 from xpert.statistics import Bools
 
 
@@ -26,7 +27,8 @@ class ChipBench:
 
     Args:
         model: Trained; its present weights are written to every chip.
-        design: Network and chip; the designs to measure may differ in ADC and input precision.
+        design: Network and chip; the designs to measure may differ in ADC and input precision. Where ADCs have errors
+            of their own they may also differ in kind and sharing: each of these is programmed anew.
         test: Where it is measured.
         sampling: On which chips.
         file: Keeps the measurements, so that a killed search does not repeat them; None keeps none.
@@ -42,8 +44,12 @@ class ChipBench:
     ) -> None:
         if not len(test.images):
             raise DataError("precision search: there are no validation images to measure accuracy on")
-        analog = to_analog(model, design, generator=None, calibration=test.calibration)
-        self._sampled = SampledChips(analog, design, test, sampling)
+        self._model, self._test, self._sampling = model, test, sampling
+        matter = kinds_change_sums(design.chip)
+        self._keys = tuple(Periphery.decisions()) if matter else SUMS_FIELDS
+        self._kinds = tuple(Periphery.decisions(changes_sums=False)) if matter else ()
+        self._programmed: dict[tuple[Any, ...], SampledChips] = {}
+        self._program(design)
         self._file = file
         self._measured = _read(file) if file is not None and file.exists() else {}
 
@@ -51,18 +57,26 @@ class ChipBench:
         """Whether each image is right on each chip, [chips, images].
 
         Args:
-            design: Differs from the first in precisions only.
+            design: Differs from the first in its peripheries only.
 
         Raises:
             RunError: If the file of measurements cannot be written.
         """
         if self._file is None:
-            return self._sampled.correct(design)
-        key = " ".join(entry.sums_key() for entry in design.periphery)
+            return self._program(design).correct(design)
+        key = " ".join(entry.short(self._keys) for entry in design.periphery)
         if key not in self._measured:
-            self._measured[key] = _packed(self._sampled.correct(design))
+            self._measured[key] = _packed(self._program(design).correct(design))
             write_atomically(self._file, json.dumps(self._measured) + "\n")
         return _unpacked(self._measured[key])
+
+    def _program(self, design: Design) -> SampledChips:
+        """The chips that a design's kinds of ADC need: the same for all where these change no sum."""
+        kinds = tuple(entry.values(self._kinds) for entry in design.periphery)
+        if kinds not in self._programmed:
+            analog = to_analog(self._model, design, generator=None, calibration=self._test.calibration)
+            self._programmed = {kinds: SampledChips(analog, design, self._test, self._sampling)}
+        return self._programmed[kinds]
 
 
 class _Packed(TypedDict):

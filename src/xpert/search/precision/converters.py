@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.search.context import Candidate, Candidates, Effort, settle, solve_tables
@@ -25,6 +25,11 @@ Precision = tuple[Any, ...]
 
 ROUNDS = 4
 """Rounds of tables and search in which a design and its context come to agree, at most."""
+
+
+def kinds_change_sums(chip: Chip) -> bool:
+    """Whether ADC type and column sharing change what columns sum up to: where ADCs have errors of their own."""
+    return chip.analog.adc_offset_sigma > 0 or chip.analog.adc_gain_sigma > 0
 
 
 def peripheries(kinds: Sequence[Kind], own: Periphery, precisions: Sequence[Precision]) -> list[Periphery]:
@@ -91,4 +96,4 @@ def cheapest_converters(design: Design, kinds: Sequence[Kind], goal: Goal) -> De
     return min(found.values(), key=lambda candidate: goal.rank(candidate.evaluation)).design
 
 
-__all__ = ["ROUNDS", "Kind", "Precision", "cheapest", "cheapest_converters", "peripheries"]
+__all__ = ["ROUNDS", "Kind", "Precision", "cheapest", "cheapest_converters", "kinds_change_sums", "peripheries"]

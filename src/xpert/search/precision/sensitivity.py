@@ -112,7 +112,8 @@ def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisec
 
     1. Measure the finest precisions, and the cheapest ones of all.
     2. Bisect the bound on the predicted loss, geometrically, between the two: the cheapest design under a bound is a
-       multiple-choice knapsack, and its measured accuracy says whether the bound is admissible.
+       multiple-choice knapsack, and its measured accuracy says whether the bound is admissible. The first bound is the
+       predicted loss of the best design of one precision in all layers, where the session knows one.
     3. From the cheapest design that is accurate, try single layers at cheaper precisions.
 
     Args:
@@ -131,17 +132,20 @@ def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisec
         choice = session.knapsack(losses, math.inf, finest.design)
         coarsest = measured(choice)
         best = choice if coarsest.accurate else losses.argmin(axis=1)
-        if finest.accurate and not coarsest.accurate:
+        start = session.start
+        if (finest.accurate or start is not None) and not coarsest.accurate:
             low, high = float(losses.min(axis=1).sum()), float(losses[rows, choice].sum())
-            for _ in range(bisections):
-                bound = math.sqrt(low * high)
+            begin = math.sqrt(low * high) if start is None else float(losses[rows, start].sum())
+            for step in range(bisections):
+                bound = begin if step == 0 and low < begin < high else math.sqrt(low * high)
                 choice = session.knapsack(losses, bound, session.design_of(choice))
                 if measured(choice).accurate:
                     low, best = bound, choice
                 else:
                     high = bound
-        if finest.accurate:
-            _coarsen(session, best, losses, measured)
+        found = session.feasible()  # the cheapest first, the start among them
+        if found or finest.accurate:
+            _coarsen(session, np.array(found[0]) if found else best, losses, measured)
 
     return run
 

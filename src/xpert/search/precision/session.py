@@ -8,6 +8,9 @@ its precisions (`converters.py`).
 Predictions only rank: only measured designs are returned. All designs are measured on the same images and chips, so
 that few images tell differences between them. The cheapest of many noisy measurements flatters itself, so the winner
 is measured again, on other chips and more images. `search_precision` has the steps.
+
+What the layers' own peripheries are worth shows beside one periphery for all layers of the same network (`single.py`).
+The best of these is found first, strategies start from it, and no result is dearer than it.
 """
 
 from __future__ import annotations
@@ -24,7 +27,15 @@ from xpert.design import PRECISION_FIELDS, Design
 from xpert.hardware import Evaluation, evaluate
 from xpert.progress import Progress, Report
 from xpert.search.objectives import Goal, objective_value
-from xpert.search.precision.converters import Kind, Precision, cheapest, cheapest_converters, peripheries
+from xpert.search.precision.converters import (
+    Kind,
+    Precision,
+    cheapest,
+    cheapest_converters,
+    kinds_change_sums,
+    peripheries,
+)
+from xpert.search.precision.single import Candidate, Verdict, candidates, cheapest_passing
 from xpert.search.tabulate import network_tables
 from xpert.solver.graph import undominated
 from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval
@@ -113,6 +124,10 @@ class PrecisionResult:
     status: str
     """`finished`, or `evaluations` where that limit ended the search."""
 
+    single: MeasuredDesign | None = None
+    """The cheapest design of one periphery in all layers that reaches the floor, in the second measurement too; None
+    where none does, or none was looked for."""
+
     @property
     def front(self) -> tuple[MeasuredDesign, ...]:
         """Measured designs that no other one beats in energy-delay-area product and accuracy, cheap ones first."""
@@ -136,6 +151,7 @@ class Session:
         bench: Where designs are measured.
         seed: Of everything random in a strategy.
         measured: Measured designs by choice, in order.
+        singles: Measured designs of one periphery in all layers, where no choice has their sums.
         confirmed: Those that were measured again, as they did then, in order.
         report: Called as the search goes on.
     """
@@ -158,6 +174,7 @@ class Session:
         self.bench = bench
         self.seed = seed
         self.measured: dict[Choice, MeasuredDesign] = {}
+        self.singles: dict[Design, MeasuredDesign] = {}
         self.confirmed: dict[Choice, MeasuredDesign] = {}
         self.report = progress or (lambda _: None)
         self._evaluations = evaluations
@@ -168,6 +185,11 @@ class Session:
     def n_layers(self) -> int:
         """Number of layers."""
         return len(self.design.periphery)
+
+    @property
+    def start(self) -> Choice | None:
+        """The cheapest measured design of one precision in all layers that keeps budgets and least accuracy."""
+        return next((choice for choice in self.feasible() if len(set(choice)) == 1), None)
 
     def design_of(self, choice: Sequence[int] | NDArray[np.int64]) -> Design:
         """The design with these precisions, and the ADC types and sharings that are cheapest for them."""
@@ -218,8 +240,7 @@ class Session:
         key: Choice = tuple(int(k) for k in choice)
         if key in self.measured and weights is None:
             return self.measured[key]
-        if self._evaluations is not None and len(self.measured) >= self._evaluations:
-            raise _EvaluationsExhausted
+        self._count()
         design = self.design_of(key)
         entry = _judged(design, (correct or self.bench.correct)(design), self.bench, self.goal, predicted, weights)
         before = self.measured.get(key)
@@ -252,6 +273,37 @@ class Session:
             }
             self.report(Progress(figures=figures))
         return self._shortfalls[choice]
+
+    def measure_single(self, candidate: Candidate) -> MeasuredDesign:
+        """Measure a design of one periphery in all layers.
+
+        Where kinds change no sum, its accuracy is that of the layer-wise design of the same precisions, which is
+        measured along: strategies may start from that one.
+
+        Raises:
+            _EvaluationsExhausted: If no more designs may be measured.
+        """
+        if not kinds_change_sums(self.design.chip):
+            return _as_single(self.measure((candidate.option,) * self.n_layers), candidate, self.goal)
+        if candidate.design not in self.singles:
+            self._count()
+            correct = self.bench.correct(candidate.design)
+            self.singles[candidate.design] = _judged(candidate.design, correct, self.bench, self.goal, None, None)
+        return self.singles[candidate.design]
+
+    def confirm_single(self, candidate: Candidate, confirmation: Callable[[Weights | None], Bench]) -> MeasuredDesign:
+        """Measure a design of one periphery again, that was measured before."""
+        if not kinds_change_sums(self.design.chip):
+            choice = (candidate.option,) * self.n_layers
+            self.confirm(choice, confirmation)
+            return _as_single(self.confirmed[choice], candidate, self.goal)
+        bench = confirmation(None)
+        return _judged(candidate.design, bench.correct(candidate.design), bench, self.goal, None, None)
+
+    def _count(self) -> None:
+        """Raise if no more designs may be measured."""
+        if self._evaluations is not None and len(self.measured) + len(self.singles) >= self._evaluations:
+            raise _EvaluationsExhausted
 
     def set_floor(self, floor: float) -> None:
         """Judge all designs by another least accuracy, those too that were measured before."""
@@ -302,12 +354,16 @@ def search_precision(
     goal: Goal,
     bench: Bench,
     kinds: Sequence[Kind] = (),
+    single_kinds: Sequence[Kind] = (),
     confirmation: Confirmation | None = None,
     seed: int = 0,
     evaluations: int | None = None,
     progress: Report | None = None,
 ) -> PrecisionResult:
     """Choose the precisions of every layer.
+
+    First the best single periphery is found: the cheapest for all layers at once that reaches the floor. It may be the
+    result, and no result costs more.
 
     Without a second measurement the cheapest feasible design of one search wins. With one, the winner must pass it:
 
@@ -321,8 +377,9 @@ def search_precision(
        A failure raises the lower end to what was asked for, a success (or no feasible design at all) lowers the upper
        end. The next search asks for the middle, or for what the failure was short of, if that is less.
     4. After `ROUNDS` searches, or when the ends meet, the cheapest of all confirmed designs wins.
-    5. If none was confirmed, designs that were measured on the way are, by bisection along their costs: dearer ones
-       stand a better chance. If none passes, the most accurate of them is returned, as not feasible.
+    5. If none was confirmed that is cheaper than the best single periphery, designs that were measured on the way are,
+       by bisection along their costs: dearer ones stand a better chance. If none passes, and no single periphery did,
+       the most accurate of them is returned, as not feasible.
 
     Args:
         design: From phase 1; its network stays.
@@ -331,6 +388,7 @@ def search_precision(
         goal: What is minimised, and what a design may cost.
         bench: Where designs are measured during the search.
         kinds: Pairs (ADC type, columns per ADC) from which every layer chooses; none: those of the design stay.
+        single_kinds: The same for one periphery in all layers; none: no single periphery is looked for.
         confirmation: Gives the bench of the second measurement; None takes the first one for good.
         seed: Of everything random in the strategy.
         evaluations: Designs that may be measured; None for as many as the strategy wants.
@@ -340,22 +398,59 @@ def search_precision(
     present = [entry.values(PRECISION_FIELDS) for entry in design.periphery]
     if all(pair in session.options for pair in present):  # measured already, as the reference
         session.measure([session.options.index(pair) for pair in present], correct=lambda _: bench.reference)
+    single = _best_single(session, single_kinds, confirmation)
     if confirmation is None:
         status = _run(strategy, session)
-        confirmed: Sequence[MeasuredDesign] = ()
+        confirmed: list[MeasuredDesign] = []
     else:
         status = _search_until_confirmed(strategy, session, confirmation)
         session.set_floor(bench.floor)
-        if session.confirmed and not _reached(session):
-            _confirm_dearer(session, confirmation)
+        beaten = math.inf if single is None else goal.value(single.evaluation)
+        if session.confirmed and not any(goal.value(entry.evaluation) < beaten for entry in _reached(session)):
+            _confirm_dearer(session, confirmation, beaten)
         confirmed = list(session.confirmed.values())
     feasible = _reached(session) if confirmed else [session.measured[choice] for choice in session.feasible()]
     if feasible:
         best = min(feasible, key=lambda entry: goal.value(entry.evaluation))
     else:
-        best = max(confirmed or session.measured.values(), key=lambda entry: entry.accuracy.mean)
+        tried = confirmed or [*session.measured.values(), *session.singles.values()]
+        best = max(tried, key=lambda entry: entry.accuracy.mean)
+    if single is not None and not (best.feasible and goal.value(best.evaluation) < goal.value(single.evaluation)):
+        best = single
+        confirmed += [single] if confirmation is not None else []
     ordered = sorted(confirmed, key=lambda entry: entry is best)
-    return PrecisionResult(best, tuple(session.measured.values()), tuple(ordered), status)
+    return PrecisionResult(best, tuple(session.measured.values()), tuple(ordered), status, single)
+
+
+def _best_single(session: Session, kinds: Sequence[Kind], confirmation: Confirmation | None) -> MeasuredDesign | None:
+    """The cheapest design of one periphery in all layers that reaches the floors of both measurements."""
+    matter = kinds_change_sums(session.design.chip)
+    left = candidates(session.design, session.options, kinds, session.goal, kinds_matter=matter)
+    least = session.bench.floor - float(session.bench.reference.mean())
+
+    def judge(candidate: Candidate) -> Verdict | None:
+        try:
+            entry = session.measure_single(candidate)
+        except _EvaluationsExhausted:
+            return None
+        if entry.accurate:
+            return Verdict.PASSED
+        return Verdict.CLEARLY_FAILED if entry.difference.high < least else Verdict.FAILED
+
+    while (found := cheapest_passing(left, judge, kinds_matter=matter)) is not None:
+        if confirmation is None:
+            return session.measure_single(found)
+        again = session.confirm_single(found, confirmation)
+        if again.feasible:
+            return again
+        left = [one for one in left if one is not found]
+    return None
+
+
+def _as_single(entry: MeasuredDesign, candidate: Candidate, goal: Goal) -> MeasuredDesign:
+    """A measured design as one of the same sums with one periphery."""
+    feasible = entry.accurate and goal.met(candidate.evaluation)
+    return replace(entry, design=candidate.design, evaluation=candidate.evaluation, feasible=feasible)
 
 
 def _run(strategy: Strategy, session: Session) -> str:
@@ -391,9 +486,13 @@ def _search_until_confirmed(strategy: Strategy, session: Session, confirmation: 
     return status
 
 
-def _confirm_dearer(session: Session, confirmation: Confirmation) -> None:
+def _confirm_dearer(session: Session, confirmation: Confirmation, beaten: float) -> None:
     """Step 5 of `search_precision`: confirm designs that were measured on the way, by bisection along their costs."""
-    left = [choice for choice in session.feasible() if choice not in session.confirmed]  # cheap ones first
+    left = [  # cheap ones first
+        choice
+        for choice in session.feasible()
+        if choice not in session.confirmed and session.goal.value(session.measured[choice].evaluation) < beaten
+    ]
     while left:
         half = len(left) // 2
         left = left[:half] if session.confirm(left[half], confirmation) <= 0 else left[half + 1 :]
