@@ -99,9 +99,12 @@ def _show(out: Path, stop_after: str | None, as_json: bool) -> None:
     if as_json:
         output.write_json(found)
     else:
-        from xpert.report import summary_table
+        from xpert.report import fair_text, single_table, summary_table
 
         output.show(summary_table(found))
+        if (table := single_table(found)) is not None:
+            output.show(table)
+        output.write(fair_text(found))
         output.write(f"Report: {out / 'report.html'}\n")
 
 

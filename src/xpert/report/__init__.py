@@ -7,6 +7,9 @@ from xpert.report.tables import (
     architecture_text,
     comparison,
     comparison_table,
+    factor_table,
+    fair_text,
+    single_table,
     summary_table,
 )
 
@@ -16,6 +19,9 @@ __all__ = [
     "chip_svg",
     "comparison",
     "comparison_table",
+    "factor_table",
+    "fair_text",
+    "single_table",
     "summary_table",
     "write_report",
 ]

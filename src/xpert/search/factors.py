@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,10 @@ class Factor:
 
     last: Mapping[str, float]
     """Ratio if all others were changed before."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and shares, and the ratios of EDAP alone and last, as results hold them."""
+        return {"name": self.name, **self.shares, "edap_alone": self.alone["edap"], "edap_last": self.last["edap"]}
 
 
 def factors(before: Design, after: Design, switches: Switches = PHYSICAL) -> tuple[Factor, ...]:

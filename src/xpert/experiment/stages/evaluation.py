@@ -28,7 +28,7 @@ from xpert.results import (
     Row,
     ratios,
 )
-from xpert.search.factors import Factor, factors
+from xpert.search.factors import factors
 from xpert.search.objectives import Budgets
 from xpert.search.organisation import best_organised, organisation_name
 from xpert.statistics import Bools, difference_interval
@@ -108,7 +108,7 @@ def compare_designs(
         measured["single"] = cost_of(measure_activity(single.model, single.design, calibration))
         if searched.correct is not None and single.correct is not None:
             difference = Measured(**difference_interval(searched.correct, single.correct)._asdict())
-    organised = {name: _organised(design, budgets) for name, design in compared.items()}
+    organised = {name: organisation_of(design, budgets) for name, design in compared.items()}
     return EvaluationStage(
         searched=found,
         baselines={**bases},
@@ -117,7 +117,7 @@ def compare_designs(
         single_difference=difference,
         organisations=organised,
         organisation_ratios={name: organised[name].best_edap / organised["searched"].best_edap for name in bases},
-        factors=tuple(factor_share(one) for one in factors(typical.design, searched.design)),
+        factors=tuple(FactorShare.parse(one.to_dict()) for one in factors(typical.design, searched.design)),
         measured_activity=MeasuredActivity(
             evaluations=measured,
             ratios={name: _named_ratios(measured["searched"], measured[name]) for name in bases},
@@ -125,9 +125,9 @@ def compare_designs(
     )
 
 
-def _organised(design: Design, budgets: Budgets) -> Organisation:
+def organisation_of(design: Design, budgets: Budgets) -> Organisation:
     """A design in the tiles of its run and in those that suit it best."""
-    best = best_organised(design, budgets)
+    best = bestorganisation_of(design, budgets)
     chip = best.design.chip
     return Organisation(
         own=organisation_name(design.chip),
@@ -137,11 +137,6 @@ def _organised(design: Design, budgets: Budgets) -> Organisation:
         pes_per_tile=chip.pes_per_tile,
         best_edap=cost_of(best.design).edap,
     )
-
-
-def factor_share(one: Factor) -> FactorShare:
-    """A factor as it stands in results."""
-    return FactorShare(name=one.name, **one.shares, edap_alone=one.alone["edap"], edap_last=one.last["edap"])
 
 
 def accuracy_against_precision(
@@ -174,4 +169,4 @@ def _named_ratios(found: EvaluationRecord, base: EvaluationRecord) -> dict[str, 
     return {name: better[figure] for name, figure in _NAMES.items()}
 
 
-__all__ = ["Trained", "accuracy_against_precision", "compare_designs", "cost_of", "factor_share"]
+__all__ = ["Trained", "accuracy_against_precision", "compare_designs", "cost_of", "organisation_of"]
