@@ -127,7 +127,7 @@ def compare_designs(
 
 def organisation_of(design: Design, budgets: Budgets) -> Organisation:
     """A design in the tiles of its run and in those that suit it best."""
-    best = bestorganisation_of(design, budgets)
+    best = best_organised(design, budgets)
     chip = best.design.chip
     return Organisation(
         own=organisation_name(design.chip),

@@ -317,8 +317,24 @@ class Session:
         """Measured designs that keep budgets and least accuracy, the cheapest first."""
         return sorted(
             (choice for choice, entry in self.measured.items() if entry.feasible),
-            key=lambda choice: self.goal.value(self.measured[choice].evaluation),
+            key=self.cost,
         )
+
+    def reached(self, *, layer_wise: bool = False) -> list[Choice]:
+        """Choices that the second measurement found feasible.
+
+        Args:
+            layer_wise: Only those whose precisions differ between layers.
+        """
+        return [
+            choice
+            for choice, entry in self.confirmed.items()
+            if entry.feasible and (len(set(choice)) > 1 or not layer_wise)
+        ]
+
+    def cost(self, choice: Choice) -> float:
+        """The objective of a measured design."""
+        return self.goal.value(self.measured[choice].evaluation)
 
     def knapsack(self, losses: NDArray[np.float64], bound: float, context: Design) -> NDArray[np.int64]:
         """Every layer's option, for the least objective with a summed loss of at most the bound, in a context.
@@ -377,9 +393,12 @@ def search_precision(
        A failure raises the lower end to what was asked for, a success (or no feasible design at all) lowers the upper
        end. The next search asks for the middle, or for what the failure was short of, if that is less.
     4. After `ROUNDS` searches, or when the ends meet, the cheapest of all confirmed designs wins.
-    5. If none was confirmed that is cheaper than the best single periphery, designs that were measured on the way are,
-       by bisection along their costs: dearer ones stand a better chance. If none passes, and no single periphery did,
-       the most accurate of them is returned, as not feasible.
+    5. If none with precisions of each layer's own was confirmed, designs that were measured on the way are, by
+       bisection along their costs: dearer ones stand a better chance.
+    6. If still none was, designs on the way from the best single periphery to the layer-wise design that failed least
+       are measured and confirmed, by bisection.
+
+    If no design passes, and no single periphery did, the most accurate is returned, as not feasible.
 
     Args:
         design: From phase 1; its network stays.
@@ -405,11 +424,13 @@ def search_precision(
     else:
         status = _search_until_confirmed(strategy, session, confirmation)
         session.set_floor(bench.floor)
-        beaten = math.inf if single is None else goal.value(single.evaluation)
-        if session.confirmed and not any(goal.value(entry.evaluation) < beaten for entry in _reached(session)):
-            _confirm_dearer(session, confirmation, beaten)
+        if session.confirmed and not session.reached(layer_wise=True):
+            _confirm_dearer(session, confirmation)
+        if not session.reached(layer_wise=True):
+            _from_single(session, confirmation)
         confirmed = list(session.confirmed.values())
-    feasible = _reached(session) if confirmed else [session.measured[choice] for choice in session.feasible()]
+    found = session.reached() if confirmed else session.feasible()
+    feasible = [session.confirmed[choice] if confirmed else session.measured[choice] for choice in found]
     if feasible:
         best = min(feasible, key=lambda entry: goal.value(entry.evaluation))
     else:
@@ -486,21 +507,49 @@ def _search_until_confirmed(strategy: Strategy, session: Session, confirmation: 
     return status
 
 
-def _confirm_dearer(session: Session, confirmation: Confirmation, beaten: float) -> None:
+def _confirm_dearer(session: Session, confirmation: Confirmation) -> None:
     """Step 5 of `search_precision`: confirm designs that were measured on the way, by bisection along their costs."""
+    beaten = min((session.cost(choice) for choice in session.reached()), default=math.inf)
     left = [  # cheap ones first
-        choice
-        for choice in session.feasible()
-        if choice not in session.confirmed and session.goal.value(session.measured[choice].evaluation) < beaten
+        choice for choice in session.feasible() if choice not in session.confirmed and session.cost(choice) < beaten
     ]
     while left:
         half = len(left) // 2
         left = left[:half] if session.confirm(left[half], confirmation) <= 0 else left[half + 1 :]
 
 
-def _reached(session: Session) -> list[MeasuredDesign]:
-    """The designs that the second measurement found feasible."""
-    return [entry for entry in session.confirmed.values() if entry.feasible]
+def _from_single(session: Session, confirmation: Confirmation) -> None:
+    """Step 6 of `search_precision`: from the best single periphery towards the layer-wise design that failed least.
+
+    One layer after the other takes the precision that it has there: those that cost more first, then those that save
+    most. Bisection finds how far that goes.
+    """
+    start = min(session.reached(), key=session.cost, default=None)
+    if start is None:
+        return
+    failed = [
+        choice
+        for choice, entry in session.confirmed.items()
+        if not entry.feasible and session.cost(choice) < session.cost(start)
+    ]
+    if not failed:
+        return
+    end = min(failed, key=lambda choice: session.confirm(choice, confirmation))
+    changed = [(*start[:layer], end[layer], *start[layer + 1 :]) for layer in range(session.n_layers)]
+    costs = session.costs(np.array([start, *changed]), session.design_of(start))
+    order = sorted(range(session.n_layers), key=lambda layer: (costs[1 + layer] <= costs[0], costs[1 + layer]))
+    path = [start]
+    for layer in order:
+        if start[layer] != end[layer]:
+            path.append((*path[-1][:layer], end[layer], *path[-1][layer + 1 :]))
+    passed, beyond = 0, len(path) - 1
+    while beyond - passed > 1:
+        middle = (passed + beyond) // 2
+        try:
+            enough = session.measure(path[middle]).feasible and session.confirm(path[middle], confirmation) <= 0
+        except _EvaluationsExhausted:
+            return
+        passed, beyond = (middle, beyond) if enough else (passed, middle)
 
 
 def _judged(
