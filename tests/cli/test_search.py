@@ -57,6 +57,9 @@ def test_search_stops_resumes_and_reports(xpert: Callable, refusal: Callable, co
     assert "searched" in outcome.stdout
     assert outcome.stdout.endswith(f"Report: {out / 'report.html'}\n")
     results = json.loads((out / "results.json").read_text())
+    assert "vs single" in outcome.stdout
+    assert "periphery" in outcome.stdout
+    assert "factor by factor" in outcome.stdout
     outcome = xpert("search", "--out", out, "--resume", "--json")
     assert json.loads(outcome.stdout)["searched"] == results["searched"]
 

@@ -332,3 +332,26 @@ def test_where_kinds_change_sums_every_kind_is_measured_for_itself() -> None:
     assert result.single is not None
     assert edap(result.single.design) == pytest.approx(best, rel=1e-12)
     assert result.best == result.single
+
+
+def test_between_the_single_periphery_and_what_failed_there_is_more() -> None:
+    """The strategy knows one layer-wise design, which the bench flatters: it fails elsewhere, and half of it passes."""
+    coarse, kinds = OPTIONS.index((3, 2)), [("sar", 8)]
+    weights = np.array([1e-9, 1e-9, 0.05, 0.05])
+    bench = Bench.of(chips(weights, 0, lambda d: 0.1 * (d != DESIGN)), DESIGN, 0.002, None)
+    honest = Bench.of(chips(weights, 1), DESIGN, 0.002, None)
+    failing = (coarse, coarse, coarse, OPTIONS.index((3, 4)))
+
+    def strategy(session: Session) -> None:
+        session.measure(failing)
+
+    result = search_precision(
+        DESIGN, strategy, options=OPTIONS, goal=Goal("edap"), bench=bench, single_kinds=kinds,
+        confirmation=lambda _: honest,
+    )  # fmt: skip
+    assert result.single is not None
+    assert result.best.feasible
+    assert accuracy_of(result.best.design, weights) >= accuracy_of(DESIGN, weights) - 0.00225
+    assert edap(result.best.design) < edap(result.single.design)
+    assert len({entry.sums_key() for entry in result.best.design.periphery}) > 1
+    assert len(result.measured) <= 9 + 2 + 3
