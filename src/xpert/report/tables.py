@@ -168,7 +168,7 @@ def single_table(results: Mapping[str, Any]) -> Table | None:
 
 
 def _beside(results: Results, names: Sequence[BaselineName]) -> Table:
-    beside = {name: row for name, row in baselines(results).items() if name in names}
+    beside: dict[BaselineName, Row] = {name: row for name, row in baselines(results).items() if name in names}
     table = Table("", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("searched", justify="right", style="bold")
     for title in (*beside, *(f"vs {name}" for name in beside)):

@@ -223,6 +223,10 @@ def test_a_design_beyond_the_budget_is_not_feasible() -> None:
     assert searched(weights, floor=0.9, budgets=Budgets(area_mm2=1.01 * area)).best.feasible
 
 
+def nothing(session: Session) -> None:
+    """A strategy that measures nothing."""
+
+
 KINDS = [(kind, columns) for kind in ("sar", "flash") for columns in (4, 8, 16)]
 
 
@@ -262,7 +266,7 @@ def test_no_single_periphery_beats_the_result(name: str, values: list[float], dr
 def test_where_one_periphery_is_best_it_is_the_result() -> None:
     """Layers keep a dear kind, and the strategy finds nothing: the single periphery is the answer."""
     weights = np.full(4, 0.05)
-    found = searched(weights, drop=0.01, strategy=lambda session: None, single_kinds=KINDS)
+    found = searched(weights, drop=0.01, strategy=nothing, single_kinds=KINDS)
     assert found.single is not None
     assert found.best == found.single
     assert found.best.evaluation.to_dict() == evaluate(found.best.design).to_dict()
@@ -306,14 +310,12 @@ def test_single_peripheries_come_first_and_few_are_measured() -> None:
 
 def test_a_single_periphery_keeps_the_budgets() -> None:
     weights = np.full(4, 0.05)
-    free = searched(weights, drop=0.01, strategy=lambda _: None, single_kinds=KINDS)
+    free = searched(weights, drop=0.01, strategy=nothing, single_kinds=KINDS)
     assert free.single is not None
     area = float(free.single.evaluation.area) * 1e6
-    less = searched(
-        weights, drop=0.01, strategy=lambda _: None, single_kinds=KINDS, budgets=Budgets(area_mm2=0.99 * area)
-    )
+    less = searched(weights, drop=0.01, strategy=nothing, single_kinds=KINDS, budgets=Budgets(area_mm2=0.99 * area))
     assert less.single is None or float(less.single.evaluation.area) * 1e6 <= 0.99 * area
-    none = searched(weights, drop=0.01, strategy=lambda _: None, single_kinds=KINDS, budgets=Budgets(area_mm2=1e-3))
+    none = searched(weights, drop=0.01, strategy=nothing, single_kinds=KINDS, budgets=Budgets(area_mm2=1e-3))
     assert none.single is None
     assert not none.best.feasible
 
@@ -325,9 +327,7 @@ def test_where_kinds_change_sums_every_kind_is_measured_for_itself() -> None:
     weights = np.full(4, 0.05)
     measured = chips(weights, 0, lambda one: -0.5 * any(entry.columns_per_adc == 16 for entry in one.periphery))
     bench = Bench.of(measured, design, 0.01, None)
-    result = search_precision(
-        design, lambda _: None, options=OPTIONS, goal=Goal("edap"), bench=bench, single_kinds=KINDS
-    )
+    result = search_precision(design, nothing, options=OPTIONS, goal=Goal("edap"), bench=bench, single_kinds=KINDS)
     best = min(edap(one.replace(chip=chip)) for one in all_singles() if measured(one).mean() >= bench.floor)
     assert result.single is not None
     assert edap(result.single.design) == pytest.approx(best, rel=1e-12)

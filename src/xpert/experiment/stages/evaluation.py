@@ -108,7 +108,9 @@ def compare_designs(
         measured["single"] = cost_of(measure_activity(single.model, single.design, calibration))
         if searched.correct is not None and single.correct is not None:
             difference = Measured(**difference_interval(searched.correct, single.correct)._asdict())
-    organised = {name: organisation_of(design, budgets) for name, design in compared.items()}
+    organised: dict[DesignName, Organisation] = {
+        name: organisation_of(design, budgets) for name, design in compared.items()
+    }
     return EvaluationStage(
         searched=found,
         baselines={**bases},
