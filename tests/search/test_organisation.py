@@ -58,4 +58,5 @@ def test_a_budget_binds_where_it_was_kept() -> None:
 
 def test_names() -> None:
     assert organisation_name(Chip()) == "4 subarrays per PE, 16 PEs per tile"
+    assert organisation_name(Chip(subarrays_per_pe=1, pes_per_tile=1)) == "1 subarray per PE, 1 PE per tile"
     assert organisation_name(Chip(subarrays_per_pe=None, pes_per_tile=None)) == "chosen by the floorplan"

@@ -66,7 +66,11 @@ def organisation_name(chip: Chip) -> str:
     """An organisation of tiles in words: `4 subarrays per PE, 16 PEs per tile`."""
     if chip.subarrays_per_pe is None:
         return "chosen by the floorplan"
-    return f"{chip.subarrays_per_pe} subarrays per PE, {chip.pes_per_tile} PEs per tile"
+    subarrays, pes = (
+        f"{n} {word}{'' if n == 1 else 's'}"
+        for n, word in ((chip.subarrays_per_pe, "subarray"), (chip.pes_per_tile, "PE"))
+    )
+    return f"{subarrays} per PE, {pes} per tile"
 
 
 __all__ = ["PES_PER_TILE", "SUBARRAYS_PER_PE", "Organised", "best_organised", "organisation_name", "organisations"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -124,7 +125,11 @@ def choose_precisions(
         evaluations=settings.evaluations,
         progress=progress,
     )
-    tried = tuple(_tried(one) for one in result.measured)
+
+    def shown(entries: Iterable[MeasuredDesign]) -> tuple[TriedDesign, ...]:
+        return tuple(_tried(one, _loss(one.design, phase, prepared)) for one in entries)
+
+    tried = shown(result.measured)
     for entry in tried:
         run.event("precision", "tried", **entry.to_dict())
     best, single = result.best, result.single
@@ -159,10 +164,10 @@ def choose_precisions(
         met=best.feasible,
         ni_accuracy=Measured(**best.accuracy._asdict()),
         difference=Measured(**best.difference._asdict()),
-        predicted_loss=best.predicted_loss,
-        confirmed=tuple(_tried(one) for one in result.confirmed),
+        predicted_loss=_loss(best.design, phase, prepared),
+        confirmed=shown(result.confirmed),
         tried=tried,
-        front=tuple(_tried(one) for one in result.front),
+        front=shown(result.front),
         sensitivity=_error_table(found, phase, prepared),
         finetuning=tuning,
         single=None if single is None else _single(single, single_tuning),
@@ -296,7 +301,15 @@ def _single(one: MeasuredDesign, tuning: Finetuning | None) -> SinglePeriphery:
     )
 
 
-def _tried(one: MeasuredDesign) -> TriedDesign:
+def _loss(design: Design, phase: Phase2, prepared: Prepared) -> float | None:
+    """What the strategy's error model predicts for a design; None where it has no model."""
+    if prepared.losses is None:
+        return None
+    chosen = [phase.options.index(entry.values(PRECISION_FIELDS)) for entry in design.periphery]
+    return float(prepared.losses[range(len(chosen)), chosen].sum())
+
+
+def _tried(one: MeasuredDesign, predicted: float | None) -> TriedDesign:
     return TriedDesign(
         **{field: tuple(getattr(entry, field) for entry in one.design.periphery) for field in PRECISION_FIELDS},
         ni_accuracy=one.accuracy.mean,
@@ -306,7 +319,7 @@ def _tried(one: MeasuredDesign) -> TriedDesign:
         energy_uj=float(one.evaluation.energy * 1e6),
         latency_us=float(one.evaluation.latency * 1e6),
         edap=one.evaluation.to_dict()["edap"],
-        predicted_loss=one.predicted_loss,
+        predicted_loss=predicted,
         feasible=one.feasible,
     )
 

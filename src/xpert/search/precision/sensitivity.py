@@ -9,7 +9,6 @@ a multiple-choice knapsack, solved exactly. Measurements of whole designs decide
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from xpert.analog import at_precision, layer_errors
 from xpert.design import Design
 from xpert.networks.quantised import quantised_layers
 from xpert.progress import Progress, Report
-from xpert.search.precision.session import MeasuredDesign, Session, Strategy
+from xpert.search.precision.session import Session, Strategy
 from xpert.search.precision.strategies import Prepared, TrainedNetwork
 
 BISECTIONS = 7
@@ -125,12 +124,9 @@ def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisec
     rows = np.arange(len(losses))
 
     def run(session: Session) -> None:
-        def measured(choice: NDArray[np.int64]) -> MeasuredDesign:
-            return session.measure(choice, predicted=float(losses[rows, choice].sum()))
-
-        finest = measured(losses.argmin(axis=1))
+        finest = session.measure(losses.argmin(axis=1))
         choice = session.knapsack(losses, math.inf, finest.design)
-        coarsest = measured(choice)
+        coarsest = session.measure(choice)
         best = choice if coarsest.accurate else losses.argmin(axis=1)
         start = session.start
         if (finest.accurate or start is not None) and not coarsest.accurate:
@@ -139,23 +135,18 @@ def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisec
             for step in range(bisections):
                 bound = begin if step == 0 and low < begin < high else math.sqrt(low * high)
                 choice = session.knapsack(losses, bound, session.design_of(choice))
-                if measured(choice).accurate:
+                if session.measure(choice).accurate:
                     low, best = bound, choice
                 else:
                     high = bound
         found = session.feasible()  # the cheapest first, the start among them
         if found or finest.accurate:
-            _coarsen(session, np.array(found[0]) if found else best, losses, measured)
+            _coarsen(session, np.array(found[0]) if found else best, losses)
 
     return run
 
 
-def _coarsen(
-    session: Session,
-    choice: NDArray[np.int64],
-    losses: NDArray[np.float64],
-    measured: Callable[[NDArray[np.int64]], MeasuredDesign],
-) -> None:
+def _coarsen(session: Session, choice: NDArray[np.int64], losses: NDArray[np.float64]) -> None:
     """Try single layers at cheaper precisions: the cheapest, then what saves most per predicted loss.
 
     The joint bound treats all layers by one exchange rate, and predictions err; measurements tell which layers had more
@@ -182,7 +173,7 @@ def _coarsen(
                 continue
             other = choice.copy()
             other[layer] = option
-            if measured(other).accurate:
+            if session.measure(other).accurate:
                 choice = other
                 break
 

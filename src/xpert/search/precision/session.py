@@ -88,9 +88,6 @@ class MeasuredDesign:
 
     design: Design
     evaluation: Evaluation
-    predicted_loss: float | None
-    """By the additive error model, where the strategy has one. [nat]"""
-
     accuracy: Interval
     """Measured NI-accuracy."""
 
@@ -222,7 +219,6 @@ class Session:
         self,
         choice: Sequence[int] | NDArray[np.int64],
         *,
-        predicted: float | None = None,
         correct: Callable[[Design], Bools] | None = None,
         weights: Weights | None = None,
     ) -> MeasuredDesign:
@@ -230,7 +226,6 @@ class Session:
 
         Args:
             choice: Option of every layer.
-            predicted: Loss by an error model.
             correct: Measures it in the place of the bench, on the same images and chips: for weights of its own.
             weights: Those weights.
 
@@ -242,7 +237,7 @@ class Session:
             return self.measured[key]
         self._count()
         design = self.design_of(key)
-        entry = _judged(design, (correct or self.bench.correct)(design), self.bench, self.goal, predicted, weights)
+        entry = _judged(design, (correct or self.bench.correct)(design), self.bench, self.goal, weights)
         before = self.measured.get(key)
         if before is None or entry.accuracy.mean > before.accuracy.mean:
             self.measured[key] = entry
@@ -264,7 +259,7 @@ class Session:
             entry = self.measured[choice]
             bench = confirmation(entry.weights)
             correct = bench.correct(entry.design)
-            again = _judged(entry.design, correct, bench, self.goal, entry.predicted_loss, entry.weights)
+            again = _judged(entry.design, correct, bench, self.goal, entry.weights)
             self.confirmed[choice], self._shortfalls[choice] = again, bench.floor - again.accuracy.mean
             figures = {
                 "confirmed": len(self.confirmed),
@@ -288,7 +283,7 @@ class Session:
         if candidate.design not in self.singles:
             self._count()
             correct = self.bench.correct(candidate.design)
-            self.singles[candidate.design] = _judged(candidate.design, correct, self.bench, self.goal, None, None)
+            self.singles[candidate.design] = _judged(candidate.design, correct, self.bench, self.goal, None)
         return self.singles[candidate.design]
 
     def confirm_single(self, candidate: Candidate, confirmation: Callable[[Weights | None], Bench]) -> MeasuredDesign:
@@ -298,7 +293,7 @@ class Session:
             self.confirm(choice, confirmation)
             return _as_single(self.confirmed[choice], candidate, self.goal)
         bench = confirmation(None)
-        return _judged(candidate.design, bench.correct(candidate.design), bench, self.goal, None, None)
+        return _judged(candidate.design, bench.correct(candidate.design), bench, self.goal, None)
 
     def _count(self) -> None:
         """Raise if no more designs may be measured."""
@@ -557,7 +552,6 @@ def _judged(
     correct: Bools,
     bench: Bench,
     goal: Goal,
-    predicted: float | None,
     weights: Weights | None,
 ) -> MeasuredDesign:
     """A design with its evaluation and what the bench makes of its measurement [chips, images]."""
@@ -566,7 +560,6 @@ def _judged(
     return MeasuredDesign(
         design=design,
         evaluation=evaluation,
-        predicted_loss=predicted,
         accuracy=accuracy,
         difference=difference_interval(correct, bench.reference),
         accurate=accurate,
