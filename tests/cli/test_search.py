@@ -22,7 +22,14 @@ TINY: dict[str, Any] = {
     "dataset": {"name": "digits"},
     "architecture": {"area_budget_mm2": 20, "minimum_quality": 0.5, "evaluations": 5000, "front_points": 2},
     "training": {"epochs": 1, "batch_size": 256, "precision": "float32"},
-    "precision": {"adc_bits": [6], "input_bits": [4], "chips": 1, "calibration_images": 16, "images": 32},
+    "precision": {
+        "adc_bits": [6],
+        "input_bits": [4],
+        "maximum_drop": 0.9,
+        "chips": 1,
+        "calibration_images": 16,
+        "images": 32,
+    },
     "evaluation": {"chips": 1},
 }
 
