@@ -75,7 +75,9 @@ def test_a_batch_is_as_single_designs():
 
 def mixed(one: Periphery, *others: Periphery):
     layers = tuple(
-        Layer(name=f"l{index}", in_channels=64, out_channels=256, in_height=4, in_width=4, kernel_height=1, kernel_width=1)
+        Layer(
+            name=f"l{index}", in_channels=64, out_channels=256, in_height=4, in_width=4, kernel_height=1, kernel_width=1
+        )
         for index in range(len(others) + 1)
     )
     return evaluate(
