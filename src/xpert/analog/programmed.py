@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog.adc import AdcRange, choose_range, fine_range, percentiles
-from xpert.analog.cells import Cells, encode, row_blocks
+from xpert.analog.cells import Cells, encode, read_groups, row_blocks
 from xpert.analog.columns import sum_histogram
 from xpert.analog.draws import Draws
 from xpert.analog.grid import Columns, Conversion, block_sums, on_grid
@@ -79,7 +79,10 @@ class ProgrammedLayer(nn.Module):
         self.geometry = Geometry.of(layer)
         self.code = chip.weight_code
         kernel = math.prod(self.geometry.kernel)
-        self.blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
+        self.crossbar_blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
+        """First and last-plus-one row of each row block, which has crossbars of its own."""
+        self.blocks = read_groups(self.crossbar_blocks, chip)
+        """The same of what is read and converted at once."""
         outputs = layer.weight.shape[0] // self.geometry.groups
         self.layout = Layout.of(outputs, chip)
         self.register_buffer("weights", torch.empty(0, dtype=torch.int16))
@@ -114,6 +117,11 @@ class ProgrammedLayer(nn.Module):
     def signed_input(self) -> bool:
         """Whether inputs can be negative."""
         return self.layer.signed_input
+
+    @property
+    def pulses(self) -> int:
+        """Unit pulses of the largest input: what a row counts for in a read. 1 where inputs are read bit by bit."""
+        return 2**self.input_bits - 1 if self.chip.input_coding == "pulse_width" else 1
 
     def input_code(self, x: Tensor, input_bits: int | None = None) -> InputCode:
         """Inputs as unsigned integers, at the layer's precision by default; see `QuantConv2d.input_code`."""
@@ -167,7 +175,7 @@ class ProgrammedLayer(nn.Module):
 
     def _written(self, cells: Cells, draws: Draws | None) -> dict[str, Tensor]:
         """The buffers that describe one chip, without those that are empty."""
-        conductance, variance, gain = program(cells, self.chip, self.layout, self.blocks, draws)
+        conductance, variance, gain = program(cells, self.chip, self.layout, self.crossbar_blocks, draws)
         errs = draws is not None and self.chip.analog.adcs_differ
         noisy = draws is not None and (variance is not None or self._adc_noise > 0)
         buffers = {
@@ -183,7 +191,7 @@ class ProgrammedLayer(nn.Module):
         """Errors of a chip's ADCs at the present periphery."""
         seed = int(self.adc_seed[chip])
         draws = Draws(seed) if seed >= 0 else None
-        return adc_errors(self.chip, self.layout, self.blocks, len(self.weights), self.periphery, draws)
+        return adc_errors(self.chip, self.layout, self.crossbar_blocks, len(self.weights), self.periphery, draws)
 
     @property
     def _adc_noise(self) -> float:
@@ -212,8 +220,8 @@ class ProgrammedLayer(nn.Module):
             ConfigError: If the range is to be calibrated and there are no samples.
         """
         if self._range is None:
-            mode = self.chip.analog.adc_range
-            possible = wanted = [(self.chip.rows * low, self.chip.rows * high) for low, high in self.code.limits]
+            mode, rows = self.chip.analog.adc_range, self.chip.read_rows * self.pulses
+            possible = wanted = [(rows * low, rows * high) for low, high in self.code.limits]
             if mode == "unbounded":
                 self._range = fine_range(possible)
                 return self._range
@@ -236,9 +244,9 @@ class ProgrammedLayer(nn.Module):
         if not torch.equal(self.conductance, self.conductance.round()):
             return False
         cells = self.conductance.flatten(0, 1)
-        lows = block_sums(cells.clamp_max(0), self.blocks).amin(dim=(0, 1, 3)).tolist()
-        highs = block_sums(cells.clamp_min(0), self.blocks).amax(dim=(0, 1, 3)).tolist()
-        return self.adc_range.lossless(lows, highs)
+        lows = block_sums(cells.clamp_max(0), self.blocks).amin(dim=(0, 1, 3)) * self.pulses
+        highs = block_sums(cells.clamp_min(0), self.blocks).amax(dim=(0, 1, 3)) * self.pulses
+        return self.adc_range.lossless(lows.tolist(), highs.tolist())
 
     @property
     def noisy(self) -> bool:
@@ -295,6 +303,7 @@ class ProgrammedLayer(nn.Module):
             offset=offset,
             variance=variance,
             floor=self._adc_noise**2 if self.noisy else 0.0,
+            pulses=self.pulses,
             levels=levels,
             adc=None if levels is None else self.layout.adc(self.periphery.columns_per_adc).flatten().to(device),
         )
@@ -302,14 +311,15 @@ class ProgrammedLayer(nn.Module):
 
     def _histogram(self) -> tuple[Tensor, int]:
         """Counts of nominal column sums on the samples at the present input precision; see `sum_histogram`."""
-        bits = self.input_bits
+        bits, pulses = self.input_bits, self.pulses
         if bits not in self._histograms:
             if not self.samples.numel():
                 raise ConfigError("a calibrated ADC range needs calibration images")
             codes = self.input_code(self.samples).value
             if self.twos_complement:
                 codes = codes ^ (1 << (bits - 1))
-            self._histograms[bits] = sum_histogram(codes, encode(self.weights, self.code).nominal, self.blocks, bits)
+            nominal, cycles = encode(self.weights, self.code).nominal, bits if pulses == 1 else 1
+            self._histograms[bits] = sum_histogram(codes, nominal, self.blocks, cycles, pulses)
         return self._histograms[bits]
 
     def as_maps(self, x: Tensor) -> Tensor:

@@ -99,10 +99,13 @@ def _show(out: Path, stop_after: str | None, as_json: bool) -> None:
     if as_json:
         output.write_json(found)
     else:
-        from xpert.report import summary_table, variant_remarks, variant_table
+        from xpert.report import fair_text, single_table, summary_table, variant_remarks, variant_table
         from xpert.results import Results
 
         output.show(summary_table(found))
+        if (table := single_table(found)) is not None:
+            output.show(table)
+        output.write(fair_text(found))
         if rows := Results.parse(found).variants:
             output.show(variant_table(rows))
             output.write("".join(f"{remark}\n" for remark in variant_remarks(rows)))

@@ -24,7 +24,7 @@ from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.mapping import Mapping, Organisation
 from xpert.hardware.pe import Timing, build_pe
 from xpert.hardware.subarray import PeripheryArrays, subarray
-from xpert.hardware.technology import Process
+from xpert.hardware.technology import Process, at_node
 from xpert.hardware.tile import Tile, build_tile, last_tree_inputs, run_layer, tile_tree_bits
 from xpert.workload.layers import Workload
 
@@ -41,7 +41,10 @@ _ROUNDING = 1e-12
 """Relative slack of a sensing cycle that is a whole number of logic cycles but for rounding. Source: our choice."""
 
 _SRAM_CELLS = {14: (10.0, 30.0), 10: (10.0, 40.0), 7: (10.0, 60.0)}
-"""Height and width of a buffer's SRAM cell in feature sizes, by node; 10 x 28 elsewhere. Source: DNN+NeuroSim V1.3."""
+"""Height and width of a buffer's SRAM cell of FinFETs in feature sizes, by node. Source: DNN+NeuroSim V1.3."""
+
+_PLANAR_SRAM_CELL = (10.0, 28.0)
+"""The same of planar transistors. Source: DNN+NeuroSim V1.3."""
 
 
 _NORM_BITS = 16
@@ -193,9 +196,24 @@ def build_tiles(
 
     def read(rows):
         active = np.floor(rows * density + 0.5)
+        reads = np.maximum(np.ceil(rows / crossbar.read_rows), 1.0) if crossbar.reads > 1 else 1.0
         with np.errstate(divide="ignore"):
-            resistance = 1 / (active * conductance)
-        return subarray(p, crossbar, kind, row_activity=active / crossbar.rows, column_resistance=resistance[..., None])
+            resistance = reads / (active * conductance)  # of a group of rows
+        driven, duty = active / crossbar.rows, None
+        if crossbar.pulse_width:
+            # A row has a pulse unless all bits are 0; their values are taken to be independent.
+            held, duty = rows / crossbar.rows, driven
+            silent = (1 - driven / np.where(held > 0, held, 1.0)) ** kind.input_bits
+            driven = held * (1 - silent)
+        return subarray(
+            p,
+            crossbar,
+            kind,
+            row_activity=driven,
+            column_resistance=resistance[..., None],
+            reads=reads,
+            row_duty=duty,
+        )
 
     full, partial = read(float(crossbar.rows)), read(rest)
     pe = build_pe(p, crossbar, kind, pe_side, full, partial)
@@ -294,7 +312,7 @@ def demands_of(
     demanded = (
         mapping.tiles, tile.area.total, mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping),
         lanes * np.where(pipelined, mapping.tiles, 1), tile.sharing, pe.input_bits * held, period,
-        _summed_tiles(p, mapping), tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pes), pe.input_bits,
+        _summed_tiles(p, mapping), tile_tree_bits(pe.adc_bits, pe.input_cycles, crossbar.sum_bits, pes), pe.input_bits,
         np.maximum(_POOL_WINDOW, np.where(averages, 1, workload.pool) ** 2), workload.residual,
         np.where(averages, workload.out_channels, 0), np.where(averages, workload.pool, 1) ** 2,
     )  # fmt: skip
@@ -442,7 +460,9 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
         cell = (
             (device.cell_height_f, device.cell_width_f)
             if device.cell == "sram"
-            else _SRAM_CELLS.get(chip.technology.node_nm, (10.0, 28.0))
+            else at_node(_SRAM_CELLS, p.node_nm)
+            if p.finfet
+            else _PLANAR_SRAM_CELL
         )
         buffer = circuits.sram_buffer(
             p, held, line, cell_height_f=cell[0], cell_width_f=cell[1], synchronous=chip.synchronous

@@ -5,6 +5,7 @@ Source of formulas and constants: DNN+NeuroSim V1.3.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -46,7 +47,7 @@ class Crossbar:
     """Kind of cell."""
 
     rows: int
-    """Rows, all read at once."""
+    """Rows."""
 
     columns: int
     """Columns."""
@@ -87,6 +88,15 @@ class Crossbar:
     columns_per_slice: int = 1
     """Columns of a slice, which are converted as one; 2 for pairs, the difference of whose currents is."""
 
+    rows_per_read: int | None = None
+    """Rows that are read at once; None: all."""
+
+    adds_reads: bool = True
+    """Whether the shift-adds below the ADCs add the groups up; else every group's sum is put out, as macros do."""
+
+    pulse_width: bool = False
+    """Whether inputs are the widths of pulses; else they are read bit by bit."""
+
     reference_columns: int = 0
     """Columns beyond `columns`, whose current is subtracted from that of the others: one for each slice, or none."""
 
@@ -98,6 +108,24 @@ class Crossbar:
 
     trim_bits: int = 5
     """Precision of the offset's trimming; 0: none. [bit]"""
+
+    @property
+    def read_rows(self) -> int:
+        """Rows that are read at once."""
+        return self.rows_per_read or self.rows
+
+    @property
+    def reads(self) -> int:
+        """Groups of rows that are read one after the other."""
+        return -(-self.rows // self.read_rows)
+
+    @property
+    def sum_bits(self) -> int:
+        """Bits that the sum of a weight's slices, and of all groups of rows, has more than a conversion.
+
+        A bit for each slice, as the reference has it.
+        """
+        return self.slices + ((self.reads - 1).bit_length() if self.adds_reads else 0)
 
     @property
     def columns_per_weight(self) -> int:
@@ -125,6 +153,8 @@ def crossbar_of(chip: Chip) -> Crossbar:
         kind=kind,
         rows=chip.rows,
         columns=chip.columns,
+        rows_per_read=chip.rows_per_read,
+        pulse_width=chip.input_coding == "pulse_width",
         slices=code.slices,
         columns_per_slice=code.columns_per_slice,
         r_on=device.r_on_ohm,
@@ -248,12 +278,12 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
         leakage = 2 * crossbar.rows * columns * float(inverter.leakage_current) * p.vdd
     else:
         access = crossbar.r_on * IR_DROP_TOLERANCE
-        width = float(on_resistance_n(p, f * fin) * LINEAR_REGION / access)
-        drawn = ((width - 1) * p.fin_pitch + p.fin_width) / f if p.finfet else width
+        width, drawn = _access_width(p, crossbar.r_on), access_transistor_f(p, crossbar.r_on)
         if drawn > cell_width:
             raise ConfigError(
                 f"chip.device.cell_width_f: a cell of {cell_width:g} F cannot hold the access transistor of "
-                f"{drawn:.3g} F that r_on_ohm = {crossbar.r_on:g} needs at {p.node_nm} nm; allowed is that or more"
+                f"{drawn:.3g} F that r_on_ohm = {crossbar.r_on:g} needs at {p.node_nm} nm, with "
+                f"{IR_DROP_TOLERANCE:.0%} of that resistance; allowed is {math.ceil(drawn * 10) / 10:g} or more"
             )
         mean = access + cell
         wordline = row_wire + columns * float(gate_capacitance(p, width * fin * f))
@@ -277,6 +307,23 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
         cell_leakage=leakage,
         mean_resistance=mean,
     )
+
+
+def access_transistor_f(p: Process, r_on: float) -> float:
+    """Drawn width of the access transistor of a cell: what the cell must be wide at least. In feature sizes.
+
+    Args:
+        p: Process.
+        r_on: Resistance of the most conductive state, of which the transistor has `IR_DROP_TOLERANCE`. [ohm]
+    """
+    width = _access_width(p, r_on)
+    return ((width - 1) * p.fin_pitch + p.fin_width) / p.feature if p.finfet else width
+
+
+def _access_width(p: Process, r_on: float) -> float:
+    """The same in feature sizes of planar transistors, in fins of others."""
+    fin = 2.0 if p.finfet else 1.0
+    return float(on_resistance_n(p, p.feature * fin) * LINEAR_REGION / (r_on * IR_DROP_TOLERANCE))
 
 
 def active_conductance(p: Process, crossbar: Crossbar, cell_conductance: float | None) -> float:
@@ -351,6 +398,7 @@ __all__ = [
     "CellKind",
     "Crossbar",
     "Parasitics",
+    "access_transistor_f",
     "active_conductance",
     "column_resistances",
     "crossbar_of",

@@ -74,9 +74,9 @@ class Tile:
     """Area. [m2]"""
 
 
-def tile_tree_bits(adc_bits: Array, input_bits: Array, slices: int, pes: Array) -> Array:
+def tile_tree_bits(adc_bits: Array, input_cycles: Array, sum_bits: int, pes: Array) -> Array:
     """Word length of sums over `pes` subarrays' weights. [bit]"""
-    return np.ceil(adc_bits) + input_bits + slices + 1 + ceil_log2(pes)
+    return np.ceil(adc_bits) + input_cycles + sum_bits + 1 + ceil_log2(pes)
 
 
 def build_tile(
@@ -107,7 +107,7 @@ def build_tile(
     def output(pe_side: Array, pes: Array) -> tuple[Array, Array]:
         """Word length of a sum, and sums that a tile puts out at once."""
         columns = pes * crossbar.converted * (pe_side if p.switches.whole_pe_columns else 1)
-        return tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pe_side), columns / sharing
+        return tile_tree_bits(pe.adc_bits, pe.input_cycles, crossbar.sum_bits, pe_side), columns / sharing
 
     bits, sums = output(pe.side, pes_per_side)
     trees = np.ceil(sums)

@@ -36,7 +36,7 @@ from xpert.hardware.adcs.sample_and_hold import quiet_capacitor
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost, flip_flop_bank
 from xpert.hardware.gates import Array
-from xpert.hardware.technology import WIRE_CAPACITANCE, Process
+from xpert.hardware.technology import WIRE_CAPACITANCE, Process, at_node
 
 CLOCK = 1e9
 """Clock of the counter. [Hz] Source: the steps of the SAR ADC, DNN+NeuroSim V1.3. HERMES (JSSC 2022) takes 0.3 ns per
@@ -72,7 +72,7 @@ def ramp_adc(
     levels = gates.exp2(bits)
     capacitor = quiet_capacitor(p, levels)
     n_nmos, n_pmos = COMPARATOR_TRANSISTORS["voltage"]
-    comparator = COMPARATOR_POWER[p.roadmap, "voltage"][p.node_nm] * 1e-6
+    comparator = at_node(COMPARATOR_POWER[p.roadmap, "voltage"], p.node_nm) * 1e-6
     latches, latch = flip_flop_bank(p, instances * bits, width=width), flip_flop_bank(p, bits)
     area = instances * (adc_area(p, n_nmos, n_pmos) + capacitor / CAPACITANCE_DENSITY) + latches.area
     # [*batch, columns]: while it is sampled, a column draws what it draws from a SAR ADC.

@@ -11,7 +11,7 @@ from xpert.hardware.adcs.sample_and_hold import sample_and_hold
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost
 from xpert.hardware.gates import Array
-from xpert.hardware.technology import Process
+from xpert.hardware.technology import Process, at_node
 
 STEP_TIME = 1e-9
 """Duration of one approximation step. [s] Source: DNN+NeuroSim V1.3."""
@@ -79,7 +79,7 @@ def sar_adc(
     n_pmos = _PMOS + _PMOS_PER_BIT * (bits - 1)
     area = instances * adc_area(p, n_nmos, n_pmos)
     latency = (bits + 1) * STEP_TIME
-    per_bit, rest = _POWER[p.roadmap][p.node_nm]
+    per_bit, rest = at_node(_POWER[p.roadmap], p.node_nm)
     fixed = (per_bit * bits + rest) * 1e-6
     power = resistance_power(p, np.expand_dims(fixed, -1), column_resistance, read_voltage, current_mode=False)
     leakage = instances * adc_leakage(p, n_nmos, n_pmos)
