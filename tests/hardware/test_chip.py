@@ -46,7 +46,7 @@ def pooled(conv: Any, pool: int, kind: str | None, channels: int = 16) -> Design
 def test_an_average_takes_an_adder_and_a_register_per_channel(conv, window):
     none, average = (part(pooled(conv, side, "average", 200), "area_mm2", "digital") for side in (1, window))
     p = process_of(Technology())
-    # Eight-bit values; a unit for each of 200 channels, which are more than the 64 trees.
+    # Eight-bit values; a unit for each of 200 channels, which are more than the trees.
     unit = circuits.average_pooling(p, 8.0, float(window**2), 1.0)
     assert average - none == pytest.approx(200 * unit.area * 1e6)
     assert average < 0.1
@@ -64,7 +64,7 @@ def test_pooling_units_are_as_large_as_the_largest_maximum(conv):
     context = evaluate(Design.homogeneous(chain(*layers), Chip(), Periphery())).context
     assert context.pool_window.tolist() == [4]
     assert context.average_window.tolist() == [256]
-    assert context.average_units.tolist() == [64]  # trees of the default chip
+    assert context.average_units.tolist() == context.trees.tolist() > [16]  # as many as sums come at once
     plain = evaluate(Design.homogeneous(chain(layers[0]), Chip(), Periphery())).context
     assert plain.average_units.tolist() == [0]
 
