@@ -136,7 +136,7 @@ class Switches:
     work as one."""
 
     common_pitch: bool = True
-    """All layers see the H-tree with the pitch of the largest tile, as built; reference: of their own tile."""
+    """All layers see the H-tree with the pitch of a slot, as built; reference: of their own tile."""
 
     global_word_counts: bool = True
     """Chip-level trees and pooling work once per output value; reference: per column and per position."""
