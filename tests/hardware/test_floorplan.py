@@ -41,7 +41,7 @@ def test_no_slot_takes_less(layers, factor):
 
 @given(LAYERS, st.integers(1, 7))
 def test_the_placement_exists(layers, columns):
-    area, tiles, found = plan(layers)
+    _, tiles, found = plan(layers)
     places = place(found.share[0].tolist(), [count for _, count in layers], columns)
     assert len(places) == tiles.sum()
     slots = int(found.slots[0, 0])

@@ -12,12 +12,18 @@ from xpert.design import Chip, Design, Periphery
 from xpert.errors import DataError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
-from xpert.report import comparison, comparison_table, summary_table, variant_remarks, variant_table
-from xpert.report.tables import component_rows, layer_rows, left_out, searched_kernels, shared_by_layers
-from xpert.results import EvaluationRecord, VariantRow
-from xpert.report import comparison, comparison_table, factor_table, fair_text, single_table, summary_table
+from xpert.report import (
+    comparison,
+    comparison_table,
+    factor_table,
+    fair_text,
+    single_table,
+    summary_table,
+    variant_remarks,
+    variant_table,
+)
 from xpert.report.tables import bar_of, component_rows, layer_rows, left_out, searched_kernels, shared_by_layers
-from xpert.results import EvaluationRecord, FactorShare
+from xpert.results import EvaluationRecord, FactorShare, VariantRow
 
 
 def printed(table: Table) -> str:

@@ -151,7 +151,7 @@ class Layers:
     """Leakage power of a layer's tiles. [W]"""
     peaks: Breakdown
     """Largest latency of each component over the layer's tiles, which may be of different tiles. [s]"""
-    share: Array
+    share: np.ndarray
     """Share of a slot that a tile takes, a power of two."""
 
 
