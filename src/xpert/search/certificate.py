@@ -178,9 +178,7 @@ class _Demanded:
         return allowed
 
     def split(self, region: _Region, design: NDArray[np.int64]) -> tuple[str, float] | None:
-        """A shared quantity of which a design [layers, 2] demands more than the lower end, and how much; None if
-        none.
-        """
+        """What of a design [layers, 2] is above the lower end of its range, and how much it is; None if nothing is."""
         places = [
             (design[self._leaders[source], 0] if source >= 0 else 0, design[leader, 0], option)
             for source, leader, option in zip(self._inputs, self._leaders, design[:, 1], strict=True)
@@ -329,9 +327,7 @@ def relaxation(chip: Chip, space: Space, options: Sequence[Periphery], context: 
 
 
 def _relaxed(goal: Goal, region: _Region, tables: CostTables) -> Goal:
-    """A goal with the area that a region's slots take at most; the relaxation makes areas too small for a lower
-    limit.
-    """
+    """A goal with the area that a region's slots take at most; areas of the relaxation are too small for a least."""
     most = (region.high[SLOTS] * region.slot + tables.area_constant) * PER_SI * (1 + _SLACK)
     area = most if goal.budgets.area_mm2 is None else min(most, goal.budgets.area_mm2)
     return replace(goal, budgets=replace(goal.budgets, area_mm2=area, least_area_mm2=None))

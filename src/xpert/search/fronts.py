@@ -1,6 +1,4 @@
-"""The Pareto fronts of phase 1: latency against area, and EDAP against quality, each point with a bound and
-evaluated.
-"""
+"""The Pareto fronts of phase 1: latency against area, and EDAP against quality; every point has a bound."""
 
 from __future__ import annotations
 
