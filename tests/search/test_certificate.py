@@ -23,6 +23,8 @@ from xpert.search.objectives import OBJECTIVES, PER_SI, Budgets, Goal
 from xpert.search.quality import additive_quality
 from xpert.workload.layers import Workload
 
+NONE = Budgets()
+
 
 def options(sharings: Sequence[int], bits: int = 4, kinds: Sequence[str] = ("sar", "flash")) -> list[Periphery]:
     return [
@@ -53,7 +55,7 @@ def searched(
     chip: Chip,
     peripheries: Sequence[Periphery],
     objective: str,
-    budgets: Budgets = Budgets(),
+    budgets: Budgets = NONE,
     least=None,
 ) -> ArchitectureResult:
     return search_architecture(

@@ -140,7 +140,8 @@ resistances, voltages and spread of `fefet-jerry-2017`. `sram`: a 6T cell, 10 x 
 30, 40 and 60 F wide at 14, 10 and 7 nm). It holds a bit exactly, is written at the supply of the logic, and draws no
 current where it stores 0 (its maintainers: an infinite ratio, or 1e6 and more; DNN_NeuroSim_V1.4, issue 5). Its
 on-resistance, which counts for IR drop alone, is that of the access transistor of 1 F and the pull-down of 2 F in
-series, in its 32 nm LSTP process. `mram`: no resistances, which must be given; the spread is assumed to be that of `rram`.
+series, in its 32 nm LSTP process. `mram`: no resistances, which must be given; the spread is assumed to be that of
+`rram`.
 """
 
 

@@ -44,7 +44,7 @@ def share_of_slot(slot: Array, area: Array) -> np.ndarray:
         slot: Area of a slot; broadcasts. [m2]
         area: Area of a tile. [m2]
     """
-    return np.exp2(np.ceil(np.log2(area / slot) - _SLACK))
+    return np.asarray(np.exp2(np.ceil(np.log2(area / slot) - _SLACK)))
 
 
 def choose_slot(area: np.ndarray, tiles: np.ndarray) -> Floorplan:

@@ -18,6 +18,10 @@ from xpert.hardware.switches import Switches
 from xpert.workload.layers import Workload
 
 
+_SPARE_CELLS = 1.1
+"""Cells that automatic tiles may take, relative to the least. Source: our choice."""
+
+
 def ceil_div(a, b):
     """Integer division rounded up."""
     return -(-a // b)
@@ -218,11 +222,12 @@ def _largest(columns: np.ndarray, among: np.ndarray, least: int) -> np.ndarray:
 
 
 def _least_cells(matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndarray) -> Organisation:
-    """Tiles of 2 x 2 PEs with the least cells in all; of sizes with equally many the largest.
+    """The largest tiles of 2 x 2 PEs that take about the least cells in all.
 
-    Of sizes obtained by halving, smaller tiles never take more cells, so the smallest size has the least; a larger one
-    is chosen where it leaves no more of them empty. A channel more never means fewer cells, and copies of a matrix,
-    which fill cells but need none, have no say.
+    Of sizes obtained by halving, smaller tiles never take more cells, so the smallest size has the least; the largest is
+    chosen that takes few more (`_SPARE_CELLS`), since data then cross fewer tiles and copies of small matrices share the
+    work. Copies fill cells but need none, so they have no say. A channel more moves the cells by that much at most, beside
+    what it needs itself.
     """
 
     def largest(row_blocks: np.ndarray, among: np.ndarray, least: int) -> np.ndarray:
@@ -232,7 +237,7 @@ def _least_cells(matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndarray) -> O
             return np.sum(np.where(among, count, 0), axis=-1, keepdims=True)
 
         side, fewest = _largest(matrix.column_blocks, among, least), cells(least)
-        while np.any(waste := cells(side) > fewest):
+        while np.any(waste := cells(side) > _SPARE_CELLS * fewest):
             side = np.where(waste, side // 2, side)
         return side
 

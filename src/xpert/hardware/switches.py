@@ -125,15 +125,15 @@ class Switches:
     """Synchronous digital blocks run on the logic clock; reference: counted at 1 GHz, charged a sensing period each."""
 
     floorplan: bool = True
-    """Tiles lie in slots of a floorplan, whose white space is charged and which the H-tree spans; reference: areas of tiles
-    are added up, and the H-tree has as many leaves as there are tiles, a largest tile apart."""
+    """Tiles lie in slots of a floorplan, whose white space is charged and which the H-tree spans; reference: areas of
+    tiles are added up, and the H-tree has as many leaves as there are tiles, a largest tile apart."""
 
     whole_cycles: bool = True
     """Sensing cycles are whole logic cycles; reference: of any length."""
 
     idle_lanes_silent: bool = True
-    """Lanes of the H-tree, adder trees, ReLU units and residual adders that carry no word spend nothing; reference: they
-    work as one."""
+    """Lanes of the H-tree, adder trees, ReLU units and residual adders that carry no word spend nothing; reference:
+    they work as one."""
 
     common_pitch: bool = True
     """All layers see the H-tree with the pitch of a slot, as built; reference: of their own tile."""
@@ -142,12 +142,12 @@ class Switches:
     """Chip-level trees and pooling work once per output value; reference: per column and per position."""
 
     given_bus: bool = True
-    """The global bus is as wide as the chip's `buffers` say; reference: it grows with the layers, and is halved until it is
-    not wider than that, so that a few lanes more cost half of the bandwidth."""
+    """The global bus is as wide as the chip's `buffers` say; reference: it grows with the layers, and is halved until
+    it is not wider than that, so that a few lanes more cost half of the bandwidth."""
 
     units_match_bus: bool = True
-    """The chip has as many adder trees, ReLU units and residual adders as sums cross its bus at once; reference: as many
-    as the sums that its widest tile puts out at once."""
+    """The chip has as many adder trees, ReLU units and residual adders as sums cross its bus at once; reference: as
+    many as the sums that its widest tile puts out at once."""
 
     average_pooling: bool = True
     """Averages are taken by an adder and a register per channel; reference: all pooling is by trees of comparators, as

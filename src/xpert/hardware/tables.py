@@ -313,7 +313,7 @@ def _costs_of(
 def _figures_of(
     costs: np.ndarray, done: int, ins: Sequence[int], outs: Sequence[int], kernels: Sequence[int]
 ) -> tuple[np.ndarray, int]:
-    """The quantities of one layer, [quantities, in_widths, out_widths, options], and how many of `costs` are used up."""
+    """The quantities of a layer, [quantities, in_widths, out_widths, options], and how many of `costs` are used."""
     peripheries, parts = costs.shape[2], []
     for kernel in kernels:
         if kernel:

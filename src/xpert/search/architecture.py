@@ -276,8 +276,8 @@ class _Search:
     def certify(self, options: Sequence[Periphery]) -> Certificate | None:
         """Prove the best design, and find better ones; None where there is no proof.
 
-        That is for other strategies than `exact`, where the chip's tiles are chosen for the network, and where the quality is
-        no sum over layers.
+        That is for other strategies than `exact`, where the chip's tiles are chosen for the network, and where the
+        quality is no sum over layers.
         """
         quality = self._floor.quality
         if self._effort.strategy != "exact" or not self._provable:

@@ -1,20 +1,22 @@
 """A proof that holds for every design of a space: what chips can share, bounded, split and pruned.
 
-A layer's cost depends on its own choices and on what its chip shares (`hardware.Context`): the slot of the floorplan, how many
-slots there are, how large buffer and trees are, and the clock where there is one for all layers. With these given, the chip
-is a sum over layers but for the leakage, and the solver proves its optimum. They are few and ordered: whatever a layer demands
-more of costs all layers more. So this is a branch and bound over them (A. H. Land, A. G. Doig, "An automatic method of solving
-discrete programming problems", Econometrica 28(3), 1960):
+A layer's cost depends on its own choices and on what its chip shares (`hardware.Context`): the slot of the floorplan,
+how many slots there are, how large buffer and trees are, and the clock where there is one for all layers. With these
+given, the chip is a sum over layers but for the leakage, and the solver proves its optimum. They are few and ordered:
+whatever a layer demands more of costs all layers more. So this is a branch and bound over them (A. H. Land, A. G. Doig,
+"An automatic method of solving discrete programming problems", Econometrica 28(3), 1960):
 
-- A *region* has one slot, and for every other shared quantity a range. Its *relaxation* takes the lower end of each range,
-  and forbids what demands more than the upper end: no design of the region is cheaper than the relaxation says, so the
-  solver's bound holds for all of them.
-- The region with the least bound comes first. Its best design is evaluated in full, which may give a better incumbent. Where
-  the design demands more than the lower ends, the region is split there. Where it does not, the relaxation was exact.
+- A *region* has one slot, and for every other shared quantity a range. Its *relaxation* takes the lower end of each
+  range, and forbids what demands more than the upper end: no design of the region is cheaper than the relaxation says,
+  so the solver's bound holds for all of them.
+- The region with the least bound comes first. Its best design is evaluated in full, which may give a better incumbent.
+  Where the design demands more than the lower ends, the region is split there. Where it does not, the relaxation was
+  exact.
 - Regions whose bound is not below the incumbent are done. The least bound of what is left is the proof.
 
-Every design has its slot among those that are tried, see `floorplan.choose_slot`: some option's tile, doubled a few times, and
-less than twice the largest tile of the design. So in a region some layer's tile is larger than half of a slot.
+Every design has its slot among those that are tried, see `floorplan.choose_slot`: some option's tile, doubled a few
+times, and less than twice the largest tile of the design. So in a region some layer's tile is larger than half of a
+slot.
 """
 
 from __future__ import annotations
@@ -58,8 +60,8 @@ Allowed = Sequence[NDArray[np.bool_]]
 """Which entries [in_widths, out_widths, options] of each layer may be chosen."""
 
 Consider = Callable[[NDArray[np.int64] | None], "Incumbent | None"]
-"""Evaluates in full the design that a solution [layers, 2] stands for, if one is given, keeps it if it is better, and returns
-the best design so far, if there is one."""
+"""Evaluates in full the design that a solution [layers, 2] stands for, if one is given, keeps it if it is better, and
+returns the best design so far, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class _Demanded:
         return allowed
 
     def split(self, region: _Region, design: NDArray[np.int64]) -> tuple[str, float] | None:
-        """A shared quantity of which a design [layers, 2] demands more than the lower end, and how much; None if none."""
+        """What of a design [layers, 2] is above the lower end of its range, and how much it is; None if nothing is."""
         places = [
             (design[self._leaders[source], 0] if source >= 0 else 0, design[leader, 0], option)
             for source, leader, option in zip(self._inputs, self._leaders, design[:, 1], strict=True)
@@ -285,8 +287,8 @@ def certify(
 def relaxation(chip: Chip, space: Space, options: Sequence[Periphery], context: Context) -> CostTables:
     """Tables in which no design of a space is dearer than it is, whatever its slot.
 
-    Every entry costs the least that it does in any slot that holds its tiles, in the smallest grid and with the least of all
-    else that designs share; tiles lie without white space. Weaker than `certify`, and a single problem.
+    Every entry costs the least that it does in any slot that holds its tiles, in the smallest grid and with the least
+    of all else that designs share; tiles lie without white space. Weaker than `certify`, and a single problem.
 
     Args:
         chip: What is common to all layers; PEs and tiles have given sizes.
@@ -325,7 +327,7 @@ def relaxation(chip: Chip, space: Space, options: Sequence[Periphery], context: 
 
 
 def _relaxed(goal: Goal, region: _Region, tables: CostTables) -> Goal:
-    """A goal with the area that a region's slots take at most; the relaxation makes areas too small for a lower limit."""
+    """A goal with the area that a region's slots take at most; areas of the relaxation are too small for a least."""
     most = (region.high[SLOTS] * region.slot + tables.area_constant) * PER_SI * (1 + _SLACK)
     area = most if goal.budgets.area_mm2 is None else min(most, goal.budgets.area_mm2)
     return replace(goal, budgets=replace(goal.budgets, area_mm2=area, least_area_mm2=None))
@@ -347,9 +349,9 @@ def _relaxation(
 ) -> CostTables:
     """Tables in which no design of a region is dearer than it is."""
     low = {name: np.array([value]) for name, value in region.low.items()}
-    # Of two quantities more is not always dearer: shorter words need more trees, which are faster, but larger together, and
-    # smaller banks take less energy. So time is that of the shortest words, energy that of the smallest banks, and area that of
-    # the smallest chip, over all values in the range.
+    # Of two quantities more is not always dearer: shorter words need more trees, which are faster, but larger together,
+    # and smaller banks take less energy. So time is that of the shortest words, energy that of the smallest banks, and
+    # area that of the smallest chip, over all values in the range.
     bits = demanded.between("tree_bits", region)[:, None, None]  # [words, 1, 1]
     held = demanded.between("buffer_bits", region)[:, None]  # [held, 1]
     fixed = {name: value for name, value in low.items() if name not in ("tree_bits", "buffer_bits", "averaged")}

@@ -115,7 +115,7 @@ def compare_designs(
         active["single"] = measure_activity(single.model, single.design, calibration)
         if searched.correct is not None and single.correct is not None:
             difference = Measured(**difference_interval(searched.correct, single.correct)._asdict())
-    measured = {name: cost_of(design) for name, design in active.items()}
+    measured: dict[DesignName, EvaluationRecord] = {name: cost_of(design) for name, design in active.items()}
     organised: dict[DesignName, Organisation] = {
         name: organisation_of(design, budgets) for name, design in compared.items()
     }
