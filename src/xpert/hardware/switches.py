@@ -92,8 +92,8 @@ class Switches:
 
     # Floorplan
     least_cells: bool = True
-    """A floorplan that chooses its tiles takes the least cells; reference: the best use of cells among sizes of which
-    the smallest is left out where a layer is wider, so that one channel more may double the area."""
+    """A mapping that chooses its tiles takes about the least cells; reference: the best use of cells among sizes of
+    which the smallest is left out where a layer is wider, so that one channel more may double the area."""
 
     # PE and tile
     tree_energy_once: bool = True

@@ -9,8 +9,8 @@ Quality is held up, at least `minimum_quality` times the backbone's own. A quali
 `quality.scores`) grows with the number of ReLU units, which are such a sum: the strategies work with a lower bound on
 them, and the score itself, computed on every network that is found, corrects the bound until it is met.
 
-The largest tile sets the pitch of the H-tree, which all layers pay for. So there is a best design for every pitch, and
-the search goes in four steps:
+The largest tile bounds the slot and so the pitch of the H-tree, for which all layers pay. So there is a best design
+for every pitch, and the search goes in four steps:
 
 1. For some promising pitches, search once with the options that fit into the pitch, in the context of the smallest
    chip of that pitch.
