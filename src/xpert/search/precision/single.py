@@ -1,9 +1,9 @@
 """One periphery for all layers of a network: the designs that a layer-wise choice has to beat.
 
-What they cost is free, and where the kinds of ADC change no sum their accuracy is that of their precisions. So each
-pair of precisions is measured at most once, whatever the kinds, and few pairs are: the middle one by cost of those
-that are left tells on which side of it to go on. One that passes rules out all that are dearer, one that clearly fails
-all with no more bits.
+What they cost is free, and where the kinds of ADC change no sum their accuracy is that of their precisions. Where ADCs
+have errors, these are of one size for all sharings of a type. So each pair of precisions is measured at most once for each
+type, with its cheapest sharing, and few pairs are: the middle one by cost of those that are left tells on which side of it
+to go on. One that passes rules out all that are dearer, one that clearly fails all of its type with no more bits.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ class Candidate:
     option: int
     """Index of its precisions among the options."""
 
-    kind: int
-    """Index of its kind among those given."""
+    @property
+    def adc_type(self) -> str:
+        """Type of its ADCs."""
+        return self.design.periphery[0].adc_type
 
 
 class Verdict(Enum):
@@ -57,17 +59,21 @@ def candidates(
         options: Values of `PRECISION_FIELDS`.
         kinds: Values of `KIND_FIELDS`.
         goal: What they are ordered by, and what they may cost.
-        kinds_matter: Whether accuracy depends on the kind; where it does not, each option has its cheapest kind only.
+        kinds_matter: Whether accuracy depends on the type of ADC; each option has its cheapest kind only, or that of each
+            type.
     """
     found = []
-    for (option, precision), (kind, values) in itertools.product(enumerate(options), enumerate(kinds)):
+    for (option, precision), values in itertools.product(enumerate(options), kinds):
         entry = design.periphery[0].with_values((*KIND_FIELDS, *PRECISION_FIELDS), (*values, *precision))
         other = Design.homogeneous(design.network, design.chip, entry, name=SINGLE_NAME)
-        found.append(Candidate(other, evaluate(other), option, kind))
+        found.append(Candidate(other, evaluate(other), option))
     kept = sorted(
         (one for one in found if goal.met(one.evaluation)), key=lambda one: (goal.value(one.evaluation), one.option)
     )
-    return kept if kinds_matter else list({one.option: one for one in reversed(kept)}.values())[::-1]
+    first: dict[tuple[int, str], Candidate] = {}
+    for one in kept:
+        first.setdefault((one.option, one.adc_type if kinds_matter else ""), one)
+    return list(first.values())
 
 
 def cheapest_passing(
@@ -78,7 +84,7 @@ def cheapest_passing(
     Args:
         ordered: Candidates, cheap ones first.
         judge: Measures one; None ends the search, because no more may be measured.
-        kinds_matter: As for `candidates`. A candidate that clearly fails rules out others of its own kind only.
+        kinds_matter: As for `candidates`. A candidate that clearly fails rules out others of its own type only.
 
     Returns:
         None where none passes. Where `judge` ended the search, the cheapest that has passed.
@@ -86,7 +92,7 @@ def cheapest_passing(
 
     def no_finer(one: Candidate, other: Candidate) -> bool:
         mine, theirs = (candidate.design.periphery[0].values(PRECISION_FIELDS) for candidate in (one, other))
-        return (one.kind == other.kind or not kinds_matter) and all(np.less_equal(mine, theirs))
+        return (one.adc_type == other.adc_type or not kinds_matter) and all(np.less_equal(mine, theirs))
 
     left, best = list(ordered), None
     while left:
