@@ -147,7 +147,7 @@ def search_architecture(
         ConfigError: If the objective or the strategy is unknown.
     """
     goal = Goal(objective, budgets)
-    floor = _QualityFloor(space, quality, minimum_quality)
+    floor = QualityFloor(space, quality, minimum_quality)
     search = _Search(space, chip, goal, floor, Effort(strategy, seed, seconds, evaluations), progress)
     starts = search.starts(options)
     for start, allowed in sorted(starts, key=lambda entry: search.rank(entry[0]))[:_REFINED]:
@@ -177,7 +177,7 @@ def search_architecture(
     )
 
 
-class _QualityFloor:
+class QualityFloor:
     """The least quality, and the bound on a sum over layers that stands for it in the tables.
 
     Attributes:
@@ -233,7 +233,7 @@ class _Search:
     """
 
     def __init__(
-        self, space: Space, chip: Chip, goal: Goal, floor: _QualityFloor, effort: Effort, progress: Report | None
+        self, space: Space, chip: Chip, goal: Goal, floor: QualityFloor, effort: Effort, progress: Report | None
     ) -> None:
         self._space, self._chip, self._goal, self._floor = space, chip, goal, floor
         self._effort, self._progress = effort, progress
@@ -471,6 +471,7 @@ def _pose(
 __all__ = [
     "QUALITY",
     "ArchitectureResult",
+    "QualityFloor",
     "polished",
     "search_architecture",
     "tabulate",
