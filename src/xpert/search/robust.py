@@ -61,6 +61,9 @@ _TRIED = 24
 _STARTS = 3
 """Designs from which the local search starts, the best of different networks or peripheries."""
 
+_ROUNDING = 1e-12
+"""Relative improvements below this are none."""
+
 _SURROGATE = "tangent"
 """Name of the surrogate among a problem's quantities."""
 
@@ -142,9 +145,9 @@ def search_robust(
         if progress is not None:
             progress(Progress(unit="step", done=done, total=total, figures={"robust": what}))
 
-    for number, case in enumerate(search.asked, start=1):
-        report(number, case.variant.name)
-        search.optimum(case, minimum_quality)
+    for number, case in enumerate(search.asked):
+        report(number + 1, case.variant.name)
+        search.optimum(number, minimum_quality)
     report(total - 1, "all variants at once")
     for start in search.best(len(search.asked) + 1):
         search.surrogate(start)
@@ -221,10 +224,17 @@ class _Search:
             found.append(value)
         return np.stack(found, axis=-1)
 
-    def worst(self, values: Floats) -> Floats:
-        """Worst regrets [...] of objectives [..., cases]; infinite where a budget is not kept under one of the cases."""
-        ratios = (values / self.best_known)[..., : len(self.asked)].max(axis=-1)
-        return np.where(np.isfinite(values).all(axis=-1), ratios - 1, np.inf)
+    def worst(self, values: Floats, under: int | None = None) -> Floats:
+        """Worst regrets [...] of objectives [..., cases]; infinite where a budget is not kept under one of the cases.
+
+        Args:
+            values: From `evaluate`.
+            under: The regret under this case alone, whatever the others say; by default the worst of those asked.
+        """
+        ratios = values / self.best_known
+        if under is not None:
+            return ratios[..., under] - 1
+        return np.where(np.isfinite(values).all(axis=-1), ratios[..., : len(self.asked)].max(axis=-1) - 1, np.inf)
 
     def best(self, count: int) -> list[Design]:
         """The designs that were kept with the least worst regrets, the best first; first come wins."""
@@ -237,36 +247,38 @@ class _Search:
             case.variant.name: Regret(float(value), float(best), holder) for case, value, best, holder in rows
         }
 
-    def optimum(self, case: _Case, minimum_quality: float | None) -> None:
-        """Keep the best design under a variant."""
-        if case.variant.name == NOMINAL:
-            return
-        effort = self._effort
-        try:
-            found = search_architecture(
-                self._space,
-                case.chip,
-                self._options,
-                objective=case.goal.objective,
-                budgets=case.goal.budgets,
-                quality=self._floor.quality,
-                minimum_quality=minimum_quality,
-                strategy=effort.strategy,
-                seed=effort.seed,
-                seconds=effort.seconds,
-                evaluations=effort.evaluations,
-                prove=False,
-            ).design
-        except InfeasibleError:  # none but the nominal optimum is known to keep the budgets
-            return
-        self.keep(self._here(found))
+    def optimum(self, number: int, minimum_quality: float | None) -> None:
+        """Keep the best design under a case: phase 1's, or the nominal optimum, after local search."""
+        case, effort, start = self.cases[number], self._effort, self._nominal
+        if case.variant.name != NOMINAL:
+            try:
+                found = search_architecture(
+                    self._space,
+                    case.chip,
+                    self._options,
+                    objective=case.goal.objective,
+                    budgets=case.goal.budgets,
+                    quality=self._floor.quality,
+                    minimum_quality=minimum_quality,
+                    strategy=effort.strategy,
+                    seed=effort.seed,
+                    seconds=effort.seconds,
+                    evaluations=effort.evaluations,
+                    prove=False,
+                ).design
+            except InfeasibleError:  # none but the nominal optimum is known to keep the budgets
+                pass
+            else:
+                start = self._here(found)
+                self.keep(start)
+        self._descend(start, number)
 
     def _here(self, design: Design) -> Design:
         """A design on the chip as it is, with the nominal optimum's name."""
         return design.replace(chip=self._nominal.chip, name=self._nominal.name)
 
-    def _problems(self, context: Design) -> list[Problem]:
-        """The problem under each of the cases, in the context of a design there."""
+    def _problems(self, context: Design, under: int | None = None) -> list[Problem]:
+        """The problem under each of the cases, or one, in the context of a design there."""
         return [
             _with_operations(
                 tabulate(
@@ -280,7 +292,7 @@ class _Search:
                 ),
                 case.goal,
             )
-            for case in self.cases
+            for case in (self.cases if under is None else [self.cases[under]])
         ]
 
     def surrogate(self, start: Design) -> None:
@@ -313,19 +325,20 @@ class _Search:
             pass
         return best
 
-    def _descend(self, design: Design) -> Design:
+    def _descend(self, design: Design, under: int | None = None) -> Design:
+        """Local search from a design that was kept, on the worst regret or that under one case."""
         while True:
-            better = self._step(design)
+            better = self._step(design, under)
             if better is None:
                 return design
             design = better
 
-    def _step(self, design: Design) -> Design | None:
+    def _step(self, design: Design, under: int | None) -> Design | None:
         """The best of a design's neighbours, kept; None if none is better."""
         chosen = chosen_of(self._space, self._options, design)
         candidates = {
             self._here(design_of(self._space, self._nominal.chip, self._options, entry)): None
-            for entry in self._neighbours(design, chosen)
+            for entry in self._neighbours(design, chosen, under)
         }
         candidates.pop(design, None)
         networks: dict[Network, list[Design]] = {}
@@ -338,17 +351,17 @@ class _Search:
                 found.extend(zip(group, values, strict=True))
         if not found:
             return None
-        worst = self.worst(np.stack([values for _, values in found]))
+        worst = self.worst(np.stack([values for _, values in found]), under)
         least = int(np.argmin(worst))
-        if not worst[least] < self.worst(self.values[design]) * (1 - 1e-12):
+        if not 1 + worst[least] < (1 + self.worst(self.values[design], under)) * (1 - _ROUNDING):
             return None
         better, values = found[least]
         self.values[better] = values
         return better
 
-    def _neighbours(self, design: Design, chosen: Ints) -> Iterable[Ints]:
+    def _neighbours(self, design: Design, chosen: Ints, under: int | None) -> Iterable[Ints]:
         """Designs [layers, 2] near one: all with another option in one layer, and the most promising by the tables."""
-        problems = self._problems(design)
+        problems = self._problems(design, under)
         first = problems[0]
         for layer, options in enumerate(first.layers):
             for option in range(len(options.options)):
@@ -357,7 +370,7 @@ class _Search:
         moves = [(layer,) for layer in range(count)] + list(itertools.combinations(range(count), 2))
         promising: list[tuple[float, int, tuple[int, ...], tuple[int, ...]]] = []
         for number, move in enumerate(moves):
-            worst = self._tabulated(problems, chosen, move)
+            worst = self._tabulated(problems, chosen, move, under)
             order = np.argsort(worst, axis=None, kind="stable")[:_TRIED]
             promising += [
                 (float(worst.flat[place]), number, move, tuple(map(int, np.unravel_index(int(place), worst.shape))))
@@ -367,16 +380,19 @@ class _Search:
         for _, _, move, changes in sorted(promising)[: _TRIED]:
             yield _changed(first, chosen, move, changes)
 
-    def _tabulated(self, problems: Sequence[Problem], chosen: Ints, move: tuple[int, ...]) -> Floats:
+    def _tabulated(
+        self, problems: Sequence[Problem], chosen: Ints, move: tuple[int, ...], under: int | None
+    ) -> Floats:
         """Worst regrets by the tables of all changes of some layers, [width, option, ...]."""
         ratios = []
-        for number, (problem, best) in enumerate(zip(problems, self.best_known, strict=True)):
+        for number, problem in enumerate(problems):
             totals = neighbour_totals(problem, chosen, move)
             values = problem.objective(totals)
             if OPERATIONS in problem.active:
                 values = values / totals[..., problem.active.index(OPERATIONS)]
-            kept = problem.violation(totals) == 0
-            ratios.append(np.where(kept, values / best if number < len(self.asked) else 0.0, np.inf))
+            counts = under is not None or number < len(self.asked)
+            best = self.best_known[number if under is None else under]
+            ratios.append(np.where(problem.violation(totals) == 0, values / best if counts else 0.0, np.inf))
         return np.max(ratios, axis=0) - 1
 
 
