@@ -32,7 +32,7 @@ from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import PeripheryArrays, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
-from xpert.hardware.variants import MEASURED, NOMINAL, VARIANTS, Variant
+from xpert.hardware.variants import NOMINAL, VARIANTS, Variant
 from xpert.networks.spaces import Space
 from xpert.progress import Progress, Report
 from xpert.search.architecture import QualityFloor, search_architecture, tabulate
@@ -95,11 +95,6 @@ def worst_of(regrets: Mapping[str, Regret]) -> float:
     return max(regret.regret for regret in regrets.values())
 
 
-def robust_names() -> tuple[str, ...]:
-    """The variants that a search can take into account: those with cost tables, which need no trained network."""
-    return tuple(name for name, variant in VARIANTS.items() if variant.tabulates and name != MEASURED)
-
-
 def search_robust(
     nominal: Design,
     space: Space,
@@ -124,7 +119,7 @@ def search_robust(
         goal: What is minimised, and what the chip may cost.
         quality: What is held up, a sum over layers.
         minimum_quality: Least quality relative to the backbone's own; None for no limit.
-        variants: Over which the worst is taken, of `robust_names`.
+        variants: Over which the worst is taken, of `hardware.variants.TABULATED`.
         strategy: Of phase 1.
         seed: Of the strategy.
         seconds: Time limit of one search. [s]
@@ -522,4 +517,4 @@ def _tangent(problems: Sequence[Problem], weights: Floats, chosen: Ints) -> Prob
     )
 
 
-__all__ = ["RobustResult", "robust_names", "search_robust", "together", "worst_of"]
+__all__ = ["RobustResult", "search_robust", "together", "worst_of"]
