@@ -269,7 +269,7 @@ class _Search:
             return None
         tables = relaxation(self._chip, self._space, options, context)
         goal = replace(self._goal, budgets=replace(self._goal.budgets, least_area_mm2=None))
-        return _pose(self._space, options, self._floor.quality.tabulated, self._floor.least, tables, None, goal)
+        return pose(self._space, options, self._floor.quality.tabulated, self._floor.least, tables, None, goal)
 
     def certify(self, options: Sequence[Periphery]) -> Certificate | None:
         """Prove the best design, and find better ones; None where there is no proof.
@@ -297,7 +297,7 @@ class _Search:
             self._space,
             options,
             next(iter(self.found.values())).evaluation.context,
-            partial(_pose, self._space, options, quality.tabulated, self._floor.least),
+            partial(pose, self._space, options, quality.tabulated, self._floor.least),
             lambda problem: solve_tables(problem, self._goal, self._effort, self._report),
             consider,
             self._goal,
@@ -439,10 +439,10 @@ def tabulate(
     Quality is one more tabulated quantity with a lower bound, a sum over layers; 0 is no bound.
     """
     tables = cost_tables(chip, space, options, evaluate(context).context)
-    return _pose(space, options, quality, least_quality, tables, None, goal)
+    return pose(space, options, quality, least_quality, tables, None, goal)
 
 
-def _pose(
+def pose(
     space: Space,
     options: Sequence[Periphery],
     quality: str,
@@ -473,6 +473,7 @@ __all__ = [
     "ArchitectureResult",
     "QualityFloor",
     "polished",
+    "pose",
     "search_architecture",
     "tabulate",
 ]

@@ -24,6 +24,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +36,13 @@ from xpert.hardware.breakdown import map_arrays
 from xpert.hardware.variants import NOMINAL, VARIANTS, Variant
 from xpert.networks.spaces import Space
 from xpert.progress import Progress, Report
-from xpert.search.architecture import QualityFloor, search_architecture, tabulate
+from xpert.search.architecture import QualityFloor, pose, search_architecture, tabulate
 from xpert.search.context import Effort
 from xpert.search.objectives import ENERGY_PER_OPERATION, PER_SI, Goal
 from xpert.search.quality.additive import Quality, is_sum
+from xpert.search.robust_bound import BoundCase, bound_worst_regret
 from xpert.search.tabulate import chosen_of, design_of
+from xpert.search.together import together
 from xpert.search.variants import EVALUATIONS, Regret, relaxed
 from xpert.solver.polish import neighbour_totals
 from xpert.solver.problem import Problem
@@ -148,7 +151,8 @@ def search_robust(
         search.surrogate(start)
     report(total, "local search")
     design = search.descend()
-    return RobustResult(design, search.regrets(design), search.regrets(nominal), 0.0)
+    report(total, "lower bound")
+    return RobustResult(design, search.regrets(design), search.regrets(nominal), search.lower_bound())
 
 
 @dataclass(frozen=True)
@@ -354,6 +358,29 @@ class _Search:
         self.values[better] = values
         return better
 
+    def lower_bound(self) -> float:
+        """What no design of the space is below; 0 where nothing is proven."""
+        floor, chip = self._floor, self._nominal.chip
+        provable = chip.subarrays_per_pe is not None and self._goal.objective != ENERGY_PER_OPERATION
+        if len(self.asked) < 2 or not provable:
+            return 0.0
+        ratios = np.stack(list(self.values.values())) / self.best_known  # [designs, cases]
+        ratios = np.where(np.isfinite(ratios).all(axis=-1, keepdims=True), ratios, np.inf)
+        pairs = list(itertools.combinations(range(len(self.asked)), 2))
+        least = [float(ratios[:, pair].max(axis=-1).min()) for pair in pairs]
+        worst = int(np.argmax(least))
+        one, other = (
+            BoundCase(case.chip, _without_least_area(case.goal), self.holders[number].replace(chip=case.chip))
+            for number, case in ((number, self.cases[number]) for number in pairs[worst])
+        )
+        return bound_worst_regret(
+            (one, other),
+            self._space,
+            self._options,
+            partial(pose, self._space, self._options, floor.quality.tabulated, floor.least),
+            least[worst] - 1,
+        )
+
     def _neighbours(self, design: Design, chosen: Ints, under: int | None) -> Iterable[Ints]:
         """Designs [layers, 2] near one: all with another option in one layer, and the most promising by the tables."""
         problems = self._problems(design, under)
@@ -405,6 +432,11 @@ def _case(variant: Variant, nominal: Design, goal: Goal, options: Sequence[Perip
     return _Case(variant, chip, relaxed(goal, variant.evaluate(nominal)))
 
 
+def _without_least_area(goal: Goal) -> Goal:
+    """Relaxed tables make areas too small for a lower limit."""
+    return replace(goal, budgets=replace(goal.budgets, least_area_mm2=None))
+
+
 def _with_operations(problem: Problem, goal: Goal) -> Problem:
     """A problem that counts operations where the objective is relative to them."""
     if goal.objective != ENERGY_PER_OPERATION:
@@ -418,60 +450,6 @@ def _changed(problem: Problem, chosen: Ints, move: Sequence[int], changes: Seque
     for layer, width, option in zip(move, changes[::2], changes[1::2], strict=True):
         other[problem.ties[layer], 0], other[layer, 1] = width, option
     return problem.tied(other)
-
-
-def together(problems: Sequence[Problem]) -> tuple[Problem, list[dict[str, str]]]:
-    """Problems of the same choices as one that minimises the product of their objectives.
-
-    Equal quantities are taken once.
-
-    Returns:
-        The problem, and for each of the given ones the new names of its quantities.
-    """
-    costs: dict[str, tuple[Floats, ...]] = {}
-    constants: dict[str, float] = {}
-    names: list[dict[str, str]] = []
-    for number, problem in enumerate(problems):
-        own: dict[str, str] = {}
-        for quantity, tables in problem.costs.items():
-            constant = float(problem.constants.get(quantity, 0.0))
-            same = (
-                name
-                for name, others in costs.items()
-                if name.startswith(f"{quantity} ")
-                and constants[name] == constant
-                and all(np.array_equal(one, other) for one, other in zip(tables, others, strict=True))
-            )
-            # What is coupled is another quantity than an equal sum that is not: costs under variants differ in both or none.
-            name = None if quantity in problem.coupled else next(same, None)
-            if name is None:
-                name = f"{quantity} {number}"
-                costs[name], constants[name] = tables, constant
-            own[quantity] = name
-        names.append(own)
-    at_most: dict[str, float] = {}
-    at_least: dict[str, float] = {}
-    coupled: dict[str, tuple[str, str, float]] = {}
-    for problem, own in zip(problems, names, strict=True):
-        for quantity, bound in problem.at_most.items():
-            at_most[own[quantity]] = min(bound, at_most.get(own[quantity], math.inf))
-        for quantity, bound in problem.at_least.items():
-            at_least[own[quantity]] = max(bound, at_least.get(own[quantity], -math.inf))
-        for quantity, (one, other, offset) in problem.coupled.items():
-            coupled[own[quantity]] = (own[one], own[other], offset)
-    merged = replace(
-        problems[0],
-        costs=costs,
-        constants=constants,
-        coupled=coupled,
-        at_most=at_most,
-        at_least=at_least,
-        minimize=tuple(
-            own[quantity] for problem, own in zip(problems, names, strict=True) for quantity in problem.minimize
-        ),
-        units={},
-    )
-    return merged, names
 
 
 def _tangent(problems: Sequence[Problem], weights: Floats, chosen: Ints) -> Problem:
@@ -517,4 +495,4 @@ def _tangent(problems: Sequence[Problem], weights: Floats, chosen: Ints) -> Prob
     )
 
 
-__all__ = ["RobustResult", "search_robust", "together", "worst_of"]
+__all__ = ["RobustResult", "search_robust", "worst_of"]
