@@ -242,9 +242,7 @@ class _Search:
     def regrets(self, design: Design) -> dict[str, Regret]:
         """The regret of a design that was kept, by variant."""
         rows = zip(self.asked, self.values[design], self.best_known, self.holders, strict=False)
-        return {
-            case.variant.name: Regret(float(value), float(best), holder) for case, value, best, holder in rows
-        }
+        return {case.variant.name: Regret(float(value), float(best), holder) for case, value, best, holder in rows}
 
     def optimum(self, number: int, minimum_quality: float | None) -> None:
         """Keep the best design under a case: phase 1's, or the nominal optimum, after local search."""
@@ -399,12 +397,10 @@ class _Search:
                 for place in order
                 if np.isfinite(worst.flat[place])
             ]
-        for _, _, move, changes in sorted(promising)[: _TRIED]:
+        for _, _, move, changes in sorted(promising)[:_TRIED]:
             yield _changed(first, chosen, move, changes)
 
-    def _tabulated(
-        self, problems: Sequence[Problem], chosen: Ints, move: tuple[int, ...], under: int | None
-    ) -> Floats:
+    def _tabulated(self, problems: Sequence[Problem], chosen: Ints, move: tuple[int, ...], under: int | None) -> Floats:
         """Worst regrets by the tables of all changes of some layers, [width, option, ...]."""
         ratios = []
         for number, problem in enumerate(problems):

@@ -49,7 +49,7 @@ from xpert.solver.strategies import solve
 LEVELS = (0.125, 0.25, 0.5, 0.75, 1.0)
 """Shares of the worst regret that was found, for which a proof is tried one after the other."""
 
-REGIONS = 300
+REGIONS = 120
 """Regions that are looked at, at most, over all levels."""
 
 EVALUATIONS = 20_000
@@ -242,9 +242,7 @@ def _limited(
     product = math.prod(low.values())
     if product >= limit:
         return None
-    high = {
-        quantity: min(limit / product * sum_, node.high.get(quantity, math.inf)) for quantity, sum_ in low.items()
-    }
+    high = {quantity: min(limit / product * sum_, node.high.get(quantity, math.inf)) for quantity, sum_ in low.items()}
     if any(high[quantity] < low[quantity] * (1 - 1e-12) for quantity in low):
         return None
     slopes = {
