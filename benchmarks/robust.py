@@ -27,9 +27,9 @@ NAMES = ("nominal", "adc-energy*5", "adc-area*5", "survey-adcs-best", "clock-chi
 """The variants."""
 
 INTRODUCTION = """\
-Phase 1 of the quickstart (EDAP within 12 mm2, width law at least the backbone's own): the proven nominal optimum, and the
-design with the least worst regret over the five variants below. Regret: by how much EDAP exceeds that of the best design
-known under the variant."""
+Phase 1 of the quickstart (EDAP within 12 mm2, width law at least the backbone's own): the nominal optimum, and the
+design with the least worst regret over the five variants below. Regret: by how much EDAP exceeds that of the best
+design known under the variant."""
 
 
 def search() -> tuple[Design, RobustResult, tuple[float, float]]:
@@ -90,11 +90,12 @@ def page() -> str:
     ]
     parts = [
         "# The least worst regret",
-        f"    python -m benchmarks.robust --out results/robust.md\n\n{date.today().isoformat()}, one core of {cpu_name()}.",
+        "    python -m benchmarks.robust --out results/robust.md",
+        f"{date.today().isoformat()}, one core of {cpu_name()}.",
         INTRODUCTION,
         table(["variant", "best known", "EDAP of nominal", "regret", "EDAP of robust", "regret"], rows),
-        f"No design of the space has a worst regret below {plain_percent(result.lower_bound)}. CPU time: {before:.0f} s for the "
-        f"nominal optimum with its proof, {taken:.0f} s for the least worst regret with its bound.",
+        f"No design of the space regrets less than {plain_percent(result.lower_bound)}. CPU time: {before:.0f} s "
+        f"for the nominal optimum with its proof, {taken:.0f} s for the least worst regret with its bound.",
         "## The designs",
         table(["design", "output channels", "ADC type and columns per ADC"], designs, numbers=False),
     ]

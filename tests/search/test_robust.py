@@ -36,6 +36,9 @@ def kinds(*names: str) -> tuple[Periphery, ...]:
 THREE, TWO = kinds("sar/2", "sar/8", "flash/8"), kinds("sar/8", "flash/8")
 
 
+EDAP = Goal("edap")
+
+
 @dataclass(frozen=True)
 class Case:
     """A search whose designs can be enumerated."""
@@ -43,7 +46,7 @@ class Case:
     space: Space
     options: tuple[Periphery, ...]
     variants: tuple[str, ...]
-    goal: Goal = Goal("edap")
+    goal: Goal = EDAP
     minimum_quality: float | None = None
 
 

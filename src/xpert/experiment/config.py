@@ -215,8 +215,8 @@ class ArchitectureSettings(DataModel):
     """Least quality, relative to the backbone's own; unset: no limit."""
 
     robust: Annotated[tuple[Annotated[str, OneOf(_robust_variants)], ...], Field(max_length=64)] = ()
-    """Variants of the model over which the worst regret is minimised, in the place of the objective on the chip as it is;
-    empty: it is not. See docs/search.md."""
+    """Variants of the model over which the worst regret is minimised, in the place of the objective on the chip as it
+    is; empty: it is not. See docs/search.md."""
 
     seconds: Seconds | None = None
     """Time limit; unset: the strategy's own stopping rule, which alone gives the same result every time. [s]"""

@@ -7,7 +7,8 @@ largest regret is least (minimax regret: L. J. Savage, "The theory of statistica
 1. The optima under each variant, by phase 1's own search. They are what regrets are against, and candidates.
 2. A surrogate that sees all variants at once, the weighted product of their objectives. Its logarithm is concave in the
    sums over layers, so its tangent at a design lies above it, and the least design of the tangent is not above the
-   first (majorise, minimise: D. R. Hunter, K. Lange, "A tutorial on MM algorithms", The American Statistician 58(1), 2004).
+   first (majorise, minimise: D. R. Hunter, K. Lange, "A tutorial on MM algorithms", The American Statistician 58(1),
+   2004).
    The tangent is one sum over layers, which every strategy solves. Between rounds the weight of a variant grows
    exponentially with its regret (multiplicative weights: S. Arora, E. Hazan, S. Kale, Theory of Computing 8, 2012).
 3. Local search on the worst regret itself: one layer's option, one channel decision, or two layers at a time.
@@ -21,7 +22,6 @@ exceeds under a variant becomes what that costs there (`variants.relaxed`).
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -202,7 +202,7 @@ class _Search:
             self.values[design] = self.evaluate(design.network, [design.periphery])[0]
 
     def evaluate(self, network: Network, peripheries: Sequence[Sequence[Periphery]]) -> Floats:
-        """Objectives of designs of one good network under each of the cases, [designs, cases]; infinite beyond a budget."""
+        """Objectives of designs of one good network, [designs, cases]; infinite beyond a budget."""
         workload = Workload.from_network(network)
         entries = [entry for row in peripheries for entry in row]
         shape = (len(peripheries), len(network.layers))
@@ -315,7 +315,7 @@ class _Search:
                 return
 
     def descend(self) -> Design:
-        """Local search on the worst regret from the best designs, until nothing helps; the best of all that is known."""
+        """Local search on the worst regret from the best designs, until nothing helps; the best of all known."""
         for start in self.best(_STARTS):
             self._descend(start)
         while (best := self._descend(self.best(1)[0])) != self.best(1)[0]:

@@ -1,7 +1,7 @@
 """A lower bound on the worst regret that holds for every design of a space.
 
 No design is better than r in the worst of all variants unless it is so in two of them, u and v. So the question is
-whether a design has f_u < (1 + r) f*_u and f_v < (1 + r) f*_v. It is answered by branch and bound over what a chip shares,
+whether a design has f_u < (1 + r) f*_u and f_v < (1 + r) f*_v. Branch and bound over what a chip shares answers it,
 as in `certificate`, with a region of contexts under u and one under v for the same design. In a region f_u is minimised
 by the solver's bounds, with f_v as a budget. That is a product; its logarithm is concave in each sum, so on an interval
 the chord lies below it, and with S the sums of v in [low, high]
@@ -50,7 +50,7 @@ LEVELS = (0.125, 0.25, 0.5, 0.75, 1.0)
 """Shares of the worst regret that was found, for which a proof is tried one after the other."""
 
 REGIONS = 120
-"""Regions that are looked at, at most, over all levels."""
+"""Regions that are split, at most, over all levels."""
 
 EVALUATIONS = 20_000
 """Designs that the solver looks at in a region, at most."""
@@ -135,7 +135,7 @@ def bound_worst_regret(
         options: Peripheries from which every layer chooses.
         pose: Poses problems.
         known: The worst regret over the two of a design that is known, which is the most that can be proven.
-        regions: How many regions are looked at, at most.
+        regions: How many regions are split, at most.
     """
     if known <= 0 or any(case.goal.objective not in OBJECTIVES for case in cases):
         return 0.0
@@ -150,11 +150,10 @@ def bound_worst_regret(
             if bound < sides[0].value * ratio and below < sides[1].value * ratio
         ]
         while waiting and left > 0:
-            node = waiting.pop()
-            left -= 1
-            children = _open(sides, node, ratio)
+            children = _open(sides, waiting.pop(), ratio)
             if children is None:
                 return proven
+            left -= bool(children)
             waiting.extend(children)
         if waiting:
             return proven
@@ -228,7 +227,7 @@ def _halves(
 def _limited(
     problems: Sequence[Problem], node: _Node, limit: float
 ) -> tuple[Problem, dict[str, float], dict[str, float]] | None:
-    """The first problem with a limit on the second's objective as a budget, and the box of its sums; None if it is empty."""
+    """The first problem with a limit on the second's objective, and the box of its sums; None if that is empty."""
     merged, (_, names) = together(problems)
     minimized = problems[1].minimize
     plain = replace(merged, minimize=tuple(names[quantity] for quantity in minimized), at_most={}, at_least={})

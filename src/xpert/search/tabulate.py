@@ -198,7 +198,7 @@ def design_of(space: Space, chip: Chip, options: Sequence[Periphery], chosen: ND
 
 
 def chosen_of(space: Space, options: Sequence[Periphery], design: Design) -> NDArray[np.int64]:
-    """The solution [layers, 2] of a `space_problem` that stands for a design of the space; the other way round of `design_of`.
+    """The solution [layers, 2] of a `space_problem` that stands for a design of the space; what `design_of` undoes.
 
     Layers of a residual block that is not there have their first option.
     """

@@ -36,7 +36,7 @@ def together(problems: Sequence[Problem]) -> tuple[Problem, list[dict[str, str]]
                 and constants[name] == constant
                 and all(np.array_equal(one, other) for one, other in zip(tables, others, strict=True))
             )
-            # What is coupled is another quantity than an equal sum that is not: costs under variants differ in both or none.
+            # A coupled quantity is another one than an equal sum that is not coupled, or is to something else.
             name = None if quantity in problem.coupled else next(same, None)
             if name is None:
                 name = f"{quantity} {number}"
