@@ -44,8 +44,8 @@ def labels(model: nn.Module, images: Tensor) -> Tensor:
 def test_effects_that_are_on() -> None:
     assert active_effects(EVERYTHING, Device(**DEVICE)) == tuple(OFF)
     assert active_effects(IDEAL, Device(**DEVICE)) == ()
-    assert active_effects(AnalogSettings(), Device()) == ("on_off_ratio", "programming", "adc")
-    assert active_effects(AnalogSettings(), Device(programming_sigma=0)) == ("on_off_ratio", "adc")
+    assert active_effects(AnalogSettings(), Device()) == ("on_off_ratio", "programming", "adc", "adc_offset")
+    assert active_effects(AnalogSettings(), Device(programming_sigma=0)) == ("on_off_ratio", "adc", "adc_offset")
     assert "read_noise" in active_effects(AnalogSettings(), Device(read_noise_1f=0.01))
     # Without an ADC its errors are nothing, and before t0 nothing has drifted.
     unbounded = EVERYTHING.replace(adc_range="unbounded", seconds_since_programming=1.0)
@@ -74,9 +74,10 @@ def test_ablation_measures_the_same_chips(model: nn.Module, design_of: Designs, 
         "stuck_cells",
         "read_noise",
         "adc",
+        "adc_offset",
         "adc_noise",
     ]
-    assert [(report.done, report.total) for report in reports] == [(done, 12) for done in range(12)]
+    assert [(report.done, report.total) for report in reports] == [(done, 14) for done in range(14)]
     by_effect = {one.effect: one for one in found}
     for effect in ("programming", "adc"):
         for changed, row in ((only, by_effect[effect].alone), (without, by_effect[effect].without)):

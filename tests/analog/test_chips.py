@@ -48,7 +48,7 @@ KINDS = {
     "differential": AnalogSettings(read_noise=False, ir_drop=True),
     "no ADC": AnalogSettings(adc_range="unbounded", read_noise=False),
     "nothing varies": AnalogSettings(
-        finite_on_off=False, programming_variation=False, stuck_cells=False, read_noise=False
+        finite_on_off=False, programming_variation=False, stuck_cells=False, read_noise=False, adc_offset_sigma=0
     ),
 }
 

@@ -283,7 +283,8 @@ def test_columns_that_share_an_adc_share_its_error() -> None:
     chip, blocks = analog.chip, ((0, 10), (10, 20))
     errors = adc_errors(chip, analog.layout, blocks, 3, Periphery(columns_per_adc=4), draws())
     # 8 outputs of 2 slices in a crossbar: 4 ADCs of 4 columns; the second crossbar's 6 columns use 2 of its 4.
-    for found in errors:
+    assert errors.levels is None
+    for found in errors[:2]:
         assert found is not None
         assert found.shape == (2, 3, 22)
         by_slice = found.reshape(2, 3, 2, 11)
@@ -325,10 +326,46 @@ def test_a_kind_of_adc_says_who_shares_an_error() -> None:
     assert len(shared.gain.unique()) == 2 * 3 * 2
 
 
+def test_each_level_of_a_flash_adc_has_an_offset_of_its_own() -> None:
+    analog, _ = single(Chip(columns=16, analog=AnalogSettings(adc_offset_sigma=2.0)), outputs=11)
+    errors = adc_errors(
+        analog.chip, analog.layout, ((0, 10), (10, 20)), 3, Periphery(adc_type="flash", columns_per_adc=4), draws()
+    )
+    assert errors.offset is None
+    assert errors.levels is not None
+    assert errors.levels.shape == (2, 3, 2 * 4, 63)  # 4 ADCs in each of two crossbars
+    assert len(errors.levels.unique()) == 2 * 3 * 8 * 63
+    assert errors.levels.std() == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize("adc_type", ["sar", "flash"])
+def test_adcs_follow_the_periphery_on_the_same_chip(adc_type: str) -> None:
+    chip = Chip(analog=AnalogSettings(adc_offset_sigma=0.5))
+    analog, x = single(chip, outputs=40)
+    analog.calibrate_adcs(analog.sample_inputs(x, 64))
+    analog.program(torch.Generator().manual_seed(3))
+    wanted = Periphery(adc_type=adc_type, columns_per_adc=2, adc_bits=4, input_bits=4)
+    with torch.no_grad():
+        before = analog(x)
+        analog.set_periphery(wanted)
+        moved = analog(x)
+        analog.set_periphery(Periphery(adc_bits=8, input_bits=4))
+        assert torch.equal(analog(x), before)
+        fresh, _ = single(chip, outputs=40)
+        fresh.set_periphery(wanted)
+        fresh.calibrate_adcs(fresh.sample_inputs(x, 64))
+        fresh.program(torch.Generator().manual_seed(3))
+        assert torch.equal(fresh(x), moved)
+    assert not torch.equal(moved, before)
+
+
 @settings(deadline=None, max_examples=5)
 @given(st.integers(0, 1000), st.sampled_from(["adc_offset_sigma", "adc_gain_sigma", "adc_noise"]))
 def test_better_adcs_err_less(seed: int, name: str) -> None:
-    errors = [squared_error(seed, {"programming_sigma": 0}, {name: size}) for size in (0.0, 0.1, 1.0)]
+    errors = [
+        squared_error(seed, {"programming_sigma": 0}, {"adc_offset_sigma": 0} | {name: size})
+        for size in (0.0, 0.1, 1.0)
+    ]
     assert errors[0] <= 1.05 * errors[1] < errors[2]
 
 
@@ -351,7 +388,26 @@ def test_better_devices_err_less(seed: int, name: str) -> None:
     assert errors[0] <= 1.05 * errors[1] < errors[2]
 
 
-def squared_error(seed: int, device: dict, chosen: dict, adc_bits: int = 8) -> float:
+@pytest.mark.parametrize("adc_type", ["sar", "flash"])
+def test_larger_offsets_err_more(adc_type: str) -> None:
+    """As the cost model builds smaller comparators for them."""
+    errors = [
+        squared_error(5, {"programming_sigma": 0}, {"adc_offset_sigma": sigma}, 4, adc_type)
+        for sigma in (0.0, 0.25, 1.0, 4.0)
+    ]
+    assert errors == sorted(errors)
+    assert errors[1] > 1.05 * errors[0]
+
+
+def test_offsets_of_levels_do_not_add_up_over_read_cycles_as_those_of_a_converter() -> None:
+    """A SAR ADC's offset is in every cycle of a column, a flash ADC's is that of the level at hand."""
+    sar, flash = (
+        squared_error(5, {"programming_sigma": 0}, {"adc_offset_sigma": 1.0}, 4, kind) for kind in ("sar", "flash")
+    )
+    assert flash < sar
+
+
+def squared_error(seed: int, device: dict, chosen: dict, adc_bits: int = 8, adc_type: str = "sar") -> float:
     """Mean over chips of a layer's squared error."""
     layer = QuantLinear(40, 12, bias=False).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -360,7 +416,8 @@ def squared_error(seed: int, device: dict, chosen: dict, adc_bits: int = 8) -> f
     x = torch.randn((24, 40), generator=generator).relu()
     calibrate_quantisers(nn.Sequential(layer), x)
     chip = Chip(rows=32, device=Device(**device), analog=AnalogSettings(adc_tail=0, **chosen))
-    analog = AnalogLayer(copy.deepcopy(layer), chip, Periphery(adc_bits=adc_bits, columns_per_adc=4)).eval()
+    periphery = Periphery(adc_type=adc_type, adc_bits=adc_bits, columns_per_adc=4)
+    analog = AnalogLayer(copy.deepcopy(layer), chip, periphery).eval()
     analog.calibrate_adcs(analog.sample_inputs(x, 24))
     total = 0.0
     with torch.no_grad():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,10 @@ def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, Conversion, Blocks, int]:
         variance=variance,
         floor=draw(st.sampled_from([0.0, 0.01, 4.0])),
     )
+    if adc_bits <= 8 and draw(st.booleans()):
+        spread = draw(st.sampled_from([0.0, 0.2, 2.0, 1e6]))
+        errors = torch.randn((len(blocks), groups, 3, 2**adc_bits - 1), generator=generator) * spread
+        conversion = replace(conversion, levels=errors, adc=torch.arange(columns) % 3)
     return codes.to(torch.uint8) if input_bits <= 8 else codes, conductance, conversion, blocks, input_bits
 
 
@@ -70,6 +75,30 @@ def test_c_equals_torch(library: native.ctypes.CDLL, problem: tuple, key: int, f
     assert result.dtype == expected.dtype
     assert torch.equal(result, expected)
     assert torch.equal(native.code_sums(library, codes), codes.double().sum(dim=2, keepdim=True))
+
+
+def test_levels_by_hand() -> None:
+    # Thresholds 0.5, 1.5 and 2.5 above the lowest reading, -1; the first moves up by 1.75, beyond the second.
+    errors = torch.tensor([1.75, 0.0, 0.0]).reshape(1, 1, 1, 3)
+    conversion = Conversion(torch.tensor([-1.0]), 2, levels=errors, adc=torch.tensor([0]))
+    read = []
+    for y in (-9.0, -0.75, 0.25, 0.5, 1.0, 1.25, 1.5, 9.0):
+        conductance, code = torch.tensor([[[y]]]), torch.ones((1, 1, 1), dtype=torch.uint8)
+        read.append(converted_sums(code, conductance, conversion, ((0, 1),), 1).item())
+    # Comparators are counted: above 1/2 + ..., i.e. at -1 + 1.5 = 0.5, -1 + 2.25 = 1.25 and -1 + 2.5 = 1.5.
+    assert read == [-1, -1, -1, 0, 0, 1, 2, 2]
+
+
+def test_perfect_levels_read_as_rounding_does() -> None:
+    generator = torch.Generator().manual_seed(1)
+    codes = torch.randint(0, 256, (1, 500, 64), generator=generator).to(torch.uint8)
+    conductance = torch.randn((1, 64, 6), generator=generator)  # no sum lies half-way between readings
+    rounded = Conversion(torch.full((6,), -16.0), 5)
+    counted = replace(rounded, levels=torch.zeros((1, 1, 2, 31)), adc=torch.arange(6) // 3)
+    found = [converted_sums(codes, conductance, each, ((0, 64),), 8) for each in (rounded, counted)]
+    # On the grid of 2**-10 step, one sum in about a thousand is half-way.
+    assert (found[0] != found[1]).float().mean() < 0.02
+    assert (found[0] - found[1]).abs().max() <= 2**7
 
 
 @needs_compiler

@@ -33,6 +33,7 @@ class Setup:
     device: Device
     settings: AnalogSettings
     columns_per_adc: int
+    flash: bool
     differential: bool
     middle: bool
     reference_varies: bool
@@ -231,23 +232,35 @@ def through_wires(setup: Setup, data: np.ndarray, reference: np.ndarray, per_cro
                     column[block] = currents / level
 
 
-def adc_errors(setup: Setup, draws: Streams) -> tuple[np.ndarray, np.ndarray]:
-    """Offset and gain error of each conversion [blocks, groups, slices, outputs], float32."""
+def adc_errors(setup: Setup, draws: Streams, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Offset and gain error of each conversion [blocks, groups, slices, outputs], float32.
+
+    Flash ADCs have an offset for each of so many levels instead, [blocks, groups, slices, outputs, levels].
+    """
     sizes, outputs = bits_of_slices(setup), setup.weight.shape[0] // setup.groups
     per_crossbar = max(1, setup.columns // len(sizes) // (2 if setup.differential else 1))
     adcs = math.ceil(per_crossbar * len(sizes) / setup.columns_per_adc)
     n_blocks = len(blocks_of_rows(setup))
     shape = (n_blocks, setup.groups, math.ceil(outputs / per_crossbar) * adcs)
     found = []
+    thresholds = None
     for effect in ("adc_offset", "adc_gain"):
         sigma = getattr(setup.settings, f"{effect}_sigma")
+        if effect == "adc_offset" and setup.flash and sigma:
+            of_adcs = (draws.normal(effect, (*shape, levels)) * sigma).astype(np.float32)
+            thresholds = np.zeros((n_blocks, setup.groups, len(sizes), outputs, levels), np.float32)
+            for k, g, s, o in np.ndindex(*thresholds.shape[:-1]):
+                crossbar, place = divmod(o, per_crossbar)
+                adc = crossbar * adcs + (place * len(sizes) + s) // setup.columns_per_adc
+                thresholds[k, g, s, o] = of_adcs[k, g, adc]
+            sigma = 0
         errors = (draws.normal(effect, shape) * sigma).astype(np.float32) if sigma else np.zeros(shape, np.float32)
         of_columns = np.zeros((n_blocks, setup.groups, len(sizes), outputs), np.float32)
         for k, g, s, o in np.ndindex(*of_columns.shape):
             crossbar, place = divmod(o, per_crossbar)
             of_columns[k, g, s, o] = errors[k, g, crossbar * adcs + (place * len(sizes) + s) // setup.columns_per_adc]
         found.append(of_columns)
-    return found[0], found[1]
+    return found[0], found[1], thresholds
 
 
 @dataclass
@@ -259,10 +272,14 @@ class Adc:
     lowest: list[int]  # reading, of each slice
     offset: np.ndarray  # [blocks, groups, slices, outputs], in steps
     gain: np.ndarray  # likewise, relative
+    levels: np.ndarray | None  # offsets of thresholds [blocks, groups, slices, outputs, levels], in steps
 
 
-def on_grid(setup: Setup, conductance: np.ndarray, adc: Adc) -> tuple[np.ndarray, np.ndarray]:
-    """Conductances [groups, rows, slices, outputs] and offsets in ADC steps, rounded to the common binary grid."""
+def on_grid(setup: Setup, conductance: np.ndarray, adc: Adc) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Conductances [groups, rows, slices, outputs], offsets and thresholds, rounded to the common binary grid.
+
+    All in ADC steps; thresholds less the lowest reading.
+    """
     scaled = conductance.astype(np.float32) / np.array(adc.steps, np.float32).reshape(1, 1, -1, 1)
     blocks = blocks_of_rows(setup)
     for k, block in enumerate(blocks):
@@ -281,7 +298,11 @@ def on_grid(setup: Setup, conductance: np.ndarray, adc: Adc) -> tuple[np.ndarray
     if math.sqrt(rows / 12) / 2.0**digits > 1 / 32:
         digits += 8
     offset = np.rint(adc.offset.astype(np.float64) * 2.0**digits) / 2.0**digits
-    return np.rint(scaled * 2.0**digits) / 2.0**digits, offset
+    levels = None
+    if adc.levels is not None:
+        ideal = np.arange(adc.levels.shape[-1], dtype=np.float32) + np.float32(0.5)
+        levels = np.rint((ideal + adc.levels).astype(np.float64) * 2.0**digits) / 2.0**digits
+    return np.rint(scaled * 2.0**digits) / 2.0**digits, offset, levels
 
 
 def layer_sums(
@@ -312,7 +333,9 @@ def layer_sums(
     out_height = (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1
     out_width = (width + 2 * pw - dw * (kw - 1) - 1) // sw + 1
     sizes, blocks = bits_of_slices(setup), blocks_of_rows(setup)
-    cells, offset = (conductance.astype(np.float64), None) if adc is None else on_grid(setup, conductance, adc)
+    cells, offset, levels = conductance.astype(np.float64), None, None
+    if adc is not None:
+        cells, offset, levels = on_grid(setup, conductance, adc)
     left = 0
     if not setup.differential:
         left = -(2 ** (setup.weight_bits - 1))
@@ -342,6 +365,9 @@ def layer_sums(
                                 if adc is not None and offset is not None:
                                     lowest = adc.lowest[s]
                                     reading = round(float(current + offset[k, group, s, place]))
+                                    if levels is not None:
+                                        passed = current - lowest >= levels[k, group, s, place]
+                                        reading = lowest + int(passed.sum())
                                     current = min(max(reading, lowest), lowest + 2**adc.bits - 1)
                                 negative = twos_complement and bit == input_bits - 1
                                 of_slice += (-1 if negative else 1) * 2**bit * current
@@ -432,6 +458,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "wires": (WIRES, {"access_resistance_ohm": 1000.0}),
     "uncompensated wires and drift": ({**WIRES, **LATER, "gain_compensation": False}, PCM),
     "ADC errors": (ADC, {}),
+    "flash ADC errors": ({**ADC, "adc_type": "flash"}, {}),
     "two's complement": ({"signed_inputs": "twos_complement"}, {}),
     "all": (ALL, {**POLYNOMIAL, **PCM, **RETENTION, **FAULTS}),
     "all, differential": (
@@ -456,7 +483,9 @@ def check(
 ) -> None:
     """A layer's outputs equal the loops' to the bit, and its conductances (integers if ideal) to float32's rounding."""
     weight_bits, cell_bits, rows, columns, mapping = chip_values
-    settings = AnalogSettings.model_validate({name: value for name, value in values.items() if name != "encoding"})
+    adc_type = values.get("adc_type", "sar")
+    outside = {"encoding", "adc_type"}
+    settings = AnalogSettings.model_validate({name: value for name, value in values.items() if name not in outside})
     chip = Chip(
         rows=rows,
         columns=columns,
@@ -470,7 +499,7 @@ def check(
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(5)))
     x = inputs_for(layer)
     calibrate_quantisers(torch.nn.Sequential(layer), x)
-    analog = AnalogLayer(layer, chip, Periphery(adc_bits=4, input_bits=5, columns_per_adc=3)).eval()
+    analog = AnalogLayer(layer, chip, Periphery(adc_type=adc_type, adc_bits=4, input_bits=5, columns_per_adc=3)).eval()
     analog.calibrate_adcs(analog.sample_inputs(x, 16))
     analog.program(torch.Generator().manual_seed(7))
 
@@ -485,6 +514,7 @@ def check(
         device=chip.device,
         settings=settings,
         columns_per_adc=3,
+        flash=adc_type == "flash",
         differential=chip.encoding == "differential",
         middle=settings.reference == "middle",
         reference_varies=settings.reference_variation,
@@ -503,9 +533,9 @@ def check(
     codes = code.value.numpy() if convolution else code.value.numpy()[:, :, None, None]
     adc = None
     if settings.adc_range != "unbounded":
-        offset, gain = adc_errors(setup, draws)
         found = analog.adc_range
-        adc = Adc(found.bits, list(found.steps), list(found.lowest), offset, gain)
+        offset, relative, levels = adc_errors(setup, draws, 2**found.bits - 1)
+        adc = Adc(found.bits, list(found.steps), list(found.lowest), offset, relative, levels)
     twos_complement = layer.signed_input and settings.signed_inputs == "twos_complement"
     sums = torch.from_numpy(
         layer_sums(

@@ -54,7 +54,13 @@ def test_by_effect_and_by_layer(xpert: Callable, trained: tuple[Path, Path]) -> 
     figures = json.loads(outcome.stdout)
     assert figures["images"] == 24
     assert figures["ni_low"] <= figures["ni_mean"] <= figures["ni_high"]
-    assert [row["effect"] for row in figures["ablation"]] == ["on_off_ratio", "programming", "adc", "adc_noise"]
+    assert [row["effect"] for row in figures["ablation"]] == [
+        "on_off_ratio",
+        "programming",
+        "adc",
+        "adc_offset",
+        "adc_noise",
+    ]
     for row in figures["ablation"]:
         for key in ("alone", "without"):
             assert set(row[key]) == {"ni_mean", "ni_std", "ni_low", "ni_high"}

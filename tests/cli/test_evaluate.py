@@ -241,6 +241,32 @@ def test_compare(xpert: Callable, design_file: Path, tmp_path: Path) -> None:
     assert f"{expected:.3g}" in table
 
 
+def test_compare_takes_a_ratio_apart(xpert: Callable, refusal: Callable, design_file: Path, tmp_path: Path) -> None:
+    design = Design.read(design_file)
+    other = Design.homogeneous(design.network, design.chip, Periphery(adc_type="flash", input_bits=4), name="flash")
+    other.write(tmp_path / "other.json")
+    files = [design_file, tmp_path / "other.json"]
+    compared = figures_of(xpert, "compare", *files, "--factors")
+    shares = {one["name"]: one["edap"] for one in compared["factors"]}
+    assert list(shares) == ["network", *Periphery.decisions()]
+    assert math.prod(shares.values()) == pytest.approx(1 / compared["ratios"][1]["edap"])
+    assert "factors" not in figures_of(xpert, "compare", *files)
+    table = xpert("compare", *files, "--factors").stdout
+    assert f"{shares['input_bits']:.3g}x" in table
+    assert refusal("compare", *files, design_file, "--factors") == "compare: --factors needs two designs, got 3"
+
+
+def test_compare_takes_a_run_folder(xpert: Callable, refusal: Callable, design_file: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    assert "has no design.json" in refusal("compare", run, design_file)
+    design = Design.read(design_file)
+    design.write(run / "design.json")
+    design.replace(name="best single periphery").write(run / "single.json")
+    compared = figures_of(xpert, "compare", run)
+    assert [entry["name"] for entry in compared["designs"]] == [design.name, "best single periphery"]
+
+
 def test_a_broken_design_is_refused(refusal: Callable, tmp_path: Path, design_file: Path) -> None:
     data = json.loads(design_file.read_text())
     data["periphery"][3]["adc_bits"] = 40
@@ -282,7 +308,8 @@ def test_activity_that_a_sweep_would_falsify(refusal: Callable, design_file: Pat
     design = Design.read(design_file)
     path = tmp_path / "measured.json"
     design.replace(activity=(Activity(),) * 14).write(path)
-    for sweep in ("input_bits=4,8", "device.cell_bits=2", "device=rram-woo-2016", "input_bit_density=0.5"):
+    sweeps = "input_bits=4,8", "device.cell_bits=2", "device=rram-woo-2016", "input_bit_density=0.5"
+    for sweep in (*sweeps, "input_coding=pulse_width"):
         assert f"{sweep.partition('=')[0]} changes what the activity" in refusal("evaluate", path, "--sweep", sweep)
 
 

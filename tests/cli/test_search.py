@@ -22,7 +22,14 @@ TINY: dict[str, Any] = {
     "dataset": {"name": "digits"},
     "architecture": {"area_budget_mm2": 20, "minimum_quality": 0.5, "evaluations": 5000, "front_points": 2},
     "training": {"epochs": 1, "batch_size": 256, "precision": "float32"},
-    "precision": {"adc_bits": [6], "input_bits": [4], "chips": 1, "calibration_images": 16, "images": 32},
+    "precision": {
+        "adc_bits": [6],
+        "input_bits": [4],
+        "maximum_drop": 0.9,
+        "chips": 1,
+        "calibration_images": 16,
+        "images": 32,
+    },
     "evaluation": {"chips": 1},
 }
 
@@ -57,6 +64,9 @@ def test_search_stops_resumes_and_reports(xpert: Callable, refusal: Callable, co
     assert "searched" in outcome.stdout
     assert outcome.stdout.endswith(f"Report: {out / 'report.html'}\n")
     results = json.loads((out / "results.json").read_text())
+    assert "vs single" in outcome.stdout
+    assert "periphery" in outcome.stdout
+    assert "factor by factor" in outcome.stdout
     outcome = xpert("search", "--out", out, "--resume", "--json")
     assert json.loads(outcome.stdout)["searched"] == results["searched"]
 

@@ -70,10 +70,23 @@ def test_broken_files(refusal: Callable, tmp_path: Path, content: bytes) -> None
 
 
 def test_rows_that_the_model_would_not_build(xpert: Callable, rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    refused = [row | {"inputs": row["inputs"] | {"technology_node_nm": 33}} for row in rows]
+    refused = [row | {"inputs": row["inputs"] | {"technology_node_nm": 16}} for row in rows]
     outcome = xpert("validate", write(tmp_path / "rows.jsonl.gz", refused))
     assert (outcome.code, outcome.stderr) == (0, "")
     assert "the model refuses this: node_nm" in outcome.stdout
     assert outcome.stdout.endswith("Nothing was compared.\n")
     outcome = xpert("validate", write(tmp_path / "rows.jsonl.gz", [*refused, *rows]))
     assert outcome.stdout.splitlines()[-1].startswith("5 rows compared; worst error")
+
+
+def test_published_macros(xpert: Callable, refusal: Callable, tmp_path: Path) -> None:
+    outcome = xpert("validate", "--silicon")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert "Median |log2(model / published)|, held out: energy" in outcome.stdout
+    assert outcome.stdout.endswith("No parameter of the model was fitted to these macros.\n")
+    data = json.loads(xpert("validate", "--silicon", "--json").stdout)
+    assert len(data["macros"]) >= 24
+    assert data["medians"].keys() == {"fitting", "held out"}
+    assert refusal("validate") == "give a file of reference rows or --silicon"
+    both = refusal("validate", tmp_path / "rows.jsonl.gz", "--silicon")
+    assert both == "give a file of reference rows or --silicon, not both: macros come with the package"

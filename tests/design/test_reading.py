@@ -122,7 +122,7 @@ def with_value(*path: Any, value: Any) -> dict[str, Any]:
         (("chip", "rows"), 10**30, "chip.rows: Input should be"),
         (("chip", "logic_clock_hz"), float("nan"), "chip.logic_clock_hz: Input should be a finite number (got nan)"),
         (("chip", "logic_clock_hz"), float("inf"), "chip.logic_clock_hz: Input should be a finite number (got inf)"),
-        (("chip", "technology", "node_nm"), 33, "chip.technology.node_nm: Input should be 130, 90, 65"),
+        (("chip", "technology", "node_nm"), 16, "chip.technology: node_nm must be 7 ... 14 or 22 ... 130, got 16"),
         (("chip", "subarrays_per_pe"), 5, "chip: subarrays_per_pe must be a square number (1, 4, 9, 16, ...), got 5"),
         (("chip",), [], "chip: must be a mapping of keys to values (got [])"),
         (("periphery",), [], "periphery: Tuple should have at least 1 item"),

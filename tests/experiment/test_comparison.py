@@ -79,7 +79,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_are_those_of_the_parts(done: Path) -> None:
     results = json.loads((done / "results.json").read_text())
     rows = results["rows"]
-    assert set(rows) == {"typical", "best homogeneous", "paper", "ours"}
+    assert set(rows) == {"typical", "best homogeneous", "best single periphery", "paper", "ours"}
     assert results["chosen"] == "ours"
     for name in ("paper", "ours"):
         part = json.loads((done / name / "results.json").read_text())
@@ -105,6 +105,25 @@ def test_every_row_has_its_design(done: Path) -> None:
     for name, row in rows.items():
         design = Design.read(done / "designs" / f"{name.replace(' ', '-')}.json")
         assert evaluate(design).to_dict()["edap"] == pytest.approx(row["evaluation"]["edap"], rel=1e-12)
+
+
+def test_the_single_periphery_is_that_of_the_chosen_search(done: Path) -> None:
+    results = json.loads((done / "results.json").read_text())
+    row, part = results["rows"]["best single periphery"], json.loads((done / "ours/results.json").read_text())
+    assert row["evaluation"] == part["baselines"]["single"]["evaluation"]
+    assert row["accuracy"] == part["baselines"]["single"]["accuracy"]
+    assert results["single_difference"] == part["single_difference"]
+    assert results["factors"] == part["factors"]
+    assert results["rows"]["ours"]["evaluation"]["edap"] <= row["evaluation"]["edap"]
+    text = (done / "table.md").read_text()
+    assert (
+        f"The best single periphery is for the network of ours, at the least accuracy asked of it: {row['adc_type']}"
+        in text
+    )
+    for name, one in results["organisations"].items():
+        assert one["edap"] == pytest.approx(results["rows"][name]["evaluation"]["edap"])
+        assert one["best_edap"] <= one["edap"]
+        assert f"{name} {one['best_edap']:.4g} in {one['best']}" in text
 
 
 def test_the_best_homogeneous_design_is_the_cheapest_that_is_accurate_enough(done: Path) -> None:

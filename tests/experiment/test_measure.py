@@ -38,10 +38,10 @@ def test_accuracies_are_the_designs_and_the_model_is_left_as_it_was(trained: nn.
         labels = coarse(IMAGES).argmax(dim=1)
         fine = trained.eval()(IMAGES).argmax(dim=1)
     trained.train()
-    found = measure_accuracy(trained, design, TestSet(IMAGES, labels, IMAGES), Sampling(0, 2, batch_size=8))
+    found = measure_accuracy(trained, design, TestSet(IMAGES, labels, IMAGES), Sampling(0, 2, batch_size=8)).accuracy
     assert found.quantised == 1
     assert (fine == labels).float().mean() < 1  # two bits are another network than eight
     assert {layer.input_bits for layer in quantised_layers(trained).values()} == {8}
     assert trained.training
-    again = measure_accuracy(coarse, design, TestSet(IMAGES, labels, IMAGES), Sampling(0, 2, batch_size=8))
+    again = measure_accuracy(coarse, design, TestSet(IMAGES, labels, IMAGES), Sampling(0, 2, batch_size=8)).accuracy
     assert again == found

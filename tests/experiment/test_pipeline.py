@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -18,7 +19,8 @@ import safetensors.torch
 import torch
 import yaml
 
-from xpert.design import PRECISION_FIELDS, Design
+from xpert.analog.accuracy import SampledChips
+from xpert.design import PRECISION_FIELDS, Design, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
 from xpert.experiment.pipeline import STAGES, _JointWork, run_search
@@ -90,7 +92,10 @@ def unbroken(config: SearchConfig, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def products(run: Path) -> tuple[Design, dict[str, torch.Tensor], dict[str, Any]]:
     results = json.loads((run / "results.json").read_text())
-    names = ("searched", "baselines", "ratios", "homogeneous", "measured_activity", "variants", "accuracy_vs_precision")
+    names = (
+        "searched", "baselines", "ratios", "homogeneous", "measured_activity", "variants", "accuracy_vs_precision",
+        "single_difference", "organisations", "organisation_ratios", "factors",
+    )  # fmt: skip
     decided = {name: results[name] for name in names}
     return Design.read(run / "design.json"), safetensors.torch.load_file(run / "weights.safetensors"), decided
 
@@ -112,7 +117,7 @@ def test_a_run_leaves_its_products(unbroken: Path, config: SearchConfig) -> None
     assert {row["evaluation"]["layers"][0]["adc_type"] for row in results["homogeneous"]} == {"sar", "flash"}
     best = min(results["homogeneous"], key=lambda row: row["evaluation"]["edap"])
     assert results["baselines"]["best"] == best
-    edap = {name: results["baselines"][name]["evaluation"]["edap"] for name in ("typical", "best")}
+    edap = {name: row["evaluation"]["edap"] for name, row in results["baselines"].items()}
     for name, ratios in results["ratios"].items():
         assert ratios["edap"] == pytest.approx(edap[name] / results["searched"]["evaluation"]["edap"])
     assert SearchConfig.parse(yaml.safe_load((unbroken / "config.yaml").read_text())).seed == config.seed
@@ -155,6 +160,66 @@ def test_a_search_says_whether_its_answer_survives(unbroken: Path) -> None:
                 assert row[kind]["regret"] == pytest.approx(row[kind]["value"] / row[kind]["best"] - 1)
     reference = evaluate(design, REFERENCE).edap * 1e18
     assert rows["reference"]["costs"]["searched"]["edap"] == pytest.approx(float(reference))
+
+
+def test_a_run_has_its_best_single_periphery(unbroken: Path) -> None:
+    design, _, results = products(unbroken)
+    precision = json.loads((unbroken / "results.json").read_text())["precision"]
+    single, row = Design.read(unbroken / "single.json"), results["baselines"]["single"]
+    assert single.network == design.network
+    assert single.chip == design.chip
+    (periphery,) = set(single.periphery)
+    assert periphery.model_dump() == {field: precision["single"][field] for field in Periphery.decisions()}
+    assert row["evaluation"] == json.loads(json.dumps(evaluate(single).to_dict()))
+    assert row["evaluation"]["edap"] == precision["single"]["edap"]
+    assert row["evaluation"]["edap"] >= results["searched"]["evaluation"]["edap"]
+    assert precision["single"]["ni_accuracy"]["mean"] >= precision["confirmation_floor"]
+    difference = results["single_difference"]
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+    mean = results["searched"]["accuracy"]["ni_mean"] - row["accuracy"]["ni_mean"]
+    assert difference["mean"] == pytest.approx(mean)
+
+
+def test_ratios_are_taken_apart_and_taken_in_the_best_tiles(unbroken: Path) -> None:
+    _, _, results = products(unbroken)
+    for field in ("edap", "area", "latency", "energy"):
+        product = math.prod(one[field] for one in results["factors"])
+        assert product == pytest.approx(results["ratios"]["typical"][field])
+    organised = results["organisations"]
+    assert organised.keys() == {"searched", *results["baselines"]}
+    for name, one in organised.items():
+        row = results["searched"] if name == "searched" else results["baselines"][name]
+        assert one["edap"] == row["evaluation"]["edap"]
+        assert one["best_edap"] <= one["edap"]
+        assert one["own"] == "4 subarrays per PE, 16 PEs per tile"
+    for name, ratio in results["organisation_ratios"].items():
+        assert ratio == pytest.approx(organised[name]["best_edap"] / organised["searched"]["best_edap"])
+
+
+def test_a_search_that_goes_on_repeats_no_measurement(
+    config: SearchConfig, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of the single peripheries nor of the layer-wise designs, nor on the images that confirm them."""
+    once = SearchConfig.parse(TINY | {"precision": TINY["precision"] | {"finetune_epochs": 0}})
+    measured: list[tuple[range, str]] = []
+    correct = SampledChips.correct
+
+    def counted(self: SampledChips, design: Design, progress: Any = None) -> Any:
+        measured.append((self._groups[0], " ".join(entry.sums_key() for entry in design.periphery)))
+        return correct(self, design, progress)
+
+    monkeypatch.setattr(SampledChips, "correct", counted)
+    with open_run(tmp_path, once, resume=True) as run:
+        for name in ("architecture.json", "searched.safetensors"):
+            shutil.copyfile(unbroken / "state" / name, run.working_file(name))
+        work = Workspace(run, torch.device("cpu"))
+        found = run.result("architecture", ArchitectureStage).design
+        first = work.choose_precisions(found, "searched", FINAL)
+        assert len(measured) == len(set(measured)) > 1
+        before = len(measured)
+        again = work.choose_precisions(found, "searched", FINAL)
+    assert again == first
+    assert len(measured) == before
 
 
 def test_the_precision_search_reports_measured_designs(unbroken: Path) -> None:

@@ -16,7 +16,7 @@ FILES = sorted(FOLDER.rglob("*.py"))
 NOT_PHYSICAL = {
     # Bounds and units of our own: how work is split, how figures are written, how rows are read.
     *("_BLOCK", "_MAX_ADDRESS_BITS", "_MOST_BITS", "_QUANTITIES", "_SI", "_TABLE_CELL", "_VECTORS"),
-    *("HOPELESS", "MAX_BLOCKS"),
+    *("HOPELESS", "MAX_BLOCKS", "OUTLIER", "UNITS"),
     # Mathematics, and no correction.
     *("_SQUARED_LOG", "_TOLERANCE", "STEP", "UNCALIBRATED"),
 }

@@ -14,7 +14,7 @@ from xpert.hardware.crossbar import active_conductance, column_resistances, cros
 from xpert.hardware.technology import process_of
 
 P = process_of(Technology(node_nm=32))
-TINY = replace(crossbar_of(Chip()), rows=8, columns=8)
+TINY = replace(crossbar_of(Chip()), rows=8, columns=8, reference_columns=0)
 
 
 def test_parasitics_by_hand():
@@ -28,7 +28,17 @@ def test_parasitics_by_hand():
     assert wires.row_resistance == pytest.approx(wires.row_length * 3.7e-8 / (56e-9**2 * 1.8))
     # The access transistor may take a quarter of the on-resistance.
     assert wires.access_resistance == 5e3
-    assert wires.mean_resistance == 5e3 + (20e3 + 200e3) / 2
+    assert wires.mean_resistance == pytest.approx(5e3 + 2 / (1 / 20e3 + 1 / 200e3))
+
+
+def test_reference_columns_lengthen_rows() -> None:
+    with_two = parasitics(P, replace(TINY, reference_columns=2))
+    without = parasitics(P, TINY)
+    assert with_two.columns == 10
+    assert with_two.area == pytest.approx(1.25 * without.area)
+    assert with_two.wordline_capacitance == pytest.approx(1.25 * without.wordline_capacitance)
+    reference = replace(P, switches=replace(P.switches, reference_columns=False))
+    assert parasitics(reference, replace(TINY, reference_columns=2)) == parasitics(reference, TINY)
 
 
 def test_two_by_two_column_resistance():
@@ -107,7 +117,7 @@ def test_a_cell_too_small_for_its_transistor():
 )
 def test_crossbars_too_small_for_their_periphery(change, message):
     with pytest.raises(ConfigError, match=message):
-        parasitics(P, replace(crossbar_of(Chip()), **change))
+        parasitics(P, replace(crossbar_of(Chip()), reference_columns=0, **change))
 
 
 def test_relaxed_pitch_spreads_cells():

@@ -41,7 +41,7 @@ def test_no_slot_takes_less(layers, factor):
 
 @given(LAYERS, st.integers(1, 7))
 def test_the_placement_exists(layers, columns):
-    area, tiles, found = plan(layers)
+    _, tiles, found = plan(layers)
     places = place(found.share[0].tolist(), [count for _, count in layers], columns)
     assert len(places) == tiles.sum()
     slots = int(found.slots[0, 0])
@@ -75,7 +75,9 @@ def test_a_batch_is_as_single_designs():
 
 def mixed(one: Periphery, *others: Periphery):
     layers = tuple(
-        Layer(name=f"l{index}", in_channels=64, out_channels=256, in_height=4, in_width=4, kernel_height=1, kernel_width=1)
+        Layer(
+            name=f"l{index}", in_channels=64, out_channels=256, in_height=4, in_width=4, kernel_height=1, kernel_width=1
+        )
         for index in range(len(others) + 1)
     )
     return evaluate(

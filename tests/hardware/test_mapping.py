@@ -57,6 +57,37 @@ def test_reference_choice_by_hand(conv):
     assert organisation.pe_side.tolist() == [4]
 
 
+def test_least_cells_by_hand(conv):
+    def organisation(*layers):
+        chosen = map_layers(Chip(**AUTO), Workload.from_layers(layers), PHYSICAL).organisation
+        return chosen.tile_side.tolist(), chosen.pe_side.tolist()
+
+    # 72 x 16 crossbars fill tiles of 8 x 8 as well as those of 4 x 4, but not those of 16 x 16.
+    whole = conv("whole", (512, 512), 4)
+    assert organisation(whole) == ([8], [4])
+    # 9 x 4 crossbars: 3 tiles of 4 x 4, or 2 of 8 x 8.
+    assert organisation(whole, conv("small", (64, 128), 4)) == ([4], [2])
+    assert organisation(conv("one more", (512, 513), 4)) == ([4], [2])
+    # A layer that is narrower than a tile has no say in its size: the widest one bounds it.
+    assert organisation(conv("narrow", (3, 16), 32)) == ([4], [2])
+
+
+@given(widths=st.lists(st.integers(1, 700), min_size=2, max_size=4), place=st.integers(0, 3), novel=st.booleans())
+def test_a_channel_more_never_takes_fewer_cells(conv, widths, place, novel):
+    chip = Chip(mapping="novel" if novel else "conventional", **AUTO)
+    place %= len(widths)
+
+    def cells(widths):
+        pairs = zip((64, *widths), widths)
+        work = Workload.from_layers([conv(str(index), pair, 8) for index, pair in enumerate(pairs)])
+        mapping = map_layers(chip, work, PHYSICAL)
+        pes = np.where(mapping.novel, mapping.organisation.novel_pes, 1)
+        return np.sum(mapping.tiles * mapping.tile_side**2 * pes)
+
+    wider = [*widths[:place], widths[place] + 1, *widths[place + 1 :]]
+    assert cells(wider) >= cells(widths)
+
+
 def test_novel_mapping_spreads_the_most_frequent_kernel(conv):
     work = Workload.from_layers(
         [

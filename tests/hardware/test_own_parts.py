@@ -29,6 +29,8 @@ from xpert.design import (
 from xpert.errors import ConfigError
 from xpert.experiment.config import SearchConfig, search_space, typical_design
 from xpert.hardware import PHYSICAL, REFERENCE, PeripheryArrays, cost_tables, evaluate, evaluate_batch
+from xpert.hardware.adcs import Conversion
+from xpert.hardware.adcs.matching import matched
 from xpert.hardware.adcs.own import own_adc
 from xpert.hardware.adcs.sar import sar_adc
 from xpert.hardware.crossbar import active_conductance, crossbar_of
@@ -144,6 +146,22 @@ def sar_as_given(chip: Chip) -> Adc:
             column_resistance=np.array([1 / (active * conductance)]),
             read_voltage=crossbar.read_voltage,
         )
+        asked = Conversion(
+            bits=float(bits),
+            instances=1.0,
+            turns=1.0,
+            width=1.0,
+            column_resistance=np.ones(1),
+            multiplicity=1.0,
+            read_voltage=crossbar.read_voltage,
+            rows=crossbar.rows,
+            r_on=crossbar.r_on,
+            r_off=crossbar.r_off,
+            sensing="current",
+            offset_sigma=crossbar.offset_sigma,
+            trim_bits=crossbar.trim_bits,
+        )
+        one = matched(p, asked, one, 1.0, float(bits))
         for name, value in zip(tables, (one.area, one.energy, one.latency, one.leakage), strict=True):
             tables[name][bits] = float(value) * (1e9 if name == "latency_ns" else 1e6 if name == "leakage_uw" else 1e12)
     return adc(measured=False, **tables)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpert.design import Chip, Device, Periphery, Technology
-from xpert.hardware.crossbar import crossbar_of
+from xpert.hardware.crossbar import active_conductance, crossbar_of, parasitics
 from xpert.hardware.reference.chips import subarray_outputs
 from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, columns_in_turn, subarray, weights_per_adc
 from xpert.hardware.switches import PHYSICAL, REFERENCE
@@ -98,9 +98,61 @@ def test_sharing_saves_adcs_and_costs_time(kind, cell, bits, inputs, node):
         assert more.adc_area < less.adc_area
         assert more.adc_cycles > less.adc_cycles
         assert more.adc_cycles * more.sensing_period > less.adc_cycles * less.sensing_period
-        assert more.leakage < less.leakage
+        # A decoder of 64 outputs leaks more than an ADC of 3 bits.
+        assert _without_decoder(more) < _without_decoder(less)
         # What has to be added up does not depend on who shares with whom.
         assert more.accumulation_energy == pytest.approx(less.accumulation_energy, rel=0.02)
+
+
+def _without_decoder(built: Subarray) -> float:
+    return float(np.ravel(built.leakage - built.blocks["mux_decoder"].cost.leakage)[0])
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+@pytest.mark.parametrize("node", [65, 32, 7])
+@pytest.mark.parametrize("kind", ["sar", "flash", "ramp"])
+def test_sharing_takes_no_area(kind: str, node: int, size: int) -> None:
+    """A multiplexer is its pass gates, and a decoder its gates: neither outweighs an ADC that is saved."""
+    crossbar = replace(crossbar_of(Chip()), rows=size, columns=size)
+    p = process_of(Technology(node_nm=node))
+    sharing = [1, 2, 4, 8, 16, 32, 64]
+    built = subarray(
+        p,
+        crossbar,
+        PeripheryArrays.of([Periphery(adc_type=kind, columns_per_adc=s, adc_bits=5) for s in sharing]),
+        row_activity=0.3,
+        column_resistance=np.full((len(sharing), 1), 2e3),
+    )
+    assert np.all(np.diff(built.used_area) < 0)
+    select = built.blocks["column_mux"].cost.area + built.blocks["mux_decoder"].cost.area
+    assert np.all(select[1:] < 0.05 * built.used_area[1:])
+    bound = np.broadcast_to(built.height, len(sharing))
+    assert np.all(built.blocks["mux_decoder"].cost.height < bound - built.wires.column_length)
+
+
+def test_a_better_off_state_does_not_slow_a_column() -> None:
+    p = process_of(Technology(node_nm=32))
+    delays = []
+    for ratio in (10.0, 100.0, 1e4, 1e7):
+        crossbar = crossbar_of(Chip(device=Device(r_off_ohm=20e3 * ratio)))
+        column = np.array([[1 / (19 * active_conductance(p, crossbar, None))]])
+        built = subarray(p, crossbar, PeripheryArrays.of([Periphery()]), row_activity=0.3, column_resistance=column)
+        delays.append(float(np.ravel(built.column_delay)[0]))
+    assert max(delays) < 1.1 * min(delays)
+    assert delays[-1] == pytest.approx(delays[-2], rel=1e-3)
+
+
+def test_columns_settle_to_half_a_step() -> None:
+    """On paper: C (R + R_wire / 2) (bits + 1) ln 2, and R of a single cell that is on where no row is driven."""
+    p, crossbar = process_of(Technology(node_nm=32)), crossbar_of(Chip())
+    wires = parasitics(p, crossbar)
+    for resistance, counts in ((2e3, 2e3), (np.inf, 25e3), (1e6, 25e3)):
+        column = np.array([[resistance, 1e3]])
+        built = subarray(
+            p, crossbar, PeripheryArrays.of([Periphery(adc_bits=7)]), row_activity=0.3, column_resistance=column
+        )
+        expected = wires.column_capacitance * (counts + wires.column_wire_resistance / 2) * 8 * math.log(2)
+        assert built.column_delay == pytest.approx(expected)
 
 
 @settings(max_examples=30)
@@ -141,6 +193,29 @@ def test_parts_make_the_whole(cell):
     assert built.used_area == pytest.approx(built.array_area + sum(block.cost.area for block in built.table))
     assert built.height * built.width > built.used_area * 0.1
     assert all(np.all(np.isfinite(getattr(built, name))) for name in NUMBERS)
+
+
+def shifters(chip: Chip, switches=PHYSICAL) -> set[str]:
+    p = process_of(chip.technology, switches=switches)
+    periphery = PeripheryArrays.of([Periphery()])
+    built = subarray(p, crossbar_of(chip), periphery, row_activity=0.3, column_resistance=np.array([[2e3]]))
+    return {name for name in built.blocks if name.endswith("_level_shifter")}
+
+
+@pytest.mark.parametrize(("node", "supply"), [(130, 1.3), (32, 0.9), (7, 0.7)])
+def test_lines_have_level_shifters_above_the_supply_of_the_logic(node, supply):
+    every = {"wl_level_shifter", "bl_level_shifter", "sl_level_shifter"}
+    for volts, lines in ((supply, set()), (supply + 0.01, every), (1.51, every)):
+        chip = Chip(technology=Technology(node_nm=node), device=Device(write_voltage_v=volts))
+        assert shifters(chip) == lines
+        assert shifters(chip, REFERENCE) == (every if volts > 1.5 else set())
+
+
+def test_a_row_of_a_crosspoint_array_is_one_line():
+    chip = Chip(device=CELLS["crosspoint"])
+    assert shifters(chip) == {"bl_level_shifter", "sl_level_shifter"}
+    assert shifters(chip, REFERENCE) == {"wl_level_shifter", "bl_level_shifter", "sl_level_shifter"}
+    assert shifters(Chip(device=CELLS["sram"])) == set()
 
 
 def test_columns_may_be_grouped_or_listed():

@@ -130,6 +130,19 @@ def test_gradients_reach_every_parameter(name: str) -> None:
             assert name == "conv1.input_clip"
 
 
+@pytest.mark.parametrize("side", [16, 32])
+def test_files_that_do_not_say_how_they_pool_are_built_as_they_were(side: int) -> None:
+    """On images of 16 x 16 the last pooling but one leaves one pixel, and takes maxima all the same."""
+    backbone = space("vgg11", (8,), (3, side, side))
+    network = backbone.network((8,) * backbone.depth)
+    assert {layer.pool_kind for layer in network.layers if layer.pool == 2 and layer.name != "conv8"} == {"max"}
+    assert trace(build(network), network.input_shape) == network.layers
+    data = network.model_dump()
+    for layer in data["layers"]:
+        del layer["pool_kind"]
+    assert str(build(Network.parse(data))) == str(build(network))
+
+
 def test_networks_that_cannot_be_built_are_refused() -> None:
     network = space("vgg11", (8,)).network((8,) * 8)
     with pytest.raises(ConfigError, match=r"must be one of resnet20, .* got 'custom'"):

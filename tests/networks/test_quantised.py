@@ -275,8 +275,8 @@ def test_layers_are_found_by_name() -> None:
 
 
 def test_wrong_precisions_are_refused() -> None:
-    for bits in (1, 17):
-        with pytest.raises(ConfigError, match=f"weight_bits must be 2 ... 16, got {bits}"):
+    for bits in (0, 17):
+        with pytest.raises(ConfigError, match=f"weight_bits must be 1 ... 16, got {bits}"):
             QuantLinear(2, 2, weight_bits=bits)
     layer = QuantConv2d(1, 1, 1)
     for bits in (0, 17):

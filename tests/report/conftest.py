@@ -282,6 +282,31 @@ def results() -> dict[str, Any]:
 
 
 @pytest.fixture
+def fair_results(results: dict[str, Any]) -> dict[str, Any]:
+    """The same with the best single periphery, the factors and the best tiles."""
+    periphery = Periphery(adc_type="flash", columns_per_adc=4, adc_bits=5, input_bits=4)
+    evaluation = make_evaluation(make_design("best single periphery", SEARCHED, [periphery] * 14))
+    accuracy = {"ni_mean": 0.9605, "ni_low": 0.955, "ni_high": 0.966, "chips": 5}
+    results["baselines"]["single"] = {"name": "best single periphery", "evaluation": evaluation, "accuracy": accuracy}
+    ratios = {"edap": 1.53, "area": 1.1, "latency": 1.2, "energy": 1.16, "tops_per_watt": 1.16, "tops_per_mm2": 1.32}
+    results["ratios"]["single"] = ratios
+    results["single_difference"] = {"mean": 0.0007, "low": -0.0012, "high": 0.0026}
+    results["factors"] = [
+        {"name": name, "edap": edap, "area": 1.5, "latency": 0.9, "energy": 1.2, "edap_alone": 2.5, "edap_last": 1.9}
+        for name, edap in (("network", 5.25), ("adc_type", 0.96), ("input_bits", 1.97))
+    ]
+    results["organisations"] = {
+        name: {
+            "own": "4 subarrays per PE, 16 PEs per tile", "edap": 10.0 + place,
+            "best": "1 subarrays per PE, 64 PEs per tile", "best_edap": 8.0 + place,
+        }
+        for place, name in enumerate(("searched", "typical", "best", "single"))
+    }  # fmt: skip
+    results["organisation_ratios"] = {"typical": 41.5, "best": 7.25, "single": 1.41}
+    return results
+
+
+@pytest.fixture
 def design() -> Design:
     """The searched design of those results."""
     return searched_design()

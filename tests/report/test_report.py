@@ -159,6 +159,37 @@ def test_variants_are_shown(results: dict[str, Any], write_run: Write):
     assert "variants" not in without.text
 
 
+def test_fair_rows_are_shown(fair_results: dict[str, Any], write_run: Write):
+    page = Page(write_report(write_run(fair_results)).read_text(encoding="utf-8"))
+
+    def there(part: str, words: str) -> bool:
+        return "".join(words.split()) in "".join(page.text[part].split())
+
+    words = "flash, 4 columns per ADC, 5-bit ADC, 4-bit inputs"
+    assert there("headline", f"1.53× lower EDAP than the same network with the best single periphery {words}")
+    assert there("headline", "41.5× lower with each in its best tiles")
+    assert there("headline", "1.41× lower with each in its best tiles")
+    assert there("comparison", "NI-accuracy +0.07 points (−0.12 to +0.26 with 95 % confidence, same images and chips)")
+    assert there("fair", "input precision 1.97×")
+    assert there(
+        "fair", "single 4 subarrays per PE, 16 PEs per tile 13 1 subarrays per PE, 64 PEs per tile 11 1.41× lower"
+    )
+
+
+@pytest.mark.usefixtures("without_plotly")
+def test_a_run_whose_answer_is_one_periphery_says_so(fair_results: dict[str, Any], write_run: Write):
+    alone = fair_results["baselines"]["single"]
+    fair_results["ratios"]["single"] = dict.fromkeys(fair_results["ratios"]["single"], 1.0)
+    page = Page(write_report(write_run(fair_results | {"searched": alone})).read_text(encoding="utf-8"))
+    assert "one periphery for all layers is the answer" in " ".join(page.text["headline"].split())
+    without = copy.deepcopy(fair_results)
+    del without["baselines"]["single"], without["ratios"]["single"]
+    page = Page(write_report(write_run(without)).read_text(encoding="utf-8"))
+    assert "No single periphery for all layers of the searched network reaches the accuracy asked for" in (
+        " ".join(page.text["comparison"].split())
+    )
+
+
 @pytest.mark.usefixtures("without_plotly")
 def test_how_sure_the_precision_search_is(results: dict[str, Any], write_run: Write):
     run = write_run(results)

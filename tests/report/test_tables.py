@@ -12,9 +12,18 @@ from xpert.design import Chip, Design, Periphery
 from xpert.errors import DataError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
-from xpert.report import comparison, comparison_table, summary_table, variant_remarks, variant_table
-from xpert.report.tables import component_rows, layer_rows, left_out, searched_kernels, shared_by_layers
-from xpert.results import EvaluationRecord, VariantRow
+from xpert.report import (
+    comparison,
+    comparison_table,
+    factor_table,
+    fair_text,
+    single_table,
+    summary_table,
+    variant_remarks,
+    variant_table,
+)
+from xpert.report.tables import bar_of, component_rows, layer_rows, left_out, searched_kernels, shared_by_layers
+from xpert.results import EvaluationRecord, FactorShare, VariantRow
 
 
 def printed(table: Table) -> str:
@@ -58,6 +67,57 @@ def test_summary_fits_80_columns_of_ascii(results: dict[str, Any]):
     assert lines["EDAP"][3] == f"{ratios['typical']['edap']:.3g}x"
     assert lines["EDAP"][4] == "lower"
     assert lines["NI-accuracy"] == ["96.1", "%", "96.3", "%", "-"]
+
+
+def test_the_single_periphery_has_a_table_of_its_own(fair_results: dict[str, Any]):
+    assert single_table(fair_results | {"baselines": {}}) is None
+    assert "single" not in printed(summary_table(fair_results))
+    table = single_table(fair_results)
+    assert table is not None
+    text = printed(table)
+    lines = {line[:20].strip(): line[20:].split() for line in text.splitlines()}
+    row = fair_results["baselines"]["single"]
+    assert lines["EDAP"][2:] == ["1.53x", "lower"]
+    assert float(lines["Area mm2"][1]) == pytest.approx(row["evaluation"]["area_mm2"], rel=0.01)
+    assert lines["NI-accuracy"][2:4] == ["96.0", "%"]
+
+
+def test_what_the_ratios_rest_on_is_said(fair_results: dict[str, Any]):
+    text = fair_text(fair_results)
+    assert text.isascii()
+    single, tiles, factors = text.splitlines()
+    assert single == (
+        "The same network with the best single periphery (flash, 4 columns per ADC, 5-bit ADC, 4-bit inputs): "
+        "layer-wise EDAP is 1.53x lower, NI-accuracy +0.07 points (-0.12 to +0.26 with 95 % confidence, same images "
+        "and chips)."
+    )
+    assert tiles == (
+        "Each design in the tiles that suit it best: EDAP 41.5x lower than typical, 7.25x lower than best, 1.41x lower "
+        "than single."
+    )
+    assert factors.endswith("(Shapley shares): network 5.25x, ADC type 0.960x, input precision 1.97x.")
+    assert fair_text({}) == ""
+
+
+def test_that_layer_wise_is_not_worth_it_is_said(fair_results: dict[str, Any]):
+    best = fair_results["baselines"]["single"]
+    found = fair_text(fair_results | {"searched": best}).splitlines()[0]
+    assert found.startswith("One periphery for all layers is best here: flash, 4 columns per ADC, 5-bit ADC")
+    none = fair_results | {"baselines": {}}
+    assert fair_text(none).startswith("No single periphery for all layers of this network reaches the accuracy")
+
+
+def test_factors_multiply_in_their_table(fair_results: dict[str, Any]):
+    lines = printed(factor_table([FactorShare.parse(one) for one in fair_results["factors"]])).splitlines()
+    (product,) = [line.split() for line in lines if line.split()[:1] == ["all"]]
+    assert product == ["all", f"{5.25 * 0.96 * 1.97:.3g}x", f"{1.5**3:.3g}x", f"{0.9**3:.3g}x", f"{1.2**3:.3g}x"]
+
+
+def test_bars_of_factors_are_logarithmic():
+    assert bar_of(100, 100) == 1
+    assert bar_of(10, 100) == pytest.approx(0.5)
+    assert bar_of(0.5, 100) == 0
+    assert bar_of(0.5, 0.9) == 0
 
 
 def test_summary_says_when_the_searched_design_is_worse(results: dict[str, Any]):

@@ -127,5 +127,5 @@ def test_bounds_that_nothing_meets_are_said() -> None:
 
 
 def test_an_area_budget_that_nothing_keeps_is_said() -> None:
-    with pytest.raises(InfeasibleError, match=r"area budget 1 mm2: the smallest design needs 5\.\d"):
+    with pytest.raises(InfeasibleError, match=r"area budget 1 mm2: the smallest design needs 6\.\d"):
         searched(1.1, 32, goal=Goal("edap", Budgets(area_mm2=1.0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import hashlib
 import io
 import tarfile
@@ -64,14 +65,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def archive(files: dict[str, bytes], *others: tarfile.TarInfo) -> bytes:
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as target:
+    with tarfile.open(fileobj=content, mode="w") as target:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             target.addfile(info, io.BytesIO(data))
         for info in others:
             target.addfile(info)
-    return content.getvalue()
+    return gzip.compress(content.getvalue(), mtime=0)  # the same bytes in every process
 
 
 def link(name: str, to: str) -> tarfile.TarInfo:

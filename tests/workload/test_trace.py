@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xpert.design import Layer
+from xpert.design import Layer, PoolKind
 from xpert.errors import ConfigError
 from xpert.workload.trace import trace
 
@@ -64,34 +64,69 @@ def test_a_small_resnet() -> None:
         nn.Linear(16, 10),
     )
     assert trace(network, (3, 64, 64)) == (
-        conv("0", 3, 8, 64, kernel_height=7, kernel_width=7, stride=2, padding=3, pool=2),
+        conv("0", 3, 8, 64, kernel_height=7, kernel_width=7, stride=2, padding=3, pool=2, pool_kind="max"),
         conv("3.conv1", 8, 8, 16),
         conv("3.conv2", 8, 8, 16, residual=True),
         conv("4.conv1", 8, 16, 16, stride=2),
         conv("4.conv2", 16, 16, 8, relu=False),
-        conv("4.skip", 8, 16, 16, kernel_height=1, kernel_width=1, stride=2, padding=0, residual=True, pool=8),
+        conv(
+            "4.skip",
+            8,
+            16,
+            16,
+            kernel_height=1,
+            kernel_width=1,
+            stride=2,
+            padding=0,
+            residual=True,
+            pool=8,
+            pool_kind="average",
+        ),
         Layer(name="7", kind="linear", in_channels=16, out_channels=10, relu=False),
     )
 
 
 @pytest.mark.parametrize(
-    ("forward", "pool", "relu"),
+    ("forward", "pool", "kind", "relu"),
     [
-        (lambda m, x: m.linear(F.relu(m.conv(x)).amax((2, 3))), 14, True),
-        (lambda m, x: m.linear(torch.relu_(m.conv(input=x)).mean((2, 3))), 14, True),
-        (lambda m, x: m.linear(F.adaptive_max_pool2d(m.conv(x).relu(), 1).flatten(1)), 14, True),
-        (lambda m, x: m.linear(F.avg_pool2d(F.max_pool2d(m.conv(x), 2), kernel_size=7).flatten(1)), 14, False),
-        (lambda m, x: m.linear(F.leaky_relu(F.max_pool2d(m.conv(x), 3, stride=2)).flatten(2).sum(2)), 2, True),
-        (lambda m, x: m.linear(torch.sigmoid(m.conv(x)).sum((2, 3))), 1, False),
-        (lambda m, x: m.linear(m.conv(x).sum((2, 3))).relu().neg(), 1, False),
-        (lambda m, x: m.linear((m.conv(x) + 1).sum((2, 3))), 1, False),
+        (lambda m, x: m.linear(F.relu(m.conv(x)).amax((2, 3))), 14, "max", True),
+        (lambda m, x: m.linear(torch.relu_(m.conv(input=x)).mean((2, 3))), 14, "average", True),
+        (lambda m, x: m.linear(F.adaptive_max_pool2d(m.conv(x).relu(), 1).flatten(1)), 14, "max", True),
+        (
+            lambda m, x: m.linear(F.avg_pool2d(F.max_pool2d(m.conv(x), 2), kernel_size=7).flatten(1)),
+            14,
+            "average",
+            False,
+        ),
+        (lambda m, x: m.linear(F.leaky_relu(F.max_pool2d(m.conv(x), 3, stride=2)).flatten(2).sum(2)), 2, "max", True),
+        (lambda m, x: m.linear(torch.sigmoid(m.conv(x)).sum((2, 3))), 1, None, False),
+        (lambda m, x: m.linear(m.conv(x).sum((2, 3))).relu().neg(), 1, None, False),
+        (lambda m, x: m.linear((m.conv(x) + 1).sum((2, 3))), 1, None, False),
     ],
 )
-def test_functions_that_follow(forward: Callable[[Any, Tensor], Tensor], pool: int, relu: bool) -> None:
+def test_functions_that_follow(
+    forward: Callable[[Any, Tensor], Tensor], pool: int, kind: PoolKind | None, relu: bool
+) -> None:
     first, second = trace(Free(forward), (3, 16, 16))
-    assert first == conv("conv", 3, 4, 16, padding=0, pool=pool, relu=relu)
+    assert first == conv("conv", 3, 4, 16, padding=0, pool=pool, pool_kind=kind, relu=relu)
     assert second.in_channels == 4
     assert not first.residual
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1),
+        lambda x: F.avg_pool2d(x, 8).flatten(1),
+        lambda x: F.avg_pool2d(F.avg_pool2d(x, 2), kernel_size=4).flatten(1),
+        lambda x: x.mean((2, 3)),
+        lambda x: x.mean(dim=(-2, -1), keepdim=True).flatten(1),
+        lambda x: F.adaptive_avg_pool2d(F.avg_pool2d(x, 8), 1).flatten(1),
+    ],
+)
+def test_a_global_average_is_one_however_it_is_written(head: Callable[[Tensor], Tensor]) -> None:
+    first, _ = trace(Free(lambda m, x: m.linear(head(m.conv(x)))), (3, 10, 10))
+    assert first == conv("conv", 3, 4, 10, padding=0, pool=8, pool_kind="average", relu=False)
 
 
 def test_a_relu_after_branches_belongs_to_each_and_after_a_sum_to_the_last() -> None:

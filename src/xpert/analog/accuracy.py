@@ -145,6 +145,41 @@ def _values(layer: Layer) -> int:
     return inputs + layer.out_channels * layer.out_height * layer.out_width
 
 
+def correct_answers(
+    model: nn.Module,
+    design: Design,
+    test: TestSet,
+    sampling: Sampling,
+    settings: AnalogSettings | None = None,
+    progress: Report | None = None,
+) -> NDArray[np.bool_]:
+    """Whether a design is right on each image and sampled chip, [chips, images].
+
+    The same images and chips give the answers of two designs pair by pair.
+
+    Args:
+        model: Quantised model that matches the design; left as it is.
+        design: Chip, layers and periphery.
+        test: Images. ADC ranges are set on those for calibration, and batch norms measured.
+        sampling: Chips.
+        settings: Conventions and effects in the place of the design's `chip.analog`.
+        progress: As for `SampledChips.correct`.
+
+    Raises:
+        ConfigError: If model and design do not match, a count is not positive, or batch norms are to be measured and
+            there are none.
+        DataError: If there are no images, or labels of another number.
+    """
+    for name, value in (("chips", sampling.n_chips), ("batch_size", sampling.batch_size)):
+        if value < 1:
+            raise ConfigError(f"{name} must be at least 1, got {value}")
+    images, labels = test.images, test.labels
+    if len(images) == 0 or len(images) != len(labels):
+        raise DataError(f"NI-accuracy needs one label per image and at least one, got {len(images)} and {len(labels)}")
+    analog = to_analog(model, design, generator=None, settings=settings, calibration=test.calibration)
+    return SampledChips(analog, design, test, sampling).correct(design, progress)
+
+
 def ni_accuracy(
     model: nn.Module,
     design: Design,
@@ -178,15 +213,8 @@ def ni_accuracy(
             there are none.
         DataError: If there are no images, or labels of another number.
     """
-    for name, value in (("chips", chips), ("batch_size", batch_size)):
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1, got {value}")
-    if len(images) == 0 or len(images) != len(labels):
-        raise DataError(f"NI-accuracy needs one label per image and at least one, got {len(images)} and {len(labels)}")
-    analog = to_analog(model, design, generator=None, settings=settings, calibration=calibration_images)
-    test = TestSet(images, labels, calibration_images)
-    sampled = SampledChips(analog, design, test, Sampling(seed, chips, batch_size))
-    return NiAccuracy.of(sampled.correct(design, progress))
+    test, sampling = TestSet(images, labels, calibration_images), Sampling(seed, chips, batch_size)
+    return NiAccuracy.of(correct_answers(model, design, test, sampling, settings, progress))
 
 
-__all__ = ["NiAccuracy", "SampledChips", "chip_generator", "ni_accuracy"]
+__all__ = ["NiAccuracy", "SampledChips", "chip_generator", "correct_answers", "ni_accuracy"]

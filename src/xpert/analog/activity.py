@@ -43,8 +43,11 @@ def measure_activity(model: nn.Module, design: Design, images: Tensor, *, positi
 
 def _activity(layer: AnalogLayer, chip: Chip, vectors: Tensor) -> Activity:
     codes = layer.input_code(vectors).value
-    ones = sum((codes >> bit) & 1 for bit in range(layer.input_bits))
-    driven = torch.as_tensor(ones).double().mean(dim=1) / layer.input_bits  # [groups, rows]
+    if layer.pulses > 1:
+        driven = codes.double().mean(dim=1) / layer.pulses  # share of the time, [groups, rows]
+    else:
+        ones = sum((codes >> bit) & 1 for bit in range(layer.input_bits))
+        driven = torch.as_tensor(ones).double().mean(dim=1) / layer.input_bits  # [groups, rows]
     if chip.device.cell == "sram":
         return Activity(input_bit_density=float(driven.mean()))
     stored = encode(layer.weights, layer.code)

@@ -6,6 +6,7 @@ The unit of conductance here is the level, `(g_on - g_off) / (2**cell_bits - 1)`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -33,7 +34,7 @@ def encode(weights: Tensor, code: WeightCode) -> Cells:
     """Codes of the cells that hold integer weights.
 
     Args:
-        weights: Integers [groups, rows, outputs] within +-(2**(weight_bits - 1) - 1).
+        weights: Integers [groups, rows, outputs] within +-`largest_weight(weight_bits)`.
         code: How they are spread over cells.
     """
 
@@ -63,4 +64,13 @@ def row_blocks(kernel_positions: int, channels: int, chip: Chip) -> tuple[tuple[
     )
 
 
-__all__ = ["Cells", "encode", "row_blocks"]
+def read_groups(blocks: Sequence[tuple[int, int]], chip: Chip) -> tuple[tuple[int, int], ...]:
+    """First and last-plus-one row of what is read at once: each row block in groups of `chip.read_rows` rows."""
+    return tuple(
+        (start, min(start + chip.read_rows, stop))
+        for first, stop in blocks
+        for start in range(first, stop, chip.read_rows)
+    )
+
+
+__all__ = ["Cells", "encode", "read_groups", "row_blocks"]

@@ -1,5 +1,7 @@
 """The inner loop: bit-serial products of row blocks, one ADC conversion per column sum, shift-add.
 
+Inputs that are pulse widths are one read cycle of numbers in the place of several of bits.
+
 `converted_sums` is the function in which time goes by. All of it is arithmetic of integers on the grid of
 `xpert.analog.grid`, so that its result depends neither on the order of additions nor on how positions are batched,
 chunked or spread over threads.
@@ -48,22 +50,24 @@ def chunks(codes: Tensor, input_bits: int, n_columns: int, most: int) -> Iterato
 
 
 def column_sums(
-    codes: Tensor, cells: Tensor, blocks: Blocks, input_bits: int, offset: Tensor | None = None
+    codes: Tensor, cells: Tensor, blocks: Blocks, input_bits: int, offset: Tensor | None = None, pulses: int = 1
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Column sums of one row block after the other, in every read cycle.
 
     Args:
         codes: Unsigned input codes [n, positions, rows].
-        cells: What they are multiplied with [n, rows, columns], float32.
+        cells: What they are multiplied with [n, rows, columns], float32 or float64.
         blocks: Row blocks.
         input_bits: Read cycles. [bit]
-        offset: Added to the sums [blocks, n, columns], float32.
+        offset: Added to the sums [blocks, n, columns], of the same type.
+        pulses: Largest code where codes are pulse widths, read in one cycle.
 
     Yields:
         Bits of the block's inputs [n, bits * positions, rows of the block], and sums [n, bits * positions, columns].
     """
     for block, (start, stop) in enumerate(blocks):
-        planes = bit_planes(codes[..., start:stop], input_bits)
+        of_rows = codes[..., start:stop]
+        planes = bit_planes(of_rows, input_bits) if pulses == 1 else of_rows.to(cells.dtype)
         of_block = cells[:, start:stop]
         if offset is None:
             yield planes, torch.bmm(planes, of_block)
@@ -87,7 +91,8 @@ def converted_sums(
 
         y = sum over rows of bit_b(code) * conductance + offset[k] + sqrt(floor + sum of bit_b(code) * variance) * z
 
-    is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even; the result is the sum of all
+    is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even; where thresholds have errors, as lowest
+    and the number of thresholds `lowest + i + 1/2 + error` that it is not below. The result is the sum of all
     `2**b * reading`. z is standard normal (`xpert.analog.gaussian`), a function of `key`, `first` + position, block,
     bit, group and column. All of it is rounded to a grid, see `on_grid`.
 
@@ -124,7 +129,8 @@ def summed_readings(
     Returns:
         [chips, groups, positions, columns].
     """
-    library = native.library() if codes.device.type == "cpu" and all(one.fraction > 0 for one in columns) else None
+    able = codes.device.type == "cpu" and all(one.fraction > 0 and one.pulses == 1 for one in columns)
+    library = native.library() if able else None
     if library is not None:
         return native.summed_readings(library, codes, columns, input_bits, keys, first)
     return torch_readings(codes, columns, input_bits, keys, first)
@@ -142,27 +148,48 @@ def torch_readings(
     largest = (span // 2 + 2) * (2**input_bits - 1) * len(shared.blocks)
     exact = torch.float32 if largest <= 2**_MANTISSA else torch.float64
     significance = (2.0 ** torch.arange(input_bits, device=device)).to(exact).expand(n_chips * groups, 1, input_bits)
-    cells = torch.cat([one.conductance.transpose(1, 2).float() for one in columns])  # [chips * groups, rows, columns]
-    starts = torch.cat([one.start for one in columns], dim=1).float()  # [blocks, chips * groups, columns]
+    of_cells = [one.conductance.transpose(1, 2).to(shared.exact) for one in columns]
+    cells = torch.cat(of_cells)  # [chips * groups, rows, columns]
+    starts = torch.cat([one.start for one in columns], dim=1).to(shared.exact)  # [blocks, chips * groups, columns]
     step = _of_each(columns, groups, [2.0**-one.fraction for one in columns])
     noise = _Noise(columns, groups) if any(one.noisy for one in columns) else None
+    levels = _levels(columns)
     total = torch.empty((n_chips * groups, positions, n_columns), dtype=shared.sum_type(input_bits), device=device)
     codes = codes.flatten(0, 1)  # [chips * groups, positions, rows]
     most = CHUNK if device.type == "cpu" else _CHUNK_ELSEWHERE
     for chunk in chunks(codes, input_bits, n_columns, most):
         numbers = torch.arange(first + chunk.start, first + chunk.stop, device=device)
         accumulated = torch.zeros((len(codes), 1, len(numbers) * n_columns), dtype=exact, device=device)
-        in_turn = column_sums(codes[:, chunk], cells, shared.blocks, input_bits, starts)
+        in_turn = column_sums(codes[:, chunk], cells, shared.blocks, input_bits, starts, shared.pulses)
         for k, (planes, sums) in enumerate(in_turn):
             if noise is not None:
                 z = gaussian.draw(keys, numbers, k, input_bits, groups, n_columns)
                 sums += noise(planes, *shared.blocks[k], z.flatten(2, 3).flatten(0, 1))
-            sums.mul_(step).round_().clamp_(shared.lowest, shared.lowest + span)
+            if levels is None:
+                sums.mul_(step).round_().clamp_(shared.lowest, shared.lowest + span)
+            else:
+                sums = _counted(sums, levels[k], shared)
             # Shift-add: the bits go, [chips * groups, 1, positions * columns].
-            accumulated.baddbmm_(significance, sums.view(len(codes), input_bits, len(numbers) * n_columns).to(exact))
+            accumulated.baddbmm_(significance, sums.reshape(len(codes), input_bits, len(numbers) * n_columns).to(exact))
         total[:, chunk] = accumulated.view(len(codes), len(numbers), n_columns)
     total += shared.base.to(total.dtype) * ((2**input_bits - 1) * len(shared.blocks))
     return total.unflatten(0, (n_chips, groups))
+
+
+def _levels(columns: Sequence[Columns]) -> Tensor | None:
+    """Thresholds of every column on all chips, on the scale of its sums [blocks, chips * groups, columns, levels]."""
+    of_chips = []
+    for one in columns:
+        if one.levels is None or one.adc is None:
+            return None
+        of_chips.append(one.levels[:, :, one.adc.long()] + (one.lowest * 2.0**one.fraction)[:, None])
+    return torch.cat(of_chips, dim=1).to(columns[0].exact)
+
+
+def _counted(sums: Tensor, levels: Tensor, shared: Columns) -> Tensor:
+    """Readings less base of sums [n, positions, columns] by thresholds [n, columns, levels], which they may equal."""
+    by_column = sums.transpose(1, 2).contiguous()
+    return torch.searchsorted(levels, by_column, right=True).transpose(1, 2) + shared.lowest
 
 
 def _of_each(columns: Sequence[Columns], groups: int, numbers: list[float]) -> Tensor:
@@ -180,24 +207,27 @@ class _Noise:
         self._variance: Tensor | None = None
         if any(one.variance is not None for one in columns):
             parts = [one.conductance.new_zeros(()) if one.variance is None else one.variance for one in columns]
-            shape = columns[0].conductance.shape
-            self._variance = torch.cat([part.expand(shape).transpose(1, 2).float() for part in parts])
+            shape, exact = columns[0].conductance.shape, columns[0].exact
+            self._variance = torch.cat([part.expand(shape).transpose(1, 2).to(exact) for part in parts])
+        self._pulsed = columns[0].pulses > 1
 
     def __call__(self, planes: Tensor, low: int, high: int, z: Tensor) -> Tensor:
-        """Integers as float32 [chips * groups, bits * positions, columns].
+        """Integers as floats [chips * groups, bits * positions, columns].
 
         Args:
-            planes: Bits of the inputs of a row block.
+            planes: Bits of the inputs of a row block, or pulse widths.
             low: First row of the block.
             high: Last row of the block plus one.
             z: Normal numbers.
         """
         # [chips * groups, bits * positions, rows] -> [..., columns]: variances of the driven rows add up.
+        if self._pulsed:
+            planes = planes.square()  # a cell's deviation lasts as long as the row's pulse
         of_rows = 0.0 if self._variance is None else torch.bmm(planes, self._variance[:, low:high])
         sigma = (of_rows * self._unit + self._floor).sqrt_().round_()
         shift = gaussian.FRACTION + SIGMA_BITS
         # A product of two numbers with fractions, rounded to an integer: half of the last place is added first.
-        return (sigma.long() * z.long()).add_(1 << (shift - 1)).bitwise_right_shift_(shift).float()
+        return (sigma.long() * z.long()).add_(1 << (shift - 1)).bitwise_right_shift_(shift).to(planes.dtype)
 
 
 def unconverted_sums(codes: Tensor, weights: Tensor, input_bits: int) -> Tensor:
@@ -231,7 +261,9 @@ def code_sums(codes: Tensor, input_bits: int) -> Tensor:
     return codes.to(torch.float32 if exact else torch.float64).sum(dim=-1, keepdim=True).double()
 
 
-def sum_histogram(codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: int) -> tuple[Tensor, int]:
+def sum_histogram(
+    codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: int, pulses: int = 1
+) -> tuple[Tensor, int]:
     """How often each nominal column sum occurs.
 
     Args:
@@ -239,21 +271,23 @@ def sum_histogram(codes: Tensor, nominal: Tensor, blocks: Blocks, input_bits: in
         nominal: Integer conductances [groups, rows, slices, outputs]. [level]
         blocks: Row blocks.
         input_bits: Read cycles. [bit]
+        pulses: Largest code where codes are pulse widths, read in one cycle.
 
     Returns:
         Counts [slices, bins], over all positions, bits, blocks and outputs, and the column sum of the first bin.
     """
     groups = codes.shape[0]
     slices, outputs = nominal.shape[2:]
-    lowest = int(block_sums(nominal.clamp_max(0), blocks).min())
-    bins = int(block_sums(nominal.clamp_min(0), blocks).max()) - lowest + 1
+    lowest = pulses * int(block_sums(nominal.clamp_max(0), blocks).min())
+    bins = pulses * int(block_sums(nominal.clamp_min(0), blocks).max()) - lowest + 1
     counts = torch.zeros(slices * bins, dtype=torch.int64, device=codes.device)
-    first_bin = (torch.arange(slices, device=codes.device) * bins - lowest).repeat_interleave(outputs).float()
+    exact = torch.float32 if slices * bins <= 2**_MANTISSA else torch.float64
+    first_bin = (torch.arange(slices, device=codes.device) * bins - lowest).repeat_interleave(outputs).to(exact)
     # A number for every slice and sum, [blocks, groups, slices * outputs].
     offset = first_bin.expand(len(blocks), groups, -1)
-    cells = nominal.flatten(2)
+    cells = nominal.flatten(2).to(exact)
     for chunk in chunks(codes, input_bits, slices * outputs, CHUNK):
-        for _, sums in column_sums(codes[:, chunk], cells, blocks, input_bits, offset):
+        for _, sums in column_sums(codes[:, chunk], cells, blocks, input_bits, offset, pulses):
             counts += torch.bincount(sums.flatten().int(), minlength=slices * bins)
     return counts.unflatten(0, (slices, bins)), lowest
 

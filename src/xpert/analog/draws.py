@@ -40,16 +40,19 @@ class Draws:
     """What one layer of one chip draws.
 
     Args:
-        generator: Of the chip; gives this layer's seed.
+        source: Generator of the chip, which gives this layer's seed; or that seed.
     """
 
-    def __init__(self, generator: torch.Generator) -> None:
-        self._layer = int(torch.randint(1 << 62, (), generator=generator, device=generator.device))
+    def __init__(self, source: torch.Generator | int) -> None:
+        if isinstance(source, torch.Generator):
+            source = int(torch.randint(1 << 62, (), generator=source, device=source.device))
+        self.seed = source
+        """Of the layer: an equal one draws the same."""
         self._generators: dict[Effect, torch.Generator] = {}
 
     def _generator(self, effect: Effect) -> torch.Generator:
         if effect not in self._generators:
-            self._generators[effect] = torch.Generator().manual_seed(_seed(self._layer, _STREAMS[effect]))
+            self._generators[effect] = torch.Generator().manual_seed(_seed(self.seed, _STREAMS[effect]))
         return self._generators[effect]
 
     def normal(self, effect: Effect, shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -63,7 +66,7 @@ class Draws:
     @property
     def read_key(self) -> int:
         """Key of the noise of reads, which is drawn by counting; see `converted_sums`."""
-        return _seed(self._layer, _STREAMS["reads"])
+        return _seed(self.seed, _STREAMS["reads"])
 
 
 __all__ = ["Draws", "Effect", "chip_generator"]

@@ -82,7 +82,8 @@ class AnalogLayer(ProgrammedLayer):
         if isinstance(ready, Tensor):
             return unconverted_sums(codes, ready[chips], input_bits).mul_(gain)
         adc, keys = self.adc_range, [key + change for key in self.read_key[chips].tolist()]
-        sums = summed_readings(codes, ready[chips], input_bits, keys=keys, first=first)
+        cycles = input_bits if self.pulses == 1 else 1
+        sums = summed_readings(codes, ready[chips], cycles, keys=keys, first=first)
         # Integers, added exactly in steps of `unit`; only the multiplication by `unit` rounds.
         result = torch.zeros((), dtype=torch.float64, device=sums.device)
         # [chips, groups, positions, slices * outputs] -> [chips, groups, outputs, positions] of each slice.

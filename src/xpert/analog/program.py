@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xpert.analog.cell_states import cell_conductance, level_siemens, state_conductance
-from xpert.analog.cells import Cells
+from xpert.analog.cells import Cells, read_groups
 from xpert.analog.draws import Draws
 from xpert.analog.grid import Blocks
 from xpert.analog.ir_drop import Wires, effective_conductance
@@ -71,12 +71,21 @@ def program(cells: Cells, chip: Chip, layout: Layout, blocks: Blocks, draws: Dra
 def _through_wires(
     data: Tensor, reference: Tensor, chip: Chip, layout: Layout, blocks: Blocks
 ) -> tuple[Tensor, Tensor]:
-    """Effective conductances. A block of fewer rows than the crossbar has lies next to the sense amplifiers."""
+    """Effective conductances. A block of fewer rows than the crossbar has lies next to the sense amplifiers.
+
+    Where groups of rows are read one after the other, the cells of the others carry no current.
+    """
     level, wires = level_siemens(chip.device), Wires.of(chip)
     parts = []
     for start, stop in blocks:
         columns = layout.arrange(data[:, start:stop], reference[:, start:stop])
-        parts.append(layout.take_apart(effective_conductance(columns * level, wires) / level))
+        for first, last in read_groups([(0, stop - start)], chip):
+            read = columns
+            if last - first < stop - start:
+                read = torch.zeros_like(columns)
+                read[:, :, first:last] = columns[:, :, first:last]
+            effective = effective_conductance(read * level, wires)[:, :, first:last]
+            parts.append(layout.take_apart(effective / level))
     return torch.cat([part[0] for part in parts], dim=1), torch.cat([part[1] for part in parts], dim=1)
 
 
@@ -84,18 +93,23 @@ class AdcErrors(NamedTuple):
     """Errors of the ADCs that convert each column of a layer; None where there are none."""
 
     offset: Tensor | None
-    """[blocks, groups, slices * outputs], float32. [ADC step]"""
+    """[reads, groups, slices * outputs], float32; a read is a group of rows of a block. [ADC step]"""
 
     gain: Tensor | None
     """Relative, of the same shape."""
+
+    levels: Tensor | None = None
+    """Offset of each threshold, where each level has a comparator of its own [reads, groups, ADCs, 2**bits - 1],
+    float32. [ADC step]"""
 
 
 def adc_errors(
     chip: Chip, layout: Layout, blocks: Blocks, groups: int, periphery: Periphery, draws: Draws | None
 ) -> AdcErrors:
-    """Offset and gain errors, drawn once per chip and common to the columns that share an ADC.
+    """Offset and gain errors, drawn once per chip and common to the columns and groups of rows that share an ADC.
 
-    The kind of ADC says which converters have errors of their own and which share one (`AdcKind.errors`).
+    The kind of ADC says which converters have errors of their own and which share one (`AdcKind.errors`), and whether
+    an offset is one of the whole converter or of each of its levels (`AdcKind.own_levels`).
     """
     settings = chip.analog
     if draws is None or settings.adc_range == "unbounded":
@@ -103,6 +117,7 @@ def adc_errors(
     kind, sharing = adc_kind(periphery.adc_type, chip.adcs), periphery.columns_per_adc
     shape = (len(blocks), groups, layout.crossbars, layout.adcs(sharing) // layout.crossbars)
     of_column = layout.adc(sharing).flatten()
+    of_read = [block for block, rows in enumerate(blocks) for _ in read_groups([rows], chip)]
     cpu = torch.device("cpu")
 
     def normal(effect: AdcEffect, shape: tuple[int, ...]) -> Tensor:
@@ -111,14 +126,17 @@ def adc_errors(
     def errors(effect: AdcEffect, sigma: float) -> Tensor | None:
         if sigma == 0:
             return None
-        # [blocks, groups, crossbars, ADCs] to [blocks, groups, ADCs], then one for each column.
+        # [blocks, groups, crossbars, ADCs] to [blocks, groups, ADCs], then one for each column, and for each read.
         of_adc = kind.errors(effect, normal, shape).expand(shape).flatten(2)
-        return (sigma * of_adc[..., of_column]).float()
+        return (sigma * of_adc[of_read][..., of_column]).float()
 
-    return AdcErrors(
-        errors("adc_offset", settings.adc_offset_sigma),
-        errors("adc_gain", settings.adc_gain_sigma),
-    )
+    gain = errors("adc_gain", settings.adc_gain_sigma)
+    if not kind.own_levels:
+        return AdcErrors(errors("adc_offset", settings.adc_offset_sigma), gain)
+    if settings.adc_offset_sigma == 0:
+        return AdcErrors(None, gain)
+    each = normal("adc_offset", (*shape, 2**periphery.adc_bits - 1)).flatten(2, 3)[of_read]
+    return AdcErrors(None, gain, (settings.adc_offset_sigma * each).float())
 
 
 __all__ = ["AdcErrors", "Programmed", "adc_errors", "program"]

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog.adc import AdcRange, choose_range, fine_range, percentiles
-from xpert.analog.cells import Cells, encode, row_blocks
+from xpert.analog.cells import Cells, encode, read_groups, row_blocks
 from xpert.analog.columns import sum_histogram
 from xpert.analog.draws import Draws
 from xpert.analog.grid import Columns, Conversion, block_sums, on_grid
 from xpert.analog.layout import Layout
-from xpert.analog.program import adc_errors, program
+from xpert.analog.program import AdcErrors, adc_errors, program
 from xpert.analog.unroll import Geometry, unroll_some
-from xpert.design import SUMS_FIELDS, Chip, Periphery
+from xpert.design import Chip, Periphery
 from xpert.errors import ConfigError
 from xpert.networks.quantised import InputCode, QuantConv2d, QuantLayer
 
@@ -29,8 +29,9 @@ class ProgrammedLayer(nn.Module):
     """A quantised layer's weights as they were written to chips, with its own periphery; `AnalogLayer` computes.
 
     `program` writes weights to a chip, or to several; `calibrate_adcs` gives what ADC ranges are derived from, and
-    `set_periphery` changes neither. A changed weight takes effect with the next `program`. Where none was asked for, a
-    perfectly written chip is there; the tensors that describe it are empty until they are needed.
+    `set_periphery` changes neither, but puts other ADCs of the same chips behind them. A changed weight takes effect
+    with the next `program`. Where none was asked for, a perfectly written chip is there; the tensors that describe it
+    are empty until they are needed.
 
     Args:
         layer: The quantised layer; kept, and read again by `program`. Its precisions become the design's.
@@ -56,12 +57,8 @@ class ProgrammedLayer(nn.Module):
     gain: Tensor
     """Factor on what is converted, by which digital outputs make up for drift and IR drop [chips], float64."""
 
-    adc_offset: Tensor
-    """Offset error of the ADC of each column [chips, blocks, groups, slices * outputs]; empty where there is none.
-    [step]"""
-
-    adc_gain: Tensor
-    """Relative gain error, likewise."""
+    adc_seed: Tensor
+    """Seed of the errors of the ADCs, which follow from it and the periphery [chips], int64; -1: there are none."""
 
     read_key: Tensor
     """Key of the noise of reads [chips], int64; -1: reads are not noisy."""
@@ -82,14 +79,18 @@ class ProgrammedLayer(nn.Module):
         self.geometry = Geometry.of(layer)
         self.code = chip.weight_code
         kernel = math.prod(self.geometry.kernel)
-        self.blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
+        self.crossbar_blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
+        """First and last-plus-one row of each row block, which has crossbars of its own."""
+        self.blocks = read_groups(self.crossbar_blocks, chip)
+        """The same of what is read and converted at once."""
         outputs = layer.weight.shape[0] // self.geometry.groups
         self.layout = Layout.of(outputs, chip)
         self.register_buffer("weights", torch.empty(0, dtype=torch.int16))
         self.register_buffer("weight_scale", torch.empty(()))
-        for name in ("conductance", "read_variance", "adc_offset", "adc_gain", "samples"):
+        for name in ("conductance", "read_variance", "samples"):
             self.register_buffer(name, torch.empty(0))
         self.register_buffer("read_key", torch.tensor([-1]))
+        self.register_buffer("adc_seed", torch.tensor([-1]))
         self.register_buffer("gain", torch.ones(1, dtype=torch.float64))
         if chip.analog.adc_range == "learned":
             self.adc_scale = nn.Parameter(torch.ones(()))
@@ -117,13 +118,18 @@ class ProgrammedLayer(nn.Module):
         """Whether inputs can be negative."""
         return self.layer.signed_input
 
+    @property
+    def pulses(self) -> int:
+        """Unit pulses of the largest input: what a row counts for in a read. 1 where inputs are read bit by bit."""
+        return 2**self.input_bits - 1 if self.chip.input_coding == "pulse_width" else 1
+
     def input_code(self, x: Tensor, input_bits: int | None = None) -> InputCode:
         """Inputs as unsigned integers, at the layer's precision by default; see `QuantConv2d.input_code`."""
         return self.layer.input_code(x, input_bits)
 
     def set_periphery(self, periphery: Periphery) -> None:
-        """Change what changes sums, as precisions; the rest, the chip and the calibration samples stay."""
-        self.periphery = self.periphery.with_values(SUMS_FIELDS, periphery.values(SUMS_FIELDS))
+        """Change the periphery; the chip and the calibration samples stay."""
+        self.periphery = periphery
         twos_complement = self.chip.analog.signed_inputs == "twos_complement"
         self.layer.set_precision(self.chip.weight_bits, self.input_bits, twos_complement)
         self._range = self._ready = None
@@ -148,9 +154,8 @@ class ProgrammedLayer(nn.Module):
         written = [self._written(cells, of_chip) for of_chip in draws or [None]]
         for name in written[0]:
             setattr(self, name, torch.stack([chip[name] for chip in written]).to(device))
-        for name in ("read_variance", "adc_offset", "adc_gain"):
-            if name not in written[0]:
-                setattr(self, name, torch.empty(0, device=device))
+        if "read_variance" not in written[0]:
+            self.read_variance = torch.empty(0, device=device)
         self.images_read = 0
         self._ready = None
 
@@ -170,19 +175,23 @@ class ProgrammedLayer(nn.Module):
 
     def _written(self, cells: Cells, draws: Draws | None) -> dict[str, Tensor]:
         """The buffers that describe one chip, without those that are empty."""
-        conductance, variance, gain = program(cells, self.chip, self.layout, self.blocks, draws)
-        groups = len(cells.data)
-        offset, relative = adc_errors(self.chip, self.layout, self.blocks, groups, self.periphery, draws)
+        conductance, variance, gain = program(cells, self.chip, self.layout, self.crossbar_blocks, draws)
+        errs = draws is not None and self.chip.analog.adcs_differ
         noisy = draws is not None and (variance is not None or self._adc_noise > 0)
         buffers = {
             "conductance": conductance,
             "read_variance": variance,
             "gain": torch.tensor(gain, dtype=torch.float64),
-            "adc_offset": offset,
-            "adc_gain": relative,
+            "adc_seed": torch.tensor(draws.seed if draws is not None and errs else -1),
             "read_key": torch.tensor(draws.read_key if draws is not None and noisy else -1),
         }
         return {name: buffer for name, buffer in buffers.items() if buffer is not None}
+
+    def _adc_errors(self, chip: int) -> AdcErrors:
+        """Errors of a chip's ADCs at the present periphery."""
+        seed = int(self.adc_seed[chip])
+        draws = Draws(seed) if seed >= 0 else None
+        return adc_errors(self.chip, self.layout, self.crossbar_blocks, len(self.weights), self.periphery, draws)
 
     @property
     def _adc_noise(self) -> float:
@@ -211,8 +220,8 @@ class ProgrammedLayer(nn.Module):
             ConfigError: If the range is to be calibrated and there are no samples.
         """
         if self._range is None:
-            mode = self.chip.analog.adc_range
-            possible = wanted = [(self.chip.rows * low, self.chip.rows * high) for low, high in self.code.limits]
+            mode, rows = self.chip.analog.adc_range, self.chip.read_rows * self.pulses
+            possible = wanted = [(rows * low, rows * high) for low, high in self.code.limits]
             if mode == "unbounded":
                 self._range = fine_range(possible)
                 return self._range
@@ -228,16 +237,16 @@ class ProgrammedLayer(nn.Module):
     def lossless(self) -> bool:
         """Whether ADCs pass every column sum that can occur on these chips unchanged."""
         self._need_chip()
-        if self.noisy or self.adc_offset.numel() or self.adc_gain.numel():
+        if self.noisy or int(self.adc_seed[0]) >= 0:
             return False
         if self.chip.analog.adc_range == "unbounded":
             return True
         if not torch.equal(self.conductance, self.conductance.round()):
             return False
         cells = self.conductance.flatten(0, 1)
-        lows = block_sums(cells.clamp_max(0), self.blocks).amin(dim=(0, 1, 3)).tolist()
-        highs = block_sums(cells.clamp_min(0), self.blocks).amax(dim=(0, 1, 3)).tolist()
-        return self.adc_range.lossless(lows, highs)
+        lows = block_sums(cells.clamp_max(0), self.blocks).amin(dim=(0, 1, 3)) * self.pulses
+        highs = block_sums(cells.clamp_min(0), self.blocks).amax(dim=(0, 1, 3)) * self.pulses
+        return self.adc_range.lossless(lows.tolist(), highs.tolist())
 
     @property
     def noisy(self) -> bool:
@@ -280,31 +289,37 @@ class ProgrammedLayer(nn.Module):
         steps = torch.tensor(adc.steps, device=conductance.device).unsqueeze(1)
         in_steps = (conductance / steps).flatten(2)
         variance = (self.read_variance[chip] / steps.square()).flatten(2) if self.read_variance.numel() else None
-        if self.adc_gain.numel():
-            for gain, (start, stop) in zip(self.adc_gain[chip], self.blocks):
+        device, errors = conductance.device, self._adc_errors(chip)
+        if errors.gain is not None:
+            for gain, (start, stop) in zip(errors.gain.to(device), self.blocks):
                 in_steps[:, start:stop] *= 1 + gain.unsqueeze(1)
                 if variance is not None:
                     variance[:, start:stop] *= (1 + gain.unsqueeze(1)).square()
-        lowest = torch.tensor(adc.lowest, dtype=torch.float32, device=conductance.device)
+        lowest = torch.tensor(adc.lowest, dtype=torch.float32, device=device)
+        offset, levels = (None if part is None else part.to(device) for part in (errors.offset, errors.levels))
         conversion = Conversion(
             lowest=lowest.repeat_interleave(conductance.shape[3]),
             bits=adc.bits,
-            offset=self.adc_offset[chip] if self.adc_offset.numel() else None,
+            offset=offset,
             variance=variance,
             floor=self._adc_noise**2 if self.noisy else 0.0,
+            pulses=self.pulses,
+            levels=levels,
+            adc=None if levels is None else self.layout.adc(self.periphery.columns_per_adc).flatten().to(device),
         )
         return in_steps, conversion
 
     def _histogram(self) -> tuple[Tensor, int]:
         """Counts of nominal column sums on the samples at the present input precision; see `sum_histogram`."""
-        bits = self.input_bits
+        bits, pulses = self.input_bits, self.pulses
         if bits not in self._histograms:
             if not self.samples.numel():
                 raise ConfigError("a calibrated ADC range needs calibration images")
             codes = self.input_code(self.samples).value
             if self.twos_complement:
                 codes = codes ^ (1 << (bits - 1))
-            self._histograms[bits] = sum_histogram(codes, encode(self.weights, self.code).nominal, self.blocks, bits)
+            nominal, cycles = encode(self.weights, self.code).nominal, bits if pulses == 1 else 1
+            self._histograms[bits] = sum_histogram(codes, nominal, self.blocks, cycles, pulses)
         return self._histograms[bits]
 
     def as_maps(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from xpert.analog.convert import to_analog
 from xpert.design import Chip, Design, Network, Periphery
+from xpert.design.encoding import largest_weight
 from xpert.networks.quantised import QuantLinear
 from xpert.workload.trace import trace
 
@@ -24,10 +25,11 @@ def weight_deviation(chip: Chip, *, seed: int = 0, draws: int = 2048) -> Tensor:
 
     Returns:
         [2**weight_bits], for the weights `-2**(weight_bits - 1) ...`; the first, which no layer holds, has its
-        neighbour's. [integer weight]
+        neighbour's; of weights of 1 bit, for -1 and +1. [integer weight]
     """
-    largest = 2 ** (chip.weight_bits - 1) - 1
-    values = torch.arange(-largest, largest + 1, dtype=torch.float32)
+    largest = largest_weight(chip.weight_bits)
+    binary = chip.weight_bits == 1
+    values = torch.arange(-largest, largest + 1, 2 if binary else 1, dtype=torch.float32)
     layer = QuantLinear(len(values), draws, bias=False, weight_bits=chip.weight_bits, input_bits=1)
     layer.weight.data = values.expand(draws, -1).clone()
     layer.input_clip.data.fill_(1.0)
@@ -40,7 +42,7 @@ def weight_deviation(chip: Chip, *, seed: int = 0, draws: int = 2048) -> Tensor:
     with torch.no_grad():
         read = analog(torch.eye(len(values)).reshape(-1, *shape))
     deviation = read.double().std(dim=1, correction=0).float()
-    return torch.cat([deviation[:1], deviation])
+    return deviation if binary else torch.cat([deviation[:1], deviation])
 
 
 __all__ = ["weight_deviation"]

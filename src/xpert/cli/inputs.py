@@ -28,6 +28,20 @@ def read_design(path: Path) -> Design:
     return typical_design(SearchConfig.parse(data, str(path), path.parent))
 
 
+def designs_of(path: Path) -> list[Path]:
+    """Design files that a path stands for: itself, or a run's searched design and its best single periphery.
+
+    Raises:
+        DataError: If it is a folder without a finished run.
+    """
+    if not path.is_dir():
+        return [path]
+    found = [file for name in ("design.json", "single.json") if (file := path / name).is_file()]
+    if not found:
+        raise DataError(f"{path}: has no design.json; expected a design, a config or the folder of a finished run")
+    return found
+
+
 def require_file(path: Path, what: str) -> None:
     """Complain about a missing file before the slow imports."""
     if not path.is_file():

@@ -99,11 +99,21 @@ def _show(out: Path, stop_after: str | None, as_json: bool) -> None:
     if as_json:
         output.write_json(found)
     else:
-        from xpert.report import robust_table, summary_table, variant_remarks, variant_table
+        from xpert.report import (
+            fair_text,
+            robust_table,
+            single_table,
+            summary_table,
+            variant_remarks,
+            variant_table,
+        )
         from xpert.results import Results
 
-        output.show(summary_table(found))
         results = Results.parse(found)
+        output.show(summary_table(found))
+        if (table := single_table(found)) is not None:
+            output.show(table)
+        output.write(fair_text(found))
         if results.architecture and results.architecture.robust:
             output.show(robust_table(results.architecture.robust))
         if rows := results.variants:

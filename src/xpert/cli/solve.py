@@ -29,7 +29,8 @@ def solve(
     """Solve a tabulated search problem: choices and their costs per layer, an objective, budgets.
 
     `exact` proves its answer optimal; after a time limit it says how far from optimal the best design can be. The
-    others prove nothing. If no design meets the budgets, `exact` says so; the others show the nearest that they found.
+    others are heuristics: a lower bound is computed afterwards, which says the same of theirs. If no design meets the
+    budgets, `exact` says so; the others show the nearest that they found.
 
     Examples: **xpert solve problem.json --strategy exact --json**
 

@@ -74,7 +74,8 @@ def parse_sweeps(texts: Sequence[str], flag: str = "--sweep") -> dict[str, list[
 
 _MEASURED_WITH = {
     *(name for name, decision in Periphery.decisions().items() if decision.changes_activity),
-    *("weight_bits", "device", "cell", "cell_bits", "programming_states", "r_on_ohm", "r_off_ohm", "activity"),
+    *("weight_bits", "input_coding", "device", "cell", "cell_bits", "programming_states", "r_on_ohm", "r_off_ohm"),
+    "activity",
 }
 """Settings that decide what activity a layer has, as the first or the last part of a field's path."""
 

@@ -81,14 +81,24 @@ class AnalogSettings(DataModel):
     calibration_positions: Annotated[int, Field(ge=1, le=1 << 20)] = 256
     """Input vectors per layer on which ranges are calibrated, spread evenly over the calibration set."""
 
-    adc_offset_sigma: Annotated[float, Field(ge=0, le=1024)] = 0.0
-    """Spread of the offset error over ADCs; columns that share an ADC share its error. [ADC step]"""
+    adc_offset_sigma: Annotated[float, Field(ge=0, le=1024)] = 0.25
+    """Spread of comparators' offsets, after trimming: over ADCs, whose columns share it, or over a flash ADC's levels.
+    Comparators are built for it; those for 0, and for `unbounded` ranges, as for 1/32. [ADC step]"""
+
+    adc_trim_bits: Annotated[int, Field(ge=0, le=10)] = 5
+    """Precision of the DAC that trims each comparator's offset: it costs area and lets its transistors be smaller;
+    0: none. [bit]"""
 
     adc_gain_sigma: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Spread of the gain error over ADCs, relative."""
 
     adc_noise: Annotated[float, Field(ge=0, le=1024)] = 0.0
     """Standard deviation of the noise of a conversion, before rounding. [ADC step]"""
+
+    @property
+    def adcs_differ(self) -> bool:
+        """Whether ADCs have errors of their own that stay: what a chip computes then depends on which share one."""
+        return self.adc_range != "unbounded" and (self.adc_offset_sigma > 0 or self.adc_gain_sigma > 0)
 
     @model_validator(mode="before")
     @classmethod

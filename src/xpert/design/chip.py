@@ -26,15 +26,20 @@ from xpert.design.parts import part_of
 from xpert.design.process import ProcessData
 from xpert.errors import ConfigError
 
-CellType = Literal["rram", "pcm", "fefet", "sram"]
+CellType = Literal["rram", "pcm", "fefet", "sram", "mram"]
+HIGHEST_TUNNEL_RATIO = 7.31
+"""Largest ratio of the two resistances of a magnetic tunnel junction: the highest that was shown at room temperature, a
+tunnel magnetoresistance of 631 %. Source: Scheike et al., Applied Physics Letters 122, 112404, 2023 (from memory)."""
+
 PowerOfTwo = Annotated[int, Field(ge=2, le=4096)]
 
 
 class Technology(DataModel):
     """CMOS process of the periphery."""
 
-    node_nm: Literal[130, 90, 65, 45, 32, 22, 14, 10, 7] = 32
-    """Technology node. [nm]"""
+    node_nm: Annotated[int, Field(ge=7, le=130)] = 32
+    """Technology node, 7 to 14 (FinFETs) or 22 to 130 (planar). Tabulated are 7, 10, 14, 22, 32, 45, 65, 90 and 130;
+    constants of nodes between are interpolated. [nm]"""
 
     roadmap: Literal["LSTP", "HP"] = "LSTP"
     """Transistor flavour: low standby power or high performance (ITRS)."""
@@ -48,6 +53,11 @@ class Technology(DataModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if 14 < self.node_nm < 22:
+            raise ValueError(
+                f"node_nm must be 7 ... 14 or 22 ... 130, got {self.node_nm}: between them transistors change from "
+                f"FinFETs to planar ones, and nothing can be interpolated; the nearest are 14 and 22"
+            )
         finfet = self.node_nm <= 14
         if self.process is not None and self.process.finfet != finfet:
             raise ValueError(
@@ -120,6 +130,7 @@ CELL_DEFAULTS: dict[CellType, CellDefaults] = {
     "pcm": CellDefaults(4, 40e3, 4e6, 0.5, 2.0, 1.1, 4.0, 12.0, 0.042),
     "fefet": CellDefaults(4, 559.28e3, 25.1676e6, 0.05, 3.65, 1.2, 4.0, 12.0, 0.005),
     "sram": CellDefaults(1, 124.4e3, _INSULATING_OHM, 0.5, 1.0, 1.1, 10.0, 28.0, 0.0),
+    "mram": CellDefaults(1, math.nan, math.nan, 0.5, 2.0, 1.1, 4.0, 12.0, 0.05),
 }
 """Kind of cell -> what it has by default.
 
@@ -129,7 +140,8 @@ resistances, voltages and spread of `fefet-jerry-2017`. `sram`: a 6T cell, 10 x 
 30, 40 and 60 F wide at 14, 10 and 7 nm). It holds a bit exactly, is written at the supply of the logic, and draws no
 current where it stores 0 (its maintainers: an infinite ratio, or 1e6 and more; DNN_NeuroSim_V1.4, issue 5). Its
 on-resistance, which counts for IR drop alone, is that of the access transistor of 1 F and the pull-down of 2 F in
-series, in its 32 nm LSTP process.
+series, in its 32 nm LSTP process. `mram`: no resistances, which must be given; the spread is assumed to be that of
+`rram`.
 """
 
 
@@ -156,6 +168,7 @@ def _of_states(name: str, state: int) -> Any:
 
 def _defaulting(name: str, default: Callable[[dict[str, Any]], Any]) -> Any:
     by_cell: Any = {cell: getattr(values, name) for cell, values in CELL_DEFAULTS.items()}
+    by_cell = {cell: value for cell, value in by_cell.items() if not math.isnan(value)}
     return Field(default_factory=default, json_schema_extra={"default_by_cell": by_cell})
 
 
@@ -192,7 +205,8 @@ class Device(DataModel):
     """Where the values come from: author, title, year. Required in a file of its own."""
 
     cell: CellType = "rram"
-    """What stores the weight; decides the defaults of other fields."""
+    """What stores the weight; decides the defaults of other fields. `mram`: a magnetic tunnel junction, which has two
+    states and conducts little less in the off state; its resistances have no default."""
 
     access: Literal["1t1r", "crosspoint"] = "1t1r"
     """One access transistor per cell, or a bare crosspoint (resistive cells only)."""
@@ -214,7 +228,7 @@ class Device(DataModel):
     """Voltage across a cell while it is read. [V]"""
 
     write_voltage_v: Annotated[float, Field(gt=0, le=20)] = _of_cell("write_voltage_v")
-    """Programming voltage; level shifters are built above 1.5 V. [V]"""
+    """Programming voltage; above the supply of the logic (0.9 V at 32 nm) every line has a level shifter. [V]"""
 
     access_gate_voltage_v: Annotated[float, Field(gt=0, le=5)] = _of_cell("access_gate_voltage_v")
     """Gate voltage of the access transistor during a read. [V]"""
@@ -278,6 +292,8 @@ class Device(DataModel):
     def _consistent(self) -> Self:
         if self.programming_states is not None:
             self._check_states(self.programming_states)
+        if self.cell == "mram":
+            self._check_mram()
         if self.r_off_ohm <= self.r_on_ohm:
             raise ValueError(f"r_off_ohm must exceed r_on_ohm ({self.r_on_ohm:g}), got {self.r_off_ohm:g}")
         if self.cell == "sram" and self.cell_bits != 1:
@@ -292,6 +308,18 @@ class Device(DataModel):
         if isinstance(self.read_noise_1f, tuple) and min(q for _, q in self.read_noise_1f) <= 0:
             raise ValueError("read_noise_1f: a power law between points needs values above 0")
         return self
+
+    def _check_mram(self) -> None:
+        if self.cell_bits != 1:
+            raise ValueError(f"an mram cell stores 1 bit: cell_bits must be 1, got {self.cell_bits}")
+        for name in ("r_on_ohm", "r_off_ohm"):
+            if name not in self.model_fields_set and self.programming_states is None:
+                raise ValueError(f"{name} must be given for an mram cell: the default is that of another kind of cell")
+        if self.on_off_ratio > HIGHEST_TUNNEL_RATIO:
+            raise ValueError(
+                f"r_off_ohm of an mram cell must be at most {HIGHEST_TUNNEL_RATIO:g} r_on_ohm "
+                f"({HIGHEST_TUNNEL_RATIO * self.r_on_ohm:g}), got {self.r_off_ohm:g}"
+            )
 
     def _check_states(self, states: Sequence[CellState]) -> None:
         if self.programming_polynomial is not None:
@@ -378,13 +406,17 @@ def _unit(ratio: float) -> str:
 
 
 class Buffers(DataModel):
-    """On-chip buffers. Core sizes matter: a small core hides the periphery behind buffer accesses."""
+    """On-chip buffers, as fast as the buses that they feed."""
 
     tile_core_bits: PowerOfTwo = 1024
-    """Side of a tile buffer's core: cores of n x n bits with n-bit lines (XPert 1024, NeuroSim's default 32). [bit]"""
+    """Largest side of a tile buffer's core: n lines of n bits at most (XPert 1024, NeuroSim's default 32). A buffer has
+    as many cores as fill the tile's bus in every cycle. [bit]"""
+
+    tile_bus_bits: PowerOfTwo = 256
+    """Width of a tile's H-tree, and so of what its buffers read or write at once. [bit]"""
 
     global_core_bits: PowerOfTwo = 128
-    """Side of a global buffer core. [bit]"""
+    """Largest side of a global buffer's core; as many as fill the global bus in every cycle. [bit]"""
 
     global_kind: Literal["register_file", "sram"] = "register_file"
     """What the global buffer is made of."""
@@ -438,13 +470,22 @@ class Chip(DataModel):
     """What holds for all ADCs."""
 
     rows: Annotated[int, Field(ge=8, le=1024)] = 64
-    """Rows of a crossbar, all read at once."""
+    """Rows of a crossbar."""
+
+    rows_per_read: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Rows of a crossbar that are read at once, at most `rows`; null: all. Groups of so many rows take turns, each is
+    converted on its own, and the sums are added digitally."""
 
     columns: Annotated[int, Field(ge=8, le=1024)] = 64
     """Columns of a crossbar."""
 
-    weight_bits: Annotated[int, Field(ge=2, le=16)] = 8
-    """Weight precision. [bit]"""
+    input_coding: Literal["bit_serial", "pulse_width"] = "bit_serial"
+    """How inputs drive the rows. `bit_serial`: a read for each bit, added up digitally; `pulse_width`: one read, in
+    which a row is driven for as many unit pulses as the input says, up to 2**input_bits - 1; each takes a period of
+    `logic_clock_hz`, or as long as a row's driver."""
+
+    weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
+    """Weight precision. 1: weights are +1 or -1 times a scale. [bit]"""
 
     encoding: Encoding = "offset"
     """How cells hold signed weights. `offset`: offset binary, one cell per slice and a reference column;
@@ -510,6 +551,16 @@ class Chip(DataModel):
             raise ValueError(
                 f"device.cell_bits ({self.device.cell_bits}) must not exceed weight_bits ({self.weight_bits})"
             )
+        if self.input_coding == "pulse_width":
+            for field, wanted in (("signed_inputs", "offset"), ("adc_range", None)):
+                given = getattr(self.analog, field)
+                if given in ("twos_complement", "learned"):
+                    allowed = "'offset'" if wanted else "'calibrated', 'full_scale' or 'unbounded'"
+                    raise ValueError(f"analog.{field} must be {allowed} for input_coding 'pulse_width', got {given!r}")
+        if self.rows_per_read is not None and self.rows_per_read > self.rows:
+            raise ValueError(f"rows_per_read must be at most rows ({self.rows}), got {self.rows_per_read}")
+        if self.weight_bits == 1 and not self.weight_code.binary:
+            raise ValueError(f"weight_bits must be 2 or more for encoding {self.encoding!r}, got 1")
         columns = self.weight_code.columns_per_weight
         if columns > self.columns:
             raise ValueError(f"a weight takes {columns} columns, but the crossbar has {self.columns}")
@@ -564,6 +615,11 @@ class Chip(DataModel):
             if adc_type == (adc.replaces or adc.name) and adc_bits not in adc.allowed_bits:
                 allowed = ", ".join(map(str, adc.allowed_bits))
                 raise ConfigError(f"{bits_field} must be one of {allowed} for the ADC {adc.name!r}, got {adc_bits}")
+
+    @property
+    def read_rows(self) -> int:
+        """Rows of a crossbar that are read at once."""
+        return self.rows_per_read or self.rows
 
     @property
     def weight_code(self) -> WeightCode:

@@ -14,6 +14,9 @@ from xpert.design.network import Network
 from xpert.design.periphery import Periphery
 from xpert.files import write_atomically
 
+MOST_PULSED_BITS = 10
+"""Highest input precision of pulses: a microsecond of 1-ns pulses, and sums that can be counted one by one. [bit]"""
+
 
 class Design(FileModel):
     """A network on a chip, with the periphery of every layer."""
@@ -52,6 +55,11 @@ class Design(FileModel):
         for index, entry in enumerate(self.periphery):
             field = f"periphery.{index}."
             self.chip.check_adc(entry.adc_type, entry.adc_bits, field + "adc_type", field + "adc_bits")
+            if self.chip.input_coding == "pulse_width" and entry.input_bits > MOST_PULSED_BITS:
+                raise ValueError(
+                    f"periphery.{index}.input_bits must be at most {MOST_PULSED_BITS} for input_coding 'pulse_width' "
+                    f"({2**MOST_PULSED_BITS - 1} pulses), got {entry.input_bits}"
+                )
             if entry.columns_per_adc > self.chip.columns:
                 raise ValueError(
                     f"periphery.{index}.columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, "

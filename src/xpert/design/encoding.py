@@ -16,6 +16,11 @@ from xpert.registry import Registry
 Reference = Literal["middle", "off"]
 
 
+def largest_weight(weight_bits: int) -> int:
+    """Largest integer weight of a precision; the smallest is its negative. Weights of 1 bit are +1 or -1, never 0."""
+    return max(1, (1 << (weight_bits - 1)) - 1)
+
+
 @dataclass(frozen=True)
 class WeightCode(ABC):
     """How a signed weight is spread over cells: the base of all encodings."""
@@ -33,6 +38,9 @@ class WeightCode(ABC):
     """Whether each slice has two columns of its own, the difference of which is converted; else it has one, and a
     reference column per slice that all weights of a crossbar share."""
 
+    binary: ClassVar[bool] = False
+    """Whether it holds weights of 1 bit, which are +1 or -1."""
+
     @property
     @abstractmethod
     def code_bits(self) -> int:
@@ -48,7 +56,7 @@ class WeightCode(ABC):
         """Codes that cells store, and those that cells of their own subtract; None where a reference column does.
 
         Args:
-            weights: Integers within +-(2**(weight_bits - 1) - 1): a number, an array or a tensor.
+            weights: Integers within +-`largest_weight(weight_bits)`: a number, an array or a tensor.
         """
 
     @property
@@ -103,11 +111,14 @@ class WeightCode(ABC):
 class OffsetBinary(WeightCode):
     """Stores `w + 2**(weight_bits - 1)`; a reference column is subtracted.
 
+    A weight of 1 bit stores 0 for -1 and 1 for +1, so that a level counts for 2.
+
     Source: a dummy column as in DNN+NeuroSim V1.3; subtraction before conversion as in Xiao et al., IEEE Circuits and
     Systems Magazine 22(4), 2022 (arXiv 2109.01262), section 3.2.
     """
 
     paired = False
+    binary = True
 
     @property
     def code_bits(self) -> int:
@@ -119,23 +130,32 @@ class OffsetBinary(WeightCode):
         """What is added to a weight before it is stored."""
         return 1 << (self.weight_bits - 1)
 
+    @property
+    def significance(self) -> tuple[int, ...]:
+        """What a slice's levels count for."""
+        return (2,) if self.weight_bits == 1 else super().significance
+
     def stored(self, weights: Any) -> tuple[Any, Any]:
         """Codes that cells store; a reference column is subtracted."""
-        return weights + self.offset, None
+        codes = weights + self.offset
+        return (codes >> 1 if self.weight_bits == 1 else codes), None
 
 
 class Differential(WeightCode):
     """Stores `max(w, 0)` and `max(-w, 0)` in pairs of cells; the sign takes no bit.
 
+    A weight of 1 bit is a pair of cells, one of which is on.
+
     Source: Xiao et al., IEEE Circuits and Systems Magazine 22(4), 2022 (arXiv 2109.01262), section 3.2.
     """
 
     paired = True
+    binary = True
 
     @property
     def code_bits(self) -> int:
         """Bits of the code that a weight's cells store. [bit]"""
-        return self.weight_bits - 1
+        return max(1, self.weight_bits - 1)
 
     def stored(self, weights: Any) -> tuple[Any, Any]:
         """Codes that cells store, and those that are subtracted."""
@@ -152,4 +172,4 @@ ENCODINGS: Registry[type[WeightCode]] = Registry(
 Encoding = Annotated[str, OneOf(lambda: ENCODINGS)]
 """Name of one of `ENCODINGS`."""
 
-__all__ = ["ENCODINGS", "Differential", "Encoding", "OffsetBinary", "Reference", "WeightCode"]
+__all__ = ["ENCODINGS", "Differential", "Encoding", "OffsetBinary", "Reference", "WeightCode", "largest_weight"]

@@ -10,6 +10,8 @@ from xpert.design._base import DataModel
 
 Size = Annotated[int, Field(ge=1, le=1 << 20)]
 
+PoolKind = Literal["max", "average"]
+
 LARGEST_KERNEL = 31
 """Largest side of a backbone's kernel. [pixel]"""
 
@@ -62,6 +64,10 @@ class Layer(DataModel):
     pool: Annotated[int, Field(ge=1, le=64)] = 1
     """Window side of the pooling that follows; 1 is none."""
 
+    pool_kind: PoolKind | None = None
+    """What the pooling takes of a window. Unset: the average where one pixel is left of the map, elsewhere the largest
+    value."""
+
     relu: bool = True
     """Whether a ReLU follows."""
 
@@ -93,6 +99,13 @@ class Layer(DataModel):
     def out_width(self) -> int:
         """Width of the output map, before pooling. [pixel]"""
         return (self.in_width + 2 * self.padding - self.kernel_width) // self.stride + 1
+
+    @property
+    def averages(self) -> bool:
+        """Whether averages are taken of its output."""
+        if self.pool_kind is None:
+            return self.pool > 1 and self.pool >= max(self.out_height, self.out_width)
+        return self.pool > 1 and self.pool_kind == "average"
 
     @property
     def weights(self) -> int:

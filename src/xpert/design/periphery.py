@@ -211,4 +211,4 @@ SUMS_FIELDS = tuple(Periphery.decisions(changes_sums=True))
 """Fields that change column sums."""
 
 KIND_FIELDS = tuple(Periphery.decisions("architecture", changes_sums=False))
-"""Fields of phase 1 that change no sum: they may follow the precisions without another measurement."""
+"""Fields of phase 1 that change no sum but by ADCs' own errors: without these they follow the precisions unmeasured."""

@@ -32,30 +32,35 @@ from xpert.experiment.config import SearchConfig, homogeneous_kinds
 from xpert.experiment.pipeline import machine, run_search, run_stage
 from xpert.experiment.published import Experiment, tiled
 from xpert.experiment.run import open_run, versions
-from xpert.experiment.stages.evaluation import cost_of
+from xpert.experiment.stages.evaluation import cost_of, organisation_of
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.experiment.workspace import Workspace
 from xpert.files import write_atomically
 from xpert.progress import Progress, Report
 from xpert.report.front_svg import Point, front_svg
+from xpert.report.tables import difference_text, factor_title
 from xpert.results import (
     FIGURES,
     Accuracy,
     Comparison,
     ComparisonRow,
+    FactorShare,
     HomogeneousDesign,
     ParetoPoint,
     Precisions,
     Results,
     ratios,
 )
+from xpert.search.factors import factors
+from xpert.search.objectives import Budgets
 from xpert.search.precision.bench import ChipBench
+from xpert.search.precision.single import SINGLE_NAME
 from xpert.statistics import accuracy_interval
 from xpert.training import computing_on, device_of
 
 _PAPER = "paper"
-_TYPICAL, _BEST = "typical", "best homogeneous"
-"""Names of rows."""
+_TYPICAL, _BEST, _SINGLE = "typical", "best homogeneous", SINGLE_NAME
+"""Names of rows. The last is the chosen search's network with the best periphery that all its layers can share."""
 
 _PERIPHERY = tuple(Periphery.decisions())
 
@@ -132,8 +137,12 @@ def _compare(
     rows, designs = {_TYPICAL: _typical_row(work, grid)}, {_TYPICAL: work.typical}
     if best is not None:
         rows[_BEST], designs[_BEST] = _measured_row(work, best), _homogeneous_design(work.typical, best)
+    if chosen.single is not None:
+        rows[_SINGLE], designs[_SINGLE] = chosen.single
     for search in searched:
         rows[search.name], designs[search.name] = search.row, search.design
+    budgets = {search.name: search.budgets for search in searched} | {_SINGLE: chosen.budgets}
+    organised = {name: organisation_of(design, budgets.get(name, Budgets())) for name, design in designs.items()}
     results = Comparison(
         schema_version=1,
         experiment=experiment.model_dump(mode="json"),
@@ -146,9 +155,12 @@ def _compare(
         rows=rows,
         ratios={
             base: {name: ratios(row.evaluation, rows[base].evaluation) for name, row in rows.items()}
-            for base in (_TYPICAL, _BEST)
+            for base in (_TYPICAL, _BEST, _SINGLE)
             if base in rows
         },
+        single_difference=chosen.single_difference,
+        organisations=organised,
+        factors=tuple(FactorShare.parse(one.to_dict()) for one in factors(work.typical, chosen.design)),
         homogeneous=tuple(homogeneous),
         fronts={search.name: search.front for search in searched},
     )
@@ -194,11 +206,26 @@ class _Search:
             validation=self.validation,
             wall_seconds=results.wall_seconds,
         )
+        self.single = _single_row(folder, results)
+        """Row and design of the same network with the best single periphery; None where there is none."""
+        self.single_difference = results.single_difference
+        limits = results.architecture.budgets if results.architecture else {}
+        self.budgets = Budgets(**limits)
         self.front = tuple(
             ParetoPoint(edap=one.edap, ni_accuracy=one.ni_accuracy)
             for one in precision.front
             if one.edap is not None and one.ni_accuracy is not None
         )
+
+
+def _single_row(folder: Path, results: Results) -> tuple[ComparisonRow, Design] | None:
+    row, found = results.baselines.get("single"), results.precision and results.precision.single
+    if row is None or row.accuracy is None or not found:
+        return None
+    design = Design.read(folder / "single.json")
+    periphery = design.periphery[0].model_dump()
+    measured = {"evaluation": row.evaluation, "accuracy": row.accuracy, "validation": found.ni_accuracy}
+    return ComparisonRow(**periphery, pes_per_tile=design.chip.pes_per_tile, **measured), design
 
 
 def _chosen(ours: Sequence[_Search], target: float) -> _Search:
@@ -286,7 +313,7 @@ def _measured_row(work: Workspace, row: HomogeneousDesign) -> ComparisonRow:
     accuracy = work.run.stage(
         "_".join(["homogeneous_accuracy", *(str(getattr(row, field)) for field in SUMS_FIELDS)]),
         Accuracy,
-        lambda: work.accuracy(work.trained(design.network, "typical"), design),
+        lambda: work.answers(work.trained(design.network, "typical"), design).accuracy,
     )
     return ComparisonRow(
         **{name: getattr(row, name) for name in (*_PERIPHERY, "pes_per_tile")},
@@ -337,6 +364,17 @@ def _notes(results: Comparison) -> list[str]:
     gain = typical.evaluation.edap / tiles.edap
     if gain > 1:
         notes.append(f"In tiles of {tiles.pes_per_tile} PEs the typical design's EDAP is {gain:.3g} times lower.")
+    single = results.rows.get(_SINGLE)
+    if single is None:
+        notes.append(f"No single periphery for all layers of {chosen}'s network is as accurate as was asked of it.")
+    else:
+        words = f"The {_SINGLE} is for the network of {chosen}, at the least accuracy asked of it: {single.in_words()}"
+        notes.append(f"{words}{difference_text(results.single_difference)}.")
+    if results.organisations:
+        notes.append(f"Each design in the tiles that suit it best: {_in_best_tiles(results)}.")
+    if results.factors:
+        parts = ", ".join(f"{factor_title(one.name)} {one.edap:.3g}" for one in results.factors)
+        notes.append(f"Factors of typical's EDAP over that of {chosen} (Shapley shares): {parts}.")
     for base, rows in results.ratios.items():
         found = rows[chosen]
         notes.append(
@@ -345,6 +383,16 @@ def _notes(results: Comparison) -> list[str]:
         )
     command = results.command or "xpert.experiment.comparison"
     return [*notes, f"Seed {experiment['common'].get('seed', 0)}; {results.date}; `{command}`."]
+
+
+def _in_best_tiles(results: Comparison) -> str:
+    """EDAP of every row in its best tiles, and over that of the chosen search."""
+    least = results.organisations[results.chosen].best_edap
+    return "; ".join(
+        f"{name} {one.best_edap:.4g} in {one.best}"
+        + (f" ({one.best_edap / least:.3g} times)" if name != results.chosen else "")
+        for name, one in results.organisations.items()
+    )
 
 
 def _figure(results: Comparison) -> str:

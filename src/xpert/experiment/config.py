@@ -266,8 +266,8 @@ class PrecisionSettings(option_lists("precision")):
     """What is minimised."""
 
     choose_adcs_again: bool = True
-    """Whether ADC type and column sharing follow the precisions, within the budgets of phase 1. They change no sum,
-    unless ADC offsets or gains are simulated: then phase 1's stay."""
+    """Whether ADC type and column sharing follow the precisions, within the budgets of phase 1. Where ADCs have errors,
+    each design is measured with its own."""
 
     maximum_drop: Annotated[float, Field(ge=0, lt=1)] | None = 0.01
     """NI-accuracy that may be given up against the trained network at the typical precisions; 0.01 is one point; unset:

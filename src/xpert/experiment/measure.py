@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from xpert.analog import NiAccuracy, ablation, at_precision, layer_snr, measure_activity, native, ni_accuracy
+from xpert.analog import NiAccuracy, ablation, at_precision, layer_snr, measure_activity, native
+from xpert.analog.accuracy import correct_answers
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
 from xpert.errors import DataError
@@ -15,13 +17,24 @@ from xpert.networks import build
 from xpert.networks.quantised import unquantised
 from xpert.progress import Report, of_stage
 from xpert.results import Accuracy, AccuracyFile, Effect, LayerError, NiRecord
+from xpert.statistics import Bools
 from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a trained network makes of test images."""
+
+    accuracy: Accuracy
+
+    correct: Bools
+    """Whether each image is right on each chip, [chips, images]; two designs on the same ones are compared by it."""
 
 
 def measure_accuracy(
     model: nn.Module, design: Design, test: TestSet, sampling: Sampling, progress: Report | None = None
-) -> Accuracy:
-    """Accuracy of a trained network at the precisions of a design.
+) -> Answers:
+    """Accuracies of a trained network at the precisions of a design, and its answers on the chips.
 
     Args:
         model: The design's network with trained weights; left as it is.
@@ -34,18 +47,10 @@ def measure_accuracy(
         ideal = accuracy(model, test.images, test.labels, sampling.batch_size)
     with at_precision(model, design):
         quantised = accuracy(model, test.images, test.labels, sampling.batch_size)
-    found = ni_accuracy(
-        model,
-        design,
-        test.images,
-        test.labels,
-        test.calibration,
-        seed=sampling.seed,
-        chips=sampling.n_chips,
-        batch_size=sampling.batch_size,
-        progress=progress,
-    )
-    return Accuracy(ideal=ideal, quantised=quantised, chips=tuple(found.chips), **_record(found).to_dict())
+    correct = correct_answers(model, design, test, sampling, progress=progress)
+    found = NiAccuracy.of(correct)
+    accuracies = Accuracy(ideal=ideal, quantised=quantised, chips=tuple(found.chips), **_record(found).to_dict())
+    return Answers(accuracies, correct)
 
 
 def _record(found: NiAccuracy) -> NiRecord:
@@ -101,7 +106,7 @@ def accuracy_of_design(
     )
     sampling = Sampling(seed, chips, batch_size)
 
-    found = measure_accuracy(model, design, test, sampling, of_stage("accuracy", progress))
+    found = measure_accuracy(model, design, test, sampling, of_stage("accuracy", progress)).accuracy
     more: dict[str, Any] = {"images": len(test.images), "implementation": native.implementation()}
     if each_layer:
         layers = layer_snr(
@@ -155,4 +160,4 @@ def _load(design: Design, weights: Path, dataset: str, data_dir: Path | None) ->
     return model, data
 
 
-__all__ = ["accuracy_of_design", "activity_of_design", "measure_accuracy"]
+__all__ = ["Answers", "accuracy_of_design", "activity_of_design", "measure_accuracy"]

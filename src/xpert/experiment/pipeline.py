@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from xpert.design import KIND_FIELDS, Design, Network, options_of
 from xpert.errors import ConfigError
@@ -17,7 +19,7 @@ from xpert.experiment.run import open_run, read_config, versions
 from xpert.experiment.stages.architecture import quality_of, search_network
 from xpert.experiment.stages.evaluation import Trained, accuracy_against_precision, compare_designs
 from xpert.experiment.stages.joint import JointSettings, joint_rounds
-from xpert.experiment.stages.precision import FINAL, Floors
+from xpert.experiment.stages.precision import FINAL, Floors, single_design, single_weights
 from xpert.experiment.workers import refuse_odd_numbers, workers
 from xpert.experiment.workspace import Workspace, timed
 from xpert.files import write_atomically
@@ -163,6 +165,8 @@ class _JointWork(NamedTuple):
 
     def make_final(self, name: str) -> None:
         self.work.keep_weights(name, FINAL)
+        if self.work.run.working_file(f"{single_weights(name)}.safetensors").exists():
+            self.work.keep_weights(single_weights(name), single_weights(FINAL))
 
     def report(self, progress: Progress) -> None:
         self.work.report("precision")(progress)
@@ -173,17 +177,33 @@ class _JointWork(NamedTuple):
 
 def _evaluation(work: Workspace) -> EvaluationStage:
     config = work.config
-    design = work.run.result("precision", PrecisionStage).design
+    found = work.run.result("precision", PrecisionStage)
+    design = found.design
     report = work.report("evaluation")
     report(Progress(figures={"what": "NI-accuracy of the searched design"}))
     model = work.trained(design.network, FINAL)
-    searched = Trained(design, model, work.accuracy(model, design))
+    searched = _tested(work, design, model)
+    single = None
+    if found.single is not None:
+        report(Progress(figures={"what": "NI-accuracy of the best single periphery"}))
+        alone = single_design(design, found.single)
+        single = replace(searched, design=alone)
+        if alone.periphery != design.periphery:
+            single = _tested(work, alone, work.trained(design.network, single_weights(FINAL)))
     report(Progress(figures={"what": "NI-accuracy of the baseline"}))
     typical = Trained(work.typical, work.trained(work.typical.network, "typical"), work.typical_accuracy())
+    budgets = Budgets(**config.architecture.budgets)
     report(Progress(figures={"what": "regret under variants of the model"}))
     network, converters = _regrets(work, design, report)
     compared = compare_designs(
-        searched, typical, homogeneous_kinds(config), work.calibration, network=network, converters=converters
+        searched,
+        typical,
+        single,
+        homogeneous_kinds(config),
+        budgets,
+        work.calibration,
+        network=network,
+        converters=converters,
     )
     report(Progress(figures={"what": "accuracy against precision"}))
     curve = accuracy_against_precision(model, design, work.validation, config.precision, work.sampling(n_chips=1))
@@ -210,11 +230,15 @@ def _regrets(work: Workspace, design: Design, report: Report) -> tuple[dict[str,
             variants_of([found]),
             progress=report,
         )
-    # With errors of converters other kinds would change sums, and with them the accuracy.
-    exact_sums = not (config.chip.analog.adc_offset_sigma or config.chip.analog.adc_gain_sigma)
-    kinds = config.periphery.combinations(KIND_FIELDS) if exact_sums else []
+    # Other kinds have other errors of their converters, which the accuracy asked for allows in any: costs are compared.
+    kinds = config.periphery.combinations(KIND_FIELDS)
     converters = converter_regrets(design, kinds, Goal(config.precision.objective, budgets), variants_of([design]))
     return network, converters
+
+
+def _tested(work: Workspace, design: Design, model: nn.Module) -> Trained:
+    answers = work.answers(model, design)
+    return Trained(design, model, answers.accuracy, answers.correct)
 
 
 STAGES: dict[str, Callable[[Workspace], Stage]] = {
@@ -234,6 +258,8 @@ def _finish(work: Workspace, command: Sequence[str]) -> None:
     training, baseline = run.result("training", Training), run.result("baseline", Training)
     precision, evaluation = run.result("precision", PrecisionStage), run.result("evaluation", EvaluationStage)
     precision.design.write(path / "design.json")
+    if precision.single is not None:
+        single_design(precision.design, precision.single).write(path / "single.json")
     save_weights(work.trained(precision.design.network, FINAL), path / "weights.safetensors")
     stages = (architecture, training, baseline, precision, evaluation)
     results = Results(

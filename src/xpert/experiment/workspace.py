@@ -16,7 +16,7 @@ from xpert.design import Design, Network
 from xpert.experiment.baselines import typical_of
 from xpert.experiment.cache import StageCache
 from xpert.experiment.config import search_space
-from xpert.experiment.measure import measure_accuracy
+from xpert.experiment.measure import Answers, measure_accuracy
 from xpert.experiment.run import Run
 from xpert.experiment.stages.precision import Floors, Phase2, choose_precisions
 from xpert.experiment.stages.training import train_network
@@ -149,8 +149,8 @@ class Workspace:
         file = self.run.working_file
         copy_atomically(file(f"{name}.safetensors"), file(f"{final}.safetensors"))
 
-    def accuracy(self, model: nn.Module, design: Design) -> Accuracy:
-        """Accuracies of a trained network on test images."""
+    def answers(self, model: nn.Module, design: Design) -> Answers:
+        """What a trained network makes of the test images."""
         return measure_accuracy(
             model, design, self.test, self.sampling(self.config.evaluation.chips), self.report("evaluation")
         )
@@ -162,7 +162,7 @@ class Workspace:
         config = self.config
 
         def measure() -> Accuracy:
-            return self.accuracy(self.trained(self.typical.network, "typical"), self.typical)
+            return self.answers(self.trained(self.typical.network, "typical"), self.typical).accuracy
 
         def find() -> Accuracy:
             if self._cache is None:

@@ -15,14 +15,19 @@ from xpert.hardware.tables import CostTables, LayerTable, cost_tables
 
 if TYPE_CHECKING:
     from xpert.hardware.reference.validate import Validation, validate
+    from xpert.hardware.silicon.compare import SiliconValidation, validate_silicon
 
 
 def __getattr__(name: str) -> Any:
-    # The harness for reference rows is no part of the model: `xpert evaluate` does not wait for it.
+    # The harnesses for reference rows and silicon are no part of the model: `xpert evaluate` does not wait for it.
     if name in ("Validation", "validate"):
         from xpert.hardware.reference import validate as harness
 
         return getattr(harness, name)
+    if name in ("SiliconValidation", "validate_silicon"):
+        from xpert.hardware.silicon import compare
+
+        return getattr(compare, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -38,10 +43,12 @@ __all__ = [
     "Evaluation",
     "LayerTable",
     "PeripheryArrays",
+    "SiliconValidation",
     "Switches",
     "Validation",
     "cost_tables",
     "evaluate",
     "evaluate_batch",
     "validate",
+    "validate_silicon",
 ]

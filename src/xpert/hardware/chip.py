@@ -20,11 +20,11 @@ from xpert.hardware.breakdown import Breakdown, distinct, map_arrays
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
 from xpert.hardware.floorplan import Floorplan, choose_slot, grid, share_of_slot, way_in_slot
-from xpert.hardware.gates import Array
+from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.mapping import Mapping, Organisation
 from xpert.hardware.pe import Timing, build_pe
 from xpert.hardware.subarray import PeripheryArrays, subarray
-from xpert.hardware.technology import Process
+from xpert.hardware.technology import Process, at_node
 from xpert.hardware.tile import Tile, build_tile, last_tree_inputs, run_layer, tile_tree_bits
 from xpert.workload.layers import Workload
 
@@ -35,13 +35,21 @@ _TREE_FOLDING = 4.0
 """Wires of the chip's H-tree that share a track's area. Source: DNN+NeuroSim V1.3."""
 
 _POOL_WINDOW = 4
-"""Pixels of the smallest pooling unit, 2x2; every chip has one. Source: DNN+NeuroSim V1.3."""
+"""Pixels of the smallest unit of max pooling, 2x2; every chip has one. Source: DNN+NeuroSim V1.3."""
 
 _ROUNDING = 1e-12
 """Relative slack of a sensing cycle that is a whole number of logic cycles but for rounding. Source: our choice."""
 
 _SRAM_CELLS = {14: (10.0, 30.0), 10: (10.0, 40.0), 7: (10.0, 60.0)}
-"""Height and width of a buffer's SRAM cell in feature sizes, by node; 10 x 28 elsewhere. Source: DNN+NeuroSim V1.3."""
+"""Height and width of a buffer's SRAM cell of FinFETs in feature sizes, by node. Source: DNN+NeuroSim V1.3."""
+
+_PLANAR_SRAM_CELL = (10.0, 28.0)
+"""The same of planar transistors. Source: DNN+NeuroSim V1.3."""
+
+
+_NORM_BITS = 16
+"""Precision of a batch norm's factors. [bit] Source: assumed; half of that of the multipliers with which Jacob et al.,
+CVPR 2018, scale sums of 8-bit products."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,10 @@ class Context:
     """Width of the global bus. [bit]"""
     buffer_cores: np.ndarray
     """Cores of the global buffer."""
+    buffer_core_bits: np.ndarray
+    """What one of them holds. [bit]"""
+    buffer_line_bits: np.ndarray
+    """What one of them moves at once. [bit]"""
     sensing_period: np.ndarray
     """The slowest layer's sensing cycle. [s]"""
     tree_inputs: np.ndarray
@@ -71,9 +83,13 @@ class Context:
     word_bits: np.ndarray
     """Largest input precision: word length of ReLU, pooling and residual adders. [bit]"""
     pool_units: np.ndarray
-    """Pooling units."""
+    """Units of max pooling."""
     pool_window: np.ndarray
-    """Pixels that a pooling unit takes at once."""
+    """Pixels that a unit of max pooling takes at once."""
+    average_units: np.ndarray
+    """Units of average pooling; 0 where no layer needs them."""
+    average_window: np.ndarray
+    """Pixels of the largest average."""
     residual: np.ndarray
     """1 where some layer has a skip connection, which needs adders."""
     tile_leakage: np.ndarray
@@ -104,11 +120,15 @@ class Shared:
     tree: Cost
     """Global adder trees with all inputs."""
     pool: Cost
-    """Pooling units."""
+    """Units of max pooling."""
+    average: Cost
+    """One unit of average pooling."""
     relu: Cost
     """ReLU units."""
     adders: Cost
     """Residual adders; no area where there are none."""
+    norms: Cost | None
+    """Multiply-add units of batch norms that chips measure, one per ReLU unit; None where weights hold them."""
     h_tree: Cost
     """H-tree."""
     area: Breakdown
@@ -131,7 +151,7 @@ class Layers:
     """Leakage power of a layer's tiles. [W]"""
     peaks: Breakdown
     """Largest latency of each component over the layer's tiles, which may be of different tiles. [s]"""
-    share: Array
+    share: np.ndarray
     """Share of a slot that a tile takes, a power of two."""
 
 
@@ -176,9 +196,24 @@ def build_tiles(
 
     def read(rows):
         active = np.floor(rows * density + 0.5)
+        reads = np.maximum(np.ceil(rows / crossbar.read_rows), 1.0) if crossbar.reads > 1 else 1.0
         with np.errstate(divide="ignore"):
-            resistance = 1 / (active * conductance)
-        return subarray(p, crossbar, kind, row_activity=active / crossbar.rows, column_resistance=resistance[..., None])
+            resistance = reads / (active * conductance)  # of a group of rows
+        driven, duty = active / crossbar.rows, None
+        if crossbar.pulse_width:
+            # A row has a pulse unless all bits are 0; their values are taken to be independent.
+            held, duty = rows / crossbar.rows, driven
+            silent = (1 - driven / np.where(held > 0, held, 1.0)) ** kind.input_bits
+            driven = held * (1 - silent)
+        return subarray(
+            p,
+            crossbar,
+            kind,
+            row_activity=driven,
+            column_resistance=resistance[..., None],
+            reads=reads,
+            row_duty=duty,
+        )
 
     full, partial = read(float(crossbar.rows)), read(rest)
     pe = build_pe(p, crossbar, kind, pe_side, full, partial)
@@ -240,6 +275,10 @@ class Demands:
     """Pixels that a pooling unit takes at once."""
     residual: np.ndarray
     """1 where there is a skip connection."""
+    averaged: np.ndarray
+    """Channels of which averages are taken; 0 where there are none."""
+    average_window: np.ndarray
+    """Pixels of an average."""
 
 
 def demands_of(
@@ -262,6 +301,7 @@ def demands_of(
     lanes = span * crossbar.rows + span * crossbar.converted / tile.sharing
     maps = workload.in_height * workload.in_width * workload.in_channels
     held = maps + workload.residual * mapping.vectors * workload.out_channels
+    averages = _averages(p, workload)
     # Subarrays whose sums meet in the chip's trees.
     novel_span = np.ceil(np.sqrt(organisation.novel_pes))
     pes = np.maximum(organisation.pe_side, organisation.novel_side) * np.maximum(
@@ -272,8 +312,9 @@ def demands_of(
     demanded = (
         mapping.tiles, tile.area.total, mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping),
         lanes * np.where(pipelined, mapping.tiles, 1), tile.sharing, pe.input_bits * held, period,
-        _summed_tiles(p, mapping), tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pes), pe.input_bits,
-        np.maximum(_POOL_WINDOW, workload.pool**2), workload.residual,
+        _summed_tiles(p, mapping), tile_tree_bits(pe.adc_bits, pe.input_cycles, crossbar.sum_bits, pes), pe.input_bits,
+        np.maximum(_POOL_WINDOW, np.where(averages, 1, workload.pool) ** 2), workload.residual,
+        np.where(averages, workload.out_channels, 0), np.where(averages, workload.pool, 1) ** 2,
     )  # fmt: skip
     return Demands(*(np.broadcast_to(values, mapping.tiles.shape) for values in demanded))
 
@@ -293,29 +334,45 @@ def context_of(p: Process, chip: Chip, crossbar: Crossbar, mapping: Mapping, dem
     bits = _sum(demands.buffer_bits) / 2 if chip.execution == "pipelined" else _largest(demands.buffer_bits)
     plan = _floorplan(p, demands)
     bus = _bus_bits(p, chip, _sum(demands.lanes))
+    banks = buffer_banks(p, chip, bits, bus)
     tree_bits = _largest(demands.tree_bits)
+    trees = _trees(p, chip, crossbar, mapping, demands, bus, tree_bits)
+    channels = _largest(demands.averaged)
     return Context(
         organisation=organisation,
         tiles=_sum(demands.tiles),
         slots=plan.slots,
         slot=plan.slot,
         bus_bits=bus,
-        buffer_cores=buffer_cores(chip, bits),
+        buffer_cores=banks.cores,
+        buffer_core_bits=banks.bits,
+        buffer_line_bits=banks.line_bits,
         sensing_period=_largest(demands.sensing_period),
         tree_inputs=_largest(demands.tree_inputs),
         tree_bits=tree_bits,
-        trees=_trees(p, chip, crossbar, mapping, demands, bus, tree_bits),
+        trees=trees,
         word_bits=_largest(demands.word_bits),
         pool_units=organisation.tile_side * crossbar.converted,
         pool_window=_largest(demands.pool_window),
+        average_units=average_units(channels, trees),
+        average_window=_largest(demands.average_window),
         residual=_largest(demands.residual),
         tile_leakage=_sum(demands.leakage),
     )
 
 
-def buffer_cores(chip: Chip, bits: Array) -> np.ndarray:
-    """Cores of a global buffer that holds so many bits."""
-    return np.ceil(np.floor(bits) / chip.buffers.global_core_bits**2)
+def buffer_banks(p: Process, chip: Chip, bits: Array, bus_bits: Array) -> circuits.Banks:
+    """Banks of a global buffer that holds so many bits and feeds a bus."""
+    side = chip.buffers.global_core_bits
+    if p.switches.banks_feed_bus:
+        return circuits.banks(np.floor(bits), bus_bits, side)
+    cores = np.ceil(np.floor(bits) / side**2)
+    return circuits.Banks(cores, np.full(cores.shape, side), np.full(cores.shape, side**2))
+
+
+def average_units(channels: Array, trees: Array) -> np.ndarray:
+    """Units of average pooling: a register for each channel, and as many adders as values come at once; 0 for none."""
+    return np.where(np.greater(channels, 0), np.maximum(channels, trees), 0.0)
 
 
 def trees_at_once(bus_bits: Array, tree_bits: Array) -> np.ndarray:
@@ -330,9 +387,7 @@ def _trees(
     if p.switches.units_match_bus:
         return trees_at_once(bus, bits)
     organisation = mapping.organisation
-    widest = np.maximum(
-        organisation.tile_side, np.ceil(np.sqrt(organisation.novel_pes)) * organisation.novel_side
-    )
+    widest = np.maximum(organisation.tile_side, np.ceil(np.sqrt(organisation.novel_pes)) * organisation.novel_side)
     if chip.execution == "pipelined":
         widest = np.where(organisation.novel_pes > 0, widest * (mapping.tiles.shape[-1] + 1), widest)
     return np.ceil(widest * crossbar.converted / _smallest(demands.sharing))
@@ -399,40 +454,53 @@ def _carry_on(values: np.ndarray, wrap: bool) -> np.ndarray:
 
 def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
     """The blocks that all layers share."""
-    core = chip.buffers.global_core_bits
+    held, line = context.buffer_core_bits, context.buffer_line_bits
     if chip.buffers.global_kind == "sram":
         device = chip.device
         cell = (
             (device.cell_height_f, device.cell_width_f)
             if device.cell == "sram"
-            else _SRAM_CELLS.get(chip.technology.node_nm, (10.0, 28.0))
+            else at_node(_SRAM_CELLS, p.node_nm)
+            if p.finfet
+            else _PLANAR_SRAM_CELL
         )
         buffer = circuits.sram_buffer(
-            p, core**2, core, cell_height_f=cell[0], cell_width_f=cell[1], synchronous=chip.synchronous
+            p, held, line, cell_height_f=cell[0], cell_width_f=cell[1], synchronous=chip.synchronous
         )
     else:
-        buffer = circuits.register_file(p, core**2, core)
+        buffer = circuits.register_file(p, held, line)
     tree = circuits.adder_tree(p, context.tree_inputs, context.tree_bits, context.trees)
     pool = circuits.max_pooling(p, context.word_bits, context.pool_window, context.pool_units)
+    average = circuits.average_pooling(p, context.word_bits, context.average_window, 1.0)
     relu = circuits.relu(p, context.trees, context.word_bits)
     adders = circuits.adder(p, context.word_bits, context.trees * context.residual)
+    norms = None
+    if chip.analog.adaptive_batch_norm and p.switches.chip_batch_norm:
+        word = context.tree_bits + ceil_log2(context.tree_inputs)
+        norms = circuits.multiply_add(p, word, _NORM_BITS, context.trees)
     h_tree = _h_tree(p, context, context.pitch)
     buffer_leakage = buffer.leakage * context.buffer_cores
     leakage = buffer_leakage + tree.leakage + relu.leakage + adders.leakage + pool.leakage
+    leakage = leakage + average.leakage * context.average_units
+    digital = pool.area + average.area * context.average_units + relu.area + adders.area
+    if norms is not None:
+        leakage, digital = leakage + norms.leakage, digital + norms.area
     if p.switches.interconnect_leakage:
         leakage = leakage + h_tree.leakage
     return Shared(
         buffer=buffer,
         tree=tree,
         pool=pool,
+        average=average,
         relu=relu,
         adders=adders,
+        norms=norms,
         h_tree=h_tree,
         area=Breakdown(
             accumulation=tree.area,
             buffers=buffer.area * context.buffer_cores,
             interconnect=h_tree.area,
-            digital=pool.area + relu.area + adders.area,
+            digital=digital,
         ),
         leakage=leakage if p.switches.global_blocks_leak else 0.0 * leakage,
     )
@@ -538,17 +606,20 @@ def _run_shared(
         workload.out_channels if switches.global_word_counts else mapping.used_columns / crossbar.columns_per_slice
     )
     sums = np.where(summed > 1, per_vector * vectors / context.trees, 0)
-    pooled = workload.pool > 1
+    pooled, averages = workload.pool > 1, _averages(p, workload)
+    compared = pooled & ~averages
+    added = np.where(averages, outputs, 0)
+    average_turns = np.ceil(added / np.maximum(context.trees, workload.out_channels))
     if switches.global_word_counts:
-        pool_uses = pool_turns = np.where(pooled, np.ceil(outputs / pixels / context.pool_units), 0)
+        pool_uses = pool_turns = np.where(compared, np.ceil(outputs / pixels / context.pool_units), 0)
     else:
         units = np.where(
             mapping.novel,
             mapping.pe_side * crossbar.converted / np.sqrt(np.maximum(mapping.organisation.novel_pes, 1)),
             context.pool_units,
         )
-        pool_turns = np.where(pooled, np.ceil(vectors / pixels / units), 0)
-        pool_uses = np.where(pooled, np.ceil(vectors // pixels / units), 0)
+        pool_turns = np.where(compared, np.ceil(vectors / pixels / units), 0)
+        pool_uses = np.where(compared, np.ceil(vectors // pixels / units), 0)
 
     rows = mapping.rows * np.where(mapping.novel, workload.kernel_area, 1) * workload.groups
     reads = vectors * pe.input_bits
@@ -565,28 +636,48 @@ def _run_shared(
         )
     if not switches.common_pitch:
         h_tree = _h_tree(p, context, np.sqrt(tile.area.total))
-    core_bits = chip.buffers.global_core_bits
-    read_lines, write_lines = (incoming + skip) / core_bits, outgoing / core_bits
-    parallel = np.minimum(context.buffer_cores, np.ceil(context.bus_bits / core_bits))
+    line = context.buffer_line_bits
+    read_lines, write_lines = (incoming + skip) / line, outgoing / line
+    parallel = context.bus_bits / line
+    if not switches.banks_feed_bus:
+        parallel = np.minimum(context.buffer_cores, np.ceil(parallel))
     crowd = np.ceil(context.tiles / mapping.tiles)
     if switches.whole_bus and chip.execution == "layer_by_layer":
         crowd = 1
     buffer_time = timing.digital(shared.buffer, read_lines) + timing.write(shared.buffer, write_lines)
+    digital_time = (
+        timing.digital(shared.relu, relu_turns)
+        + timing.digital(shared.pool, pool_turns)
+        + timing.digital(shared.average, average_turns)
+        + timing.digital(shared.adders, residual_turns)
+    )
+    spent = (
+        shared.relu.energy * relu_uses
+        + shared.pool.energy * pool_uses
+        + shared.average.energy * added
+        + shared.adders.energy * residual_uses
+    )
+    if shared.norms is not None:  # of the sums of every layer, before they are rounded
+        digital_time = digital_time + timing.digital(shared.norms, turns)
+        spent = spent + shared.norms.energy * whole(outputs / context.trees)
     latency = Breakdown(
         accumulation=timing.digital(tree, np.ceil(sums)),
         buffers=buffer_time / parallel * crowd,
         interconnect=timing.digital(h_tree, np.ceil(bus)),
-        digital=timing.digital(shared.relu, relu_turns)
-        + timing.digital(shared.pool, pool_turns)
-        + timing.digital(shared.adders, residual_turns),
+        digital=digital_time,
     )
     energy = Breakdown(
         accumulation=tree.energy * whole(sums),
         buffers=shared.buffer.energy * read_lines + shared.buffer.write_energy * write_lines,
         interconnect=h_tree.energy * whole(bus),
-        digital=shared.relu.energy * relu_uses + shared.pool.energy * pool_uses + shared.adders.energy * residual_uses,
+        digital=spent,
     )
     return latency, energy
+
+
+def _averages(p: Process, workload: Workload) -> np.ndarray:
+    """Whether averages are taken of a layer's outputs, and not maxima. [*batch, layers]"""
+    return (workload.averages > 0) & p.switches.average_pooling
 
 
 def _summed_tiles(p: Process, mapping: Mapping) -> np.ndarray:

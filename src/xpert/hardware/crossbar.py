@@ -5,6 +5,7 @@ Source of formulas and constants: DNN+NeuroSim V1.3.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -46,7 +47,7 @@ class Crossbar:
     """Kind of cell."""
 
     rows: int
-    """Rows, all read at once."""
+    """Rows."""
 
     columns: int
     """Columns."""
@@ -87,6 +88,45 @@ class Crossbar:
     columns_per_slice: int = 1
     """Columns of a slice, which are converted as one; 2 for pairs, the difference of whose currents is."""
 
+    rows_per_read: int | None = None
+    """Rows that are read at once; None: all."""
+
+    adds_reads: bool = True
+    """Whether the shift-adds below the ADCs add the groups up; else every group's sum is put out, as macros do."""
+
+    pulse_width: bool = False
+    """Whether inputs are the widths of pulses; else they are read bit by bit."""
+
+    reference_columns: int = 0
+    """Columns beyond `columns`, whose current is subtracted from that of the others: one for each slice, or none."""
+
+    programmable_range: bool = False
+    """Whether each layer's ADCs have a range of their own."""
+
+    offset_sigma: float = 0.25
+    """Standard deviation of a comparator's offset, as simulated. [ADC step]"""
+
+    trim_bits: int = 5
+    """Precision of the offset's trimming; 0: none. [bit]"""
+
+    @property
+    def read_rows(self) -> int:
+        """Rows that are read at once."""
+        return self.rows_per_read or self.rows
+
+    @property
+    def reads(self) -> int:
+        """Groups of rows that are read one after the other."""
+        return -(-self.rows // self.read_rows)
+
+    @property
+    def sum_bits(self) -> int:
+        """Bits that the sum of a weight's slices, and of all groups of rows, has more than a conversion.
+
+        A bit for each slice, as the reference has it.
+        """
+        return self.slices + ((self.reads - 1).bit_length() if self.adds_reads else 0)
+
     @property
     def columns_per_weight(self) -> int:
         """Columns that hold one weight."""
@@ -105,7 +145,7 @@ class Crossbar:
 
 def crossbar_of(chip: Chip) -> Crossbar:
     """The crossbar of a chip."""
-    device, code = chip.device, chip.weight_code
+    device, code, analog = chip.device, chip.weight_code, chip.analog
     kind: CellKind = device.access
     if device.cell in ("sram", "fefet"):
         kind = device.cell
@@ -113,6 +153,8 @@ def crossbar_of(chip: Chip) -> Crossbar:
         kind=kind,
         rows=chip.rows,
         columns=chip.columns,
+        rows_per_read=chip.rows_per_read,
+        pulse_width=chip.input_coding == "pulse_width",
         slices=code.slices,
         columns_per_slice=code.columns_per_slice,
         r_on=device.r_on_ohm,
@@ -123,6 +165,10 @@ def crossbar_of(chip: Chip) -> Crossbar:
         cell_height_f=device.cell_height_f,
         cell_width_f=device.cell_width_f,
         state_mean=None if device.programming_states is None else device.mean_conductance_s,
+        reference_columns=0 if code.paired else code.slices,
+        programmable_range=analog.adc_range in {"calibrated", "learned"},
+        offset_sigma=0.0 if analog.adc_range == "unbounded" else analog.adc_offset_sigma,
+        trim_bits=analog.adc_trim_bits,
     )
 
 
@@ -130,8 +176,11 @@ def crossbar_of(chip: Chip) -> Crossbar:
 class Parasitics:
     """Lengths, resistances and capacitances of a crossbar."""
 
+    columns: int
+    """Columns, reference columns with them."""
+
     row_length: float
-    """Length of a row. [m]"""
+    """Length of a row, reference columns with it. [m]"""
 
     column_length: float
     """Length of a column. [m]"""
@@ -170,7 +219,7 @@ class Parasitics:
     """Leakage power of all cells; 0 but for SRAM. [W]"""
 
     mean_resistance: float
-    """Mean of on and off resistance, access transistor included; 0 for SRAM. [ohm]"""
+    """Resistance of a cell half-way between on and off conductance, access transistor included; 0 for SRAM. [ohm]"""
 
     @property
     def area(self) -> float:
@@ -192,7 +241,8 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
     if crossbar.relaxed_pitch:
         cell_height = max(cell_height, _RELAXED_HEIGHT)
         cell_width = max(cell_width, _RELAXED_WIDTH["sram" if crossbar.sram else "resistive"])
-    row_length = crossbar.columns * cell_width * unit
+    columns = crossbar.columns + (crossbar.reference_columns if p.switches.reference_columns else 0)
+    row_length = columns * cell_width * unit
     column_length = crossbar.rows * cell_height * unit
     flip_flop = flip_flop_bank(p, 1.0)
     if column_length < flip_flop.height:
@@ -202,7 +252,7 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
         )
     if row_length < flip_flop.width:
         raise ConfigError(
-            f"chip.columns: {crossbar.columns} cells make a row of {row_length / f:.3g} F, too short for the registers "
+            f"chip.columns: {columns} cells make a row of {row_length / f:.3g} F, too short for the registers "
             f"below it; allowed is {flip_flop.width / f:.3g} F or more"
         )
     if crossbar.kind != "crosspoint" and cell_width <= POLY_OVERHEAD:
@@ -215,29 +265,33 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
     fin = 2.0 if p.finfet else 1.0
     wordline, column, access, width, access_capacitance, mean = row_wire, column_wire, 0.0, 0.0, 0.0, 0.0
     pull_down, leakage = 0.0, 0.0
+    cell = (crossbar.r_on + crossbar.r_off) / 2
+    if p.switches.column_conductance:
+        cell = 2 / (1 / crossbar.r_on + 1 / crossbar.r_off)
     if crossbar.kind == "crosspoint":
-        mean = (crossbar.r_on + crossbar.r_off) / 2
+        mean = cell
     elif crossbar.sram:
         access = float(on_resistance_n(p, f * fin))
         access_capacitance = float(drain_capacitance(p, f * fin, 0.0, cell_width * f))
         pull_down = float(on_resistance_n(p, 2 * f * fin))
         inverter = gate(p, "inv", 1.0, 2 * f * fin, f * fin)
-        leakage = 2 * crossbar.rows * crossbar.columns * float(inverter.leakage_current) * p.vdd
+        leakage = 2 * crossbar.rows * columns * float(inverter.leakage_current) * p.vdd
     else:
         access = crossbar.r_on * IR_DROP_TOLERANCE
-        width = float(on_resistance_n(p, f * fin) * LINEAR_REGION / access)
-        drawn = ((width - 1) * p.fin_pitch + p.fin_width) / f if p.finfet else width
+        width, drawn = _access_width(p, crossbar.r_on), access_transistor_f(p, crossbar.r_on)
         if drawn > cell_width:
             raise ConfigError(
                 f"chip.device.cell_width_f: a cell of {cell_width:g} F cannot hold the access transistor of "
-                f"{drawn:.3g} F that r_on_ohm = {crossbar.r_on:g} needs at {p.node_nm} nm; allowed is that or more"
+                f"{drawn:.3g} F that r_on_ohm = {crossbar.r_on:g} needs at {p.node_nm} nm, with "
+                f"{IR_DROP_TOLERANCE:.0%} of that resistance; allowed is {math.ceil(drawn * 10) / 10:g} or more"
             )
-        mean = access + (crossbar.r_on + crossbar.r_off) / 2
-        wordline = row_wire + crossbar.columns * float(gate_capacitance(p, width * fin * f))
+        mean = access + cell
+        wordline = row_wire + columns * float(gate_capacitance(p, width * fin * f))
         column = column_wire + crossbar.rows * float(
             drain_capacitance(p, width * fin * f, 0.0, crossbar.cell_width_f * f)
         )
     return Parasitics(
+        columns=columns,
         row_length=row_length,
         column_length=column_length,
         row_wire_capacitance=row_wire,
@@ -253,6 +307,23 @@ def parasitics(p: Process, crossbar: Crossbar) -> Parasitics:
         cell_leakage=leakage,
         mean_resistance=mean,
     )
+
+
+def access_transistor_f(p: Process, r_on: float) -> float:
+    """Drawn width of the access transistor of a cell: what the cell must be wide at least. In feature sizes.
+
+    Args:
+        p: Process.
+        r_on: Resistance of the most conductive state, of which the transistor has `IR_DROP_TOLERANCE`. [ohm]
+    """
+    width = _access_width(p, r_on)
+    return ((width - 1) * p.fin_pitch + p.fin_width) / p.feature if p.finfet else width
+
+
+def _access_width(p: Process, r_on: float) -> float:
+    """The same in feature sizes of planar transistors, in fins of others."""
+    fin = 2.0 if p.finfet else 1.0
+    return float(on_resistance_n(p, p.feature * fin) * LINEAR_REGION / (r_on * IR_DROP_TOLERANCE))
 
 
 def active_conductance(p: Process, crossbar: Crossbar, cell_conductance: float | None) -> float:
@@ -327,6 +398,7 @@ __all__ = [
     "CellKind",
     "Crossbar",
     "Parasitics",
+    "access_transistor_f",
     "active_conductance",
     "column_resistances",
     "crossbar_of",

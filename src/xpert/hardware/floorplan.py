@@ -1,13 +1,13 @@
 """The floorplan: where tiles of different sizes go, what they leave free, and what grid the chip's H-tree spans.
 
-The chip is a grid of equal square slots. A tile takes a slot, or a half, a quarter, ... of one: halves are cut alternately
-along both sides, so that no tile is longer than twice its width. Fractions that are powers of two always fill slots
-without gaps, the largest first, so the number of slots is the sum of the fractions, rounded up, and the placement exists
-(`place`). What a tile leaves free of its fraction is white space, and charged. The slot is the one that takes the least
-area in all.
+The chip is a grid of equal square slots. A tile takes a slot, or a half, a quarter, ... of one: halves are cut
+alternately along both sides, so that no tile is longer than twice its width. Fractions that are powers of two always
+fill slots without gaps, the largest first, so the number of slots is the sum of the fractions, rounded up, and the
+placement exists (`place`). What a tile leaves free of its fraction is white space, and charged. The slot is the one
+that takes the least area in all.
 
-The cut in halves is a guillotine floorplan (R. H. J. M. Otten, "Automatic floorplan design", DAC 1982) with the sizes of a
-buddy system (K. C. Knowlton, "A fast storage allocator", CACM 8(10), 1965).
+The cut in halves is a guillotine floorplan (R. H. J. M. Otten, "Automatic floorplan design", DAC 1982) with the sizes
+of a buddy system (K. C. Knowlton, "A fast storage allocator", CACM 8(10), 1965).
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ class Floorplan:
     """Slots in all, whole, [*batch, 1]."""
 
 
-def share_of_slot(slot: np.ndarray, area: np.ndarray) -> np.ndarray:
+def share_of_slot(slot: Array, area: Array) -> np.ndarray:
     """The least power of two of a slot that holds a tile; above 1 for tiles larger than a slot.
 
     Args:
         slot: Area of a slot; broadcasts. [m2]
         area: Area of a tile. [m2]
     """
-    return np.exp2(np.ceil(np.log2(area / slot) - _SLACK))
+    return np.asarray(np.exp2(np.ceil(np.log2(area / slot) - _SLACK)))
 
 
 def choose_slot(area: np.ndarray, tiles: np.ndarray) -> Floorplan:
     """The floorplan with the least area.
 
-    With the shares held fixed a slot can shrink until some layer's tiles fill theirs. So one of the layers' tiles, doubled
-    until the largest tile fits, is the best slot.
+    With the shares held fixed a slot can shrink until some layer's tiles fill theirs. So one of the layers' tiles,
+    doubled until the largest tile fits, is the best slot.
 
     Args:
         area: Area of a tile of each layer, [*batch, layers]. [m2]
@@ -75,7 +75,8 @@ def way_in_slot(share: Array) -> Array:
     """How far the centre of a part is from the centre of its slot, along the cuts; in sides of a slot.
 
     Args:
-        share: 1, 1/2, 1/4, ...: half a side's half for each of the first two cuts, half of that for the next two, and so on.
+        share: 1, 1/2, 1/4, ...: half a side's half for each of the first two cuts, half of that for the next two, and
+            so on.
     """
     cuts = np.round(-np.log2(np.minimum(share, 1.0)))
     pairs, odd = np.floor(cuts / 2), cuts % 2

@@ -51,7 +51,7 @@ _CELL_HEIGHT_PLANAR = 28.0
 """Height of the cell that a planar gate is grown to fill, in feature sizes."""
 
 _LARGEST_FINS = {14: 3.0, 10: 3.0, 7: 2.0}
-"""Node [nm] -> fins of the larger transistor of a pair that fills its cell."""
+"""Node [nm] -> fins of the larger transistor of a pair that fills its cell; between nodes as many as at the smaller."""
 
 LINEAR_REGION = 0.2
 """On-resistance in the linear region over that in saturation."""
@@ -196,6 +196,12 @@ def gate(
         output_capacitance=_output_capacitance(p, kind, inputs, width_n, width_p, n, p_strip),
         leakage_current=_leakage_current(p, kind, inputs, width_n, width_p),
     )
+
+
+def transistor_area(p: Process, width: Array) -> Array:
+    """Layout area of one transistor in standard cells of its own. [m2]"""
+    strip, _ = _strips(p, width, 0.0, p.cell_height)
+    return strip.width * p.cell_height
 
 
 def drain_capacitance(p: Process, width_n: Array, width_p: Array, height: Array | None = None) -> Array:
@@ -370,7 +376,7 @@ def _leakage_current(p: Process, kind: GateKind, inputs: Array, width_n: Array, 
 
 def _enlarge_fins(p: Process, width_n: Array, width_p: Array) -> tuple[Array, Array]:
     """Fins that fill a cell, in the ratio of the two widths, as drawn widths. [m]"""
-    largest = _LARGEST_FINS[p.node_nm]
+    largest = _LARGEST_FINS[max(node for node in _LARGEST_FINS if node <= p.node_nm)]
     unit = MIN_NMOS * p.feature
     fins_n, fins_p = ceil(p, width_n / unit), ceil(p, width_p / unit)
     both = np.logical_and(np.greater(width_n, 0), np.greater(width_p, 0))

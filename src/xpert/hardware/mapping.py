@@ -18,6 +18,10 @@ from xpert.hardware.switches import Switches
 from xpert.workload.layers import Workload
 
 
+_SPARE_CELLS = 1.1
+"""Cells that automatic tiles may take, relative to the least. Source: our choice."""
+
+
 def ceil_div(a, b):
     """Integer division rounded up."""
     return -(-a // b)
@@ -109,7 +113,12 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
     novel = (area == novel_pes) & (novel_pes > 1) & (matrix.rows >= chip.rows)
     if organisation is None:
         fixed = chip.subarrays_per_pe is not None and chip.pes_per_tile is not None
-        organisation = _fixed(chip, novel_pes) if fixed else _choose(chip, matrix, novel, novel_pes)
+        if fixed:
+            organisation = _fixed(chip, novel_pes)
+        elif switches.least_cells:
+            organisation = _least_cells(matrix, novel, novel_pes)
+        else:
+            organisation = _best_use(chip, matrix, novel, novel_pes)
     pe_side = np.where(novel, organisation.novel_side, organisation.pe_side)
     tile_side = np.where(novel, organisation.novel_side, organisation.tile_side)
     row_blocks = np.where(novel, matrix.channel_blocks, matrix.row_blocks)
@@ -212,7 +221,36 @@ def _largest(columns: np.ndarray, among: np.ndarray, least: int) -> np.ndarray:
     return np.maximum(least, 2 ** np.ceil(np.log2(widest)).astype(np.int64))
 
 
-def _choose(chip: Chip, matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndarray) -> Organisation:
+def _least_cells(matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndarray) -> Organisation:
+    """The largest tiles of 2 x 2 PEs that take about the least cells in all.
+
+    Of sizes obtained by halving, smaller tiles never take more cells, so the smallest size has the least; the largest is
+    chosen that takes few more (`_SPARE_CELLS`), since data then cross fewer tiles and copies of small matrices share the
+    work. Copies fill cells but need none, so they have no say. A channel more moves the cells by that much at most, beside
+    what it needs itself.
+    """
+
+    def largest(row_blocks: np.ndarray, among: np.ndarray, least: int) -> np.ndarray:
+        def cells(side):
+            count = ceil_div(row_blocks, side) * ceil_div(matrix.column_blocks, side) * side**2
+            # The size is the chip's, not a layer's: [*batch, layers] -> [*batch, 1].
+            return np.sum(np.where(among, count, 0), axis=-1, keepdims=True)
+
+        side, fewest = _largest(matrix.column_blocks, among, least), cells(least)
+        while np.any(waste := cells(side) > _SPARE_CELLS * fewest):
+            side = np.where(waste, side // 2, side)
+        return side
+
+    tile_side = largest(matrix.row_blocks, ~novel, 4)
+    return Organisation(
+        pe_side=tile_side // 2,
+        tile_side=tile_side,
+        novel_side=np.where(novel_pes > 0, largest(matrix.channel_blocks, novel, 2), 0),
+        novel_pes=novel_pes,
+    )
+
+
+def _best_use(chip: Chip, matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndarray) -> Organisation:
     """The reference's choice: of the sizes obtained by halving, the first with the best use of cells."""
     cells = chip.rows * chip.columns
     conventional = ~novel

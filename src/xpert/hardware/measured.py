@@ -95,18 +95,31 @@ def _read_blocks(
     """One read that stands for the crossbars with these upper left corners; arrays of shape [1]."""
     # Where there is no such crossbar the figures are not used; the first one keeps them finite.
     chosen = corners[:: -(-len(corners) // MAX_BLOCKS)] if corners else [(0, 0)]
-    shape = (len(chosen), len(bits))
+    held = bits[:, chosen[0][0] : chosen[0][0] + crossbar.rows].shape[1]  # rows of each of them
+    groups = -(-held // crossbar.read_rows)
+    shape = (len(chosen), len(bits) * groups)
     resistance, present = np.full((*shape, crossbar.columns), np.inf), np.zeros((*shape, crossbar.columns))
     active = np.zeros(shape)
+    # The rows of each group, [groups, 1, rows].
+    of_group = (np.arange(held) // crossbar.read_rows == np.arange(groups)[:, None])[:, None]
     for block, (row, column) in enumerate(chosen):
         cells = conductance[row : row + crossbar.rows, column : column + crossbar.columns]
         driven = bits[:, row : row + crossbar.rows]
         width = cells.shape[1]
-        resistance[block, :, :width] = column_resistances(p, crossbar, cells, driven)
+        # [groups, vectors, rows] -> [groups * vectors, rows]: every group is read with every vector.
+        resistance[block, :, :width] = column_resistances(p, crossbar, cells, (driven * of_group).reshape(-1, held))
         present[block, :, :width] = 1 / width
-        active[block] = driven.sum(-1) / crossbar.rows
+        active[block] = np.tile(driven.sum(-1) / crossbar.rows, groups)
     read = read_of(
-        subarray(p, crossbar, periphery, row_activity=active, column_resistance=resistance, multiplicity=present)
+        subarray(
+            p,
+            crossbar,
+            periphery,
+            row_activity=active,
+            column_resistance=resistance,
+            multiplicity=present,
+            reads=float(groups),
+        )
     )
 
     def mean(values: Array) -> np.ndarray:
@@ -118,6 +131,10 @@ def _read_blocks(
 
     return Read(
         sensing_period=np.max(read.sensing_period)[None],
+        adc_cycles=slowest(read.adc_cycles),
+        accumulation_cycles=slowest(read.accumulation_cycles),
+        accumulation_latency=slowest(read.accumulation_latency),
+        accumulation_energy=mean(read.accumulation_energy),
         adc_latency=slowest(read.adc_latency),
         other_latency=slowest(read.other_latency),
         array_energy=mean(read.array_energy),

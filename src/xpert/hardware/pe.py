@@ -15,7 +15,14 @@ from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar
 from xpert.hardware.gates import Array, ceil_log2
 from xpert.hardware.mapping import ceil_div
-from xpert.hardware.subarray import PeripheryArrays, Subarray, adc_count, columns_in_turn, weights_per_adc
+from xpert.hardware.subarray import (
+    PeripheryArrays,
+    Subarray,
+    adc_count,
+    columns_in_turn,
+    input_cycles,
+    weights_per_adc,
+)
 from xpert.hardware.technology import Process
 
 
@@ -47,6 +54,14 @@ class Read:
 
     sensing_period: Array
     """One sensing cycle. [s]"""
+    adc_cycles: Array
+    """Sensing cycles."""
+    accumulation_cycles: Array
+    """Logic cycles of the shift-adds."""
+    accumulation_latency: Array
+    """Asynchronous time of the shift-adds. [s]"""
+    accumulation_energy: Array
+    """Shift-adds. [J]"""
     adc_latency: Array
     """Asynchronous time of conversions. [s]"""
     other_latency: Array
@@ -65,6 +80,10 @@ def read_of(subarray: Subarray) -> Read:
     """The part of a subarray's figures that depends on its inputs; it must have been given a single column."""
     return Read(
         sensing_period=np.asarray(subarray.sensing_period),
+        adc_cycles=np.asarray(subarray.adc_cycles),
+        accumulation_cycles=np.asarray(subarray.accumulation_cycles),
+        accumulation_latency=np.asarray(subarray.accumulation_latency),
+        accumulation_energy=np.asarray(subarray.accumulation_energy),
         adc_latency=np.asarray(subarray.adc_latency),
         other_latency=np.asarray(subarray.other_latency),
         array_energy=np.asarray(subarray.array_energy),
@@ -72,6 +91,10 @@ def read_of(subarray: Subarray) -> Read:
         column_energy=np.asarray(subarray.column_energy),
         other_energy=np.asarray(subarray.other_energy),
     )
+
+
+_OF_GROUPS = ("adc_cycles", "accumulation_cycles", "accumulation_latency")
+"""What depends on a crossbar's rows only by the groups in which they are read."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +105,6 @@ class PE:
     """A subarray of which all rows hold weights."""
     partial: Read
     """The subarray that holds the last rows of a matrix."""
-    adc_cycles: Array
-    """Sensing cycles per input bit."""
-    accumulation_cycles: Array
-    """Logic cycles of the shift-adds per input bit."""
-    accumulation_latency: Array
-    """Asynchronous time of the shift-adds per input bit. [s]"""
-    accumulation_energy: Array
-    """Energy of a subarray's shift-adds per input bit. [J]"""
     subarray_leakage: Array
     """Leakage power of a subarray. [W]"""
     side: Array
@@ -98,6 +113,8 @@ class PE:
     """Weights whose slices share an ADC."""
     input_bits: Array
     """Input precision. [bit]"""
+    input_cycles: Array
+    """Reads of an input: one for each bit, or one where inputs are pulse widths."""
     adc_bits: Array
     """ADC precision. [bit]"""
     tree_bits: Array
@@ -108,6 +125,8 @@ class PE:
     """Bits of the input buffer."""
     output_flip_flops: Array
     """Bits of the output buffer."""
+    output_sums: Array
+    """Sums that the output buffer holds."""
     input_bank: Cost
     """Input buffer."""
     output_bank: Cost
@@ -151,35 +170,35 @@ def build_pe(
         full: A subarray whose rows all hold weights, given one column.
         partial: The subarray with the last rows of the matrix, given one column.
     """
-    rows, columns, slices = crossbar.rows, crossbar.converted, crossbar.slices
+    rows, columns, sum_bits = crossbar.rows, crossbar.converted, crossbar.sum_bits
     bits = periphery.adc_bits
     sharing = columns_in_turn(p, crossbar, periphery.columns_per_adc)
+    cycles = input_cycles(crossbar, periphery)
     stages = ceil_log2(side)
-    tree_bits = np.floor(bits + periphery.input_bits + slices + 1)
-    output_bits = bits + periphery.input_bits + slices + stages
+    tree_bits = np.floor(bits + cycles + sum_bits + 1)
+    output_bits = bits + cycles + sum_bits + stages
     trees = np.ceil(side * columns / sharing)
     tree = circuits.adder_tree(p, side, tree_bits, trees)
     input_flip_flops = periphery.input_bits * rows
-    output_flip_flops = np.floor(adc_count(p, crossbar, sharing) * output_bits)
+    output_sums = adc_count(p, crossbar, sharing)
+    output_flip_flops = np.floor(output_sums * output_bits)
     input_bank = circuits.flip_flop_bank(p, input_flip_flops, height=side * full.height)
     output_bank = circuits.flip_flop_bank(p, output_flip_flops, width=side * full.width)
     place = {"unit_height": full.height, "unit_width": full.width, "tolerance": 0.0}
     return PE(
         full=read_of(full),
         partial=read_of(partial),
-        adc_cycles=full.adc_cycles,
-        accumulation_cycles=full.accumulation_cycles,
-        accumulation_latency=full.accumulation_latency,
-        accumulation_energy=full.accumulation_energy,
         subarray_leakage=full.leakage,
         side=side,
         weight_uses=weights_per_adc(p, crossbar, sharing),
         input_bits=periphery.input_bits,
+        input_cycles=cycles,
         adc_bits=bits,
         tree_bits=tree_bits,
         trees=trees,
         input_flip_flops=input_flip_flops,
         output_flip_flops=output_flip_flops,
+        output_sums=output_sums,
         input_bank=input_bank,
         output_bank=output_bank,
         input_bus=circuits.bus(p, side, side, vertical=False, bits=rows, **place),
@@ -241,34 +260,41 @@ def run_pe(
     alone = (copies_down == pe.side) & (copies_across == pe.side)
     n_full, rest, visited_across, used_columns = _visited(p, crossbar, pe, share, copies)
     visited_down = n_full + rest
-    reads = vectors * pe.input_bits
+    reads, bits = vectors * pe.input_cycles, vectors * pe.input_bits
 
     def worst(name: str) -> Array:
+        if crossbar.reads == 1 and name in _OF_GROUPS:
+            return getattr(pe.full, name)
         full = np.where(n_full > 0, getattr(pe.full, name), 0.0)
         return np.maximum(full, np.where(rest, getattr(pe.partial, name), 0.0))
 
     def blocks(name: str) -> Array:
         return n_full * getattr(pe.full, name) + rest * getattr(pe.partial, name)
 
+    if crossbar.reads == 1:
+        accumulated = reads * visited_across * visited_down * pe.full.accumulation_energy
+    else:
+        accumulated = reads * visited_across * blocks("accumulation_energy")
     tree = circuits.adder_tree(p, pe.side, pe.tree_bits, pe.trees, used=down)
     tree_uses = np.where(alone, 0.0, vectors * pe.weight_uses)
     turns = np.where(alone, 0.0, vectors * np.ceil(pe.weight_uses))
     tree_payments = tree_uses * (1 if switches.tree_energy_once else np.where(copies > 1, down * across, 1))
     # Words, and how often they fill a buffer or bus, per image.
-    input_uses = share.input_rows * reads / pe.input_flip_flops
+    input_uses = share.input_rows * bits / pe.input_flip_flops
     output_words = share.used_columns / crossbar.columns_per_weight
-    output_uses = output_words * pe.tree_bits * vectors / pe.output_flip_flops
+    output_uses = output_words * vectors / pe.output_sums
     if not switches.exact_access_counts:
         output_words = np.floor(output_words)
-        input_uses = np.floor(share.input_rows * reads / pe.input_flip_flops)
+        input_uses = np.floor(share.input_rows * bits / pe.input_flip_flops)
         output_uses = np.floor(output_words * pe.tree_bits * vectors / pe.output_flip_flops)
-    input_words = share.input_rows * reads / crossbar.rows
+    input_words = share.input_rows * bits / crossbar.rows
     bus_words = output_words * pe.adc_bits * vectors / (pe.side * crossbar.converted)
     if timing.synchronous:
-        adc, accumulation = pe.adc_cycles * timing.sensing_period, pe.accumulation_cycles * timing.logic_period
+        adc = worst("adc_cycles") * timing.sensing_period
+        accumulation = worst("accumulation_cycles") * timing.logic_period
         other = bus = 0.0
     else:
-        adc, accumulation, other = worst("adc_latency"), pe.accumulation_latency, worst("other_latency")
+        adc, accumulation, other = worst("adc_latency"), worst("accumulation_latency"), worst("other_latency")
         bus = input_words * pe.input_bus.latency + bus_words * pe.output_bus.latency
     latency = Breakdown(
         adc=reads * adc / copies,
@@ -281,7 +307,7 @@ def run_pe(
         array=reads * visited_across * blocks("array_energy"),
         adc=reads
         * (visited_across * blocks("adc_energy") + used_columns / crossbar.columns_per_slice * blocks("column_energy")),
-        accumulation=reads * visited_across * visited_down * pe.accumulation_energy + tree_payments * tree.energy,
+        accumulation=accumulated + tree_payments * tree.energy,
         other=reads * visited_across * blocks("other_energy"),
         buffers=pe.input_bank.energy * input_uses + pe.output_bank.energy * output_uses,
         interconnect=pe.input_bus.energy * input_words + pe.output_bus.energy * bus_words,

@@ -1,7 +1,10 @@
 """The subarray: a crossbar with its drivers, column multiplexer, ADCs and shift-adds.
 
-All rows are read at once, one input bit after the other; `columns_per_adc` columns take turns at an ADC. Source:
-DNN+NeuroSim V1.3, parallel read-out.
+One input bit after the other is read, `rows_per_read` rows at once, and `columns_per_adc` columns take turns at an ADC.
+Source: DNN+NeuroSim V1.3, parallel read-out. Groups of rows that are read one after the other are ours: each is a read
+of its own, and the shift-adds over input bits add the groups up. So are inputs as pulse widths: one read for all bits,
+in which rows are driven for up to 2**input_bits - 1 unit pulses and columns add up charge; what integrates it is taken
+to be part of the ADC. Source: R. Khaddam-Aljameh et al., VLSI Circuits 2021 (HERMES), for the scheme.
 """
 
 from __future__ import annotations
@@ -19,14 +22,16 @@ from xpert.design.adc_registry import adc_types
 from xpert.errors import ConfigError
 from xpert.hardware import circuits
 from xpert.hardware.adcs import AdcKind, Conversion, adc_kind
+from xpert.hardware.adcs.column_power import sum_columns
+from xpert.hardware.adcs.matching import UNIT_CAPACITOR, range_generator, subtraction
 from xpert.hardware.block import Block, Group, Place
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar, Parasitics, parasitics
-from xpert.hardware.gates import Array, ceil_log2
-from xpert.hardware.technology import Process
+from xpert.hardware.gates import Array, ceil_log2, exp2, standard_inverter
+from xpert.hardware.technology import WIRE_CAPACITANCE, Process
 
-WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
-"""Programming voltage above which level shifters are needed. [V] Source: DNN+NeuroSim V1.3."""
+_WRITE_VOLTAGE_WITHOUT_SHIFTER = 1.5
+"""Write voltage above which the reference builds level shifters. [V] Source: DNN+NeuroSim V1.3."""
 
 
 _Arrays: Any = make_dataclass(
@@ -143,6 +148,8 @@ def _types(adcs: tuple[Adc, ...]) -> tuple[str, ...]:
 class Subarray:
     """Size, timing and energy of a subarray; energies, cycles and latencies are of one input bit, all columns read.
 
+    Where inputs are pulse widths, they are of a whole input in the place of a bit.
+
     Every sum is over the blocks in their order: additions of floats in another order end in other bits.
     """
 
@@ -155,8 +162,9 @@ class Subarray:
     wires: Parasitics
     """The crossbar."""
 
-    turns: Array
-    """Columns, or pairs, that an ADC converts one after the other: sensing cycles per input bit."""
+    cycles: Array
+    """Sensing cycles per input bit: columns, or pairs, that an ADC converts one after the other, for every group of
+    rows that is read."""
 
     accumulation_cycles: Array
     """Logic cycles of the shift-adds per input bit, synchronous."""
@@ -169,6 +177,9 @@ class Subarray:
 
     precharge_latency: Array
     """Time in which the columns of SRAM cells are precharged. [s]"""
+
+    pulse_latency: Array
+    """Time of the unit pulses beyond the first, 0 where inputs are read bit by bit. [s]"""
 
     latency_factor: float
     """Factor that fits latencies of the sensing path to silicon."""
@@ -236,19 +247,20 @@ class Subarray:
     @property
     def sensing_period(self) -> Array:
         """One sensing cycle: select, precharge, settle, convert. [s]"""
-        return self.latency_factor * (
+        return self.pulse_latency + self.latency_factor * (
             self.select_latency + self.precharge_latency + self.column_delay + self._conversion
         )
 
     @property
     def adc_cycles(self) -> Array:
         """Sensing cycles per input bit, synchronous."""
-        return self.turns
+        return self.cycles
 
     @property
     def adc_latency(self) -> Array:
         """Time of conversions, asynchronous. [s]"""
-        return self.turns * self.latency_factor * (self.precharge_latency + self.column_delay + self._conversion)
+        conversion = self.latency_factor * (self.precharge_latency + self.column_delay + self._conversion)
+        return self.cycles * (self.pulse_latency + conversion)
 
     @cached_property
     def shift_add_latencies(self) -> dict[str, Array]:
@@ -269,7 +281,7 @@ class Subarray:
     @property
     def other_latency(self) -> Array:
         """Time of drivers and multiplexers, asynchronous. [s]"""
-        return self.turns * self.latency_factor * self.select_latency
+        return self.cycles * self.latency_factor * self.select_latency
 
     @property
     def adc_energy(self) -> Array:
@@ -336,6 +348,8 @@ def subarray(
     row_activity: Array,
     column_resistance: np.ndarray,
     multiplicity: Array = 1.0,
+    reads: Array = 1.0,
+    row_duty: Array | None = None,
     flash_reference: tuple[float, float] | None = None,
 ) -> Subarray:
     """A subarray that reads one input bit.
@@ -344,9 +358,13 @@ def subarray(
         p: Process.
         crossbar: Cells and wires.
         periphery: ADC type, column sharing and precisions, [*batch].
-        row_activity: Driven rows over all rows, [*batch].
-        column_resistance: Of the columns, [*batch, columns]; infinite for a column without driven rows. [ohm]
+        row_activity: Rows that are driven in a read over all rows, [*batch].
+        column_resistance: Of the columns while a group of rows is read, [*batch, columns]; infinite for a column
+            without driven rows. [ohm]
         multiplicity: Columns that each entry of the last axis stands for, [*batch, columns].
+        reads: Groups of rows that are read one after the other, [*batch]; at most `crossbar.reads`.
+        row_duty: Where inputs are pulse widths, the mean share of all rows that are driven at a time, [*batch]; by
+            default `row_activity`, as if all pulses were of full width.
         flash_reference: On and off resistance for which the flash levels are set; the cell's by default. [ohm]
 
     Raises:
@@ -355,11 +373,13 @@ def subarray(
     wires = parasitics(p, crossbar)
     n_adcs = adc_count(p, crossbar, periphery.columns_per_adc)
     turns = columns_in_turn(p, crossbar, periphery.columns_per_adc)
-    weight_uses = weights_per_adc(p, crossbar, periphery.columns_per_adc)
+    weight_uses = weights_per_adc(p, crossbar, periphery.columns_per_adc) * reads
+    cycles = turns * reads
 
     drivers = (
-        *_row_drivers(p, crossbar, wires, turns, row_activity),
-        *_column_drivers(p, crossbar, wires, periphery, n_adcs, turns),
+        *_row_drivers(p, crossbar, wires, turns, cycles, row_activity),
+        *_pulse_counters(p, crossbar, wires, periphery, turns, row_activity if row_duty is None else row_duty),
+        *_column_drivers(p, crossbar, wires, periphery, n_adcs, turns, cycles),
     )
     r_on, r_off = flash_reference or (crossbar.r_on, crossbar.r_off)
     asked = Conversion(
@@ -370,37 +390,53 @@ def subarray(
         column_resistance=column_resistance,
         multiplicity=multiplicity,
         read_voltage=crossbar.read_voltage,
-        rows=crossbar.rows,
+        rows=crossbar.read_rows,
         r_on=r_on,
         r_off=r_off,
         sensing=crossbar.flash_sensing,
+        offset_sigma=crossbar.offset_sigma,
+        trim_bits=crossbar.trim_bits,
     )
-    readout = (*_adcs(p, periphery, asked), *_shift_adds(p, crossbar, wires, periphery, n_adcs, turns, weight_uses))
+    row_latency = next(block.cost.latency for block in drivers if block.name == "wl_switch_matrix")
+    pulses = _further_pulses(p, crossbar, periphery, row_latency)
+    readout = (
+        *_adcs(p, crossbar, periphery, asked, reads),
+        *_pulses(crossbar, wires, column_resistance, multiplicity, pulses, reads),
+        *_shift_adds(p, crossbar, wires, periphery, n_adcs, cycles, weight_uses),
+    )
 
     if crossbar.sram:
         array_energy = 0.0
     else:
-        converted = np.ceil(crossbar.columns / turns)
-        charged = wires.column_wire_capacitance * crossbar.read_voltage**2 * converted
+        converted = np.ceil(crossbar.columns / turns) + (wires.columns - crossbar.columns)
+        # Columns are charged for every group; all groups together drive each row once.
+        charged = wires.column_wire_capacitance * crossbar.read_voltage**2 * converted * reads
         array_energy = turns * (charged + wires.wordline_capacitance * p.vdd**2 * crossbar.rows * row_activity)
     costs = {block.name: block.cost for block in drivers}
     rows, mux, decoder = (costs[name] for name in ("wl_switch_matrix", "column_mux", "mux_decoder"))
+    select = rows.latency + costs["read_decoder"].latency if crossbar.reads > 1 else rows.latency
     return Subarray(
         drivers=drivers,
         readout=readout,
         wires=wires,
-        turns=turns,
-        accumulation_cycles=turns * (crossbar.slices > 1) + np.ceil(weight_uses) * (periphery.input_bits > 1),
-        column_delay=_column_delay(p, crossbar, wires, rows.ramp),
-        select_latency=np.maximum(rows.latency, mux.latency + decoder.latency),
+        cycles=cycles,
+        accumulation_cycles=cycles * (crossbar.slices > 1) + np.ceil(weight_uses) * _adds_up(crossbar, periphery),
+        column_delay=_column_delay(p, crossbar, wires, rows.ramp, asked),
+        select_latency=np.maximum(select, mux.latency + decoder.latency),
         precharge_latency=costs["precharger"].latency if crossbar.sram else 0.0,
+        pulse_latency=pulses,
         latency_factor=p.calibration.sensing_latency,
         array_energy=array_energy,
     )
 
 
-def _row_drivers(p: Process, crossbar: Crossbar, wires: Parasitics, turns: Array, row_activity: Array) -> list[Block]:
-    """Drivers and level shifters of the rows, which take the height of a column."""
+def _row_drivers(
+    p: Process, crossbar: Crossbar, wires: Parasitics, turns: Array, cycles: Array, row_activity: Array
+) -> list[Block]:
+    """Drivers and level shifters of the rows, which take the height of a column; and what selects a group of rows.
+
+    Drivers of a group are clocked while it is read, so that all groups together spend what one read of all rows does.
+    """
     rows = crossbar.rows
     read = {
         "height": wires.column_length,
@@ -412,25 +448,34 @@ def _row_drivers(p: Process, crossbar: Crossbar, wires: Parasitics, turns: Array
         load, gate_voltage = wires.wordline_capacitance, crossbar.access_gate_voltage
         cost = circuits.wordline_switch_matrix(p, rows, load=load, access_gate_voltage=gate_voltage, **read)
     else:
-        target = wires.row_resistance if crossbar.sram else wires.mean_resistance / crossbar.columns
+        target = wires.row_resistance if crossbar.sram else wires.mean_resistance / wires.columns
         cost = circuits.switch_matrix(p, rows, target_resistance=target, load=wires.row_wire_capacitance, **read)
     blocks = [Block("wl_switch_matrix", cost, turns, "other", "beside")]
-    if _lifts_levels(crossbar):
+    if crossbar.reads > 1:
+        enabled = standard_inverter(p).input_capacitance * crossbar.read_rows
+        decoder = circuits.row_decoder(p, ceil_log2(crossbar.reads), height=wires.column_length, load=enabled)
+        blocks.append(Block("read_decoder", decoder, cycles, "other", "beside"))
+    if _lifts_levels(p, crossbar):
         shifter = circuits.level_shifter(p, rows, height=wires.column_length)
-        blocks += [
-            Block(name, shifter, None, "other", "beside", leaks=False)
-            for name in ("wl_level_shifter", "bl_level_shifter")
-        ]
+        selected = crossbar.kind != "crosspoint" or not p.switches.crosspoint_rows
+        names = ("wl_level_shifter", "bl_level_shifter") if selected else ("bl_level_shifter",)
+        blocks += [Block(name, shifter, None, "other", "beside", leaks=False) for name in names]
     return blocks
 
 
 def _column_drivers(
-    p: Process, crossbar: Crossbar, wires: Parasitics, periphery: PeripheryArrays, n_adcs: Array, turns: Array
+    p: Process,
+    crossbar: Crossbar,
+    wires: Parasitics,
+    periphery: PeripheryArrays,
+    n_adcs: Array,
+    turns: Array,
+    cycles: Array,
 ) -> list[Block]:
     """What drives and selects columns: everything takes the width of a row, the decoder stands in the corner."""
-    width, columns, sram = wires.row_length, crossbar.columns, crossbar.sram
+    width, columns, sram = wires.row_length, wires.columns, crossbar.sram
     mux, decoder = _column_mux(p, crossbar, wires, n_adcs, turns)
-    once = turns / periphery.input_bits  # a column stays selected for all input bits
+    once = turns / input_cycles(crossbar, periphery)  # a column stays selected for all input bits and groups of rows
     leaks = p.switches.sram_mux_decoder_leakage if sram else True
     select = [
         Block("column_mux", mux, once, "other", leaks=False),
@@ -440,7 +485,7 @@ def _column_drivers(
         line = {"width": width, "load": wires.column_capacitance, "load_resistance": wires.column_wire_resistance}
         return [
             *select,
-            Block("precharger", circuits.precharger(p, columns, **line), turns),
+            Block("precharger", circuits.precharger(p, columns, **line), cycles),
             Block("sram_write_driver", circuits.sram_write_driver(p, columns, **line), None, "other"),
         ]
     switches = circuits.switch_matrix(
@@ -454,37 +499,78 @@ def _column_drivers(
         read_voltage=crossbar.read_voltage,
     )
     blocks = [Block("sl_switch_matrix", switches, None, "other"), *select]
-    if _lifts_levels(crossbar):
+    if _lifts_levels(p, crossbar):
         shifter = circuits.level_shifter(p, columns, width=width)
         blocks.append(Block("sl_level_shifter", shifter, None, "other", leaks=False))
     return blocks
 
 
-def _lifts_levels(crossbar: Crossbar) -> bool:
-    """Whether programming takes level shifters."""
-    return crossbar.write_voltage > WRITE_VOLTAGE_WITHOUT_SHIFTER and not crossbar.sram
+def _lifts_levels(p: Process, crossbar: Crossbar) -> bool:
+    """Whether programming takes level shifters.
+
+    A gate at the write voltage whose input swings to the logic supply only cannot switch its PMOS off. SET and RESET of
+    a bipolar cell raise the bit line or the source line, and the word line in both, so each line has its own shifter.
+
+    Source: Weste and Harris, CMOS VLSI Design, 4th ed. 2011, voltage domains; Wong et al., "Metal-oxide RRAM", Proc.
+    IEEE 100(6), 2012, bipolar switching; both from memory.
+    """
+    limit = p.vdd if p.switches.shifters_above_supply else _WRITE_VOLTAGE_WITHOUT_SHIFTER
+    return crossbar.write_voltage > limit and not crossbar.sram
 
 
 def _column_mux(p: Process, crossbar: Crossbar, wires: Parasitics, n_adcs: Array, turns: Array) -> tuple[Cost, Cost]:
-    """Column multiplexer and its decoder, one as high as the other; nothing where no column shares an ADC."""
+    """Column multiplexer and its decoder; nothing where no column shares an ADC.
+
+    The lines that select columns run over the multiplexer and the ADCs below it, in metal of their own, as buses do:
+    they take no area, but the decoder drives them.
+    """
     lines = n_adcs * crossbar.columns_per_slice  # a pair's two columns are led to the ADC side by side
-    target = (wires.access_resistance / crossbar.rows / 2) if crossbar.sram else wires.mean_resistance / crossbar.rows
+    rows = crossbar.read_rows
+    target = (wires.access_resistance / rows / 2) if crossbar.sram else wires.mean_resistance / rows
     ways = np.maximum(turns, 2.0)
     gate_n, gate_p = circuits.column_mux_gates(p, target)
-    decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, load=gate_n * lines, load_2=gate_p * lines)
+    compact = p.switches.compact_column_decoder
+    wire = WIRE_CAPACITANCE * wires.row_length if compact else 0.0
+    load, load_2 = gate_n * lines + wire, gate_p * lines + wire
+    decoder = circuits.row_decoder(p, ceil_log2(ways), drives_mux=True, compact=compact, load=load, load_2=load_2)
     place = {"target_resistance": target, "width": wires.row_length, "read_voltage": crossbar.read_voltage}
-    free = circuits.column_mux(p, lines, ways, **place)
-    mux = circuits.column_mux(p, lines, ways, height=np.maximum(free.height, decoder.height), **place)
+    mux = circuits.column_mux(p, lines, ways, **place)
+    if compact:
+        decoder = replace(decoder, energy=decoder.energy + 2 * wire * p.vdd**2)  # a line of either polarity
+    else:
+        mux = circuits.column_mux(p, lines, ways, height=np.maximum(mux.height, decoder.height), **place)
     return _where(turns > 1, mux), _where(turns > 1, decoder)
 
 
-def _adcs(p: Process, periphery: PeripheryArrays, asked: Conversion) -> Iterator[Block]:
-    """ADCs of every kind that occurs; each costs nothing where another is."""
+def _adcs(
+    p: Process, crossbar: Crossbar, periphery: PeripheryArrays, asked: Conversion, reads: Array
+) -> Iterator[Block]:
+    """ADCs of every kind that occurs; each costs nothing where another is. Then what all kinds need.
+
+    All of it is used for every group of rows.
+    """
+    load, conversion, conducting = 0.0, 0.0, 0.0
+
+    def of_groups(block: Block) -> Block:
+        return replace(block, uses=None if block.uses is None else block.uses * reads)
+
     for kind, there in periphery.kinds():
         # Elsewhere it is asked for one of its own precisions: it may have no other.
         bits = np.broadcast_to(periphery.adc_bits, there.shape)
-        for block in kind.blocks(p, replace(asked, bits=np.where(there, bits, bits[there].min()))):
-            yield replace(block, cost=_where(there, _scaled(p, block.cost)))
+        of_kind = replace(asked, bits=np.where(there, bits, bits[there].min()))
+        time = 0.0
+        for block in kind.blocks(p, of_kind):
+            time = time + block.cost.latency
+            yield of_groups(replace(block, cost=_where(there, _scaled(p, block.cost))))
+        each = asked.instances * exp2(of_kind.bits) * UNIT_CAPACITOR
+        load = load + np.where(there, kind.reference_load(p, of_kind) if kind.reference_load else each, 0.0)
+        conversion = conversion + np.where(there, time, 0.0)
+        sampled = kind.column_time(p)
+        conducting = conducting + np.where(there, time if sampled is None else sampled, 0.0)
+    if crossbar.programmable_range and p.switches.programmable_references:
+        yield of_groups(range_generator(p, asked, load, conversion, crossbar.slices))
+    if crossbar.reference_columns and p.switches.reference_columns:
+        yield of_groups(subtraction(p, asked, conducting, crossbar.reference_columns))
 
 
 def _scaled(p: Process, cost: Cost) -> Cost:
@@ -501,22 +587,84 @@ def _shift_adds(
     wires: Parasitics,
     periphery: PeripheryArrays,
     n_adcs: Array,
-    turns: Array,
+    cycles: Array,
     weight_uses: Array,
 ) -> Iterator[Block]:
-    """Shift-adds over the slices of a weight, then over input bits; neither is there for a single one."""
-    bits, input_bits, slices, width = periphery.adc_bits, periphery.input_bits, crossbar.slices, wires.row_length
+    """Shift-adds over the slices of a weight, then over input bits and groups of rows; none is there for a single one.
+
+    For the next group of the same input bit the second one adds without a shift.
+    """
+    bits, slices, width = periphery.adc_bits, crossbar.slices, wires.row_length
     if slices > 1:
         cost = circuits.shift_add(p, bits, n_adcs, slices, width=width)
-        yield Block("shift_add_weight", cost, turns, "accumulation")
-    cost = circuits.shift_add(p, bits + slices, n_adcs, input_bits, width=width)
-    yield Block("shift_add_input", _where(input_bits > 1, cost), weight_uses, "accumulation")
+        yield Block("shift_add_weight", cost, cycles, "accumulation")
+    cost = circuits.shift_add(p, bits + crossbar.sum_bits, n_adcs, input_cycles(crossbar, periphery), width=width)
+    yield Block("shift_add_input", _where(_adds_up(crossbar, periphery), cost), weight_uses, "accumulation")
 
 
-def _column_delay(p: Process, crossbar: Crossbar, wires: Parasitics, ramp: Array) -> Array:
-    """Settling time of a column whose row is driven with this slope. [s]"""
+def _adds_up(crossbar: Crossbar, periphery: PeripheryArrays) -> Array:
+    """Whether there is more than one reading of a column to be added up."""
+    return np.logical_or(input_cycles(crossbar, periphery) > 1, crossbar.adds_reads and crossbar.reads > 1)
+
+
+def input_cycles(crossbar: Crossbar, periphery: PeripheryArrays) -> Array:
+    """Reads that an input takes: one for each bit, or one for all of them as the width of a pulse."""
+    return np.ones_like(periphery.input_bits) if crossbar.pulse_width else periphery.input_bits
+
+
+def _further_pulses(p: Process, crossbar: Crossbar, periphery: PeripheryArrays, row_latency: Array) -> Array:
+    """Time of the unit pulses of a read beyond the first, which is that of a read of one bit. [s]"""
+    if not crossbar.pulse_width:
+        return 0.0
+    return (exp2(periphery.input_bits) - 2) * np.maximum(1 / p.logic_clock, row_latency)
+
+
+def _pulses(
+    crossbar: Crossbar,
+    wires: Parasitics,
+    column_resistance: np.ndarray,
+    multiplicity: Array,
+    duration: Array,
+    reads: Array,
+) -> Iterator[Block]:
+    """What columns draw in the unit pulses beyond the first: the read voltage squared over their resistance."""
+    if crossbar.pulse_width:
+        power = sum_columns(crossbar.read_voltage**2 / column_resistance, multiplicity)
+        cost = Cost(area=0.0, width=wires.row_length, height=0.0, energy=power * duration)
+        yield Block("pulses", cost, reads, of_columns=True)
+
+
+def _pulse_counters(
+    p: Process, crossbar: Crossbar, wires: Parasitics, periphery: PeripheryArrays, turns: Array, duty: Array
+) -> Iterator[Block]:
+    """A ripple counter for each row, loaded with the input, which ends the row's pulse when it has counted down.
+
+    A ripple counter toggles twice a count, see `adcs.ramp.ramp_counter`. A single bit needs none.
+    """
+    if not crossbar.pulse_width:
+        return
+    bits, several = periphery.input_bits, periphery.input_bits > 1
+    bank = circuits.flip_flop_bank(p, crossbar.rows * bits, height=wires.column_length)
+    counts = crossbar.rows * duty * (exp2(bits) - 1)
+    energy = bank.energy + 2 * counts * circuits.flip_flop_bank(p, 1.0).energy
+    cost = _where(several, replace(bank, energy=energy, latency=0.0))
+    yield Block("pulse_counters", cost, turns, "other", "beside")
+
+
+def _column_delay(p: Process, crossbar: Crossbar, wires: Parasitics, ramp: Array, asked: Conversion) -> Array:
+    """Settling time of a column whose row is driven with this slope: to half an ADC step, of the slowest one. [s]
+
+    A column discharges through the cells of its driven rows, but at least one that is on, and half of its wire. What
+    senses it conducts too, and would only make it faster: it is left out.
+    """
+    if not crossbar.sram and p.switches.column_conductance:
+        one_cell = crossbar.r_on + wires.access_resistance
+        there = np.greater(asked.multiplicity, 0)
+        slowest = np.max(np.where(there, np.minimum(asked.column_resistance, one_cell), 0.0), axis=-1)
+        constant = wires.column_capacitance * (slowest + wires.column_wire_resistance / 2)
+        return constant * (asked.bits + 1) * np.log(2)
     if not crossbar.sram:
-        return 0.2 * wires.column_capacitance * wires.mean_resistance / (crossbar.rows // 2)
+        return 0.2 * wires.column_capacitance * wires.mean_resistance / max(crossbar.read_rows // 2, 1)
     return circuits.sram_column_delay(
         p,
         access_resistance=wires.access_resistance,
@@ -534,4 +682,12 @@ def _where(present: Array | np.ndarray | bool, cost: Cost) -> Cost:
     return Cost(**{name: np.where(present, getattr(cost, name), 0.0) for name in fields})
 
 
-__all__ = ["PeripheryArrays", "Subarray", "adc_count", "columns_in_turn", "subarray", "weights_per_adc"]
+__all__ = [
+    "PeripheryArrays",
+    "Subarray",
+    "adc_count",
+    "columns_in_turn",
+    "input_cycles",
+    "subarray",
+    "weights_per_adc",
+]

@@ -67,6 +67,34 @@ class Switches:
     sram_mux_decoder_leakage: bool = True
     """The column decoder of an SRAM subarray leaks; reference: it does not."""
 
+    column_conductance: bool = True
+    """A column's cells conduct in parallel, which settles it to half an ADC step; reference: to a fifth of a time
+    constant of the mean of on and off resistance, so that a better off state slows it down."""
+
+    compact_column_decoder: bool = True
+    """Column multiplexers are as high as their pass gates, their decoder is a compact block; reference: both are as
+    high as the decoder's gates in one column."""
+
+    programmable_references: bool = True
+    """ADC ranges that fit a layer need references that can be set; reference: they cost nothing."""
+
+    reference_columns: bool = True
+    """Reference columns are cells, and each ADC has a mirror that subtracts their current; reference: neither costs."""
+
+    comparator_matching: bool = True
+    """Comparators are as large, and trimmed, as the offset that is simulated needs; reference: minimum transistors."""
+
+    shifters_above_supply: bool = True
+    """Lines have level shifters where the write voltage exceeds the logic supply; reference: where it exceeds 1.5 V."""
+
+    crosspoint_rows: bool = True
+    """A row of a crosspoint array is one line with one level shifter; reference: it has a word line, too."""
+
+    # Floorplan
+    least_cells: bool = True
+    """A floorplan that chooses its tiles takes the least cells; reference: the best use of cells among sizes of which
+    the smallest is left out where a layer is wider, so that one channel more may double the area."""
+
     # PE and tile
     tree_energy_once: bool = True
     """A PE's adder tree is paid once per vector; reference: once per crossbar where a matrix is duplicated."""
@@ -84,20 +112,28 @@ class Switches:
     own_buffer_cores: bool = True
     """Tiles of each mapping have their own number of buffer cores; reference: one number for both."""
 
+    tile_bus: bool = True
+    """A tile's H-tree is as wide as the chip says (`buffers.tile_bus_bits`); reference: as all rows of a tile's PEs, so
+    that the same words leave a larger tile sooner."""
+
+    banks_feed_bus: bool = True
+    """Buffers have as many banks as fill their bus in every cycle; reference: as many as hold the bits, with lines of
+    one word per PE, so that a buffer which must hold more bits is faster."""
+
     # Chip
     logic_clock: bool = True
     """Synchronous digital blocks run on the logic clock; reference: counted at 1 GHz, charged a sensing period each."""
 
     floorplan: bool = True
-    """Tiles lie in slots of a floorplan, whose white space is charged and which the H-tree spans; reference: areas of tiles
-    are added up, and the H-tree has as many leaves as there are tiles, a largest tile apart."""
+    """Tiles lie in slots of a floorplan, whose white space is charged and which the H-tree spans; reference: areas of
+    tiles are added up, and the H-tree has as many leaves as there are tiles, a largest tile apart."""
 
     whole_cycles: bool = True
     """Sensing cycles are whole logic cycles; reference: of any length."""
 
     idle_lanes_silent: bool = True
-    """Lanes of the H-tree, adder trees, ReLU units and residual adders that carry no word spend nothing; reference: they
-    work as one."""
+    """Lanes of the H-tree, adder trees, ReLU units and residual adders that carry no word spend nothing; reference:
+    they work as one."""
 
     common_pitch: bool = True
     """All layers see the H-tree with the pitch of the largest tile, as built; reference: of their own tile."""
@@ -106,15 +142,22 @@ class Switches:
     """Chip-level trees and pooling work once per output value; reference: per column and per position."""
 
     given_bus: bool = True
-    """The global bus is as wide as the chip's `buffers` say; reference: it grows with the layers, and is halved until it is
-    not wider than that, so that a few lanes more cost half of the bandwidth."""
+    """The global bus is as wide as the chip's `buffers` say; reference: it grows with the layers, and is halved until
+    it is not wider than that, so that a few lanes more cost half of the bandwidth."""
 
     units_match_bus: bool = True
-    """The chip has as many adder trees, ReLU units and residual adders as sums cross its bus at once; reference: as many
-    as the sums that its widest tile puts out at once."""
+    """The chip has as many adder trees, ReLU units and residual adders as sums cross its bus at once; reference: as
+    many as the sums that its widest tile puts out at once."""
+
+    average_pooling: bool = True
+    """Averages are taken by an adder and a register per channel; reference: all pooling is by trees of comparators, as
+    large as the largest window."""
 
     whole_bus: bool = True
     """Layer by layer, the running layer has the global buffer's whole bandwidth; reference: its tiles' share of it."""
+
+    chip_batch_norm: bool = True
+    """Batch norm that a chip measures is a multiplication and an addition per output; reference: it costs nothing."""
 
     copies_not_summed: bool = True
     """Copies of a pipelined layer's tiles are not added up; reference: the chip's trees add the tiles of all copies."""

@@ -22,12 +22,14 @@ from xpert.hardware.chip import (
     Context,
     Demands,
     Shared,
+    buffer_banks,
     build_shared,
     build_tiles,
     demands_of,
     run_layers,
     sensing_periods,
 )
+from xpert.hardware.circuits import Banks
 from xpert.hardware.crossbar import Crossbar, active_conductance, crossbar_of
 from xpert.hardware.evaluate import evaluate
 from xpert.hardware.mapping import map_layers
@@ -261,6 +263,12 @@ def shared_costs(chip: Chip, context: Context, switches: Switches = PHYSICAL) ->
     return area, leakage
 
 
+def global_banks(chip: Chip, bits: np.ndarray, bus_bits: np.ndarray, switches: Switches = PHYSICAL) -> Banks:
+    """Banks of a global buffer that holds so many bits and feeds a bus; arrays broadcast."""
+    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    return buffer_banks(p, chip, bits, bus_bits)
+
+
 def _check(chip: Chip, peripheries: Sequence[Periphery], switches: Switches) -> None:
     """Refuse what cannot be tabulated; see `cost_tables`."""
     if not peripheries:
@@ -305,7 +313,7 @@ def _costs_of(
 def _figures_of(
     costs: np.ndarray, done: int, ins: Sequence[int], outs: Sequence[int], kernels: Sequence[int]
 ) -> tuple[np.ndarray, int]:
-    """The quantities of one layer, [quantities, in_widths, out_widths, options], and how many of `costs` are used up."""
+    """The quantities of a layer, [quantities, in_widths, out_widths, options], and how many of `costs` are used."""
     peripheries, parts = costs.shape[2], []
     for kernel in kernels:
         if kernel:
@@ -320,4 +328,13 @@ def _figures_of(
     return np.concatenate(parts, axis=3), done
 
 
-__all__ = ["CostTables", "LayerTable", "Option", "SearchSpace", "cost_tables", "layer_options", "shared_costs"]
+__all__ = [
+    "CostTables",
+    "LayerTable",
+    "Option",
+    "SearchSpace",
+    "cost_tables",
+    "global_banks",
+    "layer_options",
+    "shared_costs",
+]

@@ -6,9 +6,12 @@ Transistors: `data/transistors.json`, which names its source. Wires: `_WIRES` be
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
+from typing import Any
 
 from xpert.design import Converters, ProcessData, Technology
 from xpert.hardware.switches import PHYSICAL, Switches
@@ -31,6 +34,9 @@ _WIRES = {
 
 _WIRE_TEMPERATURE_COEFFICIENT = 0.00451
 """Relative change of wire resistance per kelvin above 300 K. [1/K] Source: DNN+NeuroSim V1.3."""
+
+_LARGEST_FINFET = 14
+"""Node at and below which transistors are FinFETs. [nm] Source: DNN+NeuroSim V1.3."""
 
 _FINS = {14: (37e-9, 8e-9, 48e-9), 10: (42e-9, 6e-9, 36e-9), 7: (52e-9, 6e-9, 30e-9)}
 """Node [nm] -> height, width, pitch of a fin. [m] Source: DNN+NeuroSim V1.3."""
@@ -301,13 +307,44 @@ def _built_in(node: int, roadmap: str) -> ProcessData:
     """The process of a node and roadmap that come with the package."""
     text = resources.files("xpert.hardware").joinpath("data/transistors.json").read_text(encoding="utf-8")
     table = json.loads(text)
-    entry = next(e for e in table["transistors"] if (e["node_nm"], e["roadmap"]) == (node, roadmap))
-    transistors = {field: value for field, value in entry.items() if field in ProcessData.model_fields}
-    wire = dict(zip(("wire_width_nm", "wire_aspect_ratio", "wire_resistivity_ohm_m"), _WIRES[node]))
-    fins = dict(zip(("fin_height_m", "fin_width_m", "fin_pitch_m"), _FINS.get(node, ())))
+    entries = {entry["node_nm"]: entry for entry in table["transistors"] if entry["roadmap"] == roadmap}
+    # Planar and FinFET transistors are separate families; `Technology` refuses nodes between them.
+    finfet = node <= _LARGEST_FINFET
+    family = {other: entry for other, entry in entries.items() if (other <= _LARGEST_FINFET) == finfet}
+    fields = [field for field in ProcessData.model_fields if field in entries[_LARGEST_FINFET]]
+    transistors = {field: at_node({n: entry[field] for n, entry in family.items()}, node) for field in fields}
+    wires = at_node({n: _WIRES[n] for n in family}, node)
+    wire = dict(zip(("wire_width_nm", "wire_aspect_ratio", "wire_resistivity_ohm_m"), wires))
+    fins = dict(zip(("fin_height_m", "fin_width_m", "fin_pitch_m"), at_node(_FINS, node) if finfet else ()))
     return ProcessData.parse(
         {"name": f"{node} nm {roadmap}", "source": table["source"], "feature_nm": node, **transistors, **wire, **fins}
     )
+
+
+def at_node(table: Mapping[int, Any], node: int, *, linear: bool = False) -> Any:
+    """A constant at a node, or a sequence of constants: the tabulated one, else between the two neighbouring nodes.
+
+    Between nodes a constant is a power of the node: a straight line of its logarithm over the logarithm of the node.
+    It stays between its neighbours, and what scales as a power of the feature size is met exactly. The rule is ours.
+
+    Args:
+        table: Node [nm] -> a positive number (or 0 at all nodes), or (nested) sequences of these.
+        node: Node, within those of the table. [nm]
+        linear: A straight line of the constant itself, for coefficients of fits, which may have any sign.
+    """
+    if node in table:
+        return table[node]
+    below, above = max(n for n in table if n < node), min(n for n in table if n > node)
+    share = math.log(node / below) / math.log(above / below)
+    return _between(table[below], table[above], share, linear)
+
+
+def _between(low: Any, high: Any, share: float, linear: bool) -> Any:
+    """Between two numbers, or two sequences of numbers."""
+    if isinstance(low, list | tuple):
+        return tuple(_between(a, b, share, linear) for a, b in zip(low, high, strict=True))
+    # What FinFETs do not have is 0 at both.
+    return low + (high - low) * share if linear or low == high else low * (high / low) ** share
 
 
 def _interpolate(currents: tuple[float, ...], temperature: int) -> float:

@@ -74,9 +74,9 @@ class Tile:
     """Area. [m2]"""
 
 
-def tile_tree_bits(adc_bits: Array, input_bits: Array, slices: int, pes: Array) -> Array:
+def tile_tree_bits(adc_bits: Array, input_cycles: Array, sum_bits: int, pes: Array) -> Array:
     """Word length of sums over `pes` subarrays' weights. [bit]"""
-    return np.ceil(adc_bits) + input_bits + slices + 1 + ceil_log2(pes)
+    return np.ceil(adc_bits) + input_cycles + sum_bits + 1 + ceil_log2(pes)
 
 
 def build_tile(
@@ -95,7 +95,7 @@ def build_tile(
     Args:
         p: Process.
         crossbar: The subarrays' crossbar.
-        buffers: Size of a buffer's core.
+        buffers: Largest size of a buffer's core, and width of the H-tree.
         pe: The PEs.
         columns_per_adc: Columns that share an ADC.
         pes_per_side: PEs that sum into the adder tree.
@@ -107,19 +107,20 @@ def build_tile(
     def output(pe_side: Array, pes: Array) -> tuple[Array, Array]:
         """Word length of a sum, and sums that a tile puts out at once."""
         columns = pes * crossbar.converted * (pe_side if p.switches.whole_pe_columns else 1)
-        return tile_tree_bits(pe.adc_bits, pe.input_bits, crossbar.slices, pe_side), columns / sharing
+        return tile_tree_bits(pe.adc_bits, pe.input_cycles, crossbar.sum_bits, pe_side), columns / sharing
 
     bits, sums = output(pe.side, pes_per_side)
     trees = np.ceil(sums)
     tree = circuits.adder_tree(p, pes_per_side, bits, trees)
     inputs = pes_per_side * crossbar.rows
-    input_buffer = _buffer(p, buffers.tile_core_bits, inputs * pe.input_bits, inputs)
-    output_buffer = _buffer(p, buffers.tile_core_bits, bits * sums, bits * pes_per_side)
+    bus = np.full(np.shape(inputs), float(buffers.tile_bus_bits)) if p.switches.tile_bus else inputs
+    input_buffer = _buffer(p, buffers.tile_core_bits, inputs * pe.input_bits, inputs, bus)
+    output_buffer = _buffer(p, buffers.tile_core_bits, bits * sums, bits * pes_per_side, bus)
     if not p.switches.own_buffer_cores:
         other_bits, other_sums = output(*conventional)
         other_inputs = conventional[1] * crossbar.rows * pe.input_bits
-        input_buffer = replace(input_buffer, cores=_cores(buffers.tile_core_bits, other_inputs))
-        output_buffer = replace(output_buffer, cores=_cores(buffers.tile_core_bits, other_bits * other_sums))
+        input_buffer = replace(input_buffer, cores=_cores(p, buffers.tile_core_bits, other_inputs, bus))
+        output_buffer = replace(output_buffer, cores=_cores(p, buffers.tile_core_bits, other_bits * other_sums, bus))
     length = np.sqrt(pe.area.total)
     h_tree = circuits.h_tree(
         p,
@@ -127,10 +128,10 @@ def build_tile(
         pes_per_side,
         unit_height=length,
         unit_width=length,
-        bus_bits=inputs,
+        bus_bits=bus,
         tolerance=_TREE_TOLERANCE,
         folding=_TREE_FOLDING,
-        bits=inputs,
+        bits=bus,
     )
     buffer_area = input_buffer.core.area * input_buffer.cores + output_buffer.core.area * output_buffer.cores
     return Tile(
@@ -143,7 +144,7 @@ def build_tile(
         input_buffer=input_buffer,
         output_buffer=output_buffer,
         h_tree=h_tree,
-        bus_bits=inputs,
+        bus_bits=bus,
         pe_tree_leakage=circuits.adder_tree(p, pe.side, pe.tree_bits, pe.trees).leakage,
         tree_leakage=tree.leakage,
         tree_area=tree.area,
@@ -151,16 +152,33 @@ def build_tile(
     )
 
 
-def _buffer(p: Process, core_bits: int, bits: Array, line: Array) -> TileBuffer:
-    """One core with just the bits needed, or cores of `core_bits` x `core_bits` where that is more."""
+def _buffer(p: Process, core_bits: int, bits: Array, line: Array, bus: Array) -> TileBuffer:
+    """A buffer that holds `bits`.
+
+    Its cores fill the bus. Reference: one core with just the bits needed and lines of `line` bits, or cores of
+    `core_bits` x `core_bits` where that is more.
+    """
+    if p.switches.banks_feed_bus:
+        cores, line_bits, held = circuits.banks(bits, bus, core_bits)
+        return TileBuffer(core=circuits.register_file(p, held, line_bits), line_bits=line_bits, cores=cores)
     single = bits < core_bits**2
     line_bits = np.where(single, line, core_bits)
     core = circuits.register_file(p, np.where(single, bits, core_bits**2), line_bits)
-    return TileBuffer(core=core, line_bits=line_bits, cores=_cores(core_bits, bits))
+    return TileBuffer(core=core, line_bits=line_bits, cores=_cores(p, core_bits, bits, bus))
 
 
-def _cores(core_bits: int, bits: Array) -> Array:
-    return np.ceil(bits / core_bits**2)
+def _cores(p: Process, core_bits: int, bits: Array, bus: Array) -> Array:
+    """Cores of a buffer that holds `bits`."""
+    return circuits.banks(bits, bus, core_bits).cores if p.switches.banks_feed_bus else np.ceil(bits / core_bits**2)
+
+
+def _lines_at_once(p: Process, tile: Tile, mapping: Mapping, buffer: TileBuffer) -> Array:
+    """Lines of a buffer that go over the bus in a cycle."""
+    if p.switches.banks_feed_bus:
+        return tile.bus_bits / buffer.line_bits
+    # The reference takes the input buffer's lines for all of a tile with novel mapping.
+    line = np.where(mapping.novel, tile.input_buffer.line_bits, buffer.line_bits)
+    return np.minimum(buffer.cores, np.ceil(tile.bus_bits / line))
 
 
 class Kind(NamedTuple):
@@ -348,10 +366,8 @@ def _run_tile(
     energy = energy + Breakdown(accumulation=tree.energy * spends)
     for buffer, bits in ((tile.input_buffer, incoming), (tile.output_buffer, outgoing)):
         lines = bits / buffer.line_bits
-        parallel_line = np.where(mapping.novel, tile.input_buffer.line_bits, buffer.line_bits)
-        parallel = np.minimum(buffer.cores, np.ceil(tile.bus_bits / parallel_line))
         time = timing.digital(buffer.core, lines) + timing.write(buffer.core, lines)
-        latency = latency + Breakdown(buffers=time / parallel)
+        latency = latency + Breakdown(buffers=time / _lines_at_once(p, tile, mapping, buffer))
         energy = energy + Breakdown(buffers=(buffer.core.energy + buffer.core.write_energy) * lines)
     uses = (outgoing + incoming) / tile.bus_bits
     return (

@@ -13,7 +13,7 @@ from xpert.design import Layer, Network
 def chain(network: Network, layers: Mapping[str, nn.Module]) -> nn.Sequential:
     """A network in which every layer reads the one before: convolutions with what follows them, then the classifier.
 
-    Batch norm, ReLU and pooling are modules of their own. The last pooling takes averages, the others take maxima.
+    Batch norm, ReLU and pooling are modules of their own.
 
     Args:
         network: What is built.
@@ -24,7 +24,7 @@ def chain(network: Network, layers: Mapping[str, nn.Module]) -> nn.Sequential:
     for layer in convolutions:
         modules |= with_norm(layer, layers[layer.name])
         if layer.pool > 1:
-            pool = nn.AvgPool2d if layer is convolutions[-1] else nn.MaxPool2d
+            pool = nn.AvgPool2d if layer.averages else nn.MaxPool2d
             modules[_beside(layer, "pool")] = pool(layer.pool)
     modules["flatten"] = nn.Flatten()
     modules[linear.name] = layers[linear.name]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xpert.design import Network
+from xpert.design import Network, PoolKind
 from xpert.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class Position:
     pool: int = 1
     """Window side of the pooling that follows."""
 
+    pool_kind: PoolKind | None = None
+    """What the pooling takes of a window; unset: the average where one pixel is left, elsewhere the largest value."""
+
     relu: bool = True
     """Whether a ReLU follows."""
 
@@ -61,6 +64,13 @@ class Position:
 
     in_width_law: bool = True
     """Whether the width law counts it; a projection or a classifier is none of its layers."""
+
+    @property
+    def pools(self) -> PoolKind | None:
+        """What its pooling takes of a window; None where there is no pooling."""
+        if self.pool == 1:
+            return None
+        return self.pool_kind or ("average" if self.pool * self.stride >= self.side else "max")
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,10 @@ def build(
     expected = space(network.backbone, options, network.input_shape, network.num_classes).network(
         network.channels, network.kernels
     )
-    if network.layers != expected.layers:
+    given = tuple(map(_with_pool_kind, network.layers, expected.layers))
+    if given != expected.layers or len(given) != len(network.layers):
         wrong = next(
-            (i for i, (a, b) in enumerate(zip(network.layers, expected.layers)) if a != b),
+            (i for i, (a, b) in enumerate(zip(given, expected.layers)) if a != b),
             min(len(network.layers), len(expected.layers)),
         )
         raise ConfigError(f"network.layers.{wrong}: not what {network.backbone} with these channels has there")
@@ -60,7 +61,7 @@ def build(
             layer.name: _quantised(layer, weight_bits, layer_bits, signed_input=index == 0)
             for index, (layer, layer_bits) in enumerate(zip(network.layers, bits, strict=True))
         }
-        model = (family.assemble or chain)(network, layers)
+        model = (family.assemble or chain)(expected, layers)
     if quantised_layers(model) != layers:
         raise ConfigError(
             f"backbone {network.backbone}: its module must have the layers {', '.join(layers)}, has "
@@ -68,6 +69,11 @@ def build(
         )
     _initialise(model, generator or torch.Generator().manual_seed(0))
     return model
+
+
+def _with_pool_kind(layer: Layer, expected: Layer) -> Layer:
+    """A layer of a file that does not say what its pooling takes; files of before version 0.3 do not."""
+    return layer.replace(pool_kind=expected.pool_kind) if layer.pool_kind is None else layer
 
 
 def _quantised(layer: Layer, weight_bits: int, input_bits: int, *, signed_input: bool) -> QuantConv2d | QuantLinear:

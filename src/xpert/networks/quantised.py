@@ -29,7 +29,7 @@ class IntegerWeight(NamedTuple):
     """Weights as crossbars hold them: `weight = scale * value`."""
 
     value: Tensor
-    """int32, shaped as the layer's weight, within +-(2**(weight_bits - 1) - 1)."""
+    """int32, shaped as the layer's weight, within +-(2**(weight_bits - 1) - 1); of 1 bit +1 or -1."""
 
     scale: Tensor
     """One number per layer, shape ()."""
@@ -131,15 +131,15 @@ class _Quantised(nn.Module):
         """Change precisions; weights and the input's clip stay, the steps follow.
 
         Args:
-            weight_bits: Weight precision, 2 ... 16. [bit]
+            weight_bits: Weight precision, 1 ... 16. [bit]
             input_bits: Input precision, 1 ... 16. [bit]
             symmetric_input: Whether a signed input's codes reach as far below as above zero, as in two's complement.
 
         Raises:
             ConfigError: If a precision is out of range.
         """
-        if not 2 <= weight_bits <= 16:
-            raise ConfigError(f"weight_bits must be 2 ... 16, got {weight_bits}")
+        if not 1 <= weight_bits <= 16:
+            raise ConfigError(f"weight_bits must be 1 ... 16, got {weight_bits}")
         if not 1 <= input_bits <= 16:
             raise ConfigError(f"input_bits must be 1 ... 16, got {input_bits}")
         self.weight_bits = weight_bits
@@ -149,9 +149,15 @@ class _Quantised(nn.Module):
     def integer_weight(self) -> IntegerWeight:
         """Weights as integers: `round(weight / scale)` with `scale = max|weight| / (2**(weight_bits - 1) - 1)`.
 
-        Source: Krishnamoorthi, arXiv 1806.08342, section 2.2 (uniform symmetric quantiser), one scale per layer.
+        Weights of 1 bit are the sign, +1 for 0, with `scale = mean|weight|`, which is nearest to them in squares.
+
+        Source: Krishnamoorthi, arXiv 1806.08342, section 2.2 (uniform symmetric quantiser), one scale per layer;
+        Rastegari et al., ECCV 2016 (arXiv 1603.05279), eq. (6), for 1 bit.
         """
         weight = self.weight.detach()
+        if self.weight_bits == 1:
+            scale = weight.abs().mean().clamp_min(torch.finfo(weight.dtype).tiny)
+            return IntegerWeight(torch.where(weight >= 0, 1, -1).int(), scale)
         levels = 2 ** (self.weight_bits - 1) - 1
         # A layer of zeros has no scale of its own; any positive one represents it.
         scale = weight.abs().amax().clamp_min(torch.finfo(weight.dtype).tiny * levels) / levels
@@ -208,7 +214,8 @@ class _Quantised(nn.Module):
     def quantised_weight(self) -> Tensor:
         """The weight rounded to its grid, with weight noise while training; the gradient passes straight through.
 
-        Noise is Gaussian. Its standard deviation is `weight_noise * max|weight|`, or, where `weight_noise` is a table,
+        Noise is Gaussian. Its standard deviation is `weight_noise` times the largest weight, rounded where weights have
+        1 bit, or, where `weight_noise` is a table,
         the entry of the integer weight times the weight's scale.
 
         Source: Joshi et al., Nature Communications 11, 2473 (2020): additive noise relative to the largest weight.
@@ -219,7 +226,10 @@ class _Quantised(nn.Module):
             noise = torch.randn(target.shape, generator=self.noise_generator, device=target.device, dtype=target.dtype)
             if isinstance(self.weight_noise, Tensor):
                 # One deviation for each integer, the most negative first.
-                deviation = self.weight_noise.to(target)[integer + (1 << (self.weight_bits - 1))] * scale
+                entry = (integer + 1) >> 1 if self.weight_bits == 1 else integer + (1 << (self.weight_bits - 1))
+                deviation = self.weight_noise.to(target)[entry] * scale
+            elif self.weight_bits == 1:
+                deviation = self.weight_noise * scale
             else:
                 deviation = self.weight_noise * self.weight.detach().abs().amax()
             target = target.addcmul_(noise, deviation)
@@ -290,7 +300,7 @@ class QuantConv2d(_Quantised, nn.Conv2d):
 
     Args:
         *arguments: As for `nn.Conv2d`.
-        weight_bits: Weight precision, 2 ... 16. [bit]
+        weight_bits: Weight precision, 1 ... 16. [bit]
         input_bits: Input precision, 1 ... 16. [bit]
         signed_input: Whether inputs can be negative (the image); such inputs get a zero point.
         **options: As for `nn.Conv2d`.
@@ -480,7 +490,8 @@ def set_weight_noise(model: nn.Module, noise: float | Tensor | None, generator: 
     Args:
         model: Changed in place.
         noise: Standard deviation, relative to the layer's largest weight; or that of every integer weight
-            `-2**(weight_bits - 1) ... 2**(weight_bits - 1) - 1`, in integer weights; None for no noise.
+            `-2**(weight_bits - 1) ... 2**(weight_bits - 1) - 1` (of 1 bit: -1 and +1), in integer weights; None for no
+            noise.
         generator: Source of the noise, on the model's device; required where there is noise.
 
     Raises:

@@ -177,6 +177,7 @@ class Space:
             # A depthwise layer is as wide as what enters it; tables also ask for pairs of widths that no network has.
             groups=math.gcd(in_channels, out_channels) if position.groups == DEPTHWISE else position.groups,
             pool=position.pool,
+            pool_kind=position.pools,
             relu=position.relu,
             residual=position.residual,
         )

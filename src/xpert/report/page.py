@@ -194,7 +194,8 @@ def _missing(files: RunFiles) -> list[str]:
     parts = {
         "the evaluation of the searched design": results.searched,
         "the NI-accuracy of the searched design": tables.accuracy_of(results.searched).ni_mean is not None,
-        **{f"the {name} homogeneous baseline": results.baselines.get(name) for name in BASELINES},
+        **{f"the {name} homogeneous baseline": results.baselines.get(name) for name in BASELINES if name != "single"},
+        "the best single periphery": results.baselines.get("single") or not (precision and precision.single),
         "the other homogeneous designs": results.homogeneous,
         "the progress of the architecture search": architecture and architecture.trace,
         "training curves": any(results.training.values()),

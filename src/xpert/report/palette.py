@@ -10,6 +10,7 @@ from plotly.colors import sample_colorscale
 SEARCHED = "#0d9488"
 TYPICAL = "#94a3b8"
 BEST = "#64748b"
+SINGLE = "#a855f7"
 BUDGET = "#e11d48"
 INFEASIBLE = "#8792a2"
 _ADC = {"sar": "#3b82f6", "flash": "#f59e0b"}

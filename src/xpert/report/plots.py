@@ -26,6 +26,7 @@ from xpert.report.tables import (
     baselines,
     component_title,
     describe,
+    describe_baseline,
     effect_name,
     objective_name,
 )
@@ -146,14 +147,14 @@ def landscape(results: Results) -> go.Figure:
             x=[row.evaluation.area_mm2],
             y=[row.evaluation.edap],
             mode="markers",
-            name=f"{name} baseline",
+            name="best single periphery" if name == "single" else f"{name} baseline",
             marker={
                 "size": 18,
                 "color": _CLEAR,
-                "symbol": "circle" if name == "typical" else "square",
-                "line": {"color": palette.BEST, "width": 2},
+                "symbol": {"typical": "circle", "best": "square", "single": "diamond"}[name],
+                "line": {"color": palette.SINGLE if name == "single" else palette.BEST, "width": 2},
             },
-            hovertext=f"<b>{name}: {_safe(describe(row))}</b><br>{_cost_lines(row)}",
+            hovertext=f"<b>{name}: {_safe(describe_baseline(name, row))}</b><br>{_cost_lines(row)}",
             hoverinfo="text",
         )
     searched = [results.searched] if results.searched else []

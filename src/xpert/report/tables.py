@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ from xpert.results import (
     Architecture,
     BaselineName,
     EvaluationRecord,
+    FactorShare,
     LayerCost,
+    Measured,
     Results,
     Robust,
     Row,
@@ -85,6 +88,20 @@ def describe(row: Row) -> str:
     return in_words(layer, ARCHITECTURE_FIELDS)
 
 
+BASELINE_NAMES: dict[BaselineName, str] = {
+    "typical": "the typical homogeneous design",
+    "best": "the best homogeneous design",
+    "single": "the same network with the best single periphery",
+}
+"""Baselines within a sentence."""
+
+
+def describe_baseline(name: str, row: Row) -> str:
+    """What a baseline is made of: of the best single periphery the precisions too, for they are its own."""
+    layer = row.homogeneous if name == "single" else None
+    return describe(row) if layer is None else in_words(layer, Periphery.decisions())
+
+
 def baselines(results: Results) -> dict[BaselineName, Row]:
     """The baselines that the results hold, typical first."""
     return {name: row for name in BASELINES if (row := results.baselines.get(name))}
@@ -131,7 +148,7 @@ def comparison_table(evaluations: Sequence[Mapping[str, Any]], names: Sequence[s
 
 
 def summary_table(results: Mapping[str, Any]) -> Table:
-    """The searched design beside its baselines, for a terminal: plain letters, within 80 columns.
+    """The searched design beside its homogeneous baselines, for a terminal: plain letters, within 80 columns.
 
     Args:
         results: What results.json holds; baselines, ratios and accuracies may be missing.
@@ -143,18 +160,28 @@ def summary_table(results: Mapping[str, Any]) -> Table:
         DataError: If the results are broken.
     """
     parsed = Results.parse(results)
-    beside = baselines(parsed)
+    return _beside(parsed, [name for name in baselines(parsed) if name != "single"])
+
+
+def single_table(results: Mapping[str, Any]) -> Table | None:
+    """The searched design beside its own network with the best single periphery, as `summary_table`; None without."""
+    parsed = Results.parse(results)
+    return _beside(parsed, ["single"]) if "single" in baselines(parsed) else None
+
+
+def _beside(results: Results, names: Sequence[BaselineName]) -> Table:
+    beside: dict[BaselineName, Row] = {name: row for name, row in baselines(results).items() if name in names}
     table = Table("", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("searched", justify="right", style="bold")
     for title in (*beside, *(f"vs {name}" for name in beside)):
         table.add_column(title, justify="right")
-    if parsed.searched is None:
+    if results.searched is None:
         return table
-    rows = [parsed.searched, *beside.values()]
+    rows = [results.searched, *beside.values()]
     for quantity in QUANTITIES:
         values = [_plain_number(getattr(row.evaluation, quantity.field)) for row in rows]
-        ratios = [parsed.ratios.get(name, {}).get(quantity.ratio) for name in beside]
-        words = [times(ratio, quantity.lower_is_better).replace("×", "x").replace("–", "-") for ratio in ratios]
+        better = [results.ratios.get(name, {}).get(quantity.ratio) for name in beside]
+        words = [_plain(times(ratio, quantity.lower_is_better)) for ratio in better]
         table.add_row(_plain_title(quantity), *values, *words)
     for field, title in ACCURACIES.items():
         values = [getattr(accuracy_of(row), field) for row in rows]
@@ -209,6 +236,96 @@ def robust_table(robust: Robust) -> Table:
 def variant_remarks(rows: Sequence[VariantRow]) -> list[str]:
     """What variants could not say, or only with figures from beyond their data."""
     return [f"{row.variant}, {name}: {words}" for row in rows for name, words in {**row.refused, **row.remarks}.items()]
+
+
+def _plain(words: str) -> str:
+    """Words in letters that every terminal has."""
+    for letter, plain in {"×": "x", "–": "-", "−": "-", "²": "2", "µ": "u", "·": "*"}.items():
+        words = words.replace(letter, plain)
+    return words
+
+
+def fair_text(results: Mapping[str, Any]) -> str:
+    """What the ratios rest on, in plain lines: the best single periphery, the best tiles, and the factors.
+
+    Args:
+        results: What results.json holds; a line is left out where it says nothing of it.
+
+    Raises:
+        DataError: If the results are broken.
+    """
+    parsed = Results.parse(results)
+    lines = [single_text(parsed), organisation_text(parsed)]
+    if parsed.factors:
+        parts = ", ".join(f"{factor_title(one.name)} {number(one.edap)}×" for one in parsed.factors)
+        lines.append(f"EDAP below typical, factor by factor (Shapley shares): {parts}.")
+    return _plain("".join(f"{line}\n" for line in lines if line))
+
+
+def single_text(results: Results) -> str:
+    """What the layers' own peripheries are worth beside one for all of them, in a sentence; empty if unknown."""
+    row, searched = baselines(results).get("single"), results.searched
+    if searched is None or not results.organisations:
+        return ""
+    if row is None:
+        return "No single periphery for all layers of this network reaches the accuracy asked for within the budgets."
+    words = describe_baseline("single", row)
+    if is_single(results):
+        return f"One periphery for all layers is best here: {words}. No layer-wise choice that was measured beats it."
+    ratio = results.ratios.get("single", {}).get("edap")
+    return (
+        f"The same network with the best single periphery ({words}): layer-wise EDAP is {times(ratio, True)}"
+        f"{difference_text(results.single_difference)}."
+    )
+
+
+def difference_text(difference: Measured | None) -> str:
+    """A paired difference of accuracies, as the end of a sentence."""
+    if difference is None:
+        return ""
+    mean, low, high = (
+        f"{100 * value:+.2f}".replace("-", "−") for value in (difference.mean, difference.low, difference.high)
+    )
+    return f", NI-accuracy {mean} points ({low} to {high} with 95 % confidence, same images and chips)"
+
+
+def is_single(results: Results) -> bool:
+    """Whether the searched design is the one of the best single periphery."""
+    row, searched = results.baselines.get("single"), results.searched
+    return bool(row and searched and searched.evaluation.layers == row.evaluation.layers)
+
+
+def organisation_text(results: Results) -> str:
+    """The ratios with every design in the tiles that suit it best, in a sentence; empty if unknown."""
+    if not results.organisation_ratios:
+        return ""
+    parts = ", ".join(f"{times(ratio, True)} than {name}" for name, ratio in results.organisation_ratios.items())
+    return f"Each design in the tiles that suit it best: EDAP {parts}."
+
+
+def factor_title(name: str) -> str:
+    """A factor as people write it within a line."""
+    decision = Periphery.decisions().get(name)
+    return name if decision is None else decision.quantity
+
+
+def bar_of(share: float, largest: float) -> float:
+    """Length of a factor's bar, 0 to 1, on a logarithmic scale; none below 1."""
+    return max(0.0, math.log(share)) / math.log(largest) if largest > 1 else 0.0
+
+
+def factor_table(shares: Sequence[FactorShare]) -> Table:
+    """Factors of the ratio of two designs for a terminal; the last row is their product."""
+    quantities = ("edap", "area", "latency", "energy")
+    titles = ("EDAP", "area", "latency", "energy", "EDAP alone", "EDAP last")
+    table = Table("factor", box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        table.add_column(title, justify="right")
+    for one in shares:
+        values = (*(getattr(one, name) for name in quantities), one.edap_alone, one.edap_last)
+        table.add_row(Text(factor_title(one.name)), *(f"{value:.3g}x" for value in values))
+    table.add_row("all", *(f"{math.prod(getattr(one, name) for one in shares):.3g}x" for name in quantities), "", "")
+    return table
 
 
 def _plain_number(value: float) -> str:

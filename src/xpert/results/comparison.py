@@ -8,6 +8,7 @@ from pydantic import Field
 
 from xpert.design import FileModel, Periphery
 from xpert.results.accuracy import Accuracy, Measured
+from xpert.results.designs import FactorShare, Organisation
 from xpert.results.evaluation import EvaluationRecord
 from xpert.results.record import Number, Positive, Record
 from xpert.results.run import Machine
@@ -70,6 +71,15 @@ class Comparison(FileModel, Record):
     rows: dict[str, ComparisonRow]
     ratios: dict[str, dict[str, dict[str, float]]]
     """How many times better each row is than a base, by base, row and figure."""
+
+    single_difference: Measured | None = None
+    """NI-accuracy on test images of the chosen search less that of its network with the best single periphery."""
+
+    organisations: dict[str, Organisation] = Field(default_factory=dict)
+    """Every row in the tiles that suit it best."""
+
+    factors: tuple[FactorShare, ...] = ()
+    """What the typical design's EDAP over the chosen search's is made of."""
 
     homogeneous: tuple[HomogeneousDesign, ...] = Field(min_length=1)
     fronts: dict[str, tuple[ParetoPoint, ...]] = Field(default_factory=dict)

@@ -230,6 +230,20 @@ class Finetuning(Record):
     curve: tuple[Epoch, ...] = ()
 
 
+class SinglePeriphery(Periphery, Record):
+    """The cheapest periphery that all layers of the network can share, at the least accuracy asked of the result."""
+
+    ni_accuracy: Measured
+    """On the images and chips that the result was measured on."""
+
+    difference: Measured
+    """Its NI-accuracy less the nominal design's there."""
+
+    edap: Positive
+    finetuning: Finetuning | None = None
+    """The same training as the result's, at its own precisions."""
+
+
 class JointRound(Record):
     """One round of joint search after phase 2."""
 
@@ -275,6 +289,9 @@ class _Phase2(Stage):
     """The error model: every precision of the first layer, then of the second, and so on."""
 
     finetuning: Finetuning | None = None
+    single: SinglePeriphery | None = None
+    """The best single periphery of the network; None where none reaches the least accuracy within the budgets."""
+
     joint: tuple[JointRound, ...] = ()
 
 
@@ -343,6 +360,7 @@ __all__ = [
     "PrecisionStage",
     "Round",
     "Sensitivity",
+    "SinglePeriphery",
     "Stage",
     "Step",
     "Training",

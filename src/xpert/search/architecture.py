@@ -149,10 +149,12 @@ def search_architecture(
     goal = Goal(objective, budgets)
     floor = QualityFloor(space, quality, minimum_quality)
     search = _Search(space, chip, goal, floor, Effort(strategy, seed, seconds, evaluations), progress)
-    starts = search.starts(options)
+    starts, refusal = search.starts(options)
     for start, allowed in sorted(starts, key=lambda entry: search.rank(entry[0]))[:_REFINED]:
         settle(start.design, partial(search.propose, allowed), _ROUNDS, search.found)
     certificate = search.certify(options) if prove else None
+    if not search.found:
+        raise refusal or InfeasibleError("architecture: no design meets the budgets and the least quality")
     best = min(search.found.values(), key=search.rank)
     if not search.meets(best):
         raise InfeasibleError(
@@ -274,8 +276,8 @@ class _Search:
     def certify(self, options: Sequence[Periphery]) -> Certificate | None:
         """Prove the best design, and find better ones; None where there is no proof.
 
-        That is for other strategies than `exact`, where the chip's tiles are chosen for the network, and where the quality is
-        no sum over layers.
+        That is for other strategies than `exact`, where the chip's tiles are chosen for the network, and where the
+        quality is no sum over layers.
         """
         quality = self._floor.quality
         if self._effort.strategy != "exact" or not self._provable:
@@ -286,8 +288,8 @@ class _Search:
             if design is not None and design not in self.found:
                 self.found[design] = Candidate(design, evaluate(design))
                 self.scores[design] = self._floor.measure(design.network)
-            best = min(self.found.values(), key=self.rank)
-            if not self.meets(best):
+            best = min(self.found.values(), key=self.rank, default=None)
+            if best is None or not self.meets(best):
                 return None
             totals = {name: objective_value(best.evaluation, name) for name in UNITS}
             return Incumbent(self._goal.value(best.evaluation), totals)
@@ -296,7 +298,9 @@ class _Search:
             self._chip,
             self._space,
             options,
-            next(iter(self.found.values())).evaluation.context,
+            evaluate(
+                Design.homogeneous(self._space.network(self._space.default_channels), self._chip, options[0])
+            ).context,
             partial(pose, self._space, options, quality.tabulated, self._floor.least),
             lambda problem: solve_tables(problem, self._goal, self._effort, self._report),
             consider,
@@ -321,26 +325,25 @@ class _Search:
         if self._progress is not None:
             self._progress(replace(step, figures={"round": len(self.found) + 1, **step.figures}))
 
-    def starts(self, options: Sequence[Periphery]) -> list[tuple[Candidate, list[Periphery]]]:
-        """The best design for every promising pitch, and the options that fit into the pitch.
+    def starts(
+        self, options: Sequence[Periphery]
+    ) -> tuple[list[tuple[Candidate, list[Periphery]]], InfeasibleError | None]:
+        """The best design for every promising pitch with the options that fit into it; and why a pitch has none.
 
-        Raises:
-            InfeasibleError: If there is none for any; about the smallest pitch, which promises the most.
+        The refusal is about the smallest pitch that has none, which promises the most.
         """
         pitches = _pitches(self._space, self._chip, options)
         starts: list[tuple[Candidate, list[Periphery]]] = []
-        refusals: list[InfeasibleError] = []
+        refusal: InfeasibleError | None = None
         for pitch, smallest in _promising(pitches, self._goal):
             allowed = [option for option in options if pitches[option][0] <= pitch]
             try:
                 candidate, _ = propose_once(smallest, partial(self.propose, allowed), self.found)
             except InfeasibleError as error:
-                refusals.append(error)
+                refusal = refusal or error
             else:
                 starts.append((candidate, allowed))
-        if not starts:
-            raise refusals[0]
-        return starts
+        return starts, refusal
 
     def meets(self, candidate: Candidate) -> bool:
         """Whether a candidate keeps all budgets, and its network is good enough."""

@@ -1,20 +1,22 @@
 """A proof that holds for every design of a space: what chips can share, bounded, split and pruned.
 
-A layer's cost depends on its own choices and on what its chip shares (`hardware.Context`): the slot of the floorplan, how many
-slots there are, how large buffer and trees are, and the clock where there is one for all layers. With these given, the chip
-is a sum over layers but for the leakage, and the solver proves its optimum. They are few and ordered: whatever a layer demands
-more of costs all layers more. So this is a branch and bound over them (A. H. Land, A. G. Doig, "An automatic method of solving
-discrete programming problems", Econometrica 28(3), 1960):
+A layer's cost depends on its own choices and on what its chip shares (`hardware.Context`): the slot of the floorplan,
+how many slots there are, how large buffer and trees are, and the clock where there is one for all layers. With these
+given, the chip is a sum over layers but for the leakage, and the solver proves its optimum. They are few and ordered:
+whatever a layer demands more of costs all layers more. So this is a branch and bound over them (A. H. Land, A. G. Doig,
+"An automatic method of solving discrete programming problems", Econometrica 28(3), 1960):
 
-- A *region* has one slot, and for every other shared quantity a range. Its *relaxation* takes the lower end of each range,
-  and forbids what demands more than the upper end: no design of the region is cheaper than the relaxation says, so the
-  solver's bound holds for all of them.
-- The region with the least bound comes first. Its best design is evaluated in full, which may give a better incumbent. Where
-  the design demands more than the lower ends, the region is split there. Where it does not, the relaxation was exact.
+- A *region* has one slot, and for every other shared quantity a range. Its *relaxation* takes the lower end of each
+  range, and forbids what demands more than the upper end: no design of the region is cheaper than the relaxation says,
+  so the solver's bound holds for all of them.
+- The region with the least bound comes first. Its best design is evaluated in full, which may give a better incumbent.
+  Where the design demands more than the lower ends, the region is split there. Where it does not, the relaxation was
+  exact.
 - Regions whose bound is not below the incumbent are done. The least bound of what is left is the proof.
 
-Every design has its slot among those that are tried, see `floorplan.choose_slot`: some option's tile, doubled a few times, and
-less than twice the largest tile of the design. So in a region some layer's tile is larger than half of a slot.
+Every design has its slot among those that are tried, see `floorplan.choose_slot`: some option's tile, doubled a few
+times, and less than twice the largest tile of the design. So in a region some layer's tile is larger than half of a
+slot.
 """
 
 from __future__ import annotations
@@ -30,9 +32,9 @@ from numpy.typing import NDArray
 
 from xpert.design import Chip, Periphery
 from xpert.errors import InfeasibleError
-from xpert.hardware.chip import Context, buffer_cores, trees_at_once
+from xpert.hardware.chip import Context, average_units, trees_at_once
 from xpert.hardware.floorplan import grid, share_of_slot
-from xpert.hardware.tables import CostTables, cost_tables, shared_costs
+from xpert.hardware.tables import CostTables, cost_tables, global_banks, shared_costs
 from xpert.networks.spaces import Space
 from xpert.search.objectives import OBJECTIVES, PER_SI, Goal
 from xpert.solver.exact import bound_below
@@ -58,8 +60,8 @@ Allowed = Sequence[NDArray[np.bool_]]
 """Which entries [in_widths, out_widths, options] of each layer may be chosen."""
 
 Consider = Callable[[NDArray[np.int64] | None], "Incumbent | None"]
-"""Evaluates in full the design that a solution [layers, 2] stands for, if one is given, keeps it if it is better, and returns
-the best design so far, if there is one."""
+"""Evaluates in full the design that a solution [layers, 2] stands for, if one is given, keeps it if it is better, and
+returns the best design so far, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,12 @@ class Demanded:
         self._inputs, self._leaders = space.inputs, space.leaders
         self._demands = [layer.demands for layer in tables.layers]
         self._possible = [np.isfinite(layer.area) for layer in tables.layers]
-        names = ["tree_inputs", "tree_bits", "word_bits", "pool_window", "residual"]
+        names = ["tree_inputs", "tree_bits", "word_bits", "pool_window", "residual", "averaged", "average_window"]
+        names.append("buffer_bits")
         if chip.clock == "chip":
             names.append("sensing_period")
         # For every shared quantity but the slots one array [in_widths, out_widths, options] per layer.
         self.values = {name: [getattr(own, name) for own in self._demands] for name in names}
-        self.values["buffer_cores"] = [buffer_cores(chip, own.buffer_bits) for own in self._demands]
 
     def slots(self) -> list[float]:
         """Areas among which the slot of every design is, the least first. [m2]"""
@@ -141,7 +143,9 @@ class Demanded:
     def taken(self, slot: float) -> list[NDArray[np.float64]]:
         """Slots that the tiles of every entry take, [in_widths, out_widths, options] per layer."""
         return [
-            np.where(own.tiles > 0, share_of_slot(np.array(slot), np.maximum(own.tile_area, slot * 1e-12)) * own.tiles, 0.0)
+            np.where(
+                own.tiles > 0, share_of_slot(np.array(slot), np.maximum(own.tile_area, slot * 1e-12)) * own.tiles, 0.0
+            )
             for own in self._demands
         ]
 
@@ -174,12 +178,14 @@ class Demanded:
         return allowed
 
     def split(self, region: Region, design: NDArray[np.int64]) -> tuple[str, float] | None:
-        """A shared quantity of which a design [layers, 2] demands more than the lower end, and how much; None if none."""
+        """What of a design [layers, 2] is above the lower end of its range, and how much it is; None if nothing is."""
         places = [
             (design[self._leaders[source], 0] if source >= 0 else 0, design[leader, 0], option)
             for source, leader, option in zip(self._inputs, self._leaders, design[:, 1], strict=True)
         ]
-        slots = max(1.0, math.ceil(sum(taken[place] for taken, place in zip(self.taken(region.slot), places, strict=True))))
+        slots = max(
+            1.0, math.ceil(sum(taken[place] for taken, place in zip(self.taken(region.slot), places, strict=True)))
+        )
         if grid(slots) != grid(region.low[SLOTS]):
             return SLOTS, _least_of_grid(slots)
         for name, values in self.values.items():
@@ -254,7 +260,11 @@ def certify(
         try:
             posed = pose(tables, demanded.allowed(region), region_goal(goal, region, tables))
             posed = with_a_large_tile(posed, demanded.large(region.slot))
-            if best is not None and goal.objective in OBJECTIVES and closed(bound_below(posed, best.value, best.totals)):
+            if (
+                best is not None
+                and goal.objective in OBJECTIVES
+                and closed(bound_below(posed, best.value, best.totals))
+            ):
                 continue
             solution = solve(posed)
         except InfeasibleError:
@@ -277,8 +287,8 @@ def certify(
 def relaxation(chip: Chip, space: Space, options: Sequence[Periphery], context: Context) -> CostTables:
     """Tables in which no design of a space is dearer than it is, whatever its slot.
 
-    Every entry costs the least that it does in any slot that holds its tiles, in the smallest grid and with the least of all
-    else that designs share; tiles lie without white space. Weaker than `certify`, and a single problem.
+    Every entry costs the least that it does in any slot that holds its tiles, in the smallest grid and with the least
+    of all else that designs share; tiles lie without white space. Weaker than `certify`, and a single problem.
 
     Args:
         chip: What is common to all layers; PEs and tiles have given sizes.
@@ -317,7 +327,7 @@ def relaxation(chip: Chip, space: Space, options: Sequence[Periphery], context: 
 
 
 def region_goal(goal: Goal, region: Region, tables: CostTables) -> Goal:
-    """A goal with the area that a region's slots take at most; the relaxation makes areas too small for a lower limit."""
+    """A goal with the area that a region's slots take at most; areas of the relaxation are too small for a least."""
     most = (region.high[SLOTS] * region.slot + tables.area_constant) * PER_SI * (1 + _SLACK)
     area = most if goal.budgets.area_mm2 is None else min(most, goal.budgets.area_mm2)
     return replace(goal, budgets=replace(goal.budgets, area_mm2=area, least_area_mm2=None))
@@ -339,11 +349,30 @@ def region_tables(
 ) -> CostTables:
     """Tables in which no design of a region is dearer than it is."""
     low = {name: np.array([value]) for name, value in region.low.items()}
-    # Shorter words need more trees, which are faster, but larger: time is that of the shortest, area that of the smallest.
-    lowest = replace(context, **low, slot=np.array([region.slot]), trees=trees_at_once(context.bus_bits, low["tree_bits"]))
-    bits = demanded.between("tree_bits", region)[:, None]  # [values, 1]
-    area, leakage = shared_costs(chip, replace(lowest, tree_bits=bits, trees=trees_at_once(context.bus_bits, bits)))
-    tables = cost_tables(chip, space, options, lowest)
+    # Of two quantities more is not always dearer: shorter words need more trees, which are faster, but larger together,
+    # and smaller banks take less energy. So time is that of the shortest words, energy that of the smallest banks, and
+    # area that of the smallest chip, over all values in the range.
+    bits = demanded.between("tree_bits", region)[:, None, None]  # [words, 1, 1]
+    held = demanded.between("buffer_bits", region)[:, None]  # [held, 1]
+    fixed = {name: value for name, value in low.items() if name not in ("tree_bits", "buffer_bits", "averaged")}
+    lowest = replace(context, **fixed, slot=np.array([region.slot]))
+
+    def shared_by(bits: NDArray[np.float64], held: NDArray[np.float64]) -> Context:
+        banks = global_banks(chip, held, context.bus_bits)
+        trees = trees_at_once(context.bus_bits, bits)
+        return replace(
+            lowest,
+            tree_bits=bits,
+            trees=trees,
+            average_units=average_units(low["averaged"], trees),
+            buffer_cores=banks.cores,
+            buffer_core_bits=banks.bits,
+            buffer_line_bits=banks.line_bits,
+        )
+
+    area, leakage = shared_costs(chip, shared_by(bits, held))
+    smallest = held[np.argmin(global_banks(chip, held, context.bus_bits).bits[:, 0])]
+    tables = cost_tables(chip, space, options, shared_by(low["tree_bits"], smallest))
     return replace(tables, area_constant=float(area.min()), leakage_constant=float(leakage.min()))
 
 

@@ -1,4 +1,4 @@
-"""The Pareto fronts of phase 1: latency against area, and EDAP against quality, each point with a bound and evaluated."""
+"""The Pareto fronts of phase 1: latency against area, and EDAP against quality; every point has a bound."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def architecture_fronts(
 ) -> tuple[Front, ...]:
     """Both fronts in the context of the design that phase 1 found.
 
-    Points are found in the context of the design that phase 1 found. A point's figures are those of its full evaluation, in
-    its own context, and its bound holds for every design that is not worse than it along the front.
+    Points are found in the context of the design that phase 1 found. A point's figures are those of its full
+    evaluation, in its own context, and its bound holds for every design that is not worse than it along the front.
 
     Args:
         problem: The problem in that context, `ArchitectureResult.problem`.

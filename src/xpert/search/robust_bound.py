@@ -221,7 +221,8 @@ def _halves(
 
     for upper in (False, True):
         first, second = (cut(place, region, upper=upper) for place, region in enumerate(regions))
-        yield first, second
+        if all(part.low[key] <= part.high[key] for part in (first, second) for key in part.low):
+            yield first, second
 
 
 def _limited(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xpert.design import ARCHITECTURE_FIELDS, PRECISION_FIELDS, Chip, Design, Layer, Network, Periphery
 from xpert.hardware import evaluate
 from xpert.hardware.chip import Context
-from xpert.hardware.tables import CostTables, Option, SearchSpace, cost_tables, layer_options
+from xpert.hardware.tables import CostTables, Option, cost_tables, layer_options
 from xpert.networks.spaces import Space
 from xpert.search.objectives import PER_SI, UNITS, Goal
 from xpert.solver.problem import Choices, Problem
@@ -102,8 +102,8 @@ def space_problem(
         space: Networks to choose from.
         chip: What is common to all layers.
         options: Peripheries from which every layer chooses; with its kernels they are its options, see `layer_options`.
-        context: Of the chip that the layers are assumed to be part of. Of its leakage power only the shared blocks' part is
-            used: the tiles leak as they are chosen.
+        context: Of the chip that the layers are assumed to be part of. Of its leakage power only the shared blocks'
+            part is used: the tiles leak as they are chosen.
         terms: Quantities beside the costs, by name.
         goal: What is minimised, and the budgets.
         name: For messages.
@@ -121,22 +121,32 @@ def problem_of(
     allowed: Sequence[NDArray[np.bool_]] | None = None,
     name: str,
 ) -> Problem:
-    """The problem of choosing a network and its peripheries, on tables; arguments as for `space_problem`.
+    """The problem of choosing a network and its peripheries, on tables.
 
-    All tiles leak as long as an image takes. So the energy is D + P T with the dynamic energy D, the leakage power P and the
-    latency T, sums over layers all three. With lower bounds p and t of P and T that is (D + p T + t P - p t) +
+    All tiles leak as long as an image takes. So the energy is D + P T with the dynamic energy D, the leakage power P
+    and the latency T, sums over layers all three. With lower bounds p and t of P and T that is (D + p T + t P - p t) +
     (P - p)(T - t), of which the first is a sum, too, and the second is small.
 
     Args:
+        space: Networks to choose from.
+        options: Peripheries from which every layer chooses.
+        tables: Costs of every entry, and what layers share.
+        terms: Quantities beside the costs, by name.
+        goal: What is minimised, and the budgets.
+        name: For messages.
         allowed: Which entries [in_widths, out_widths, options] of each layer may be chosen; by default all.
     """
     layers, shared = tables.layers, tables.leakage_constant
 
     def least(quantity: str) -> float:
-        return sum(float(np.min(entries[np.isfinite(entries)])) for entries in (getattr(own, quantity) for own in layers))
+        return sum(
+            float(np.min(entries[np.isfinite(entries)])) for entries in (getattr(own, quantity) for own in layers)
+        )
 
     power, time = shared + least("leakage"), least("latency")
-    costs: dict[str, Tables] = {name: tuple(getattr(own, name) * PER_SI for own in layers) for name in ("area", "latency")}
+    costs: dict[str, Tables] = {
+        name: tuple(getattr(own, name) * PER_SI for own in layers) for name in ("area", "latency")
+    }
     costs["energy"] = tuple(
         (own.dynamic_energy + power * own.latency + time * own.leakage) * PER_SI for own in layers
     )  # uJ

@@ -5,8 +5,8 @@ widths that are still going to be read. In a chain that is the last layer's widt
 two more, so dynamic programming works there too, with as many states as combinations of widths that are alive at once.
 
 Costs are brought to one sense, "less is better": a quantity with a lower budget appears with its sign changed. Every
-*dimension* of a cost is then either a factor of the objective, or bounded from above, or both, or what such a quantity is
-coupled to. A quantity inside a two-sided window appears twice.
+*dimension* of a cost is then either a factor of the objective, or bounded from above, or both, or what such a quantity
+is coupled to. A quantity inside a two-sided window appears twice.
 
 With V[l, s] the least weighted cost of layers l, l + 1, ... from state s on (`complete`),
 

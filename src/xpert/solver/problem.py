@@ -7,8 +7,8 @@ and on the width that feeds it, so a design's figure is a sum of table entries, 
     S_q = constants[q] + sum over layers l of costs[q][l][width of l's input, width of l, option of l]          (1)
 
 The objective is one such sum, or a product of several (EDAP: energy x latency x area). Budgets bound sums from above
-(`at_most`) or below (`at_least`). A quantity may be *coupled* to two others: what counts is then S_q + S_a (S_b - c) with a
-number c, as the energy of a chip whose leakage power is a sum and whose latency is, too.
+(`at_most`) or below (`at_least`). A quantity may be *coupled* to two others: what counts is then S_q + S_a (S_b - c)
+with a number c, as the energy of a chip whose leakage power is a sum and whose latency is, too.
 
 By default the layers form a chain. `inputs` and `ties` describe other graphs: a residual network's block ends share
 one width decision (`ties`), and its shortcut reads the block's input (`inputs`). An infinite entry forbids a
@@ -67,8 +67,9 @@ class Problem:
         at_most: Upper budgets on sums.
         at_least: Lower budgets on sums.
         constants: What a sum starts from, for costs that no layer owns. [unit of the quantity]
-        coupled: For some quantities two others a, b and a number c: S_a (S_b - c) is added to their sum. No design may have S_a
-            below 0 or S_b below c, so that the sum alone is a lower bound, and a design that is better in q, a and b is better.
+        coupled: For some quantities two others a, b and a number c: S_a (S_b - c) is added to their sum. No design may
+            have S_a below 0 or S_b below c, so that the sum alone is a lower bound, and a design that is better in q, a
+            and b is better.
         inputs: For every layer the index of the earlier layer that feeds it, -1 for the network's input; by default
             the chain -1, 0, 1, ...
         ties: For every layer the index of the layer whose width decision it shares; by default its own.

@@ -59,10 +59,13 @@ def minimize_ratio(
             for over, under in zip(*(problem.costs[part] for part in parts))
         )
         constant = problem.constants.get(numerator, 0.0) - ratio * problem.constants.get(denominator, 0.0)
+        coupled = dict(problem.coupled)
+        if numerator in coupled:
+            coupled["excess"] = coupled[numerator]
         lifted = replace(
             problem,
             costs=dict(problem.costs) | {"excess": excess},
-            coupled=dict(problem.coupled) | {"excess": problem.coupled[key] for key in (numerator,) if key in problem.coupled},
+            coupled=coupled,
             constants=dict(problem.constants) | {"excess": constant},
             minimize=("excess",),
         )

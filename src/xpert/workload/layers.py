@@ -37,6 +37,8 @@ class Workload:
     """Groups of channels."""
     pool: np.ndarray
     """Window side of the pooling that follows; 1 is none."""
+    averages: np.ndarray
+    """1 where this pooling takes averages, 0 where it takes the largest."""
     relu: np.ndarray
     """1 where a ReLU follows."""
     residual: np.ndarray
@@ -133,6 +135,7 @@ def _shape_of(layer: Layer) -> tuple[int, ...]:
         layer.stride,
         layer.groups,
         layer.pool,
+        int(layer.averages),
         int(layer.relu),
         int(layer.residual),
     )

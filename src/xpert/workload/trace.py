@@ -16,8 +16,8 @@ from xpert.errors import ConfigError
 
 _RELU = {"relu", "relu_", "relu6", "leaky_relu", "leaky_relu_"}
 _ADD = {"add", "add_", "__add__", "__radd__", "__iadd__"}
-_POOL = {"max_pool2d", "max_pool2d_with_indices", "avg_pool2d"}
-_GLOBAL_POOL = {"adaptive_avg_pool2d", "adaptive_max_pool2d", "mean", "amax"}
+_POOL = {"max_pool2d": "max", "max_pool2d_with_indices": "max", "avg_pool2d": "average"}
+_GLOBAL_POOL = {"adaptive_avg_pool2d": "average", "adaptive_max_pool2d": "max", "mean": "average", "amax": "max"}
 _UNMAPPED = {
     "conv1d": "a 1-d convolution",
     "conv3d": "a 3-d convolution",
@@ -52,6 +52,7 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Layer, 
 
     - ReLU, leaky ReLU or ReLU6 sets `relu` of the layers whose output reaches it.
     - Pooling multiplies `pool`; overlapping windows count by their stride, a global average by the side of the map.
+      What is pooled more than once counts as averaged if an average is among it.
     - A sum of two maps sets `residual` of the layer among its sources that ran last; a ReLU after it is that layer's.
     - A linear layer that runs at n positions is a 1x1 convolution on an n x 1 map.
 
@@ -169,14 +170,16 @@ class _Recorder(TorchFunctionMode):
             self.layers[last]["residual"] = True
             self.know(output, frozenset({last}))
         else:
-            factor = 1
+            factor, kind = 1, None
             if name in _POOL:
-                factor = self._window_step(*args[1:], **kwargs)
+                factor, kind = self._window_step(*args[1:], **kwargs), _POOL[name]
             elif name in _GLOBAL_POOL and len(shape) == 4:
-                factor = self._shrinkage(shape, tuple(output.shape))
-            for index in before:
-                self.layers[index]["relu"] |= name in _RELU
-                self.layers[index]["pool"] *= factor
+                factor, kind = self._shrinkage(shape, tuple(output.shape)), _GLOBAL_POOL[name]
+            for layer in (self.layers[index] for index in before):
+                layer["relu"] |= name in _RELU
+                layer["pool"] *= factor
+                if factor > 1 and layer["pool_kind"] != "average":
+                    layer["pool_kind"] = kind
             self.know(output, before)
         return output
 
@@ -240,7 +243,7 @@ class _Recorder(TorchFunctionMode):
         if any(layer["name"] == name for layer in self.layers):
             raise ConfigError(f"{name}: runs twice per image; every layer must run once")
         self.know(output, frozenset({len(self.layers)}))
-        self.layers.append({"name": name, "pool": 1, "relu": False, **fields})
+        self.layers.append({"name": name, "pool": 1, "pool_kind": None, "relu": False, **fields})
 
     def _square(self, name: str, value: Any) -> int:
         sides = tuple(value) if isinstance(value, tuple | list) else (value,)

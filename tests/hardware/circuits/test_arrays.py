@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xpert.design import Technology
 from xpert.hardware import circuits, gates
@@ -159,6 +161,31 @@ def test_a_register_file_of_one_line_needs_no_address(p: Process) -> None:
     built = circuits.register_file(p, 64.0, 64.0)
     assert np.isfinite(built.area)
     assert built.area >= circuits.flip_flop_bank(p, 64.0).area
+
+
+def test_banks_fill_the_bus_by_hand() -> None:
+    # 2048 bits over banks of at most 128 x 128: 16 abreast hold up to 262144 bits, in lines of 128.
+    assert circuits.banks(262144.0, 2048.0, 128) == (16, 128, 16384)
+    assert circuits.banks(1000.0, 2048.0, 128) == (16, 128, 128)
+    # A bit more takes 16 further ones, each with half of the lines and one.
+    assert circuits.banks(262145.0, 2048.0, 128) == (32, 128, 65 * 128)
+    # A bus of 300 bits takes three banks of 100.
+    assert circuits.banks(40000.0, 300.0, 128) == (6, 100, 67 * 100)
+    assert circuits.banks(40000.0, 300.0, 1024) == (1, 300, 134 * 300)
+
+
+@given(capacity=st.integers(1, 10**7), more=st.integers(0, 10**5), bus=st.integers(1, 4096), side=st.integers(2, 4096))
+def test_banks_hold_what_they_must_and_move_what_the_bus_does(capacity, more, bus, side) -> None:
+    found, larger = (circuits.banks(float(bits), float(bus), side) for bits in (capacity, capacity + more))
+    assert found.cores * found.bits >= capacity
+    assert found.line_bits <= side
+    assert found.bits <= found.line_bits * side
+    assert np.ceil(bus / found.line_bits) * found.line_bits >= bus
+    assert np.ceil(bus / found.line_bits) <= found.cores
+    assert larger.line_bits == found.line_bits
+    assert larger.cores >= found.cores
+    # At most a line too much in each bank.
+    assert found.cores * (found.bits - found.line_bits) < capacity
 
 
 def test_sram_buffer_switches(p: Process, reference: Process) -> None:

@@ -141,6 +141,16 @@ def test_pooling_of_many_windows_at_once(p: Process) -> None:
     assert np.array_equal(batch.energy, [float(cost.energy) for cost in single])
 
 
+def test_an_average_is_an_adder_and_a_register_as_wide_as_the_sum(p: Process) -> None:
+    built = circuits.average_pooling(p, 8.0, 49.0, 10.0)
+    add, register = circuits.adder(p, 14.0, 10.0), circuits.flip_flop_bank(p, 140.0)
+    assert built.area == pytest.approx(add.area + register.area)
+    assert built.leakage == pytest.approx(add.leakage + register.leakage)
+    assert built.cycles == add.cycles
+    half = circuits.flip_flop_bank(p, 140.0, activity=0.5)
+    assert built.energy == pytest.approx(add.energy + half.energy)
+
+
 def test_odd_inputs_switch_is_the_only_difference() -> None:
     lossy = process_of(Technology(node_nm=32), switches=replace(PHYSICAL, adder_tree_odd_inputs=False))
     whole = process_of(Technology(node_nm=32))

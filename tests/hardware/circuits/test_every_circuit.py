@@ -75,6 +75,9 @@ CIRCUITS: dict[str, Circuit] = {
         circuits.adder_tree,
         {"inputs": counts(1, 70), "bits": counts(2, 24), "instances": counts(1, 500), "used": counts(0, 70), **WIDE},
     ),
+    "average_pooling": Circuit(
+        circuits.average_pooling, {"bits": counts(1, 16), "window": counts(2, 4096), "instances": counts(1, 500)}
+    ),
     "bus": Circuit(lambda p, **given: circuits.bus(p, vertical=False, **given), {**GRID, "bits": counts(1, 512)}, None),
     "column_mux": Circuit(
         circuits.column_mux,

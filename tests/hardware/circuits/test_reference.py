@@ -67,4 +67,4 @@ def test_columns_without_active_rows_are_accepted() -> None:
 
 def test_an_unknown_node_is_named() -> None:
     with pytest.raises(ConfigError, match="node_nm"):
-        reference_process({"technology_node_nm": 33, "device_roadmap": "LSTP"})
+        reference_process({"technology_node_nm": 16, "device_roadmap": "LSTP"})

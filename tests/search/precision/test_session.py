@@ -18,7 +18,7 @@ from xpert.progress import Progress
 from xpert.search.objectives import Budgets, Goal, objective_value
 from xpert.search.precision.evolution import evolution
 from xpert.search.precision.sensitivity import sensitivity
-from xpert.search.precision.session import Bench, PrecisionResult, Strategy, search_precision
+from xpert.search.precision.session import Bench, PrecisionResult, Session, Strategy, search_precision
 from xpert.statistics import Bools
 
 LAYERS = space("vgg11", (16, 32), (1, 16, 16), 10).network([16] * 8).layers[-4:]
@@ -221,3 +221,137 @@ def test_a_design_beyond_the_budget_is_not_feasible() -> None:
     area = min(float(entry.evaluation.area) * 1e6 for entry in free.measured)
     assert not searched(weights, floor=0.9, budgets=Budgets(area_mm2=0.99 * area)).best.feasible
     assert searched(weights, floor=0.9, budgets=Budgets(area_mm2=1.01 * area)).best.feasible
+
+
+def nothing(session: Session) -> None:
+    """A strategy that measures nothing."""
+
+
+KINDS = [(kind, columns) for kind in ("sar", "flash") for columns in (4, 8, 16)]
+
+
+def all_singles() -> list[Design]:
+    return [
+        Design.homogeneous(
+            NETWORK, DESIGN.chip, Periphery(adc_type=kind, columns_per_adc=columns, adc_bits=adc, input_bits=bits)
+        )
+        for (kind, columns), (adc, bits) in itertools.product(KINDS, OPTIONS)
+    ]
+
+
+def edap(design: Design) -> float:
+    return objective_value(evaluate(design), "edap")
+
+
+def cheapest_single(measured: Any, floor: float) -> float:
+    return min(edap(one) for one in all_singles() if measured(one).mean() >= floor)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@settings(max_examples=4, deadline=None)
+@given(values=st.lists(st.floats(0.01, 1), min_size=4, max_size=4), drop=st.floats(0, 0.4), free=st.booleans())
+def test_no_single_periphery_beats_the_result(name: str, values: list[float], drop: float, free: bool) -> None:
+    weights = np.array(values)
+    options: dict[str, Any] = {"kinds": KINDS} if free else {}
+    result = searched(weights, drop=drop, strategy=STRATEGIES[name](weights), single_kinds=KINDS, **options)
+    best = cheapest_single(chips(weights), chips(weights)(DESIGN).mean() - drop)
+    assert result.single is not None
+    assert edap(result.single.design) == pytest.approx(best, rel=1e-12)
+    assert len(set(result.single.design.periphery)) == 1
+    assert result.single.accuracy.mean == chips(weights)(result.single.design).mean()
+    assert edap(result.best.design) <= best
+    assert result.best.feasible
+
+
+def test_where_one_periphery_is_best_it_is_the_result() -> None:
+    """Layers keep a dear kind, and the strategy finds nothing: the single periphery is the answer."""
+    weights = np.full(4, 0.05)
+    found = searched(weights, drop=0.01, strategy=nothing, single_kinds=KINDS)
+    assert found.single is not None
+    assert found.best == found.single
+    assert found.best.evaluation.to_dict() == evaluate(found.best.design).to_dict()
+    assert edap(found.best.design) < edap(DESIGN)
+
+
+def test_the_confirmation_has_the_last_word_on_single_peripheries() -> None:
+    """The bench flatters all coarse single peripheries; other chips do not, and a dearer one is the best."""
+    weights = np.full(4, 0.05)
+
+    def flatter(design: Design) -> float:
+        return 0.1 * (len({entry.sums_key() for entry in design.periphery}) == 1)
+
+    bench = Bench.of(chips(weights, 0, flatter), DESIGN, 0.004, None)
+    honest = Bench.of(chips(weights, 1), DESIGN, 0.004, None)
+    result = search_precision(
+        DESIGN, sensitivity(ERRORS, weights), options=OPTIONS, goal=Goal("edap"), bench=bench, kinds=KINDS,
+        single_kinds=KINDS, confirmation=lambda _: honest,
+    )  # fmt: skip
+    assert result.single is not None
+    assert edap(result.single.design) == pytest.approx(cheapest_single(honest.correct, honest.floor), rel=1e-12)
+    assert edap(result.best.design) <= edap(result.single.design)
+    assert result.best.feasible
+    assert result.confirmed[-1] is result.best
+
+
+def test_single_peripheries_come_first_and_few_are_measured() -> None:
+    weights = np.linspace(0.05, 0.9, 4)
+    starts: list[Any] = []
+
+    def look(session: Session) -> None:
+        starts.append((len(session.measured), session.start))
+
+    result = searched(weights, drop=0.05, strategy=look, single_kinds=KINDS, kinds=KINDS)
+    measured, start = starts[0]
+    assert measured == len(result.measured) <= len(OPTIONS) - 2
+    assert result.single is not None
+    assert OPTIONS[start[0]] == tuple(result.single.design.periphery[0].values(("adc_bits", "input_bits")))
+    assert len(set(start)) == 1
+
+
+def test_a_single_periphery_keeps_the_budgets() -> None:
+    weights = np.full(4, 0.05)
+    free = searched(weights, drop=0.01, strategy=nothing, single_kinds=KINDS)
+    assert free.single is not None
+    area = float(free.single.evaluation.area) * 1e6
+    less = searched(weights, drop=0.01, strategy=nothing, single_kinds=KINDS, budgets=Budgets(area_mm2=0.99 * area))
+    assert less.single is None or float(less.single.evaluation.area) * 1e6 <= 0.99 * area
+    none = searched(weights, drop=0.01, strategy=nothing, single_kinds=KINDS, budgets=Budgets(area_mm2=1e-3))
+    assert none.single is None
+    assert not none.best.feasible
+
+
+def test_where_kinds_change_sums_every_kind_is_measured_for_itself() -> None:
+    """ADCs with offsets of their own: those that 16 columns share are worse here."""
+    chip = DESIGN.chip.replace(analog=DESIGN.chip.analog.replace(adc_offset_sigma=0.3))
+    design = DESIGN.replace(chip=chip)
+    weights = np.full(4, 0.05)
+    measured = chips(weights, 0, lambda one: -0.5 * any(entry.columns_per_adc == 16 for entry in one.periphery))
+    bench = Bench.of(measured, design, 0.01, None)
+    result = search_precision(design, nothing, options=OPTIONS, goal=Goal("edap"), bench=bench, single_kinds=KINDS)
+    best = min(edap(one.replace(chip=chip)) for one in all_singles() if measured(one).mean() >= bench.floor)
+    assert result.single is not None
+    assert edap(result.single.design) == pytest.approx(best, rel=1e-12)
+    assert result.best == result.single
+
+
+def test_between_the_single_periphery_and_what_failed_there_is_more() -> None:
+    """The strategy knows one layer-wise design, which the bench flatters: it fails elsewhere, and half of it passes."""
+    coarse, kinds = OPTIONS.index((3, 2)), [("sar", 8)]
+    weights = np.array([1e-9, 1e-9, 0.05, 0.05])
+    bench = Bench.of(chips(weights, 0, lambda d: 0.1 * (d != DESIGN)), DESIGN, 0.002, None)
+    honest = Bench.of(chips(weights, 1), DESIGN, 0.002, None)
+    failing = (coarse, coarse, coarse, OPTIONS.index((3, 4)))
+
+    def strategy(session: Session) -> None:
+        session.measure(failing)
+
+    result = search_precision(
+        DESIGN, strategy, options=OPTIONS, goal=Goal("edap"), bench=bench, single_kinds=kinds,
+        confirmation=lambda _: honest,
+    )  # fmt: skip
+    assert result.single is not None
+    assert result.best.feasible
+    assert accuracy_of(result.best.design, weights) >= accuracy_of(DESIGN, weights) - 0.00225
+    assert edap(result.best.design) < edap(result.single.design)
+    assert len({entry.sums_key() for entry in result.best.design.periphery}) > 1
+    assert len(result.measured) <= 9 + 2 + 3

@@ -30,10 +30,10 @@ class _Problem(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("codes", "conductance", "variance", "start", "base", "lowest")),
-        *((name, ctypes.c_void_p) for name in ("blocks", "normal", "out")),
+        *((name, ctypes.c_void_p) for name in ("levels", "adc", "blocks", "normal", "out")),
         *((name, ctypes.c_int64) for name in ("code_bytes", "narrow", "out_bytes", "noisy")),
         *((name, ctypes.c_int64) for name in ("groups", "positions", "stride", "rows", "columns", "n_blocks")),
-        *((name, ctypes.c_int64) for name in ("input_bits", "adc_bits", "fraction", "threads")),
+        *((name, ctypes.c_int64) for name in ("input_bits", "adc_bits", "fraction", "n_adcs", "n_levels", "threads")),
         *((name, ctypes.c_uint64) for name in ("key", "first", "multiplier")),
         *((name, ctypes.c_float) for name in ("variance_unit", "floor")),
     )
@@ -160,6 +160,7 @@ def _read(
     groups, positions, rows = codes.shape
     blocks = torch.tensor(columns.blocks, dtype=torch.int64)
     table = torch.tensor(gaussian.TABLE, dtype=torch.int16)
+    levels = columns.levels
     problem = _Problem(
         codes=codes.data_ptr(),
         conductance=columns.conductance.data_ptr(),
@@ -167,6 +168,8 @@ def _read(
         start=columns.start.data_ptr(),
         base=columns.base.data_ptr(),
         lowest=columns.lowest.data_ptr(),
+        levels=None if levels is None else levels.data_ptr(),
+        adc=None if columns.adc is None else columns.adc.data_ptr(),
         blocks=blocks.data_ptr(),
         normal=table.data_ptr(),
         out=out.data_ptr(),
@@ -183,6 +186,8 @@ def _read(
         input_bits=input_bits,
         adc_bits=columns.bits,
         fraction=columns.fraction,
+        n_adcs=0 if levels is None else levels.shape[2],
+        n_levels=0 if levels is None else levels.shape[3],
         threads=torch.get_num_threads(),
         key=key % 2**64,
         first=first,

@@ -51,11 +51,14 @@ struct problem {
     const int32_t *start;       // [blocks][groups][columns]: offset less base
     const int32_t *base;        // [columns]: even reading in the middle of the ADC's window
     const int32_t *lowest;      // [columns]: lowest reading less base
+    const int32_t *levels;      // [blocks][groups][n_adcs][n_levels]: thresholds less the lowest reading; or null
+    const int32_t *adc;         // [columns]: which of the n_adcs converts; only with levels
     const int64_t *blocks;      // [n_blocks][2]: first and last-plus-one row
     const int16_t *normal;      // [32]: entries of which four are a normal number
     void *out;                  // [groups][columns][stride], int32 or int64
     int64_t code_bytes, narrow, out_bytes, noisy;
     int64_t groups, positions, stride, rows, columns, n_blocks, input_bits, adc_bits, fraction;
+    int64_t n_adcs, n_levels;
     int64_t threads;
     uint64_t key, first, multiplier;
     float variance_unit, floor;
@@ -102,6 +105,7 @@ struct work {
     uint8_t (*codes)[LANES];   // [2][words * rows_per_word]: lower and upper bytes; and SPARE more
     void *table;               // [2][lookups][entries]: conductance, variance
     uint32_t (*keys)[ROUNDS];  // [input_bits]
+    int32_t *levels;           // [n_levels]: thresholds of a column's ADC, less base
 };
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -189,6 +193,13 @@ static inline __attribute__((always_inline)) void pack_indices(
         }
 }
 
+// Thresholds of a column's ADC, on the scale of its sums.
+static void load_levels(const struct work *w, int64_t block, int64_t group, int64_t column) {
+    const struct problem *p = w->p;
+    const int32_t *from = p->levels + ((block * p->groups + group) * p->n_adcs + p->adc[column]) * p->n_levels;
+    for (int64_t i = 0; i < p->n_levels; i++) w->levels[i] = from[i] + p->lowest[column] * (1 << p->fraction);
+}
+
 #if defined(SIMD)
 
 // ---- 16-bit arithmetic on vectors ----
@@ -230,6 +241,11 @@ static Normal normal_table(const int16_t *normal) { return _mm512_loadu_si512(no
 static inline Vector choose(Normal normal, Vector bits) { return _mm512_permutexvar_epi16(bits, normal); }
 
 static inline Vector xor3(Vector a, Vector b, Vector c) { return _mm512_ternarylogic_epi32(a, b, c, 0x96); }
+
+// One more where a sum is above a level.
+static inline Vector count_above(Vector count, Vector sum, Vector level) {
+    return _mm512_mask_add_epi16(count, _mm512_cmpgt_epi16_mask(sum, level), count, _mm512_set1_epi16(1));
+}
 
 static inline Vector zero(void) { return _mm512_setzero_si512(); }
 
@@ -289,6 +305,11 @@ static inline Vector choose(Normal normal, Vector bits) {
 }
 
 static inline Vector xor3(Vector a, Vector b, Vector c) { return a ^ b ^ c; }
+
+// One more where a sum is above a level.
+static inline Vector count_above(Vector count, Vector sum, Vector level) {
+    return _mm256_sub_epi16(count, _mm256_cmpgt_epi16(sum, level));
+}
 
 static inline Vector zero(void) { return _mm256_setzero_si256(); }
 
@@ -398,6 +419,17 @@ static inline __attribute__((always_inline)) Vector readings(
         }
         for (int j = 0; j < n_bits; j++) sum[j] = OP(adds_epi16)(sum[j], OP(mulhrs_epi16)(sigma[j], z[j]));
     }
+    if (p->levels) {
+        Vector count[4], shifted = zero();
+        for (int j = 0; j < n_bits; j++) count[j] = column->bottom;
+        for (int64_t i = 0; i < p->n_levels; i++) {
+            int32_t below = w->levels[i] - 1; // a sum that is at its threshold has passed it
+            Vector level = OP(set1_epi16)((int16_t)(below < -32768 ? -32768 : below > 32767 ? 32767 : below));
+            for (int j = 0; j < n_bits; j++) count[j] = count_above(count[j], sum[j], level);
+        }
+        for (int j = n_bits - 1; j >= 0; j--) shifted = OP(add_epi16)(OP(add_epi16)(shifted, shifted), count[j]);
+        return shifted;
+    }
     __m128i fraction = _mm_cvtsi64_si128(p->fraction);
     // Half a step was added; a half that would round to an odd reading is pushed below.
     for (int j = 0; j < n_bits; j++)
@@ -438,7 +470,8 @@ static void convert_narrow(
     const struct problem *p = w->p;
     int64_t low = p->blocks[2 * block], rows = p->blocks[2 * block + 1] - low;
     int64_t at = group * p->columns + column, from = at * p->rows + low;
-    int32_t start = p->start[block * p->groups * p->columns + at] + (1 << (p->fraction - 1));
+    int32_t start = p->start[block * p->groups * p->columns + at] + (p->levels ? 0 : 1 << (p->fraction - 1));
+    if (p->levels) load_levels(w, block, group, column);
     struct column c = {
         OP(set1_epi16)((int16_t)start),
         OP(set1_epi16)((int16_t)p->lowest[column]),
@@ -509,7 +542,9 @@ static void convert_wide(
         }
     }
     int fraction = (int)p->fraction;
-    int32_t start = p->start[(block * p->groups + group) * p->columns + column] + (1 << (fraction - 1));
+    int32_t start = p->start[(block * p->groups + group) * p->columns + column];
+    if (p->levels) load_levels(w, block, group, column);
+    else start += 1 << (fraction - 1);
     int32_t bottom = p->lowest[column], top = bottom + (1 << p->adc_bits) - 1;
     int64_t constant = block == 0 ? (int64_t)p->base[column] * ((1 << p->input_bits) - 1) * p->n_blocks : 0;
     for (int64_t t = 0; t < n_vectors; t++) {
@@ -526,6 +561,14 @@ static void convert_wide(
                         variance[lane] += variances[2 * i][index[lane] & 255] + variances[2 * i + 1][index[lane] >> 8];
             }
             if (p->noisy) add_noise(w, sum, variance, t, b);
+            if (p->levels) {
+                int32_t count[LANES];
+                for (int lane = 0; lane < LANES; lane++) count[lane] = bottom;
+                for (int64_t i = 0; i < p->n_levels; i++)
+                    for (int lane = 0; lane < LANES; lane++) count[lane] += sum[lane] >= w->levels[i];
+                for (int lane = 0; lane < LANES; lane++) total[lane] = 2 * total[lane] + count[lane];
+                continue;
+            }
             for (int lane = 0; lane < LANES; lane++) {
                 // Half a step was added; a half that would round to an odd reading is pushed below.
                 int32_t y = (sum[lane] - ((sum[lane] >> fraction) & 1)) >> fraction;
@@ -596,15 +639,18 @@ static void *member(void *argument) {
     size_t index_bytes = w.vectors * w.words * p->input_bits * sizeof(Lanes);
     size_t table_bytes = 4 * w.words * ENTRIES * sizeof(int32_t);
     size_t codes_bytes = (2 * w.words * w.rows_per_word + SPARE) * sizeof *w.codes;
+    size_t levels_bytes = up(p->n_levels, 16) * 16 * sizeof *w.levels;
     char *memory = aligned_alloc(
-        64, index_bytes + 2 * w.vectors * sizeof(Lanes) + codes_bytes + table_bytes + 16 * sizeof *w.keys
+        64,
+        index_bytes + 2 * w.vectors * sizeof(Lanes) + codes_bytes + table_bytes + 16 * sizeof *w.keys + levels_bytes
     );
     if (!memory) return atomic_store(&team->failed, 1), NULL;
     w.index = (Lanes *)memory, memory += index_bytes;
     w.at[0] = (Lanes *)memory, w.at[1] = w.at[0] + w.vectors, memory += 2 * w.vectors * sizeof(Lanes);
     w.codes = (void *)memory, memory += codes_bytes;
     w.table = (void *)memory, memory += table_bytes;
-    w.keys = (void *)memory;
+    w.keys = (void *)memory, memory += 16 * sizeof *w.keys;
+    w.levels = (void *)memory;
     int64_t units = p->groups * team->tiles * team->parts;
     for (int64_t unit; (unit = atomic_fetch_add(&team->next, 1)) < units;) {
         int64_t part = unit % team->parts, tile = unit / team->parts % team->tiles;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -18,14 +18,22 @@ from xpert.hardware import evaluate
 from xpert.results import (
     Accuracy,
     BaselineName,
+    DesignName,
     EvaluationRecord,
     EvaluationStage,
+    FactorShare,
+    Measured,
     MeasuredActivity,
+    Organisation,
     PrecisionPoint,
     Row,
     ratios,
 )
+from xpert.search.factors import factors
+from xpert.search.objectives import Budgets
+from xpert.search.organisation import best_organised, organisation_name
 from xpert.search.variants import Regret
+from xpert.statistics import Bools, difference_interval
 
 _NAMES = {
     "edap": "edap",
@@ -51,6 +59,9 @@ class Trained:
     model: nn.Module
     accuracy: Accuracy
 
+    correct: Bools | None = None
+    """Whether each test image is right on each chip, [chips, images], where that was kept."""
+
     def row(self, design: Design) -> Row:
         """The row of this design, or of one of the same accuracy."""
         return Row(name=design.name, evaluation=cost_of(design), accuracy=self.accuracy)
@@ -59,7 +70,9 @@ class Trained:
 def compare_designs(
     searched: Trained,
     typical: Trained,
+    single: Trained | None,
     kinds: Iterable[tuple[Any, ...]],
+    budgets: Budgets,
     calibration: Tensor,
     *,
     network: Mapping[str, Regret],
@@ -73,7 +86,9 @@ def compare_designs(
     Args:
         searched: The searched design.
         typical: The typical design.
+        single: The searched network with the best periphery that all its layers can share; None where there is none.
         kinds: Values of `KIND_FIELDS` of the homogeneous designs.
+        budgets: Of the search; in other tiles they bind those that keep them in their own.
         calibration: Normalised images on which activity is measured.
         network: Regrets of phase 1's design, by variant.
         converters: Regrets of the searched design, by variant.
@@ -84,26 +99,54 @@ def compare_designs(
     best = min(range(len(designs)), key=lambda index: rows[index].evaluation.edap)
     found = searched.row(searched.design)
     bases: dict[BaselineName, Row] = {"typical": typical.row(typical.design), "best": rows[best]}
+    compared: dict[DesignName, Design] = {
+        "searched": searched.design, "typical": typical.design, "best": designs[best]
+    }  # fmt: skip
     # One network at one precision has one activity.
     measured_typical = measure_activity(typical.model, typical.design, calibration)
-    active: dict[Literal["searched", "typical", "best"], Design] = {
+    active: dict[DesignName, Design] = {
         "searched": measure_activity(searched.model, searched.design, calibration),
         "typical": measured_typical,
         "best": designs[best].replace(activity=measured_typical.activity),
     }
-    measured: dict[Literal["searched", "typical", "best"], EvaluationRecord] = {
-        name: cost_of(design) for name, design in active.items()
+    difference = None
+    if single is not None:
+        bases["single"], compared["single"] = single.row(single.design), single.design
+        active["single"] = measure_activity(single.model, single.design, calibration)
+        if searched.correct is not None and single.correct is not None:
+            difference = Measured(**difference_interval(searched.correct, single.correct)._asdict())
+    measured: dict[DesignName, EvaluationRecord] = {name: cost_of(design) for name, design in active.items()}
+    organised: dict[DesignName, Organisation] = {
+        name: organisation_of(design, budgets) for name, design in compared.items()
     }
     return EvaluationStage(
         searched=found,
         baselines={**bases},
         homogeneous=tuple(rows),
         ratios={name: _named_ratios(found.evaluation, row.evaluation) for name, row in bases.items()},
+        single_difference=difference,
+        organisations=organised,
+        organisation_ratios={name: organised[name].best_edap / organised["searched"].best_edap for name in bases},
+        factors=tuple(FactorShare.parse(one.to_dict()) for one in factors(typical.design, searched.design)),
         measured_activity=MeasuredActivity(
             evaluations=measured,
             ratios={name: _named_ratios(measured["searched"], measured[name]) for name in bases},
         ),
         variants=variant_rows({**active}, network=network, converters=converters),
+    )
+
+
+def organisation_of(design: Design, budgets: Budgets) -> Organisation:
+    """A design in the tiles of its run and in those that suit it best."""
+    best = best_organised(design, budgets)
+    chip = best.design.chip
+    return Organisation(
+        own=organisation_name(design.chip),
+        edap=cost_of(design).edap,
+        best=organisation_name(chip),
+        subarrays_per_pe=chip.subarrays_per_pe,
+        pes_per_tile=chip.pes_per_tile,
+        best_edap=cost_of(best.design).edap,
     )
 
 
@@ -137,4 +180,4 @@ def _named_ratios(found: EvaluationRecord, base: EvaluationRecord) -> dict[str, 
     return {name: better[figure] for name, figure in _NAMES.items()}
 
 
-__all__ = ["Trained", "accuracy_against_precision", "compare_designs", "cost_of"]
+__all__ = ["Trained", "accuracy_against_precision", "compare_designs", "cost_of", "organisation_of"]

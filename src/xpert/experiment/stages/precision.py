@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,22 +11,34 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from xpert.analog.sampling import Sampling, TestSet
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
 from xpert.experiment.config import PeripheryOptions, PrecisionSettings
 from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
-from xpert.files import jsonable
+from xpert.files import copy_atomically, jsonable
 from xpert.progress import Report
-from xpert.results import Epoch, Finetuning, Measured, PrecisionStage, Sensitivity, TriedDesign
+from xpert.results import Epoch, Finetuning, Measured, PrecisionStage, Sensitivity, SinglePeriphery, TriedDesign
 from xpert.search.objectives import Budgets, Goal
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.converters import Kind, Precision
-from xpert.search.precision.session import Bench, MeasuredDesign, PrecisionResult, Weights, search_precision
+from xpert.search.precision.session import Bench, MeasuredDesign, Weights, search_precision
+from xpert.search.precision.single import SINGLE_NAME
 from xpert.search.precision.strategies import PRECISION_STRATEGIES, Prepared, TrainedNetwork
 from xpert.training import Dataset, TrainingSettings, save_weights
 
 FINAL = "final"
 """Name of the weights that the stage leaves."""
+
+
+def single_weights(name: str) -> str:
+    """Name of the weights that the stage leaves for the best single periphery, from that of the result's."""
+    return f"{name}-single"
+
+
+def single_design(design: Design, single: SinglePeriphery) -> Design:
+    """The network of a design with the best single periphery that was found for it."""
+    entry = Periphery.parse(single.model_dump(include=set(Periphery.decisions())))
+    return Design.homogeneous(design.network, design.chip, entry, name=SINGLE_NAME)
 
 
 class Floors(NamedTuple):
@@ -57,10 +70,12 @@ class Phase2:
         return self.settings.combinations(PRECISION_FIELDS)
 
     def kinds(self, found: Design) -> list[Kind]:
-        """Values of `KIND_FIELDS` from which every layer chooses; none where they would change sums."""
-        analog = found.chip.analog
-        if not self.settings.choose_adcs_again or analog.adc_offset_sigma > 0 or analog.adc_gain_sigma > 0:
-            return []
+        """Values of `KIND_FIELDS` from which every layer chooses; a design is measured with its own."""
+        return self.single_kinds if self.settings.choose_adcs_again else []
+
+    @property
+    def single_kinds(self) -> list[Kind]:
+        """Values of `KIND_FIELDS` from which a single periphery for all layers is chosen."""
         return self.periphery.combinations(KIND_FIELDS)
 
 
@@ -77,6 +92,8 @@ def choose_precisions(
 ) -> PrecisionStage:
     """Search the precisions of a design's layers, fine-tune, and leave the weights as `state/NAME.safetensors`.
 
+    The network at its best single periphery is fine-tuned likewise; those weights go under `single_weights(NAME)`.
+
     Args:
         run: Keeps working files, so that a killed search goes on, and notes events.
         found: From phase 1, at the typical precisions.
@@ -88,7 +105,8 @@ def choose_precisions(
         floors: Least accuracies in the place of those that the config sets relative to the trained network.
     """
     settings = phase.settings
-    benches = _Benches(found, model, dataset, phase, floors, run.working_file(f"{name}-measured.json"))
+    files = (run.working_file(f"{name}-measured.json"), run.working_file(f"{name}-confirmed.json"))
+    benches = _Benches(found, model, dataset, phase, floors, *files)
     nominal = float(benches.search.reference.mean())
     run.event("precision", "nominal", ni_accuracy=nominal)
     prepared = _prepared(found, model, dataset, phase, benches, progress)
@@ -99,16 +117,37 @@ def choose_precisions(
         goal=Goal(settings.objective, phase.budgets),
         bench=benches.search,
         kinds=phase.kinds(found),
+        single_kinds=phase.single_kinds,
         confirmation=benches.confirmation if settings.confirmation_images else None,
         seed=phase.seed,
         evaluations=settings.evaluations,
         progress=progress,
     )
-    tried = tuple(_tried(one) for one in result.measured)
+
+    def shown(entries: Iterable[MeasuredDesign]) -> tuple[TriedDesign, ...]:
+        return tuple(_tried(one, _loss(one.design, phase, prepared)) for one in entries)
+
+    tried = shown(result.measured)
     for entry in tried:
         run.event("precision", "tried", **entry.to_dict())
-    tuning = _finish(run, result, model, dataset, phase, benches, name, progress)
-    best = result.best
+    best, single = result.best, result.single
+    if single is not None:
+        figures = {"ni_accuracy": single.accuracy.mean, "edap": single.evaluation.to_dict()["edap"]}
+        run.event("precision", "single", periphery=single.design.periphery[0].short(), **figures)
+
+    def finish(one: MeasuredDesign, weights: str) -> Finetuning | None:
+        return _finish(run, one, model, dataset, phase, benches, weights, progress)
+
+    tuning = finish(best, name)
+    single_tuning = None
+    if single is not None:
+        if best.weights is None and _same_sums(best.design, single.design):
+            single_tuning = tuning
+            copy_atomically(
+                run.working_file(f"{name}.safetensors"), run.working_file(f"{single_weights(name)}.safetensors")
+            )
+        else:
+            single_tuning = finish(single, single_weights(name))
     floor = benches.search.floor
     return PrecisionStage(
         design=best.design,
@@ -123,22 +162,38 @@ def choose_precisions(
         met=best.feasible,
         ni_accuracy=Measured(**best.accuracy._asdict()),
         difference=Measured(**best.difference._asdict()),
-        predicted_loss=best.predicted_loss,
-        confirmed=tuple(_tried(one) for one in result.confirmed),
+        predicted_loss=_loss(best.design, phase, prepared),
+        confirmed=shown(result.confirmed),
         tried=tried,
-        front=tuple(_tried(one) for one in result.front),
+        front=shown(result.front),
         sensitivity=_error_table(found, phase, prepared),
         finetuning=tuning,
+        single=None if single is None else _single(single, single_tuning),
     )
+
+
+def _same_sums(one: Design, other: Design) -> bool:
+    """Whether two designs of one network compute the same, so that one training serves both."""
+    if one.chip.analog.adcs_differ:
+        return one.periphery == other.periphery
+    return [entry.sums_key() for entry in one.periphery] == [entry.sums_key() for entry in other.periphery]
 
 
 class _Benches:
     """Where a network is measured: the first validation images, or, to confirm, the last ones and other chips."""
 
     def __init__(
-        self, found: Design, model: nn.Module, dataset: Dataset, phase: Phase2, floors: Floors | None, file: Path
+        self,
+        found: Design,
+        model: nn.Module,
+        dataset: Dataset,
+        phase: Phase2,
+        floors: Floors | None,
+        file: Path,
+        confirmed: Path,
     ) -> None:
         self.found, self.model, self.dataset, self.phase, self.floors = found, model, dataset, phase, floors
+        self._confirmed = confirmed
         self.calibration = dataset.normalised(dataset.train_images[: phase.settings.calibration_images])
         # What may be given up counts against the design as phase 1 left it, at the typical precisions.
         self.search = self._with_floor(self.bench(model, file=file), None if floors is None else floors.search)
@@ -162,7 +217,7 @@ class _Benches:
         """The bench of the second measurement, for the network or for other weights of it."""
         if self._nominal is None:
             floor = None if self.floors is None else self.floors.confirmation
-            self._nominal = self._with_floor(self.bench(self.model, confirmation=True), floor)
+            self._nominal = self._with_floor(self.bench(self.model, confirmation=True, file=self._confirmed), floor)
         bench = self._nominal
         if weights is None:
             return bench
@@ -205,16 +260,16 @@ def _error_table(found: Design, phase: Phase2, prepared: Prepared) -> tuple[Sens
 
 def _finish(
     run: Run,
-    result: PrecisionResult,
-    model: nn.Module,
+    best: MeasuredDesign,
+    trained: nn.Module,
     dataset: Dataset,
     phase: Phase2,
     benches: _Benches,
     name: str,
     progress: Report,
 ) -> Finetuning | None:
-    """Leave the final weights: those of the search, fine-tuned at its precisions where that raises accuracy."""
-    best, settings = result.best, phase.settings
+    """Leave the final weights of a design: those of the search, fine-tuned at its precisions where that is better."""
+    model, settings = copy.deepcopy(trained), phase.settings
     weights = run.working_file(f"{name}.safetensors")
     if best.weights is not None:
         model.load_state_dict(best.weights)
@@ -234,7 +289,25 @@ def _finish(
     return Finetuning(before=before, after=after, kept=better, curve=epochs)
 
 
-def _tried(one: MeasuredDesign) -> TriedDesign:
+def _single(one: MeasuredDesign, tuning: Finetuning | None) -> SinglePeriphery:
+    return SinglePeriphery(
+        **one.design.periphery[0].model_dump(),
+        ni_accuracy=Measured(**one.accuracy._asdict()),
+        difference=Measured(**one.difference._asdict()),
+        edap=one.evaluation.to_dict()["edap"],
+        finetuning=tuning,
+    )
+
+
+def _loss(design: Design, phase: Phase2, prepared: Prepared) -> float | None:
+    """What the strategy's error model predicts for a design; None where it has no model."""
+    if prepared.losses is None:
+        return None
+    chosen = [phase.options.index(entry.values(PRECISION_FIELDS)) for entry in design.periphery]
+    return float(prepared.losses[range(len(chosen)), chosen].sum())
+
+
+def _tried(one: MeasuredDesign, predicted: float | None) -> TriedDesign:
     return TriedDesign(
         **{field: tuple(getattr(entry, field) for entry in one.design.periphery) for field in PRECISION_FIELDS},
         ni_accuracy=one.accuracy.mean,
@@ -244,9 +317,9 @@ def _tried(one: MeasuredDesign) -> TriedDesign:
         energy_uj=float(one.evaluation.energy * 1e6),
         latency_us=float(one.evaluation.latency * 1e6),
         edap=one.evaluation.to_dict()["edap"],
-        predicted_loss=one.predicted_loss,
+        predicted_loss=predicted,
         feasible=one.feasible,
     )
 
 
-__all__ = ["FINAL", "Floors", "Phase2", "choose_precisions"]
+__all__ = ["FINAL", "Floors", "Phase2", "choose_precisions", "single_design", "single_weights"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from xpert.hardware import gates
 from xpert.hardware.gates import Array
-from xpert.hardware.technology import Process
+from xpert.hardware.technology import Process, at_node
 
 FIT_VOLTAGE = 0.5
 """Read voltage of the simulations that the power fit is made from. [V] Source: DNN+NeuroSim V1.3."""
@@ -68,9 +70,15 @@ _CURRENT = {
 
 def adc_area(p: Process, n_nmos: Array, n_pmos: Array) -> Array:
     """Area of an ADC made of minimum transistors, each in a cell of its own. [m2]"""
+    nmos, pmos = _minimum_areas(p)
+    return nmos * n_nmos + pmos * n_pmos
+
+
+@lru_cache(maxsize=256)
+def _minimum_areas(p: Process) -> tuple[Array, Array]:
+    """Area of the smallest NMOS and PMOS, each in a cell of its own. [m2]"""
     nmos = gates.gate(p, "inv", 1.0, gates.MIN_NMOS * p.feature, 0.0)
-    pmos = gates.gate(p, "inv", 1.0, 0.0, gates.minimum_pmos(p))
-    return nmos.area * n_nmos + pmos.area * n_pmos
+    return nmos.area, gates.gate(p, "inv", 1.0, 0.0, gates.minimum_pmos(p)).area
 
 
 def adc_leakage(p: Process, n_nmos: Array, n_pmos: Array) -> Array:
@@ -100,10 +108,10 @@ def resistance_power(
         current_mode: Coefficients of a current-mode sense amplifier rather than a voltage-mode one.
     """
     resistance = scaled_resistance(column_resistance, read_voltage)
-    coefficient = (_CURRENT if current_mode else _VOLTAGE)[p.roadmap][p.node_nm]
+    coefficient = at_node((_CURRENT if current_mode else _VOLTAGE)[p.roadmap], p.node_nm)
     flows = np.logical_and(resistance > 0, np.isfinite(resistance))
     decades = np.log10(np.where(flows, resistance, 1.0))
-    power = fixed + coefficient * np.exp(-_SLOPE[p.roadmap][p.node_nm] * decades)
+    power = fixed + coefficient * np.exp(-at_node(_SLOPE[p.roadmap], p.node_nm) * decades)
     power = np.where(flows, power, np.where(resistance > 0, IDLE_POWER, 0.0))
     return at_temperature(p, power)
 

@@ -16,11 +16,12 @@ from xpert.hardware.adcs.column_power import (
     sum_columns,
 )
 from xpert.hardware.adcs.kind import AdcKind, Conversion
+from xpert.hardware.adcs.matching import comparator_width, matched
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost
 from xpert.hardware.circuits.placement import lanes
 from xpert.hardware.gates import Array, horowitz
-from xpert.hardware.technology import Process
+from xpert.hardware.technology import Process, at_node
 
 FASTEST, SLOWEST = 1e-9, 10e-9
 """Bounds of a comparison's duration. [s] Source: DNN+NeuroSim V1.3."""
@@ -89,7 +90,8 @@ _DELAY = {
 }
 """Node [nm] -> fit of a current-mode comparator's delay in LSTP: A and B of the largest delay A ln(R / 1 kohm) + B
 [ns], and its relative value over x = reference / column resistance, highest power first, for x <= 0.9 and for larger x.
-Elsewhere a comparison takes the least time. Source: DNN+NeuroSim V1.3, fit to SPICE."""
+Elsewhere a comparison takes the least time; so it does below 32 nm, where the source has no fit. Source: DNN+NeuroSim
+V1.3, fit to SPICE."""
 
 
 def flash_adc(
@@ -128,7 +130,7 @@ def flash_adc(
     comparators = levels - 1
     n_nmos, n_pmos = COMPARATOR_TRANSISTORS[sensing]
     area = instances * comparators * adc_area(p, n_nmos, n_pmos)
-    fixed = COMPARATOR_POWER[p.roadmap, sensing][p.node_nm] * comparators * 1e-6
+    fixed = at_node(COMPARATOR_POWER[p.roadmap, sensing], p.node_nm) * comparators * 1e-6
     power = resistance_power(
         p, np.expand_dims(fixed, -1), column_resistance, read_voltage, current_mode=sensing == "current"
     )
@@ -202,7 +204,7 @@ def _latency(
     The reference levels are evenly spaced and the fit is monotone between a few turning points, so only the levels next
     to those and the outermost ones can be slowest: the work does not grow with the number of levels.
     """
-    if p.roadmap != "LSTP" or p.node_nm not in _DELAY:
+    if p.roadmap != "LSTP" or p.node_nm < min(_DELAY):
         return FASTEST
     levels, rows, r_on, r_off = (
         np.expand_dims(np.asarray(x, dtype=np.float64), -1) for x in (levels, rows, r_on, r_off)
@@ -218,7 +220,7 @@ def _latency(
     for turn in _turning_points(p.node_nm, p.switches.flash_plateau):
         nearest = np.round((turn * resistance - lowest) / spacing) - 1
         candidates += [nearest - 1, nearest, nearest + 1]
-    a, b, below, above = _DELAY[p.node_nm]
+    a, b, below, above = at_node(_DELAY, p.node_nm, linear=True)
     largest = (a * np.log(resistance / 1000) + b) * 1e-9
     for candidate in candidates:
         index = np.clip(candidate, first, np.maximum(last, first))
@@ -235,7 +237,7 @@ def _latency(
 @cache
 def _turning_points(node_nm: int, plateau: bool) -> tuple[float, ...]:
     """Ratios between which the delay is monotone."""
-    _, _, below, above = _DELAY[node_nm]
+    _, _, below, above = at_node(_DELAY, node_nm, linear=True)
     points = [_FAR_BELOW, _BELOW, _FAR_ABOVE]
     if plateau:
         points.append(_ABOVE)
@@ -260,10 +262,20 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
         sensing=asked.sensing,
     )
     encoder = flash_encoder(p, asked.bits, asked.instances, width=asked.width)
-    return [Block("flash_adc", cost, of_columns=True), Block("flash_encoder", encoder, uses=asked.turns)]
+    levels = gates.exp2(asked.bits) - 1
+    return [
+        Block("flash_adc", matched(p, asked, cost, levels, levels), of_columns=True),
+        Block("flash_encoder", encoder, uses=asked.turns),
+    ]
 
 
-FLASH = AdcKind(_blocks)
+def _reference_load(p: Process, asked: Conversion) -> Array:
+    """A gate of each comparator."""
+    gate = gates.gate_capacitance(p, comparator_width(p, asked))
+    return asked.instances * (gates.exp2(asked.bits) - 1) * gate
+
+
+FLASH = AdcKind(_blocks, own_levels=True, reference_load=_reference_load)
 """One comparator per level, all at once: large and fast."""
 
 __all__ = ["COMPARATOR_POWER", "COMPARATOR_TRANSISTORS", "FASTEST", "FLASH", "SLOWEST", "flash_adc", "flash_encoder"]

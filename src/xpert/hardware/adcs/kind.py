@@ -48,6 +48,12 @@ class Conversion:
     sensing: str
     """How a flash ADC compares: `current` or `voltage`."""
 
+    offset_sigma: float
+    """Standard deviation of a comparator's offset after trimming. [ADC step]"""
+
+    trim_bits: int
+    """Precision of the trimming; 0: none. [bit]"""
+
 
 AdcEffect = Literal["adc_offset", "adc_gain"]
 """Error of a converter: an offset in ADC steps, or a relative error of its gain."""
@@ -77,6 +83,15 @@ class AdcKind:
 
     errors: AdcErrors = independent_errors
     """How errors are spread over converters; their sizes are those of `chip.analog`."""
+
+    own_levels: bool = False
+    """Whether each level has a comparator, with an offset, of its own; `errors` then gives no offset."""
+
+    reference_load: Callable[[Process, Conversion], Array] | None = None
+    """Capacitance that all ADCs of a subarray connect to their references [F]; None: of a capacitive DAC in each."""
+
+    column_time: Callable[[Process], float | None] = lambda p: None
+    """How long a column conducts in a conversion [s]; None: as long as that takes."""
 
 
 __all__ = ["AdcEffect", "AdcErrors", "AdcKind", "Conversion", "Normal", "independent_errors"]

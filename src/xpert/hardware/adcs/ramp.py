@@ -25,19 +25,25 @@ from xpert.hardware import gates
 from xpert.hardware.adcs.column_power import adc_area, adc_leakage, at_temperature, resistance_power, sum_columns
 from xpert.hardware.adcs.flash import COMPARATOR_POWER, COMPARATOR_TRANSISTORS
 from xpert.hardware.adcs.kind import AdcEffect, AdcKind, Conversion, Normal
-from xpert.hardware.adcs.sample_and_hold import CAPACITANCE_DENSITY, UNIT_CAPACITOR, quiet_capacitor
+from xpert.hardware.adcs.matching import (
+    CAPACITANCE_DENSITY,
+    TRANSCONDUCTANCE_EFFICIENCY,
+    UNIT_CAPACITOR,
+    comparator_width,
+    matched,
+)
+from xpert.hardware.adcs.sample_and_hold import quiet_capacitor
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost, flip_flop_bank
 from xpert.hardware.gates import Array
-from xpert.hardware.technology import WIRE_CAPACITANCE, Process
+from xpert.hardware.technology import WIRE_CAPACITANCE, Process, at_node
 
 CLOCK = 1e9
 """Clock of the counter. [Hz] Source: the steps of the SAR ADC, DNN+NeuroSim V1.3. HERMES (JSSC 2022) takes 0.3 ns per
 level at 14 nm, column ADCs of image sensors at 0.18 um take 5 ns (Santos et al., Electronic Imaging 2024)."""
 
-TRANSCONDUCTANCE_EFFICIENCY = 10.0
-"""Transconductance per current of the amplifier that drives the ramp. [1/V] Source: strong to moderate inversion,
-Jespers and Murmann, "Systematic Design of Analog CMOS Circuits", 2017."""
+SAMPLING_TIME = 1 / CLOCK
+"""How long a column is sampled. [s] Source: one clock, as a step of the SAR ADC, DNN+NeuroSim V1.3."""
 
 
 def ramp_adc(
@@ -66,7 +72,7 @@ def ramp_adc(
     levels = gates.exp2(bits)
     capacitor = quiet_capacitor(p, levels)
     n_nmos, n_pmos = COMPARATOR_TRANSISTORS["voltage"]
-    comparator = COMPARATOR_POWER[p.roadmap, "voltage"][p.node_nm] * 1e-6
+    comparator = at_node(COMPARATOR_POWER[p.roadmap, "voltage"], p.node_nm) * 1e-6
     latches, latch = flip_flop_bank(p, instances * bits, width=width), flip_flop_bank(p, bits)
     area = instances * (adc_area(p, n_nmos, n_pmos) + capacitor / CAPACITANCE_DENSITY) + latches.area
     # [*batch, columns]: while it is sampled, a column draws what it draws from a SAR ADC.
@@ -82,7 +88,7 @@ def ramp_adc(
     )
 
 
-def ramp_generator(p: Process, bits: Array, instances: Array, *, width: Array) -> Cost:
+def ramp_generator(p: Process, bits: Array, instances: Array, *, width: Array, comparator: Array | None = None) -> Cost:
     """Cost of the DAC and its amplifier; one read is one ramp, for all ADCs of the subarray.
 
     The amplifier returns from the top of the range within the sampling clock, to half a level: its transconductance is
@@ -94,11 +100,13 @@ def ramp_generator(p: Process, bits: Array, instances: Array, *, width: Array) -
         bits: ADC precision. [bit]
         instances: ADCs that the ramp goes to.
         width: Imposed width, and length of the line. [m]
+        comparator: Width of a comparator's input transistor; the smallest by default. [m]
     """
     levels = gates.exp2(bits)
     n_nmos, n_pmos = COMPARATOR_TRANSISTORS["voltage"]
+    comparator = gates.MIN_NMOS * p.feature if comparator is None else comparator
     area = adc_area(p, n_nmos, n_pmos) + levels * UNIT_CAPACITOR / CAPACITANCE_DENSITY
-    line = WIRE_CAPACITANCE * width + instances * gates.gate_capacitance(p, gates.MIN_NMOS * p.feature)
+    line = WIRE_CAPACITANCE * width + instances * gates.gate_capacitance(p, comparator)
     current = line * CLOCK * (bits + 1) * np.log(2) / TRANSCONDUCTANCE_EFFICIENCY
     energy = current * p.vdd * levels / CLOCK + (levels * UNIT_CAPACITOR + line) * p.vdd**2
     return Cost(area=area, width=width, height=area / width, energy=energy, leakage=adc_leakage(p, n_nmos, n_pmos))
@@ -140,10 +148,12 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
         multiplicity=asked.multiplicity,
     )
     # All ADCs of a subarray convert a column each on the same ramp: one ramp, one count for each turn.
-    generator = ramp_generator(p, asked.bits, asked.instances, width=asked.width)
+    width = comparator_width(p, asked)
+    generator = ramp_generator(p, asked.bits, asked.instances, width=asked.width, comparator=width)
     counter = ramp_counter(p, asked.bits, asked.instances, width=asked.width)
     return [
-        Block("ramp_adc", converters, of_columns=True),
+        # The ramp crosses a column once.
+        Block("ramp_adc", matched(p, asked, converters, 1.0, 1.0), of_columns=True),
         Block("ramp_generator", generator, uses=asked.turns),
         Block("ramp_counter", counter, uses=asked.turns),
     ]
@@ -154,7 +164,12 @@ def _errors(effect: AdcEffect, normal: Normal, shape: tuple[int, ...]) -> Any:
     return normal(effect, shape if effect == "adc_offset" else (*shape[:-1], 1))
 
 
-RAMP = AdcKind(_blocks, _errors)
+def _reference_load(p: Process, asked: Conversion) -> Array:
+    """The DAC that makes the ramp."""
+    return gates.exp2(asked.bits) * UNIT_CAPACITOR
+
+
+RAMP = AdcKind(_blocks, _errors, reference_load=_reference_load, column_time=lambda p: SAMPLING_TIME)
 """A ramp that all columns are compared with: smallest and slowest, twice the time for each bit."""
 
 __all__ = ["CLOCK", "RAMP", "ramp_adc", "ramp_counter", "ramp_generator"]

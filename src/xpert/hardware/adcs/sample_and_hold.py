@@ -12,14 +12,9 @@ import numpy as np
 
 from xpert.hardware import gates
 from xpert.hardware.adcs.column_power import adc_area, adc_leakage
+from xpert.hardware.adcs.matching import CAPACITANCE_DENSITY, UNIT_CAPACITOR
 from xpert.hardware.gates import Array
 from xpert.hardware.technology import Process
-
-UNIT_CAPACITOR = 0.5e-15
-"""Smallest capacitor: a unit of a capacitive DAC. [F] Source: Harpe et al., JSSC 2011 (8 bits, 90 nm)."""
-
-CAPACITANCE_DENSITY = 2e-3
-"""Capacitance of metal fingers per area. [F/m2] Source: assumed; 2 fF/um2 is usual for digital processes."""
 
 _BOLTZMANN = 1.380649e-23
 """Boltzmann constant. [J/K] Source: exact in the SI."""
@@ -83,4 +78,4 @@ def sample_and_hold(p: Process, bits: Array, *, sampling_time: float, holding_ti
     )
 
 
-__all__ = ["CAPACITANCE_DENSITY", "UNIT_CAPACITOR", "Holding", "quiet_capacitor", "sample_and_hold"]
+__all__ = ["Holding", "quiet_capacitor", "sample_and_hold"]

@@ -6,11 +6,12 @@ import numpy as np
 
 from xpert.hardware.adcs.column_power import adc_area, adc_leakage, at_temperature, resistance_power, sum_columns
 from xpert.hardware.adcs.kind import AdcKind, Conversion
+from xpert.hardware.adcs.matching import matched
 from xpert.hardware.adcs.sample_and_hold import sample_and_hold
 from xpert.hardware.block import Block
 from xpert.hardware.circuits import Cost
 from xpert.hardware.gates import Array
-from xpert.hardware.technology import Process
+from xpert.hardware.technology import Process, at_node
 
 STEP_TIME = 1e-9
 """Duration of one approximation step. [s] Source: DNN+NeuroSim V1.3."""
@@ -78,7 +79,7 @@ def sar_adc(
     n_pmos = _PMOS + _PMOS_PER_BIT * (bits - 1)
     area = instances * adc_area(p, n_nmos, n_pmos)
     latency = (bits + 1) * STEP_TIME
-    per_bit, rest = _POWER[p.roadmap][p.node_nm]
+    per_bit, rest = at_node(_POWER[p.roadmap], p.node_nm)
     fixed = (per_bit * bits + rest) * 1e-6
     power = resistance_power(p, np.expand_dims(fixed, -1), column_resistance, read_voltage, current_mode=False)
     leakage = instances * adc_leakage(p, n_nmos, n_pmos)
@@ -104,10 +105,11 @@ def _blocks(p: Process, asked: Conversion) -> list[Block]:
         read_voltage=asked.read_voltage,
         multiplicity=asked.multiplicity,
     )
-    return [Block("sar_adc", cost, of_columns=True)]
+    # One comparator decides on one bit after the other.
+    return [Block("sar_adc", matched(p, asked, cost, 1.0, asked.bits), of_columns=True)]
 
 
-SAR = AdcKind(_blocks)
+SAR = AdcKind(_blocks, column_time=lambda p: STEP_TIME if p.converters.sample_and_hold else None)
 """Successive approximation: small and slow, one bit per step."""
 
 __all__ = ["SAR", "STEP_TIME", "sar_adc"]

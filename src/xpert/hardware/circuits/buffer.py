@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from xpert.hardware import gates
@@ -15,6 +17,38 @@ from xpert.hardware.technology import WIRE_CAPACITANCE, Process
 
 SRAM_ACCESS_WIDTH, SRAM_NMOS_WIDTH, SRAM_PMOS_WIDTH = 1.0, 2.0, 1.0
 """Widths of an SRAM cell's transistors in feature sizes (twice that from 14 nm on). Source: DNN+NeuroSim V1.3."""
+
+
+class Banks(NamedTuple):
+    """The equal banks of a buffer."""
+
+    cores: np.ndarray
+    """Banks."""
+    line_bits: np.ndarray
+    """What a bank moves at once. [bit]"""
+    bits: np.ndarray
+    """What a bank holds, in whole lines. [bit]"""
+
+
+def banks(capacity_bits: Array, bus_bits: Array, side_bits: Array) -> Banks:
+    """The banks of a buffer that fills its bus in every cycle.
+
+    As many banks as it takes side by side to make a line as wide as the bus, and that many times more where they would
+    hold more than `side_bits` lines. So what a buffer has to hold never changes how fast it is.
+
+    Args:
+        capacity_bits: What the buffer holds. [bit]
+        bus_bits: Width of the bus that it feeds. [bit]
+        side_bits: Longest line of a bank, and most lines. [bit]
+
+    Source: ours; several banks for a wider memory are textbook (Hennessy and Patterson, Computer Architecture, 5th ed.
+    2012, section 2.2, multibanked caches; from memory).
+    """
+    abreast = np.ceil(bus_bits / np.asarray(side_bits, dtype=np.float64))
+    line = np.ceil(bus_bits / abreast)
+    cores = abreast * np.maximum(1.0, np.ceil(capacity_bits / (abreast * line * side_bits)))
+    lines = np.maximum(1.0, np.ceil(capacity_bits / (cores * line)))
+    return Banks(np.asarray(cores), np.asarray(line), np.asarray(line * lines))
 
 
 def register_file(

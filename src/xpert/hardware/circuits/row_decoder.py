@@ -25,6 +25,7 @@ def row_decoder(
     column_mode: bool = False,
     width: Array | None = None,
     height: Array | None = None,
+    compact: bool = False,
     load: Array = 0.0,
     load_2: Array = 0.0,
 ) -> Cost:
@@ -39,6 +40,8 @@ def row_decoder(
         column_mode: Laid out along a given width rather than a given height.
         width: Imposed width (column mode only). [m]
         height: Imposed height (not in column mode). [m]
+        compact: In as many columns of gates as make it about square, where no height is imposed; else in one. The
+            drivers of a multiplexer then are as strong as makes the delay least.
         load: On an output (of the inverted polarity where it drives a multiplexer). [F]
         load_2: On the true output of a multiplexer's decoder. [F]
 
@@ -46,10 +49,16 @@ def row_decoder(
     """
     address_bits = np.asarray(address_bits, dtype=np.float64)
     inverter, nand, driver, nor = _gates(p, address_bits)
+    if drives_mux and compact:
+        driver = _strong(p, driver, nand, load + load_2)
     n_nand, n_nor, n_wires = _counts(address_bits)
     has_nand, has_nor, odd = n_nand > 0, n_nor > 0, np.mod(address_bits, 2)
-    layout, imposed = (_column_layout, width) if column_mode else (_row_layout, height)
-    width, height = layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, imposed)
+    if column_mode:
+        width, height = _column_layout(p, address_bits, n_nand, n_nor, n_wires, nor.width, drives_mux, width)
+    else:
+        width, height = _row_layout(
+            p, address_bits, driver, n_nand, n_nor, n_wires, nor.width, drives_mux, height, compact
+        )
 
     inv_in, inv_out = inverter.input_capacitance, inverter.output_capacitance
     nand_in = np.where(has_nand, nand.input_capacitance, 0.0)
@@ -66,7 +75,7 @@ def row_decoder(
     third, nor_ramp = horowitz(2 * gates.on_resistance_p(p, nor.width_p) * (nor_out + enable), ramp)
     third, ramp = np.where(has_nor, third, 0.0), np.where(has_nor, nor_ramp, gates.STEP)
     drive, ramp, per_output, output_leakage = _drive(
-        p, inverter, nand, driver, nand_out, ramp, load, load_2, drives_mux
+        p, driver if compact else inverter, nand, driver, nand_out, ramp, load, load_2, drives_mux
     )
     switched = (
         (inv_in + 2 * nand_in) * 2 * np.floor(address_bits / 2)
@@ -130,22 +139,40 @@ def _drive(
     return enabled + inverted + true, ramp, nand_out + 2 * (drv_in + drv_out), leakage
 
 
+def _strong(p: Process, driver: Gate, nand: Gate, load: Array) -> Gate:
+    """The driver widened to the least delay of a NAND into it and of it into a load.
+
+    That of `R_nand k C + R load / k` has `k = sqrt(R load / (R_nand C))`.
+    """
+    own = gates.on_resistance_p(p, driver.width_p) * load
+    before = gates.on_resistance_n(p, nand.width_n) * driver.input_capacitance
+    factor = np.maximum(1.0, np.sqrt(own / before))
+    return gates.gate(p, "inv", 1.0, driver.width_n * factor, driver.width_p * factor)
+
+
 def _row_layout(
     p: Process,
     address_bits: NDArray[np.float64],
+    driver: Gate,
     n_nand: Array,
     n_nor: Array,
     n_wires: Array,
     nor_width: Array,
     drives_mux: bool,
     height: Array | None,
+    compact: bool,
 ) -> tuple[Array, Array]:
     """Width and height with the gates stacked in columns. [m]"""
-    inverter, nand, driver, _ = _gates(p, address_bits)
-    enable_width = nand.width + 2 * inverter.width if drives_mux else 2 * driver.width
+    inverter, nand, _, _ = _gates(p, address_bits)
+    enable_width = 2 * driver.width
+    if drives_mux:
+        enable_width = nand.width + (enable_width if compact else 2 * inverter.width)
     wires = gates.M3_PITCH * p.feature * n_wires
     n_outputs = gates.exp2(address_bits) if p.switches.decoder_inverters else n_nor
-    if height is None:
+    if compact:
+        in_line = inverter.width * address_bits + nand.width * n_nand + nor_width * n_nor + enable_width * n_outputs
+        height = p.cell_height * np.ceil(np.sqrt(in_line / p.cell_height))
+    elif height is None:
         width = inverter.width + nand.width + wires + nor_width + enable_width
         return width, p.cell_height * np.maximum(n_outputs, n_nand)
     lines = gates.floor(p, height / p.cell_height)
@@ -190,11 +217,15 @@ def _column_layout(
 
 def _gates(p: Process, address_bits: NDArray[np.float64]) -> tuple[Gate, Gate, Gate, Gate]:
     """Inverter, NAND, driver, and the NOR for each address length."""
-    driver = gates.gate(p, "inv", 1.0, 2 * gates.MIN_NMOS * p.feature, 2 * gates.minimum_pmos(p))
     table = _nor_table(p)
     index = address_bits.astype(np.intp)
     nor = Gate(*(np.asarray(column)[index] for column in table))
-    return gates.standard_inverter(p), gates.standard_nand(p), driver, nor
+    return gates.standard_inverter(p), gates.standard_nand(p), _driver(p), nor
+
+
+@lru_cache(maxsize=256)
+def _driver(p: Process) -> Gate:
+    return gates.gate(p, "inv", 1.0, 2 * gates.MIN_NMOS * p.feature, 2 * gates.minimum_pmos(p))
 
 
 @lru_cache(maxsize=256)

@@ -361,6 +361,7 @@ def workload_of_row(i: Row) -> Workload:
         stride=stride,
         groups=one,
         pool=1 + pooled,
+        averages=0 * one,
         relu=one,
         residual=0 * one,
     )

@@ -161,6 +161,7 @@ def _row_decoder(i: Row) -> dict[str, float]:
         i["address_bits"],
         drives_mux=bool(i["drives_mux"]),
         column_mode=bool(i.get("column_or_vertical_mode")),
+        compact=False,
         load=i["load_capacitance_F"],
         load_2=i["load_capacitance_2_F"],
         **_sides(i),

@@ -48,7 +48,7 @@ def _positions(name: str, input_shape: tuple[int, int, int]) -> list[Position]:
             decisions += 1
             side //= stride
             found.append(Position(f"block{block}.conv2", len(found) - 1, outer, width, side, residual=True))
-    found[-1] = replace(found[-1], pool=side)
+    found[-1] = replace(found[-1], pool=side, pool_kind="average")
     return [*found, classifier(len(found) - 1)]
 
 

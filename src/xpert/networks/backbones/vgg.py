@@ -34,7 +34,8 @@ def _positions(name: str, input_shape: tuple[int, int, int]) -> list[Position]:
             found.append(
                 Position(f"conv{index + 1}", index - 1, decision=index, width=width, side=side, optional=optional)
             )
-        found[-1] = replace(found[-1], pool=2 if stage < len(stages) - 1 else side)
+        last = stage == len(stages) - 1
+        found[-1] = replace(found[-1], pool=side if last else 2, pool_kind="average" if last else "max")
         side //= 2
     return [*found, classifier(len(found) - 1)]
 

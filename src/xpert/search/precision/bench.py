@@ -12,7 +12,7 @@ from torch import nn
 from xpert.analog import to_analog
 from xpert.analog.accuracy import SampledChips
 from xpert.analog.sampling import Sampling, TestSet
-from xpert.design import Design
+from xpert.design import SUMS_FIELDS, Design, Periphery
 from xpert.errors import DataError, RunError
 from xpert.files import write_atomically
 from xpert.statistics import Bools
@@ -26,7 +26,8 @@ class ChipBench:
 
     Args:
         model: Trained; its present weights are written to every chip.
-        design: Network and chip; the designs to measure may differ in ADC and input precision.
+        design: Network and chip; the designs to measure may differ in ADC and input precision. Where ADCs have errors
+            of their own they may also differ in kind and sharing: each of these is programmed anew.
         test: Where it is measured.
         sampling: On which chips.
         file: Keeps the measurements, so that a killed search does not repeat them; None keeps none.
@@ -42,6 +43,8 @@ class ChipBench:
     ) -> None:
         if not len(test.images):
             raise DataError("precision search: there are no validation images to measure accuracy on")
+        self._model, self._test, self._sampling = model, test, sampling
+        self._keys = tuple(Periphery.decisions()) if design.chip.analog.adcs_differ else SUMS_FIELDS
         analog = to_analog(model, design, generator=None, calibration=test.calibration)
         self._sampled = SampledChips(analog, design, test, sampling)
         self._file = file
@@ -51,14 +54,14 @@ class ChipBench:
         """Whether each image is right on each chip, [chips, images].
 
         Args:
-            design: Differs from the first in precisions only.
+            design: Differs from the first in its peripheries only.
 
         Raises:
             RunError: If the file of measurements cannot be written.
         """
         if self._file is None:
             return self._sampled.correct(design)
-        key = " ".join(entry.sums_key() for entry in design.periphery)
+        key = " ".join(entry.short(self._keys) for entry in design.periphery)
         if key not in self._measured:
             self._measured[key] = _packed(self._sampled.correct(design))
             write_atomically(self._file, json.dumps(self._measured) + "\n")

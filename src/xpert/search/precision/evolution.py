@@ -63,12 +63,17 @@ def evolution(population: int = POPULATION, generations: int = GENERATIONS) -> S
 
 
 def _first(session: Session, population: int) -> NDArray[np.int64]:
-    """Half designs of one precision in all layers, spread evenly over their costs, and half random ones."""
+    """Half designs of one precision in all layers, spread evenly over their costs, and half random ones.
+
+    The best of the former that the session knows is among them.
+    """
     uniform = np.tile(np.arange(len(session.options))[:, None], session.n_layers)
     ordered = uniform[np.argsort(session.costs(uniform, session.design), kind="stable")]
     spread = ordered[np.unique(np.linspace(0, len(ordered) - 1, max(2, population // 2)).astype(int))]
+    if session.start is not None:
+        spread = np.unique(np.vstack([[session.start], spread]), axis=0)
     random = np.random.default_rng(session.seed)
-    rest = random.integers(0, len(session.options), (population - len(spread), session.n_layers))
+    rest = random.integers(0, len(session.options), (max(0, population - len(spread)), session.n_layers))
     options = np.vstack([spread, rest])
     return np.stack([np.zeros_like(options), options], axis=2).reshape(len(options), -1)
 

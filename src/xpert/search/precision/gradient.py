@@ -8,8 +8,9 @@ outputs does to the loss) and through the expected objective, and the network's 
 choice has a gradient of its own. In the published code the gradient of a gate was the same number for all choices of a
 layer, which moves no softmax, and no cost entered.
 
-The price rises from step to step of a ladder; after each, the likeliest precisions are measured with the weights as
-they are. The last price at which accuracy sufficed and the first at which it did not are then halved.
+All precisions of a layer begin with the same chance, but for that of the best single periphery, where the session knows
+it. The price rises from step to step of a ladder; after each, the likeliest precisions are measured with the weights
+as they are. The last price at which accuracy sufficed and the first at which it did not are then halved.
 
 Source: Cai et al., ICLR 2019 (arXiv 1812.00332), section 3.2 (two sampled paths, renormalised); Jang et al., ICLR 2017
 (arXiv 1611.01144) (draws by Gumbel noise); Bhattacharjee et al., DAC 2023 (arXiv 2303.17646), section 3.2 (the search).
@@ -45,6 +46,10 @@ IMAGES = 8192
 
 LOGIT_RATE = 0.1
 """Learning rate of the logits (Adam)."""
+
+
+START = 1.0
+"""How far the logits of the best single periphery stand above the others at first."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,10 @@ class _Search:
         self.session, self.settings = session, settings
         self.model, self.images, self.labels = model, images, labels
         self._generator = torch.Generator().manual_seed(session.seed)
-        self.logits = torch.zeros((session.n_layers, len(session.options)), device=images.device, requires_grad=True)
+        logits = torch.zeros((session.n_layers, len(session.options)), device=images.device)
+        if session.start is not None:
+            logits[range(session.n_layers), session.start] = START
+        self.logits = logits.requires_grad_()
         self.network = to_analog(model, session.design, generator=None, calibration=calibration)
         layers = analog_layers(self.network)
         self._order = [layer.name for layer in session.design.network.layers]

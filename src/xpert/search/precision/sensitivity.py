@@ -9,7 +9,6 @@ a multiple-choice knapsack, solved exactly. Measurements of whole designs decide
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from xpert.analog import at_precision, layer_errors
 from xpert.design import Design
 from xpert.networks.quantised import quantised_layers
 from xpert.progress import Progress, Report
-from xpert.search.precision.session import MeasuredDesign, Session, Strategy
+from xpert.search.precision.session import Session, Strategy
 from xpert.search.precision.strategies import Prepared, TrainedNetwork
 
 BISECTIONS = 7
@@ -112,7 +111,8 @@ def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisec
 
     1. Measure the finest precisions, and the cheapest ones of all.
     2. Bisect the bound on the predicted loss, geometrically, between the two: the cheapest design under a bound is a
-       multiple-choice knapsack, and its measured accuracy says whether the bound is admissible.
+       multiple-choice knapsack, and its measured accuracy says whether the bound is admissible. The first bound is the
+       predicted loss of the best design of one precision in all layers, where the session knows one.
     3. From the cheapest design that is accurate, try single layers at cheaper precisions.
 
     Args:
@@ -124,34 +124,29 @@ def sensitivity(errors: NDArray[np.float64], weights: NDArray[np.float64], bisec
     rows = np.arange(len(losses))
 
     def run(session: Session) -> None:
-        def measured(choice: NDArray[np.int64]) -> MeasuredDesign:
-            return session.measure(choice, predicted=float(losses[rows, choice].sum()))
-
-        finest = measured(losses.argmin(axis=1))
+        finest = session.measure(losses.argmin(axis=1))
         choice = session.knapsack(losses, math.inf, finest.design)
-        coarsest = measured(choice)
+        coarsest = session.measure(choice)
         best = choice if coarsest.accurate else losses.argmin(axis=1)
-        if finest.accurate and not coarsest.accurate:
+        start = session.start
+        if (finest.accurate or start is not None) and not coarsest.accurate:
             low, high = float(losses.min(axis=1).sum()), float(losses[rows, choice].sum())
-            for _ in range(bisections):
-                bound = math.sqrt(low * high)
+            begin = math.sqrt(low * high) if start is None else float(losses[rows, start].sum())
+            for step in range(bisections):
+                bound = begin if step == 0 and low < begin < high else math.sqrt(low * high)
                 choice = session.knapsack(losses, bound, session.design_of(choice))
-                if measured(choice).accurate:
+                if session.measure(choice).accurate:
                     low, best = bound, choice
                 else:
                     high = bound
-        if finest.accurate:
-            _coarsen(session, best, losses, measured)
+        found = session.feasible()  # the cheapest first, the start among them
+        if found or finest.accurate:
+            _coarsen(session, np.array(found[0]) if found else best, losses)
 
     return run
 
 
-def _coarsen(
-    session: Session,
-    choice: NDArray[np.int64],
-    losses: NDArray[np.float64],
-    measured: Callable[[NDArray[np.int64]], MeasuredDesign],
-) -> None:
+def _coarsen(session: Session, choice: NDArray[np.int64], losses: NDArray[np.float64]) -> None:
     """Try single layers at cheaper precisions: the cheapest, then what saves most per predicted loss.
 
     The joint bound treats all layers by one exchange rate, and predictions err; measurements tell which layers had more
@@ -178,7 +173,7 @@ def _coarsen(
                 continue
             other = choice.copy()
             other[layer] = option
-            if measured(other).accurate:
+            if session.measure(other).accurate:
                 choice = other
                 break
 

@@ -8,6 +8,9 @@ its precisions (`converters.py`).
 Predictions only rank: only measured designs are returned. All designs are measured on the same images and chips, so
 that few images tell differences between them. The cheapest of many noisy measurements flatters itself, so the winner
 is measured again, on other chips and more images. `search_precision` has the steps.
+
+What the layers' own peripheries are worth shows beside one periphery for all layers of the same network (`single.py`).
+The best of these is found first, strategies start from it, and no result is dearer than it.
 """
 
 from __future__ import annotations
@@ -24,7 +27,14 @@ from xpert.design import PRECISION_FIELDS, Design
 from xpert.hardware import Evaluation, evaluate
 from xpert.progress import Progress, Report
 from xpert.search.objectives import Goal, objective_value
-from xpert.search.precision.converters import Kind, Precision, cheapest, cheapest_converters, peripheries
+from xpert.search.precision.converters import (
+    Kind,
+    Precision,
+    cheapest,
+    cheapest_converters,
+    peripheries,
+)
+from xpert.search.precision.single import Candidate, Verdict, candidates, cheapest_passing
 from xpert.search.tabulate import network_tables
 from xpert.solver.graph import undominated
 from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval
@@ -77,9 +87,6 @@ class MeasuredDesign:
 
     design: Design
     evaluation: Evaluation
-    predicted_loss: float | None
-    """By the additive error model, where the strategy has one. [nat]"""
-
     accuracy: Interval
     """Measured NI-accuracy."""
 
@@ -113,6 +120,10 @@ class PrecisionResult:
     status: str
     """`finished`, or `evaluations` where that limit ended the search."""
 
+    single: MeasuredDesign | None = None
+    """The cheapest design of one periphery in all layers that reaches the floor, in the second measurement too; None
+    where none does, or none was looked for."""
+
     @property
     def front(self) -> tuple[MeasuredDesign, ...]:
         """Measured designs that no other one beats in energy-delay-area product and accuracy, cheap ones first."""
@@ -136,6 +147,7 @@ class Session:
         bench: Where designs are measured.
         seed: Of everything random in a strategy.
         measured: Measured designs by choice, in order.
+        singles: Measured designs of one periphery in all layers, where no choice has their sums.
         confirmed: Those that were measured again, as they did then, in order.
         report: Called as the search goes on.
     """
@@ -158,6 +170,7 @@ class Session:
         self.bench = bench
         self.seed = seed
         self.measured: dict[Choice, MeasuredDesign] = {}
+        self.singles: dict[Design, MeasuredDesign] = {}
         self.confirmed: dict[Choice, MeasuredDesign] = {}
         self.report = progress or (lambda _: None)
         self._evaluations = evaluations
@@ -168,6 +181,11 @@ class Session:
     def n_layers(self) -> int:
         """Number of layers."""
         return len(self.design.periphery)
+
+    @property
+    def start(self) -> Choice | None:
+        """The cheapest measured design of one precision in all layers that keeps budgets and least accuracy."""
+        return next((choice for choice in self.feasible() if len(set(choice)) == 1), None)
 
     def design_of(self, choice: Sequence[int] | NDArray[np.int64]) -> Design:
         """The design with these precisions, and the ADC types and sharings that are cheapest for them."""
@@ -200,7 +218,6 @@ class Session:
         self,
         choice: Sequence[int] | NDArray[np.int64],
         *,
-        predicted: float | None = None,
         correct: Callable[[Design], Bools] | None = None,
         weights: Weights | None = None,
     ) -> MeasuredDesign:
@@ -208,7 +225,6 @@ class Session:
 
         Args:
             choice: Option of every layer.
-            predicted: Loss by an error model.
             correct: Measures it in the place of the bench, on the same images and chips: for weights of its own.
             weights: Those weights.
 
@@ -218,10 +234,9 @@ class Session:
         key: Choice = tuple(int(k) for k in choice)
         if key in self.measured and weights is None:
             return self.measured[key]
-        if self._evaluations is not None and len(self.measured) >= self._evaluations:
-            raise _EvaluationsExhausted
+        self._count()
         design = self.design_of(key)
-        entry = _judged(design, (correct or self.bench.correct)(design), self.bench, self.goal, predicted, weights)
+        entry = _judged(design, (correct or self.bench.correct)(design), self.bench, self.goal, weights)
         before = self.measured.get(key)
         if before is None or entry.accuracy.mean > before.accuracy.mean:
             self.measured[key] = entry
@@ -243,7 +258,7 @@ class Session:
             entry = self.measured[choice]
             bench = confirmation(entry.weights)
             correct = bench.correct(entry.design)
-            again = _judged(entry.design, correct, bench, self.goal, entry.predicted_loss, entry.weights)
+            again = _judged(entry.design, correct, bench, self.goal, entry.weights)
             self.confirmed[choice], self._shortfalls[choice] = again, bench.floor - again.accuracy.mean
             figures = {
                 "confirmed": len(self.confirmed),
@@ -252,6 +267,37 @@ class Session:
             }
             self.report(Progress(figures=figures))
         return self._shortfalls[choice]
+
+    def measure_single(self, candidate: Candidate) -> MeasuredDesign:
+        """Measure a design of one periphery in all layers.
+
+        Where kinds change no sum, its accuracy is that of the layer-wise design of the same precisions, which is
+        measured along: strategies may start from that one.
+
+        Raises:
+            _EvaluationsExhausted: If no more designs may be measured.
+        """
+        if not self.design.chip.analog.adcs_differ:
+            return _as_single(self.measure((candidate.option,) * self.n_layers), candidate, self.goal)
+        if candidate.design not in self.singles:
+            self._count()
+            correct = self.bench.correct(candidate.design)
+            self.singles[candidate.design] = _judged(candidate.design, correct, self.bench, self.goal, None)
+        return self.singles[candidate.design]
+
+    def confirm_single(self, candidate: Candidate, confirmation: Callable[[Weights | None], Bench]) -> MeasuredDesign:
+        """Measure a design of one periphery again, that was measured before."""
+        if not self.design.chip.analog.adcs_differ:
+            choice = (candidate.option,) * self.n_layers
+            self.confirm(choice, confirmation)
+            return _as_single(self.confirmed[choice], candidate, self.goal)
+        bench = confirmation(None)
+        return _judged(candidate.design, bench.correct(candidate.design), bench, self.goal, None)
+
+    def _count(self) -> None:
+        """Raise if no more designs may be measured."""
+        if self._evaluations is not None and len(self.measured) + len(self.singles) >= self._evaluations:
+            raise _EvaluationsExhausted
 
     def set_floor(self, floor: float) -> None:
         """Judge all designs by another least accuracy, those too that were measured before."""
@@ -265,8 +311,24 @@ class Session:
         """Measured designs that keep budgets and least accuracy, the cheapest first."""
         return sorted(
             (choice for choice, entry in self.measured.items() if entry.feasible),
-            key=lambda choice: self.goal.value(self.measured[choice].evaluation),
+            key=self.cost,
         )
+
+    def reached(self, *, layer_wise: bool = False) -> list[Choice]:
+        """Choices that the second measurement found feasible.
+
+        Args:
+            layer_wise: Only those whose precisions differ between layers.
+        """
+        return [
+            choice
+            for choice, entry in self.confirmed.items()
+            if entry.feasible and (len(set(choice)) > 1 or not layer_wise)
+        ]
+
+    def cost(self, choice: Choice) -> float:
+        """The objective of a measured design."""
+        return self.goal.value(self.measured[choice].evaluation)
 
     def knapsack(self, losses: NDArray[np.float64], bound: float, context: Design) -> NDArray[np.int64]:
         """Every layer's option, for the least objective with a summed loss of at most the bound, in a context.
@@ -302,12 +364,16 @@ def search_precision(
     goal: Goal,
     bench: Bench,
     kinds: Sequence[Kind] = (),
+    single_kinds: Sequence[Kind] = (),
     confirmation: Confirmation | None = None,
     seed: int = 0,
     evaluations: int | None = None,
     progress: Report | None = None,
 ) -> PrecisionResult:
     """Choose the precisions of every layer.
+
+    First the best single periphery is found: the cheapest for all layers at once that reaches the floor. It may be the
+    result, and no result costs more.
 
     Without a second measurement the cheapest feasible design of one search wins. With one, the winner must pass it:
 
@@ -321,8 +387,12 @@ def search_precision(
        A failure raises the lower end to what was asked for, a success (or no feasible design at all) lowers the upper
        end. The next search asks for the middle, or for what the failure was short of, if that is less.
     4. After `ROUNDS` searches, or when the ends meet, the cheapest of all confirmed designs wins.
-    5. If none was confirmed, designs that were measured on the way are, by bisection along their costs: dearer ones
-       stand a better chance. If none passes, the most accurate of them is returned, as not feasible.
+    5. If none with precisions of each layer's own was confirmed, designs that were measured on the way are, by
+       bisection along their costs: dearer ones stand a better chance.
+    6. If still none was, designs on the way from the best single periphery to the layer-wise design that failed least
+       are measured and confirmed, by bisection.
+
+    If no design passes, and no single periphery did, the most accurate is returned, as not feasible.
 
     Args:
         design: From phase 1; its network stays.
@@ -331,6 +401,7 @@ def search_precision(
         goal: What is minimised, and what a design may cost.
         bench: Where designs are measured during the search.
         kinds: Pairs (ADC type, columns per ADC) from which every layer chooses; none: those of the design stay.
+        single_kinds: The same for one periphery in all layers; none: no single periphery is looked for.
         confirmation: Gives the bench of the second measurement; None takes the first one for good.
         seed: Of everything random in the strategy.
         evaluations: Designs that may be measured; None for as many as the strategy wants.
@@ -339,23 +410,65 @@ def search_precision(
     session = Session(design, options, kinds, goal, bench, seed, evaluations, progress)
     present = [entry.values(PRECISION_FIELDS) for entry in design.periphery]
     if all(pair in session.options for pair in present):  # measured already, as the reference
-        session.measure([session.options.index(pair) for pair in present], correct=lambda _: bench.reference)
+        # With other ADCs it is another design where ADCs have errors.
+        other = bool(session.kinds) and design.chip.analog.adcs_differ
+        known = None if other else (lambda _: bench.reference)
+        session.measure([session.options.index(pair) for pair in present], correct=known)
+    single = _best_single(session, single_kinds, confirmation)
     if confirmation is None:
         status = _run(strategy, session)
-        confirmed: Sequence[MeasuredDesign] = ()
+        confirmed: list[MeasuredDesign] = []
     else:
         status = _search_until_confirmed(strategy, session, confirmation)
         session.set_floor(bench.floor)
-        if session.confirmed and not _reached(session):
+        if session.confirmed and not session.reached(layer_wise=True):
             _confirm_dearer(session, confirmation)
+        if not session.reached(layer_wise=True):
+            _from_single(session, confirmation)
         confirmed = list(session.confirmed.values())
-    feasible = _reached(session) if confirmed else [session.measured[choice] for choice in session.feasible()]
+    found = session.reached() if confirmed else session.feasible()
+    feasible = [session.confirmed[choice] if confirmed else session.measured[choice] for choice in found]
     if feasible:
         best = min(feasible, key=lambda entry: goal.value(entry.evaluation))
     else:
-        best = max(confirmed or session.measured.values(), key=lambda entry: entry.accuracy.mean)
+        tried = confirmed or [*session.measured.values(), *session.singles.values()]
+        best = max(tried, key=lambda entry: entry.accuracy.mean)
+    if single is not None and not (best.feasible and goal.value(best.evaluation) < goal.value(single.evaluation)):
+        best = single
+        confirmed += [single] if confirmation is not None else []
     ordered = sorted(confirmed, key=lambda entry: entry is best)
-    return PrecisionResult(best, tuple(session.measured.values()), tuple(ordered), status)
+    return PrecisionResult(best, tuple(session.measured.values()), tuple(ordered), status, single)
+
+
+def _best_single(session: Session, kinds: Sequence[Kind], confirmation: Confirmation | None) -> MeasuredDesign | None:
+    """The cheapest design of one periphery in all layers that reaches the floors of both measurements."""
+    matter = session.design.chip.analog.adcs_differ
+    left = candidates(session.design, session.options, kinds, session.goal, kinds_matter=matter)
+    least = session.bench.floor - float(session.bench.reference.mean())
+
+    def judge(candidate: Candidate) -> Verdict | None:
+        try:
+            entry = session.measure_single(candidate)
+        except _EvaluationsExhausted:
+            return None
+        if entry.accurate:
+            return Verdict.PASSED
+        return Verdict.CLEARLY_FAILED if entry.difference.high < least else Verdict.FAILED
+
+    while (found := cheapest_passing(left, judge, kinds_matter=matter)) is not None:
+        if confirmation is None:
+            return session.measure_single(found)
+        again = session.confirm_single(found, confirmation)
+        if again.feasible:
+            return again
+        left = [one for one in left if one is not found]
+    return None
+
+
+def _as_single(entry: MeasuredDesign, candidate: Candidate, goal: Goal) -> MeasuredDesign:
+    """A measured design as one of the same sums with one periphery."""
+    feasible = entry.accurate and goal.met(candidate.evaluation)
+    return replace(entry, design=candidate.design, evaluation=candidate.evaluation, feasible=feasible)
 
 
 def _run(strategy: Strategy, session: Session) -> str:
@@ -393,15 +506,47 @@ def _search_until_confirmed(strategy: Strategy, session: Session, confirmation: 
 
 def _confirm_dearer(session: Session, confirmation: Confirmation) -> None:
     """Step 5 of `search_precision`: confirm designs that were measured on the way, by bisection along their costs."""
-    left = [choice for choice in session.feasible() if choice not in session.confirmed]  # cheap ones first
+    beaten = min((session.cost(choice) for choice in session.reached()), default=math.inf)
+    left = [  # cheap ones first
+        choice for choice in session.feasible() if choice not in session.confirmed and session.cost(choice) < beaten
+    ]
     while left:
         half = len(left) // 2
         left = left[:half] if session.confirm(left[half], confirmation) <= 0 else left[half + 1 :]
 
 
-def _reached(session: Session) -> list[MeasuredDesign]:
-    """The designs that the second measurement found feasible."""
-    return [entry for entry in session.confirmed.values() if entry.feasible]
+def _from_single(session: Session, confirmation: Confirmation) -> None:
+    """Step 6 of `search_precision`: from the best single periphery towards the layer-wise design that failed least.
+
+    One layer after the other takes the precision that it has there: those that cost more first, then those that save
+    most. Bisection finds how far that goes.
+    """
+    start = min(session.reached(), key=session.cost, default=None)
+    if start is None:
+        return
+    failed = [
+        choice
+        for choice, entry in session.confirmed.items()
+        if not entry.feasible and session.cost(choice) < session.cost(start)
+    ]
+    if not failed:
+        return
+    end = min(failed, key=lambda choice: session.confirm(choice, confirmation))
+    changed = [(*start[:layer], end[layer], *start[layer + 1 :]) for layer in range(session.n_layers)]
+    costs = session.costs(np.array([start, *changed]), session.design_of(start))
+    order = sorted(range(session.n_layers), key=lambda layer: (costs[1 + layer] <= costs[0], costs[1 + layer]))
+    path = [start]
+    for layer in order:
+        if start[layer] != end[layer]:
+            path.append((*path[-1][:layer], end[layer], *path[-1][layer + 1 :]))
+    passed, beyond = 0, len(path) - 1
+    while beyond - passed > 1:
+        middle = (passed + beyond) // 2
+        try:
+            enough = session.measure(path[middle]).feasible and session.confirm(path[middle], confirmation) <= 0
+        except _EvaluationsExhausted:
+            return
+        passed, beyond = (middle, beyond) if enough else (passed, middle)
 
 
 def _judged(
@@ -409,7 +554,6 @@ def _judged(
     correct: Bools,
     bench: Bench,
     goal: Goal,
-    predicted: float | None,
     weights: Weights | None,
 ) -> MeasuredDesign:
     """A design with its evaluation and what the bench makes of its measurement [chips, images]."""
@@ -418,7 +562,6 @@ def _judged(
     return MeasuredDesign(
         design=design,
         evaluation=evaluation,
-        predicted_loss=predicted,
         accuracy=accuracy,
         difference=difference_interval(correct, bench.reference),
         accurate=accurate,

@@ -1,0 +1,107 @@
+"""One periphery for all layers of a network: the designs that a layer-wise choice has to beat.
+
+What they cost is free, and where the kinds of ADC change no sum their accuracy is that of their precisions. So each
+pair of precisions is measured at most once, whatever the kinds, and few pairs are: the middle one by cost of those
+that are left tells on which side of it to go on. One that passes rules out all that are dearer, one that clearly fails
+all with no more bits.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
+from xpert.hardware import Evaluation, evaluate
+from xpert.search.objectives import Goal
+from xpert.search.precision.converters import Kind, Precision
+
+SINGLE_NAME = "best single periphery"
+"""What the design is called."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network with one periphery in all layers."""
+
+    design: Design
+    evaluation: Evaluation
+    option: int
+    """Index of its precisions among the options."""
+
+    kind: int
+    """Index of its kind among those given."""
+
+
+class Verdict(Enum):
+    """What a measurement says of a candidate."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+
+    CLEARLY_FAILED = "clearly failed"
+    """The whole interval is below what is asked for, so no more bits are needed to know that fewer are too few."""
+
+
+def candidates(
+    design: Design, options: Sequence[Precision], kinds: Sequence[Kind], goal: Goal, *, kinds_matter: bool
+) -> list[Candidate]:
+    """Designs of one periphery within the budgets, cheap ones first.
+
+    Args:
+        design: Network and chip.
+        options: Values of `PRECISION_FIELDS`.
+        kinds: Values of `KIND_FIELDS`.
+        goal: What they are ordered by, and what they may cost.
+        kinds_matter: Whether accuracy depends on the kind; where it does not, each option has its cheapest kind only.
+    """
+    found = []
+    for (option, precision), (kind, values) in itertools.product(enumerate(options), enumerate(kinds)):
+        entry = design.periphery[0].with_values((*KIND_FIELDS, *PRECISION_FIELDS), (*values, *precision))
+        other = Design.homogeneous(design.network, design.chip, entry, name=SINGLE_NAME)
+        found.append(Candidate(other, evaluate(other), option, kind))
+    kept = sorted(
+        (one for one in found if goal.met(one.evaluation)), key=lambda one: (goal.value(one.evaluation), one.option)
+    )
+    return kept if kinds_matter else list({one.option: one for one in reversed(kept)}.values())[::-1]
+
+
+def cheapest_passing(
+    ordered: Sequence[Candidate], judge: Callable[[Candidate], Verdict | None], *, kinds_matter: bool
+) -> Candidate | None:
+    """The cheapest candidate that passes.
+
+    Args:
+        ordered: Candidates, cheap ones first.
+        judge: Measures one; None ends the search, because no more may be measured.
+        kinds_matter: As for `candidates`. A candidate that clearly fails rules out others of its own kind only.
+
+    Returns:
+        None where none passes. Where `judge` ended the search, the cheapest that has passed.
+    """
+
+    def no_finer(one: Candidate, other: Candidate) -> bool:
+        mine, theirs = (candidate.design.periphery[0].values(PRECISION_FIELDS) for candidate in (one, other))
+        return (one.kind == other.kind or not kinds_matter) and all(np.less_equal(mine, theirs))
+
+    left, best = list(ordered), None
+    while left:
+        middle = len(left) // 2
+        probe = left[middle]
+        verdict = judge(probe)
+        if verdict is None:
+            break
+        if verdict is Verdict.PASSED:
+            best, left = probe, left[:middle]
+        elif verdict is Verdict.CLEARLY_FAILED:
+            left = [one for one in left if not no_finer(one, probe)]
+        else:
+            left = [one for one in left if one is not probe]
+    return best
+
+
+__all__ = ["SINGLE_NAME", "Candidate", "Verdict", "candidates", "cheapest_passing"]

@@ -1,0 +1,55 @@
+"""What phase 2 measures on: the same chips for all designs, and others only where ADCs have errors of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from xpert.analog.sampling import Sampling, TestSet
+from xpert.design import AnalogSettings, Chip, Design, Device, Network, Periphery
+from xpert.networks.quantised import QuantLinear, calibrate_quantisers
+from xpert.search.precision.bench import ChipBench
+from xpert.workload.trace import trace
+
+
+def problem(analog: AnalogSettings) -> tuple[nn.Module, Design, TestSet]:
+    """A small network with as many answers right as its own float answers say."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(48, 1, 4, 4, generator=generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), QuantLinear(16, 24), nn.ReLU(), QuantLinear(24, 10))
+    calibrate_quantisers(model, images)
+    network = Network(backbone="custom", input_shape=(1, 4, 4), layers=trace(model, (1, 4, 4)))
+    chip = Chip(rows=16, columns=16, device=Device(programming_sigma=0.02), analog=analog)
+    design = Design.homogeneous(network, chip, Periphery(columns_per_adc=8, adc_bits=4, input_bits=6))
+    with torch.no_grad():
+        labels = model(images).argmax(1)
+    return model.eval(), design, TestSet(images, labels, images)
+
+
+def with_columns(design: Design, columns: int) -> Design:
+    return design.with_values(["columns_per_adc"], [[columns]] * len(design.periphery))
+
+
+def test_kinds_that_change_no_sum_share_a_measurement(tmp_path: Path) -> None:
+    model, design, test = problem(AnalogSettings())
+    file = tmp_path / "measured.json"
+    bench = ChipBench(model, design, test, Sampling(0, 2), file)
+    assert np.array_equal(bench(design), bench(with_columns(design, 2)))
+    assert list(json.loads(file.read_text())) == ["4/6 4/6"]
+
+
+def test_where_adcs_have_offsets_every_sharing_has_chips_of_its_own(tmp_path: Path) -> None:
+    model, design, test = problem(AnalogSettings(adc_offset_sigma=1.0))
+    file, other = tmp_path / "measured.json", with_columns(design, 2)
+    bench = ChipBench(model, design, test, Sampling(0, 2), file)
+    first, second = bench(design), bench(other)
+    assert np.array_equal(second, ChipBench(model, other, test, Sampling(0, 2))(other))
+    assert np.array_equal(first, ChipBench(model, design, test, Sampling(0, 2))(design))
+    assert not np.array_equal(first, second)
+    assert list(json.loads(file.read_text())) == ["sar/8/4/6 sar/8/4/6", "sar/2/4/6 sar/2/4/6"]
