@@ -17,9 +17,9 @@ from xpert.report import (
     comparison_table,
     factor_table,
     fair_text,
+    robust_table,
     single_table,
     summary_table,
-    robust_table,
     variant_remarks,
     variant_table,
 )

@@ -55,12 +55,13 @@ CASES = {
     "without nominal": Case(ONE, kinds("sar/2", "sar/16"), ("adc-area*5", "adc-energy*5")),
     "survey and clock": Case(ONE, kinds("sar/4", "sar/16"), (NOMINAL, "survey-adcs-best", "clock-chip")),
     "latency": Case(ONE, TWO, ("survey-adcs", "clock-chip", NOMINAL), Goal("latency")),
-    "budget": Case(ONE, THREE, (NOMINAL, "adc-area*5", "survey-adcs"), Goal("edp", Budgets(area_mm2=9))),
+    "budget": Case(ONE, TWO, (NOMINAL, "adc-area*5", "survey-adcs"), Goal("edp", Budgets(area_mm2=9))),
     "energy per operation": Case(WIDTHS, TWO, (NOMINAL, "adc-energy*5", "adc-area*5"), Goal(ENERGY_PER_OPERATION)),
     "widths": Case(WIDTHS, TWO, (NOMINAL, "adc-energy*5", "survey-adcs-best", "clock-chip"), minimum_quality=0.9),
 }
 
 
+@functools.cache
 def found(case: Case) -> RobustResult:
     """What the search finds."""
     return search_robust(
@@ -167,7 +168,7 @@ def test_robustness_saves_something_and_something_is_proven() -> None:
 
 def test_the_same_seed_gives_the_same_answer() -> None:
     case = CASES["latency"]
-    assert found(case) == found(case)
+    assert found.__wrapped__(case) == found(case)
 
 
 def test_what_it_cannot_do_is_refused() -> None:
