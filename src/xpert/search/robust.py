@@ -261,7 +261,6 @@ class _Search:
                     seed=effort.seed,
                     seconds=effort.seconds,
                     evaluations=effort.evaluations,
-                    prove=True,
                 ).design
             except InfeasibleError:  # none but the nominal optimum is known to keep the budgets
                 pass

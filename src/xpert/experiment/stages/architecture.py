@@ -68,9 +68,9 @@ def search_network(
         evaluations=settings.evaluations,
         progress=progress,
     )
-    design, score_found, more = found.design, found.score, {}
+    design, score_found, robust = found.design, found.score, None
     if settings.robust:
-        design, more = _robust(found, space, options, settings, quality, seed, progress)
+        design, robust = _robust(found, space, options, settings, quality, seed, progress)
         score_found = None if score_found is None else quality.measure(design.network)
     fronts: tuple[Front, ...] = ()
     if settings.front_points:
@@ -92,7 +92,7 @@ def search_network(
         )
         for option in options
     ]
-    return ArchitectureStage(
+    stage = ArchitectureStage(
         design=design.replace(name=name),
         strategy=settings.strategy,
         objective=settings.objective,
@@ -112,8 +112,8 @@ def search_network(
         quality_name=layer_sum(quality.tabulated).label,
         fronts=fronts,
         homogeneous=tuple(homogeneous),
-        **more,
     )
+    return stage if robust is None else stage.replace(robust=robust)
 
 
 def _robust(
@@ -124,7 +124,7 @@ def _robust(
     quality: Quality,
     seed: int,
     progress: Report,
-) -> tuple[Design, dict[str, Robust]]:
+) -> tuple[Design, Robust]:
     """The design with the least worst regret, and what is said of it."""
     result = search_robust(
         found.design,
@@ -140,7 +140,7 @@ def _robust(
         evaluations=settings.evaluations or EVALUATIONS,
         progress=progress,
     )
-    return result.design, {"robust": robust_record(result, found.design, found.value)}
+    return result.design, robust_record(result, found.design, found.value)
 
 
 def quality_of(name: str, dataset: Dataset, seed: int) -> Quality:
