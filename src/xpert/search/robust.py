@@ -11,7 +11,8 @@ largest regret is least (minimax regret: L. J. Savage, "The theory of statistica
    2004).
    The tangent is one sum over layers, which every strategy solves. Between rounds the weight of a variant grows
    exponentially with its regret (multiplicative weights: S. Arora, E. Hazan, S. Kale, Theory of Computing 8, 2012).
-3. Local search on the worst regret itself: one layer's option, one channel decision, or two layers at a time.
+3. All mixtures of two of the best designs of one network, layer by layer.
+4. Local search on the worst regret itself: one layer's option, one channel decision, or two layers at a time.
    Tables in the design's own context under each variant propose, full evaluation decides.
 
 Whatever is found is evaluated in full under every variant and kept, the nominal optimum among it: the result never has
@@ -22,6 +23,7 @@ exceeds under a variant becomes what that costs there (`variants.relaxed`).
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -63,6 +65,12 @@ _TRIED = 24
 
 _STARTS = 3
 """Designs from which the local search starts, the best of different networks or peripheries."""
+
+_MIXTURES = 1 << 12
+"""Mixtures of two designs that are evaluated, at most."""
+
+_PAIRS = 3
+"""Pairs of variants for which a bound is tried, those that known designs please least."""
 
 _ROUNDING = 1e-12
 """Relative improvements below this are none."""
@@ -149,6 +157,7 @@ def search_robust(
     report(total - 1, "all variants at once")
     for start in search.best(len(search.asked) + 1):
         search.surrogate(start)
+    search.mix()
     report(total, "local search")
     design = search.descend()
     report(total, "lower bound")
@@ -313,6 +322,20 @@ class _Search:
             if design not in self.values or (design == before and len(self.values) == known):
                 return
 
+    def mix(self) -> None:
+        """Keep the best mixture of any two known designs that share a network and differ in a few layers."""
+        designs = dict.fromkeys([*self.holders, *self.best(_STARTS)])
+        for one, other in itertools.combinations(designs, 2):
+            if one.network != other.network:
+                continue
+            choices = [tuple(dict.fromkeys(pair)) for pair in zip(one.periphery, other.periphery, strict=True)]
+            if math.prod(map(len, choices)) > _MIXTURES:
+                continue
+            mixtures = list(itertools.product(*choices))
+            values = self.evaluate(one.network, mixtures)
+            least = int(np.argmin(self.worst(values)))
+            self.values[one.replace(periphery=mixtures[least])] = values[least]
+
     def descend(self) -> Design:
         """Local search on the worst regret from the best designs, until nothing helps; the best of all known."""
         for start in self.best(_STARTS):
@@ -365,18 +388,17 @@ class _Search:
         ratios = np.where(np.isfinite(ratios).all(axis=-1, keepdims=True), ratios, np.inf)
         pairs = list(itertools.combinations(range(len(self.asked)), 2))
         least = [float(ratios[:, pair].max(axis=-1).min()) for pair in pairs]
-        worst = int(np.argmax(least))
-        one, other = (
-            BoundCase(case.chip, _without_least_area(case.goal), self.holders[number].replace(chip=case.chip))
-            for number, case in ((number, self.cases[number]) for number in pairs[worst])
-        )
-        return bound_worst_regret(
-            (one, other),
-            self._space,
-            self._options,
-            partial(pose, self._space, self._options, floor.quality.tabulated, floor.least),
-            least[worst] - 1,
-        )
+        proven = 0.0
+        for place in sorted(range(len(pairs)), key=lambda place: -least[place])[:_PAIRS]:
+            one, other = (
+                BoundCase(case.chip, _without_least_area(case.goal), self.holders[number].replace(chip=case.chip))
+                for number, case in ((number, self.cases[number]) for number in pairs[place])
+            )
+            posed = partial(pose, self._space, self._options, floor.quality.tabulated, floor.least)
+            if least[place] - 1 > proven:
+                bound = bound_worst_regret((one, other), self._space, self._options, posed, least[place] - 1)
+                proven = max(proven, bound)
+        return proven
 
     def _neighbours(self, design: Design, chosen: Ints, under: int | None) -> Iterable[Ints]:
         """Designs [layers, 2] near one: all with another option in one layer, and the most promising by the tables."""

@@ -49,7 +49,7 @@ from xpert.solver.strategies import solve
 LEVELS = (0.125, 0.25, 0.5, 0.75, 1.0)
 """Shares of the worst regret that was found, for which a proof is tried one after the other."""
 
-REGIONS = 120
+REGIONS = 60
 """Regions that are split, at most, over all levels."""
 
 EVALUATIONS = 20_000
