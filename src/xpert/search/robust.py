@@ -316,6 +316,8 @@ class _Search:
                 )
             except InfeasibleError:
                 return
+            if found.status == "interrupted":
+                raise KeyboardInterrupt
             before, design = design, self._here(design_of(self._space, self._nominal.chip, self._options, found.design))
             known = len(self.values)
             self.keep(design)

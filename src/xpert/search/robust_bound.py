@@ -183,6 +183,8 @@ def _open(sides: tuple[_Side, _Side], node: _Node, ratio: float) -> list[_Node] 
         solution = solve(problem, "exact", evaluations=EVALUATIONS)
     except InfeasibleError:
         return []
+    if solution.status == "interrupted":
+        raise KeyboardInterrupt
     if solution.lower_bound is not None and solution.lower_bound >= value * (1 - CLOSED):
         return []
     for index, (side, part) in enumerate(zip(sides, node.regions, strict=True)):
