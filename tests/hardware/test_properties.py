@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from xpert.design import Activity, AnalogSettings, Buffers, Chip, Converters, Design, Device, Layer, Network, Periphery, Technology
 from xpert.errors import ConfigError
-from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
-from xpert.hardware.breakdown import map_arrays
+from xpert.hardware import PHYSICAL, Evaluation, PeripheryArrays, evaluate, evaluate_batch
+from xpert.hardware.breakdown import COMPONENTS, map_arrays
+from xpert.hardware.crossbar import crossbar_of
+from xpert.hardware.evaluate import CostedChip, cost_layers, summarise
+from xpert.hardware.technology import process_of
 from xpert.workload.layers import Workload
 
 CHIPS, NETWORKS = 100, 20
@@ -126,10 +129,23 @@ class Designs:
     peripheries: list[tuple[Periphery, ...]]
     changed: np.ndarray
     """Whether this is the layer that is changed."""
-    base: Evaluation
+    base: Costed
     """As they are."""
-    after: dict[str, Evaluation]
+    after: dict[str, Costed]
     """By change."""
+
+
+class Costed(NamedTuple):
+    """A batch of designs: all that is known, and what it adds up to."""
+
+    chip: CostedChip
+    total: Evaluation
+
+
+def _costed(chip: Chip, workload: Workload, periphery: PeripheryArrays) -> Costed:
+    p = process_of(chip.technology, switches=PHYSICAL, logic_clock=chip.logic_clock_hz, converters=chip.converters)
+    costed = cost_layers(p, chip, crossbar_of(chip), workload, periphery)
+    return Costed(costed, summarise(p, chip, workload, periphery, costed))
 
 
 def _changes(workload: Workload, periphery: PeripheryArrays, changed: np.ndarray) -> dict[str, tuple[Workload, PeripheryArrays]]:
@@ -172,10 +188,10 @@ def _designs(seed: int) -> Designs:
         changed = np.arange(depth) == layer[:, None]
         changes = _changes(workload, arrays, changed)
         try:
-            base = evaluate_batch(chip, workload, arrays)
+            base = _costed(chip, workload, arrays)
         except ConfigError:  # a cell that does not hold its access transistor
             continue
-        after = {name: evaluate_batch(chip, *change) for name, change in changes.items()}
+        after = {name: _costed(chip, *change) for name, change in changes.items()}
         return Designs(chip, networks, peripheries, changed, base, after)
 
 
