@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,6 +23,9 @@ CHIPS, NETWORKS = 100, 20
 """Random chips, and networks on each of them."""
 
 ADC_TYPES = ("sar", "flash", "ramp")
+
+ROUNDING = 1e-12
+"""Relative change that is none."""
 
 
 # Random designs
@@ -127,6 +132,8 @@ class Designs:
     chip: Chip
     networks: list[Network]
     peripheries: list[tuple[Periphery, ...]]
+    workload: Workload
+    periphery: PeripheryArrays
     changed: np.ndarray
     """Whether this is the layer that is changed."""
     base: Costed
@@ -192,7 +199,7 @@ def _designs(seed: int) -> Designs:
         except ConfigError:  # a cell that does not hold its access transistor
             continue
         after = {name: _costed(chip, *change) for name, change in changes.items()}
-        return Designs(chip, networks, peripheries, changed, base, after)
+        return Designs(chip, networks, peripheries, workload, arrays, changed, base, after)
 
 
 def _chip_or_none(rng: np.random.Generator) -> Chip | None:
@@ -201,3 +208,181 @@ def _chip_or_none(rng: np.random.Generator) -> Chip | None:
         return _chip(rng)
     except ConfigError:
         return None
+
+
+@pytest.fixture(scope="module")
+def designs() -> list[Designs]:
+    return [_designs(seed) for seed in range(CHIPS)]
+
+
+# What holds without exception
+
+
+def test_parts_make_the_whole_and_are_physical(designs):
+    for each in designs:
+        for costed in (each.base, *each.after.values()):
+            total, layers = costed.total, costed.chip.layers
+            summed = np.max if each.chip.execution == "pipelined" else np.sum
+            shape = costed.chip.mapping.tiles.shape
+            for quantity in ("area", "latency", "energy"):
+                value, parts = getattr(total, quantity), list(total.breakdown[quantity].values())
+                assert all(np.all(np.isfinite(part)) and np.all(part >= 0) for part in parts)
+                assert np.all(value > 0)
+                assert sum(parts) == pytest.approx(value, rel=1e-12)
+                own = np.broadcast_to(getattr(layers, quantity).total, shape)
+                assert np.all(np.isfinite(own)) and np.all(own >= 0)
+                if quantity == "area":
+                    shared = np.squeeze(costed.chip.shared.area.total, -1)
+                    assert own.sum(-1) + shared == pytest.approx(value, rel=1e-12)
+                elif quantity == "latency":
+                    assert summed(own, axis=-1) == pytest.approx(value, rel=1e-12)
+                else:
+                    waiting = np.squeeze(costed.chip.shared.leakage, -1) * total.latency
+                    waiting = waiting if each.chip.execution == "pipelined" else 0.0
+                    assert own.sum(-1) + waiting == pytest.approx(value, rel=1e-12)
+
+
+def test_slots_hold_the_tiles(designs):
+    for each in designs:
+        for costed in (each.base, *each.after.values()):
+            layers, context, tiles = costed.chip.layers, costed.chip.context, costed.chip.mapping.tiles
+            tile = np.broadcast_to(costed.chip.tile.area.total, tiles.shape)
+            room = layers.share * context.slot
+            assert np.all(tile <= room * (1 + 1e-8)) and np.all(tile > 0.5 * room * (1 - 1e-8))
+            assert np.all(context.slots >= (layers.share * tiles).sum(-1, keepdims=True))
+            assert np.all(np.log2(layers.share) % 1 == 0) and np.all(layers.share <= 1)
+            shape = tiles.shape
+            charged = np.broadcast_to(layers.area.total, shape).sum(-1, keepdims=True)
+            assert np.all(charged <= context.slots * context.slot * (1 + 1e-8))
+
+
+def test_a_batch_is_its_designs_whatever_their_layers_are_called(designs):
+    for each in designs:
+        batch = evaluate_batch(each.chip, each.workload, each.periphery)
+        assert all(np.array_equal(getattr(batch, q), getattr(each.base.total, q)) for q in ("area", "latency", "energy"))
+        for index, (network, peripheries) in enumerate(zip(each.networks[:3], each.peripheries[:3])):
+            renamed = [layer.replace(name=f"another {place}") for place, layer in enumerate(network.layers)]
+            single = evaluate(
+                Design(chip=each.chip, network=network.replace(layers=tuple(renamed)), periphery=peripheries)
+            )
+            for quantity in ("area", "latency", "energy"):
+                assert getattr(single, quantity) == getattr(batch, quantity)[index]
+            for name in COMPONENTS:
+                one, many = single.breakdown["energy"][name], batch.breakdown["energy"][name]
+                assert one == np.broadcast_to(many, batch.energy.shape)[index]
+
+
+# What physics says of a change, and where it says otherwise
+
+
+class Pair(NamedTuple):
+    """Designs before and after a change."""
+
+    chip: Chip
+    before: Costed
+    after: Costed
+
+    def differs(self, *paths: str) -> np.ndarray:
+        """Whether any of these arrays is another one in any layer, [networks]."""
+        return np.any([np.any(_at(self.before, path) != _at(self.after, path), axis=-1) for path in paths], axis=0)
+
+    def falls(self, *paths: str) -> np.ndarray:
+        """Whether any of these arrays is lower in any layer, [networks]."""
+        return np.any([np.any(_at(self.before, path) > _at(self.after, path), axis=-1) for path in paths], axis=0)
+
+
+def _at(costed: Costed, path: str) -> np.ndarray:
+    found: Any = costed.chip
+    for name in path.split("."):
+        found = getattr(found, name)
+    return np.asarray(found)
+
+
+class Cause(NamedTuple):
+    """Why a rule may be broken: a condition on the two designs, and the components that are then not looked at."""
+
+    holds: Callable[[Pair], np.ndarray]
+    components: dict[str, tuple[str, ...]]
+    """By figure."""
+
+
+def _crowd(costed: Costed) -> np.ndarray:
+    return np.ceil(costed.chip.context.tiles / costed.chip.mapping.tiles)
+
+
+CAUSES = {
+    "other tiles": Cause(
+        lambda pair: pair.differs("mapping.pe_side", "mapping.tile_side", "mapping.novel"),
+        {"area": COMPONENTS, "latency": COMPONENTS, "energy": COMPONENTS},
+    ),
+    "less time to leak": Cause(
+        lambda pair: pair.after.total.latency < pair.before.total.latency, {"energy": ("leakage",)}
+    ),
+    "fewer units": Cause(
+        lambda pair: pair.falls("context.trees"), {"area": ("digital",), "energy": ("leakage",)}
+    ),
+    "larger decoder": Cause(
+        lambda pair: np.any(_at(pair.after, "tile.pe.area.other") > _at(pair.before, "tile.pe.area.other"), axis=-1),
+        {"area": ("other",)},
+    ),
+    "fuller crossbar": Cause(
+        lambda pair: pair.falls("tile.pe.partial.sensing_period", "tile.pe.partial.adc_latency"),
+        {"latency": ("adc", "other")},
+    ),
+    "share of the buffer": Cause(
+        lambda pair: np.any(_crowd(pair.after) < _crowd(pair.before), axis=-1) & (pair.chip.execution == "pipelined"),
+        {"latency": ("buffers",)},
+    ),
+    "unclocked buffers": Cause(
+        lambda pair: np.full(len(pair.before.total.area), not pair.chip.synchronous), {"latency": ("buffers",)}
+    ),
+    "another floorplan": Cause(
+        lambda pair: pair.differs("context.slot", "context.slots", "layers.share"),
+        {"area": ("interconnect", "white_space"), "latency": ("interconnect",), "energy": ("interconnect", "leakage")},
+    ),
+}  # fmt: skip
+"""Why rules may be broken; docs/hardware-model.md, section 17, explains each."""
+
+
+RULES = {
+    ("sharing x2", "area"): -1, ("sharing x2", "latency"): 1,
+    ("ADC bits +1", "area"): 1, ("ADC bits +1", "latency"): 1, ("ADC bits +1", "energy"): 1,
+    ("input bits +1", "area"): 1, ("input bits +1", "latency"): 1, ("input bits +1", "energy"): 1,
+    ("channels +1", "area"): 1, ("channels +1", "latency"): 1, ("channels +1", "energy"): 1,
+    ("channels +8", "area"): 1, ("channels +8", "latency"): 1, ("channels +8", "energy"): 1,
+}  # fmt: skip
+"""Change and figure -> 1 where it must not fall, -1 where it must not rise."""
+
+
+def _kept(pair: Pair, costed: Costed, quantity: str, without: frozenset[str]) -> np.ndarray:
+    """A figure without some of its components, [networks]."""
+    if quantity == "latency":
+        parts, shape = costed.chip.layers.latency, costed.chip.mapping.tiles.shape
+        kept = [np.broadcast_to(getattr(parts, name), shape) for name in COMPONENTS if name not in without]
+        kept = sum(kept, np.zeros(shape))
+        return kept.max(-1) if pair.chip.execution == "pipelined" else kept.sum(-1)
+    parts = costed.total.breakdown[quantity]
+    return sum((parts[name] for name in COMPONENTS if name not in without), np.zeros(len(costed.total.area)))
+
+
+def _exceptions(designs: list[Designs], change: str, quantity: str, sign: int) -> list[tuple[float, str]]:
+    """Every broken rule: by how much of the figure, and the causes that it takes to explain it; '' for none."""
+    found = []
+    for each in designs:
+        pair = Pair(each.chip, each.base, each.after[change])
+        before, after = (getattr(costed.total, quantity) for costed in pair[1:])
+        size = sign * (after / before - 1)
+        open_ = size < -ROUNDING
+        causes = np.full(len(size), "", dtype=object)
+        for count in (1, 2, 3):
+            for names in itertools.combinations((name for name in CAUSES if quantity in CAUSES[name].components), count):
+                if not open_.any():
+                    break
+                holds = np.all([CAUSES[name].holds(pair) for name in names], axis=0)
+                without = frozenset(part for name in names for part in CAUSES[name].components[quantity])
+                change_kept = sign * (_kept(pair, pair.after, quantity, without) - _kept(pair, pair.before, quantity, without))
+                explained = open_ & holds & (change_kept >= -ROUNDING * before)
+                causes[explained] = " and ".join(names)
+                open_ &= ~explained
+        found += [(float(-size[index]), causes[index]) for index in np.flatnonzero(size < -ROUNDING)]
+    return found
