@@ -313,32 +313,42 @@ def _crowd(costed: Costed) -> np.ndarray:
 CAUSES = {
     "other tiles": Cause(
         lambda pair: pair.differs("mapping.pe_side", "mapping.tile_side", "mapping.novel"),
-        {"area": COMPONENTS, "latency": COMPONENTS, "energy": COMPONENTS},
+        {"area": (*COMPONENTS, *(f"shared {name}" for name in COMPONENTS)), "latency": COMPONENTS, "energy": COMPONENTS},
     ),
     "less time to leak": Cause(
         lambda pair: pair.after.total.latency < pair.before.total.latency, {"energy": ("leakage",)}
     ),
     "fewer units": Cause(
-        lambda pair: pair.falls("context.trees"), {"area": ("digital",), "energy": ("leakage",)}
+        lambda pair: pair.falls("context.trees"), {"area": ("shared digital", "shared accumulation"), "energy": ("leakage",)}
     ),
     "larger decoder": Cause(
         lambda pair: np.any(_at(pair.after, "tile.pe.area.other") > _at(pair.before, "tile.pe.area.other"), axis=-1),
-        {"area": ("other",)},
-    ),
-    "fuller crossbar": Cause(
-        lambda pair: pair.falls("tile.pe.partial.sensing_period", "tile.pe.partial.adc_latency"),
-        {"latency": ("adc", "other")},
+        {"area": ("other", "white_space", "shared interconnect")},
     ),
     "share of the buffer": Cause(
         lambda pair: np.any(_crowd(pair.after) < _crowd(pair.before), axis=-1) & (pair.chip.execution == "pipelined"),
         {"latency": ("buffers",)},
     ),
+    "fuller crossbar": Cause(
+        lambda pair: (
+            pair.differs("mapping.rows") & pair.falls("tile.pe.partial.sensing_period", "tile.pe.partial.adc_latency")
+        ),
+        {"latency": ("adc", "other", "accumulation", "buffers")},
+    ),
+    "fewer ADCs to select": Cause(
+        lambda pair: ~pair.differs("mapping.rows") & pair.falls("tile.pe.full.sensing_period"),
+        {"latency": ("adc", "other")},
+    ),
     "unclocked buffers": Cause(
         lambda pair: np.full(len(pair.before.total.area), not pair.chip.synchronous), {"latency": ("buffers",)}
     ),
+    "shorter wires": Cause(
+        lambda pair: pair.falls("tile.area.total") & ~pair.differs("context.slots", "layers.share"),
+        {"latency": ("interconnect",), "energy": ("interconnect",)},
+    ),
     "another floorplan": Cause(
-        lambda pair: pair.differs("context.slot", "context.slots", "layers.share"),
-        {"area": ("interconnect", "white_space"), "latency": ("interconnect",), "energy": ("interconnect", "leakage")},
+        lambda pair: pair.differs("context.slots", "layers.share"),
+        {"area": ("shared interconnect", "white_space"), "latency": ("interconnect",), "energy": ("interconnect", "leakage")},
     ),
 }  # fmt: skip
 """Why rules may be broken; docs/hardware-model.md, section 17, explains each."""
@@ -354,15 +364,20 @@ RULES = {
 """Change and figure -> 1 where it must not fall, -1 where it must not rise."""
 
 
-def _kept(pair: Pair, costed: Costed, quantity: str, without: frozenset[str]) -> np.ndarray:
+def _kept(pair: Pair, costed: Costed, figure: str, without: frozenset[str]) -> np.ndarray:
     """A figure without some of its components, [networks]."""
-    if quantity == "latency":
-        parts, shape = costed.chip.layers.latency, costed.chip.mapping.tiles.shape
-        kept = [np.broadcast_to(getattr(parts, name), shape) for name in COMPONENTS if name not in without]
-        kept = sum(kept, np.zeros(shape))
-        return kept.max(-1) if pair.chip.execution == "pipelined" else kept.sum(-1)
-    parts = costed.total.breakdown[quantity]
-    return sum((parts[name] for name in COMPONENTS if name not in without), np.zeros(len(costed.total.area)))
+    parts, shape = getattr(costed.chip.layers, figure), costed.chip.mapping.tiles.shape
+    kept = [np.broadcast_to(getattr(parts, name), shape) for name in COMPONENTS if name not in without]
+    kept = sum(kept, np.zeros(shape))
+    if figure == "latency" and pair.chip.execution == "pipelined":
+        return kept.max(-1)
+    kept = kept.sum(-1)
+    if figure == "area":
+        shared = costed.chip.shared.area
+        kept = kept + sum(np.broadcast_to(getattr(shared, name), (*shape[:-1], 1))[..., 0] for name in COMPONENTS if f"shared {name}" not in without)
+    elif figure == "energy" and pair.chip.execution == "pipelined" and "leakage" not in without:
+        kept = kept + np.broadcast_to(costed.chip.shared.leakage, (*shape[:-1], 1))[..., 0] * costed.total.latency
+    return kept
 
 
 def _exceptions(designs: list[Designs], change: str, quantity: str, sign: int) -> list[tuple[float, str]]:
