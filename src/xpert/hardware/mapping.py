@@ -17,7 +17,6 @@ from xpert.design import Chip
 from xpert.hardware.switches import Switches
 from xpert.workload.layers import Workload
 
-
 _SPARE_CELLS = 1.1
 """Cells that automatic tiles may take, relative to the least. Source: our choice."""
 
