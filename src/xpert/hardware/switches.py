@@ -34,6 +34,10 @@ class Switches:
     decoder_inverters: bool = True
     """Row decoders give their inverters area; reference: columns of inverters are left out."""
 
+    decoder_drivers_alone: bool = True
+    """A decoder's drivers alone charge what it drives; reference: with four outputs or fewer the gates before them do,
+    too, so that a multiplexer of 4 columns may be slower than one of 8."""
+
     h_tree_wire_class: bool = True
     """H-tree wires widen with their length; reference: a chained comparison picks the same class for all."""
 

@@ -66,11 +66,14 @@ def row_decoder(
     nor_in = np.where(has_nor, nor.input_capacitance, 0.0)
     nor_out = np.where(has_nor, nor.output_capacitance, 0.0)
     enable = nand_in if drives_mux else inv_in  # what a NOR drives
+    last_load = load
+    if p.switches.decoder_drivers_alone:
+        last_load = enable = nand.input_capacitance if drives_mux else inv_in
 
-    first_load = np.where(has_nand, 2 * nand_in, load)
+    first_load = np.where(has_nand, 2 * nand_in, last_load)
     first, ramp = horowitz(gates.on_resistance_n(p, inverter.width_n) * (inv_out + first_load))
     series_n = 2 * gates.on_resistance_n(p, nand.width_n)
-    second, nand_ramp = horowitz(series_n * (nand_out + np.where(has_nor, nor_in * n_nor / 4, load)), ramp)
+    second, nand_ramp = horowitz(series_n * (nand_out + np.where(has_nor, nor_in * n_nor / 4, last_load)), ramp)
     second, ramp = np.where(has_nand, second, 0.0), np.where(has_nand, nand_ramp, ramp)
     third, nor_ramp = horowitz(2 * gates.on_resistance_p(p, nor.width_p) * (nor_out + enable), ramp)
     third, ramp = np.where(has_nor, third, 0.0), np.where(has_nor, nor_ramp, gates.STEP)
