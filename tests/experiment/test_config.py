@@ -131,6 +131,26 @@ def test_residual_blocks_may_be_left_out() -> None:
             {"area_budget_mm2": 40, "least_area_mm2": 47.5},
             "architecture: least_area_mm2, 47.5, is above area_budget_mm2, 40",
         ),
+        *(
+            (
+                ("architecture", "robust"),
+                ["nominal", name],
+                "architecture.robust.1: must be one of nominal, adc-energy/5, adc-energy*5, adc-area/5, adc-area*5, "
+                f"survey-adcs, survey-adcs-best, sample-and-hold, clock-chip (got '{name}')",
+            )
+            for name in ("odd", "reference", "measured-activity")
+        ),
+        (
+            ("architecture",),
+            {"robust": ["clock-chip"], "quality": "naswot"},
+            "architecture: robust: needs a quality that is a sum over layers (width_law, parameters, macs, relu_units, "
+            "log_widths), got naswot",
+        ),
+        (
+            ("architecture", "robust"),
+            ["clock-chip", "clock-chip"],
+            "architecture: robust: variants must differ, got ['clock-chip', 'clock-chip']",
+        ),
         (("architecture", "power_budget_mw"), -1, "architecture.power_budget_mw: Input should be greater than 0"),
         (("training", "epochs"), 0, "training.epochs: Input should be greater than or equal to 1 (got 0)"),
         (("precision", "adc_bits"), [99], "precision.adc_bits.0: Input should be less than or equal to 12 (got 99)"),

@@ -65,15 +65,17 @@ def test_least_cells_by_hand(conv):
     # 72 x 16 crossbars fill tiles of 8 x 8 as well as those of 4 x 4, but not those of 16 x 16.
     whole = conv("whole", (512, 512), 4)
     assert organisation(whole) == ([8], [4])
-    # 9 x 4 crossbars: 3 tiles of 4 x 4, or 2 of 8 x 8.
-    assert organisation(whole, conv("small", (64, 128), 4)) == ([4], [2])
+    # 9 x 4 crossbars: 3 tiles of 4 x 4, or 2 of 8 x 8. Beside a large layer that is less than a tenth of all cells.
+    assert organisation(conv("small", (64, 128), 4)) == ([4], [2])
+    assert organisation(whole, conv("small", (64, 128), 4)) == ([8], [4])
+    assert organisation(whole, *(conv(f"small{index}", (64, 128), 4) for index in range(2))) == ([4], [2])
     assert organisation(conv("one more", (512, 513), 4)) == ([4], [2])
     # A layer that is narrower than a tile has no say in its size: the widest one bounds it.
     assert organisation(conv("narrow", (3, 16), 32)) == ([4], [2])
 
 
 @given(widths=st.lists(st.integers(1, 700), min_size=2, max_size=4), place=st.integers(0, 3), novel=st.booleans())
-def test_a_channel_more_never_takes_fewer_cells(conv, widths, place, novel):
+def test_a_channel_more_hardly_takes_fewer_cells(conv, widths, place, novel):
     chip = Chip(mapping="novel" if novel else "conventional", **AUTO)
     place %= len(widths)
 
@@ -85,7 +87,7 @@ def test_a_channel_more_never_takes_fewer_cells(conv, widths, place, novel):
         return np.sum(mapping.tiles * mapping.tile_side**2 * pes)
 
     wider = [*widths[:place], widths[place] + 1, *widths[place + 1 :]]
-    assert cells(wider) >= cells(widths)
+    assert 1.1 * cells(wider) >= cells(widths)  # within the spare cells of larger tiles
 
 
 def test_novel_mapping_spreads_the_most_frequent_kernel(conv):

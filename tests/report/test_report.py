@@ -191,6 +191,26 @@ def test_a_run_whose_answer_is_one_periphery_says_so(fair_results: dict[str, Any
 
 
 @pytest.mark.usefixtures("without_plotly")
+def test_the_least_worst_regret_is_shown(results: dict[str, Any], write_run: Write):
+    regrets = [{"value": 24.0 * (1 + regret), "best": 24.0, "regret": regret} for regret in (0.05, 0.25)]
+    robust = {
+        "worst_regret": 0.05,
+        "nominal_worst_regret": 0.25,
+        "lower_bound": 0.02,
+        "nominal_value": results["architecture"]["value"] / 1.125,
+        "rows": [{"variant": "odd", "robust": regrets[0], "nominal": regrets[1]}],
+    }
+    changed = results | {"architecture": results["architecture"] | {"robust": robust}}
+    page = Page(write_report(write_run(changed)).read_text(encoding="utf-8"))
+    text = " ".join(page.text["search"].split())
+    assert "Its worst regret is 5.0 %, and no design of the space is below 2.0 %." in text
+    assert "The nominal optimum's worst regret is 25.0 %." in text
+    assert "the design found has 1.125 times the nominal optimum's objective" in text
+    without = Page(write_report(write_run(results)).read_text(encoding="utf-8"))
+    assert "worst regret" not in without.text["search"]
+
+
+@pytest.mark.usefixtures("without_plotly")
 def test_how_sure_the_precision_search_is(results: dict[str, Any], write_run: Write):
     run = write_run(results)
     write_report(run)

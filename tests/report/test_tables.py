@@ -17,13 +17,14 @@ from xpert.report import (
     comparison_table,
     factor_table,
     fair_text,
+    robust_table,
     single_table,
     summary_table,
     variant_remarks,
     variant_table,
 )
 from xpert.report.tables import bar_of, component_rows, layer_rows, left_out, searched_kernels, shared_by_layers
-from xpert.results import EvaluationRecord, FactorShare, VariantRow
+from xpert.results import EvaluationRecord, FactorShare, Robust, VariantRow
 
 
 def printed(table: Table) -> str:
@@ -186,6 +187,17 @@ def test_blocks_that_are_left_out_are_named():
     typical = evaluated([8] * networks.depth)
     found = evaluated([0 if decision == 2 else 8 for decision in range(networks.depth)])
     assert left_out(found, typical) == ["block2.conv1", "block2.conv2"]
+
+
+def test_the_least_worst_regret_fits_a_terminal():
+    regrets = [{"value": 24.0 * (1 + regret), "best": 24.0, "regret": regret} for regret in (0.05, 0.25)]
+    row = {"variant": "survey-adcs-best", "robust": regrets[0], "nominal": regrets[1]}
+    worst = {"worst_regret": 0.05, "nominal_worst_regret": 0.25, "lower_bound": 0.02, "nominal_value": 24.0}
+    lines = printed(robust_table(Robust.parse(worst | {"rows": [row]}))).splitlines()
+    assert max(map(len, lines)) <= 80
+    text = " ".join(" ".join(lines).split())
+    assert "survey-adcs-best 5.0 % 25.0 %" in text
+    assert "worst 5.0 % 25.0 % no design below 2.0 %" in text
 
 
 def test_variants_fit_a_terminal():

@@ -86,8 +86,8 @@ def _show(out: Path, stop_after: str | None, as_json: bool) -> None:
     """What the run folder holds: the results, or those of the stage where the search stopped."""
     from xpert.design import read_mapping
 
-    results = out / "results.json"
-    if stop_after is not None and not results.exists():
+    file = out / "results.json"
+    if stop_after is not None and not file.exists():
         if as_json:
             found = read_mapping(out / "state" / f"{stop_after}.json", "stage result")
             output.write_json({"run": str(out), "stopped_after": stop_after, stop_after: found})
@@ -95,18 +95,28 @@ def _show(out: Path, stop_after: str | None, as_json: bool) -> None:
             _show_architecture(out)
             output.write(f"Stopped after {stop_after}; go on with --resume.\nReport: {out / 'report.html'}\n")
         return
-    found = read_mapping(results, "results file")
+    found = read_mapping(file, "results file")
     if as_json:
         output.write_json(found)
     else:
-        from xpert.report import fair_text, single_table, summary_table, variant_remarks, variant_table
+        from xpert.report import (
+            fair_text,
+            robust_table,
+            single_table,
+            summary_table,
+            variant_remarks,
+            variant_table,
+        )
         from xpert.results import Results
 
+        results = Results.parse(found)
         output.show(summary_table(found))
         if (table := single_table(found)) is not None:
             output.show(table)
         output.write(fair_text(found))
-        if rows := Results.parse(found).variants:
+        if results.architecture and results.architecture.robust:
+            output.show(robust_table(results.architecture.robust))
+        if rows := results.variants:
             output.show(variant_table(rows))
             output.write("".join(f"{remark}\n" for remark in variant_remarks(rows)))
         output.write(f"Report: {out / 'report.html'}\n")
@@ -114,11 +124,13 @@ def _show(out: Path, stop_after: str | None, as_json: bool) -> None:
 
 def _show_architecture(run: Path) -> None:
     """What phase 1 of an unfinished run found."""
-    from xpert.report import architecture_tables, architecture_text
+    from xpert.report import architecture_tables, architecture_text, robust_table
     from xpert.report.run_files import read_run
 
     files = read_run(run)
     if files.results.architecture and files.design:
         for table in architecture_tables(files.results.architecture, files.design):
             output.show(table)
+        if files.results.architecture.robust:
+            output.show(robust_table(files.results.architecture.robust))
         output.write(f"{architecture_text(files.results.architecture)}\n")

@@ -314,7 +314,7 @@ class Device(DataModel):
             raise ValueError(f"an mram cell stores 1 bit: cell_bits must be 1, got {self.cell_bits}")
         for name in ("r_on_ohm", "r_off_ohm"):
             if name not in self.model_fields_set and self.programming_states is None:
-                raise ValueError(f"{name} must be given for an mram cell: the default is that of another kind of cell")
+                raise ValueError(f"{name} must be given for an mram cell, which has no default")
         if self.on_off_ratio > HIGHEST_TUNNEL_RATIO:
             raise ValueError(
                 f"r_off_ohm of an mram cell must be at most {HIGHEST_TUNNEL_RATIO:g} r_on_ohm "

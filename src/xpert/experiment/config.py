@@ -56,6 +56,12 @@ def _objectives_2() -> Collection[str]:
     return PHASE_2
 
 
+def _robust_variants() -> Collection[str]:
+    from xpert.hardware.variants import TABULATED
+
+    return TABULATED
+
+
 def _qualities() -> Collection[str]:
     from xpert.search.quality.registry import QUALITIES
 
@@ -208,6 +214,10 @@ class ArchitectureSettings(DataModel):
     minimum_quality: Annotated[float, Field(gt=0, le=10)] | None = 0.98
     """Least quality, relative to the backbone's own; unset: no limit."""
 
+    robust: Annotated[tuple[Annotated[str, OneOf(_robust_variants)], ...], Field(max_length=64)] = ()
+    """Variants of the model over which the worst regret is minimised, in the place of the objective on the chip as it
+    is; empty: it is not. See docs/search.md."""
+
     seconds: Seconds | None = None
     """Time limit; unset: the strategy's own stopping rule, which alone gives the same result every time. [s]"""
 
@@ -223,6 +233,14 @@ class ArchitectureSettings(DataModel):
             raise ValueError(
                 f"least_area_mm2, {self.least_area_mm2:g}, is above area_budget_mm2, {self.area_budget_mm2:g}"
             )
+        if len(set(self.robust)) < len(self.robust):
+            raise ValueError(f"robust: variants must differ, got {shown(list(self.robust))}")
+        if self.robust:
+            from xpert.search.quality.additive import is_sum
+
+            if not is_sum(self.quality):
+                sums = ", ".join(name for name in _qualities() if is_sum(name))
+                raise ValueError(f"robust: needs a quality that is a sum over layers ({sums}), got {self.quality}")
         return self
 
     @property

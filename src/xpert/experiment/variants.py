@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from xpert.design import ARCHITECTURE_FIELDS, Design
 from xpert.errors import ConfigError
 from xpert.hardware.variants import Variant, variants_of
-from xpert.results import VariantCosts, VariantRegret, VariantRow
+from xpert.results import Robust, RobustRow, VariantCosts, VariantRegret, VariantRow
 from xpert.search.objectives import PER_SI
+from xpert.search.robust import RobustResult, worst_of
 from xpert.search.variants import Regret
 
 
@@ -36,6 +37,28 @@ def variant_rows(
             }
         )
         for variant in variants_of(list(designs.values()))
+    )
+
+
+def robust_record(result: RobustResult, nominal: Design, value: float) -> Robust:
+    """A search for the least worst regret, as results hold it.
+
+    Args:
+        result: What was found.
+        nominal: The design that is best on the chip as it is.
+        value: Its objective there.
+    """
+    return Robust(
+        worst_regret=result.worst,
+        lower_bound=result.lower_bound,
+        nominal_worst_regret=worst_of(result.nominal),
+        nominal_value=value,
+        nominal_channels=nominal.network.channels,
+        nominal_periphery=tuple(entry.short(ARCHITECTURE_FIELDS) for entry in nominal.periphery),
+        rows=tuple(
+            RobustRow(variant=name, robust=_regret(regret), nominal=_regret(result.nominal[name]))
+            for name, regret in result.regrets.items()
+        ),
     )
 
 
@@ -73,4 +96,4 @@ def _regret(regret: Regret) -> VariantRegret:
     )
 
 
-__all__ = ["variant_rows"]
+__all__ = ["robust_record", "variant_rows"]

@@ -58,12 +58,14 @@ def choose_slot(area: np.ndarray, tiles: np.ndarray) -> Floorplan:
         tiles: Tiles of each layer, [*batch, layers].
     """
     largest = np.max(area, axis=-1, keepdims=True)
-    candidates = area * np.exp2(np.ceil(np.log2(largest / area) - _SLACK))
+    size = np.log2(area)
+    doublings = np.ceil(np.log2(largest) - size - _SLACK)
+    candidates = area * np.exp2(doublings)
     slot, alike = largest, np.all(candidates <= largest * (1 + _SLACK), axis=-1, keepdims=True)
     if not np.all(alike):  # alike: or halves of one another
         # [*batch, candidates, layers]; the layers' axis vanishes in the sum.
-        shares = share_of_slot(candidates[..., :, None], area[..., None, :])
-        taken = np.sum(shares * tiles[..., None, :], axis=-1) * candidates
+        shares = np.exp2(np.ceil(size[..., None, :] - (size + doublings)[..., :, None] - _SLACK))
+        taken = (shares @ tiles[..., None])[..., 0] * candidates
         slot = np.take_along_axis(candidates, np.argmin(taken, axis=-1)[..., None], axis=-1)
         slot = np.where(alike, largest, slot)
     share = share_of_slot(slot, area)

@@ -223,10 +223,10 @@ def _largest(columns: np.ndarray, among: np.ndarray, least: int) -> np.ndarray:
 def _least_cells(matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndarray) -> Organisation:
     """The largest tiles of 2 x 2 PEs that take about the least cells in all.
 
-    Of sizes obtained by halving, smaller tiles never take more cells, so the smallest size has the least; the largest is
-    chosen that takes few more (`_SPARE_CELLS`), since data then cross fewer tiles and copies of small matrices share the
-    work. Copies fill cells but need none, so they have no say. A channel more moves the cells by that much at most, beside
-    what it needs itself.
+    Of sizes obtained by halving, smaller tiles never take more cells, so the smallest size has the least; the largest
+    is chosen that takes few more (`_SPARE_CELLS`), since data then cross fewer tiles and copies of small matrices share
+    the work. Copies fill cells but need none, so they have no say. A channel more moves the cells by that much at most,
+    beside what it needs itself.
     """
 
     def largest(row_blocks: np.ndarray, among: np.ndarray, least: int) -> np.ndarray:

@@ -568,9 +568,11 @@ def _adcs(
         sampled = kind.column_time(p)
         conducting = conducting + np.where(there, time if sampled is None else sampled, 0.0)
     if crossbar.programmable_range and p.switches.programmable_references:
-        yield of_groups(range_generator(p, asked, load, conversion, crossbar.slices))
+        block = range_generator(p, asked, load, conversion, crossbar.slices)
+        yield of_groups(replace(block, cost=_scaled(p, block.cost)))
     if crossbar.reference_columns and p.switches.reference_columns:
-        yield of_groups(subtraction(p, asked, conducting, crossbar.reference_columns))
+        block = subtraction(p, asked, conducting, crossbar.reference_columns)
+        yield of_groups(replace(block, cost=_scaled(p, block.cost)))
 
 
 def _scaled(p: Process, cost: Cost) -> Cost:

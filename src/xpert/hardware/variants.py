@@ -166,6 +166,10 @@ VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _all()}
 """The variants by name; `nominal` first."""
 
 
+TABULATED = tuple(name for name, variant in VARIANTS.items() if variant.tabulates and name != MEASURED)
+"""Names of the variants that a search can take into account: they have cost tables, and need no trained network."""
+
+
 def variant_named(name: str) -> Variant:
     """The variant of a name.
 
@@ -183,4 +187,4 @@ def variants_of(designs: Sequence[Design]) -> tuple[Variant, ...]:
     return tuple(variant for variant in VARIANTS.values() if variant.name != MEASURED or measured)
 
 
-__all__ = ["FACTOR", "MEASURED", "NOMINAL", "VARIANTS", "Variant", "variant_named", "variants_of"]
+__all__ = ["FACTOR", "MEASURED", "NOMINAL", "TABULATED", "VARIANTS", "Variant", "variant_named", "variants_of"]

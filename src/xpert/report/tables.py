@@ -22,6 +22,7 @@ from xpert.results import (
     LayerCost,
     Measured,
     Results,
+    Robust,
     Row,
     VariantRow,
 )
@@ -218,6 +219,18 @@ def variant_table(rows: Sequence[VariantRow]) -> Table:
 
 REGRETS = {"network_regret": "network", "converter_regret": "ADC"}
 """Regrets of a row of variants, and what they are about."""
+
+
+def robust_table(robust: Robust) -> Table:
+    """What a search for the least worst regret found beside the nominal optimum, for a terminal: plain letters."""
+    table = Table("regret under", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("robust", "nominal optimum"):
+        table.add_column(name, justify="right")
+    for row in robust.rows:
+        table.add_row(Text(row.variant), plain_percent(row.robust.regret), plain_percent(row.nominal.regret))
+    table.add_row("worst", plain_percent(robust.worst_regret), plain_percent(robust.nominal_worst_regret), style="bold")
+    table.add_row("no design below", plain_percent(robust.lower_bound), "")
+    return table
 
 
 def variant_remarks(rows: Sequence[VariantRow]) -> list[str]:

@@ -38,7 +38,7 @@ from xpert.results.stages import (
     Training,
     TriedDesign,
 )
-from xpert.results.variants import VariantCosts, VariantRegret, VariantRow
+from xpert.results.variants import Robust, RobustRow, VariantCosts, VariantRegret, VariantRow
 
 __all__ = [
     "BASELINES",
@@ -80,6 +80,8 @@ __all__ = [
     "Precisions",
     "Record",
     "Results",
+    "Robust",
+    "RobustRow",
     "Round",
     "Row",
     "Sensitivity",

@@ -12,6 +12,7 @@ from xpert.design import PRECISION_FIELDS, Design, Periphery
 from xpert.results.accuracy import Measured
 from xpert.results.designs import DesignComparison
 from xpert.results.record import Number, OpenRecord, Positive, Record
+from xpert.results.variants import Robust
 
 
 class Stage(Record):
@@ -126,6 +127,8 @@ class Architecture(Stage):
 
     fronts: tuple[Front, ...] = ()
     homogeneous: tuple[HomogeneousCosts, ...] = ()
+    robust: Robust | None = None
+    """What robustness costs and saves, where it was searched for."""
 
 
 class _Decided(Stage):

@@ -66,4 +66,46 @@ class VariantRow(Record):
     """Of the finished design: against other ADC types and column sharings."""
 
 
-__all__ = ["VariantCosts", "VariantRegret", "VariantRow"]
+class RobustRow(Record):
+    """Two designs of phase 1 under a variant."""
+
+    variant: str
+    """Its name."""
+
+    robust: VariantRegret
+    """Of the design with the least worst regret."""
+
+    nominal: VariantRegret
+    """Of the one that is best on the chip as it is."""
+
+
+class Robust(Record):
+    """A search for the least worst regret over variants."""
+
+    worst_regret: Annotated[float, Field(ge=0)]
+    """Of the design that was found."""
+
+    lower_bound: Annotated[float, Field(ge=0)]
+    """No design of the space has a smaller worst regret."""
+
+    nominal_worst_regret: Annotated[float, Field(ge=0)]
+    """Of the nominal optimum."""
+
+    nominal_value: Positive
+    """Objective of the nominal optimum on the chip as it is."""
+
+    nominal_channels: tuple[int, ...] = ()
+    nominal_periphery: tuple[str, ...] = ()
+    """Of the nominal optimum, layer by layer."""
+
+    rows: tuple[RobustRow, ...] = ()
+    """By variant, in the order of the config."""
+
+
+__all__ = [
+    "Robust",
+    "RobustRow",
+    "VariantCosts",
+    "VariantRegret",
+    "VariantRow",
+]

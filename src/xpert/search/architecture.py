@@ -147,7 +147,7 @@ def search_architecture(
         ConfigError: If the objective or the strategy is unknown.
     """
     goal = Goal(objective, budgets)
-    floor = _QualityFloor(space, quality, minimum_quality)
+    floor = QualityFloor(space, quality, minimum_quality)
     search = _Search(space, chip, goal, floor, Effort(strategy, seed, seconds, evaluations), progress)
     starts, refusal = search.starts(options)
     for start, allowed in sorted(starts, key=lambda entry: search.rank(entry[0]))[:_REFINED]:
@@ -179,7 +179,7 @@ def search_architecture(
     )
 
 
-class _QualityFloor:
+class QualityFloor:
     """The least quality, and the bound on a sum over layers that stands for it in the tables.
 
     Attributes:
@@ -235,7 +235,7 @@ class _Search:
     """
 
     def __init__(
-        self, space: Space, chip: Chip, goal: Goal, floor: _QualityFloor, effort: Effort, progress: Report | None
+        self, space: Space, chip: Chip, goal: Goal, floor: QualityFloor, effort: Effort, progress: Report | None
     ) -> None:
         self._space, self._chip, self._goal, self._floor = space, chip, goal, floor
         self._effort, self._progress = effort, progress
@@ -271,7 +271,7 @@ class _Search:
             return None
         tables = relaxation(self._chip, self._space, options, context)
         goal = replace(self._goal, budgets=replace(self._goal.budgets, least_area_mm2=None))
-        return _pose(self._space, options, self._floor.quality.tabulated, self._floor.least, tables, None, goal)
+        return pose(self._space, options, self._floor.quality.tabulated, self._floor.least, tables, None, goal)
 
     def certify(self, options: Sequence[Periphery]) -> Certificate | None:
         """Prove the best design, and find better ones; None where there is no proof.
@@ -301,7 +301,7 @@ class _Search:
             evaluate(
                 Design.homogeneous(self._space.network(self._space.default_channels), self._chip, options[0])
             ).context,
-            partial(_pose, self._space, options, quality.tabulated, self._floor.least),
+            partial(pose, self._space, options, quality.tabulated, self._floor.least),
             lambda problem: solve_tables(problem, self._goal, self._effort, self._report),
             consider,
             self._goal,
@@ -442,10 +442,10 @@ def tabulate(
     Quality is one more tabulated quantity with a lower bound, a sum over layers; 0 is no bound.
     """
     tables = cost_tables(chip, space, options, evaluate(context).context)
-    return _pose(space, options, quality, least_quality, tables, None, goal)
+    return pose(space, options, quality, least_quality, tables, None, goal)
 
 
-def _pose(
+def pose(
     space: Space,
     options: Sequence[Periphery],
     quality: str,
@@ -474,7 +474,9 @@ def _pose(
 __all__ = [
     "QUALITY",
     "ArchitectureResult",
+    "QualityFloor",
     "polished",
+    "pose",
     "search_architecture",
     "tabulate",
 ]

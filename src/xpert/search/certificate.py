@@ -76,7 +76,7 @@ class Incumbent:
 
 
 @dataclass(frozen=True, order=True)
-class _Region:
+class Region:
     """Designs with one slot whose shared quantities are in ranges."""
 
     bound: float
@@ -102,7 +102,7 @@ class Certificate:
     """Regions that were solved."""
 
 
-class _Demanded:
+class Demanded:
     """What every entry of the tables demands of the chip.
 
     Args:
@@ -149,7 +149,7 @@ class _Demanded:
             for own in self._demands
         ]
 
-    def region(self, slot: float, number: int) -> _Region | None:
+    def region(self, slot: float, number: int) -> Region | None:
         """All designs whose tiles fit into a slot; None if there are none."""
         kept = [
             possible & (own.tile_area <= slot * (1 + _SLACK))
@@ -165,9 +165,9 @@ class _Demanded:
         taken = [entries[own] for entries, own in zip(self.taken(slot), kept, strict=True)]
         low[SLOTS] = max(1.0, float(np.ceil(sum(float(entries.min()) for entries in taken))))
         high[SLOTS] = max(1.0, float(np.ceil(sum(float(entries.max()) for entries in taken))))
-        return _Region(-math.inf, number, slot, low, high)
+        return Region(-math.inf, number, slot, low, high)
 
-    def allowed(self, region: _Region) -> Allowed:
+    def allowed(self, region: Region) -> Allowed:
         """Entries that demand no more than a region's upper ends."""
         allowed = []
         for index, own in enumerate(self._demands):
@@ -177,7 +177,7 @@ class _Demanded:
             allowed.append(kept)
         return allowed
 
-    def split(self, region: _Region, design: NDArray[np.int64]) -> tuple[str, float] | None:
+    def split(self, region: Region, design: NDArray[np.int64]) -> tuple[str, float] | None:
         """What of a design [layers, 2] is above the lower end of its range, and how much it is; None if nothing is."""
         places = [
             (design[self._leaders[source], 0] if source >= 0 else 0, design[leader, 0], option)
@@ -201,7 +201,7 @@ class _Demanded:
         known = np.concatenate([entries.ravel() for entries in self.values[name]])
         return float(known[known < most * (1 - _SLACK)].max())
 
-    def between(self, name: str, region: _Region) -> NDArray[np.float64]:
+    def between(self, name: str, region: Region) -> NDArray[np.float64]:
         """All values of a shared quantity within a region's range."""
         known = np.unique(np.concatenate([entries.ravel() for entries in self.values[name]]))
         low, high = region.low[name] * (1 - _SLACK), region.high[name] * (1 + _SLACK)
@@ -241,7 +241,7 @@ def certify(
         goal: What is minimised, and the budgets.
         regions: How many regions are solved at most.
     """
-    demanded = _Demanded(chip, space, cost_tables(chip, space, options, context))
+    demanded = Demanded(chip, space, cost_tables(chip, space, options, context))
     numbers = itertools.count()
     roots = (demanded.region(slot, next(numbers)) for slot in demanded.slots())
     waiting = [root for root in roots if root is not None]
@@ -256,10 +256,10 @@ def certify(
             left = min(left, region.bound)
             break
         solved += 1
-        tables = _relaxation(chip, space, options, context, demanded, region)
+        tables = region_tables(chip, space, options, context, demanded, region)
         try:
-            posed = pose(tables, demanded.allowed(region), _relaxed(goal, region, tables))
-            posed = _with_a_large_tile(posed, demanded.large(region.slot))
+            posed = pose(tables, demanded.allowed(region), region_goal(goal, region, tables))
+            posed = with_a_large_tile(posed, demanded.large(region.slot))
             if (
                 best is not None
                 and goal.objective in OBJECTIVES
@@ -280,7 +280,7 @@ def certify(
             (region.low, {**region.high, name: demanded.below(name, value)}),
             ({**region.low, name: value}, region.high),
         ):
-            heapq.heappush(waiting, _Region(bound, next(numbers), region.slot, low, high))
+            heapq.heappush(waiting, Region(bound, next(numbers), region.slot, low, high))
     return Certificate(left if best is None else min(left, best.value), solved)
 
 
@@ -296,9 +296,9 @@ def relaxation(chip: Chip, space: Space, options: Sequence[Periphery], context: 
         options: Peripheries from which every layer chooses.
         context: Of any design of the space.
     """
-    demanded = _Demanded(chip, space, cost_tables(chip, space, options, context))
+    demanded = Demanded(chip, space, cost_tables(chip, space, options, context))
     regions = [region for slot in demanded.slots() if (region := demanded.region(slot, 0)) is not None]
-    tables = [_relaxation(chip, space, options, context, demanded, region) for region in regions]
+    tables = [region_tables(chip, space, options, context, demanded, region) for region in regions]
     allowed = [demanded.allowed(region) for region in regions]
 
     def least(index: int, quantity: str) -> NDArray[np.float64]:
@@ -326,14 +326,14 @@ def relaxation(chip: Chip, space: Space, options: Sequence[Periphery], context: 
     )
 
 
-def _relaxed(goal: Goal, region: _Region, tables: CostTables) -> Goal:
+def region_goal(goal: Goal, region: Region, tables: CostTables) -> Goal:
     """A goal with the area that a region's slots take at most; areas of the relaxation are too small for a least."""
     most = (region.high[SLOTS] * region.slot + tables.area_constant) * PER_SI * (1 + _SLACK)
     area = most if goal.budgets.area_mm2 is None else min(most, goal.budgets.area_mm2)
     return replace(goal, budgets=replace(goal.budgets, area_mm2=area, least_area_mm2=None))
 
 
-def _with_a_large_tile(problem: Problem, large: Sequence[NDArray[np.float64]]) -> Problem:
+def with_a_large_tile(problem: Problem, large: Sequence[NDArray[np.float64]]) -> Problem:
     """A problem in which some layer's choice is large."""
     if all((entries > 0).all() for entries in large):
         return problem
@@ -344,8 +344,8 @@ def _with_a_large_tile(problem: Problem, large: Sequence[NDArray[np.float64]]) -
     )
 
 
-def _relaxation(
-    chip: Chip, space: Space, options: Sequence[Periphery], context: Context, demanded: _Demanded, region: _Region
+def region_tables(
+    chip: Chip, space: Space, options: Sequence[Periphery], context: Context, demanded: Demanded, region: Region
 ) -> CostTables:
     """Tables in which no design of a region is dearer than it is."""
     low = {name: np.array([value]) for name, value in region.low.items()}
@@ -376,4 +376,19 @@ def _relaxation(
     return replace(tables, area_constant=float(area.min()), leakage_constant=float(leakage.min()))
 
 
-__all__ = ["CLOSED", "REGIONS", "Allowed", "Certificate", "Consider", "Incumbent", "certify", "relaxation"]
+__all__ = [
+    "CLOSED",
+    "REGIONS",
+    "SLOTS",
+    "Allowed",
+    "Certificate",
+    "Consider",
+    "Demanded",
+    "Incumbent",
+    "Region",
+    "certify",
+    "region_goal",
+    "region_tables",
+    "relaxation",
+    "with_a_large_tile",
+]

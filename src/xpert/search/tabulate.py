@@ -207,6 +207,24 @@ def design_of(space: Space, chip: Chip, options: Sequence[Periphery], chosen: ND
     return Design(name="searched", chip=chip, network=network, periphery=periphery)
 
 
+def chosen_of(space: Space, options: Sequence[Periphery], design: Design) -> NDArray[np.int64]:
+    """The solution [layers, 2] of a `space_problem` that stands for a design of the space; what `design_of` undoes.
+
+    Layers of a residual block that is not there have their first option.
+    """
+    network = design.network
+    kernels = network.kernels or space.backbone_kernels
+    present = space.present(network.channels, kernels)
+    entries = iter(design.periphery)
+    chosen = np.zeros((len(space.positions), 2), dtype=np.int64)
+    rows = zip(space.decisions, space.widths, layer_options(space, options), kernels, present, strict=True)
+    for layer, (decision, widths, row, kernel, there) in enumerate(rows):
+        chosen[layer, 0] = widths.index(network.channels[decision]) if decision >= 0 else 0
+        if there or not kernel:
+            chosen[layer, 1] = row.index(Option(kernel, next(entries) if there else None))
+    return chosen
+
+
 def network_tables(
     design: Design, peripheries: Sequence[Sequence[Periphery]]
 ) -> tuple[dict[str, Tables], dict[str, float]]:
@@ -278,6 +296,7 @@ __all__ = [
     "Tables",
     "Term",
     "build_problem",
+    "chosen_of",
     "design_of",
     "network_tables",
     "problem_of",

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xpert.design import ARCHITECTURE_FIELDS, Chip, Periphery
+from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Periphery
 from xpert.experiment.baselines import typical_of, with_periphery
 from xpert.experiment.config import ArchitectureSettings
+from xpert.experiment.variants import robust_record
 from xpert.files import jsonable
+from xpert.hardware import evaluate
+from xpert.hardware.variants import variant_named
 from xpert.networks.spaces import Space
 from xpert.progress import Report
-from xpert.results import ArchitectureStage, Front, HomogeneousCosts, Step
-from xpert.search.architecture import search_architecture
+from xpert.results import ArchitectureStage, Front, HomogeneousCosts, Robust, Step
+from xpert.search.architecture import ArchitectureResult, search_architecture
 from xpert.search.fronts import architecture_fronts, evaluate_on_axes
-from xpert.search.objectives import Budgets
+from xpert.search.objectives import Budgets, Goal
 from xpert.search.quality.additive import Quality, additive_quality, is_sum, layer_sum
 from xpert.search.quality.scores import score
+from xpert.search.robust import search_robust
+from xpert.search.variants import EVALUATIONS
 from xpert.training import Dataset
 
 _SCORE_IMAGES = 64
@@ -63,6 +68,10 @@ def search_network(
         evaluations=settings.evaluations,
         progress=progress,
     )
+    design, score_found, robust = found.design, found.score, None
+    if settings.robust:
+        design, robust = _robust(found, space, options, settings, quality, seed, progress)
+        score_found = None if score_found is None else quality.measure(design.network)
     fronts: tuple[Front, ...] = ()
     if settings.front_points:
         fronts = architecture_fronts(
@@ -83,27 +92,55 @@ def search_network(
         )
         for option in options
     ]
-    return ArchitectureStage(
-        design=found.design.replace(name=name),
+    stage = ArchitectureStage(
+        design=design.replace(name=name),
         strategy=settings.strategy,
         objective=settings.objective,
         area_budget_mm2=settings.area_budget_mm2,
         budgets={name: limit for name, limit in settings.budgets.items() if limit is not None},
         quality=settings.quality,
-        score=found.score,
+        score=score_found,
         score_backbone=found.score_backbone,
         score_minimum=found.score_minimum,
-        value=found.value,
+        value=Goal(settings.objective).value(evaluate(design)),
         lower_bound=found.lower_bound,
         trace=tuple(Step.parse(jsonable(row)) for row in found.trace),
         rounds=found.rounds,
         options_per_layer=len(options),
         space_size=float(found.space_size),
-        found=evaluate_on_axes(found.design, quality.tabulated),
+        found=evaluate_on_axes(design, quality.tabulated),
         quality_name=layer_sum(quality.tabulated).label,
         fronts=fronts,
         homogeneous=tuple(homogeneous),
     )
+    return stage if robust is None else stage.replace(robust=robust)
+
+
+def _robust(
+    found: ArchitectureResult,
+    space: Space,
+    options: Sequence[Periphery],
+    settings: ArchitectureSettings,
+    quality: Quality,
+    seed: int,
+    progress: Report,
+) -> tuple[Design, Robust]:
+    """The design with the least worst regret, and what is said of it."""
+    result = search_robust(
+        found.design,
+        space,
+        options,
+        Goal(settings.objective, Budgets(**settings.budgets)),
+        quality,
+        settings.minimum_quality,
+        [variant_named(name) for name in settings.robust],
+        strategy=settings.strategy,
+        seed=seed,
+        seconds=settings.seconds,
+        evaluations=settings.evaluations or EVALUATIONS,
+        progress=progress,
+    )
+    return result.design, robust_record(result, found.design, found.value)
 
 
 def quality_of(name: str, dataset: Dataset, seed: int) -> Quality:

@@ -28,7 +28,8 @@ def adc_kind(adc_type: str, adcs: tuple[Adc, ...] = ()) -> AdcKind:
         raise ConfigError(f"adc_type {adc_type!r}: must be registered with an AdcKind, got {shown(kind)}")
     for adc in adcs:
         if adc.replaces == adc_type:
-            return replace(kind, blocks=own_kind(adc).blocks)
+            # Its errors stay those of the kind; its circuits are unknown.
+            return replace(own_kind(adc), errors=kind.errors, own_levels=kind.own_levels)
     return kind
 
 

@@ -1,9 +1,10 @@
 """One periphery for all layers of a network: the designs that a layer-wise choice has to beat.
 
 What they cost is free, and where the kinds of ADC change no sum their accuracy is that of their precisions. Where ADCs
-have errors, these are of one size for all sharings of a type. So each pair of precisions is measured at most once for each
-type, with its cheapest sharing, and few pairs are: the middle one by cost of those that are left tells on which side of it
-to go on. One that passes rules out all that are dearer, one that clearly fails all of its type with no more bits.
+have errors, these are of one size for all sharings of a type. So each pair of precisions is measured at most once for
+each type, with its cheapest sharing, and few pairs are: the middle one by cost of those that are left tells on which
+side of it to go on. One that passes rules out all that are dearer, one that clearly fails all of its type with no more
+bits.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def candidates(
         options: Values of `PRECISION_FIELDS`.
         kinds: Values of `KIND_FIELDS`.
         goal: What they are ordered by, and what they may cost.
-        kinds_matter: Whether accuracy depends on the type of ADC; each option has its cheapest kind only, or that of each
-            type.
+        kinds_matter: Whether accuracy depends on the type of ADC; each option has its cheapest kind only, or that of
+            each type.
     """
     found = []
     for (option, precision), values in itertools.product(enumerate(options), kinds):
