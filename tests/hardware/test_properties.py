@@ -377,6 +377,13 @@ CAUSES = {
         lambda pair: pair.falls("tile.area.total") & ~pair.differs("context.slots", "layers.share"),
         {"latency": ("interconnect",)},
     ),
+    "wider wires": Cause(
+        lambda pair: (
+            np.any(_at(pair.after, "context.slot") > _at(pair.before, "context.slot"), axis=-1)
+            & ~pair.differs("context.slots", "layers.share")
+        ),
+        {"latency": ("interconnect",)},
+    ),
     "another floorplan": Cause(
         lambda pair: pair.differs("context.slots", "layers.share"),
         {
