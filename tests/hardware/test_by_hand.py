@@ -268,7 +268,7 @@ def test_energy_of_the_global_h_tree(chip: Evaluation) -> None:
     rows, columns = 12, 11  # 122 tiles
     stages, centre = ceil(log2(rows)), floor(log2(columns))
     trunk = min(columns - centre, centre)
-    reach = sqrt(tile) * ((1 + 1) * (2**stages - 1) / 2 + trunk)
+    reach = sqrt(tile) * ((rows + columns) * (1 - 2**-stages) / 2 + trunk)
     energy = per_metre * reach * 2048 * 1e9
     assert build_shared(process_of(Technology()), Chip(), chip.context).h_tree.energy[0] == pytest.approx(energy * 1e-9)
     assert said("energy of the H-tree") == pytest.approx(energy, rel=1e-3)

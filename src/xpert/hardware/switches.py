@@ -44,6 +44,10 @@ class Switches:
     h_tree_path: bool = True
     """An H-tree's delay is that of the path from root to leaf, like its energy; reference: of twice that length."""
 
+    h_tree_spans_grid: bool = True
+    """An H-tree is as long as the grid that it spans; reference: as one of the next power of two, so that the 17th tile
+    doubles all wires."""
+
     interconnect_leakage: bool = True
     """Repeaters of all wires of buses and H-trees leak; reference: of a single wire, and chips leave even that out."""
 

@@ -65,7 +65,8 @@ def h_tree(
     chosen = repeater(p, tolerance, halve=True)
     rows, columns = np.asarray(rows, dtype=np.float64), np.asarray(columns, dtype=np.float64)
     stages = ceil_log2(np.maximum(rows, columns))
-    span = exp2(stages)
+    # Sides of the whole in units; a tree over the next power of two has arms as long as that.
+    high, wide = (rows, columns) if p.switches.h_tree_spans_grid else (exp2(stages), exp2(stages))
     trunk = _trunk_units(rows, columns) * unit_width
 
     area, length, latency = 0.0, 0.0, 0.0
@@ -75,7 +76,7 @@ def h_tree(
     for stage in range(1, int(np.max(stages, initial=0)) + 1):
         # The last stage only counts in the delay: it lies over the units.
         drawn, present = stage < stages, stage <= stages
-        vertical, horizontal = unit_height * span / 2 ** (stage + 1), unit_width * span / 2 ** (stage + 1)
+        vertical, horizontal = unit_height * high / 2 ** (stage + 1), unit_width * wide / 2 ** (stage + 1)
         wires = stage * bus_bits / folding
         branch = wires * wire_width * vertical / 2 + wires * wire_height * horizontal / 2
         area = area + np.where(drawn, branch, 0.0)
@@ -86,7 +87,7 @@ def h_tree(
     area = area + bus_bits / folding * wire_height * trunk
     length = length + trunk
     wires = bus_bits if p.switches.interconnect_leakage else 1.0
-    reach = (unit_height + unit_width) * (span - 1) / 2 + trunk
+    reach = (unit_height * high + unit_width * wide) * (1 - exp2(-stages)) / 2 + trunk
     return Cost(
         area=area,
         width=0.0,
