@@ -136,14 +136,15 @@ def test_a_window_only_where_it_is_asked_for(figures: Figures) -> None:
     assert objective_value(found.evaluation, "area") >= least
 
 
-def test_fronts_are_evaluated_and_proven() -> None:
+def test_fronts_are_evaluated_and_have_bounds() -> None:
     found = search()
-    latency, edap = architecture_fronts(found.problem, SPACE, Chip(), OPTIONS, "relu_units", points=4)
+    latency, edap = architecture_fronts(found.problem, SPACE, Chip(), OPTIONS, "relu_units", 4, found.relaxed)
     assert (latency.along, edap.along) == ("area", "quality")
     for front in (latency, edap):
         assert len(front.points) >= 2
         for point in front.points:
-            assert point.gap == pytest.approx(0.0, abs=1e-11)
+            assert point.gap is not None
+            assert 0 <= point.gap < 0.6
             kinds = [next(o for o in OPTIONS if o.adc_type == label.split("/")[0]) for label in point.periphery]
             design = Design(chip=Chip(), network=SPACE.network(point.channels), periphery=tuple(kinds))
             assert point.edap == pytest.approx(objective_value(evaluate(design), "edap"))

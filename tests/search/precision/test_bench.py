@@ -37,7 +37,7 @@ def with_columns(design: Design, columns: int) -> Design:
 
 
 def test_kinds_that_change_no_sum_share_a_measurement(tmp_path: Path) -> None:
-    model, design, test = problem(AnalogSettings())
+    model, design, test = problem(AnalogSettings(adc_offset_sigma=0))
     file = tmp_path / "measured.json"
     bench = ChipBench(model, design, test, Sampling(0, 2), file)
     assert np.array_equal(bench(design), bench(with_columns(design, 2)))
