@@ -57,13 +57,13 @@ _SEARCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "vgg11, edap, area budget, fronts": (_NARROW, {"architecture": {"area_budget_mm2": 7.5, "front_points": 2}}),
     "vgg11, latency, energy budget": (
         _NARROW,
-        {"architecture": {"objective": "latency", "energy_budget_uj": 1.9}},
+        {"architecture": {"objective": "latency", "energy_budget_uj": 3.3}},
     ),
     "vgg11, energy, latency budget": (
         _NARROW,
         {"architecture": {"objective": "energy", "latency_budget_us": 100.0}},
     ),
-    "vgg11, area, power budget": (_NARROW, {"architecture": {"objective": "area", "power_budget_mw": 11.0}}),
+    "vgg11, area, power budget": (_NARROW, {"architecture": {"objective": "area", "power_budget_mw": 30.0}}),
     "vgg11, edp, window of areas": (
         _NARROW,
         {"architecture": {"objective": "edp", "least_area_mm2": 12.0, "area_budget_mm2": 12.5}},
