@@ -29,7 +29,7 @@ class Tile(Rectangle):
 
 
 @dataclass(frozen=True)
-class Block(Rectangle):
+class SharedBlock(Rectangle):
     """What all layers share of a component, or a piece of it. [mm]"""
 
     component: str
@@ -55,7 +55,7 @@ class ChipDrawing:
     white_space: float
     """Area that tiles leave free of their parts of a slot. [mm2]"""
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[SharedBlock, ...]
     """Shared blocks: in what tiles leave of the last row, and below it."""
 
     spare: tuple[Rectangle, ...]
@@ -171,7 +171,7 @@ def _share(layer: LayerCost, slot: float) -> float:
 
 def _fill(
     areas: Mapping[str, float], free: Sequence[Rectangle], width: float, bottom: float
-) -> tuple[list[Block], list[Rectangle], float]:
+) -> tuple[list[SharedBlock], list[Rectangle], float]:
     """Blocks in free rectangles from left to right, then in a strip below; what stays free; the new bottom."""
     waiting, blocks, spare = dict(areas), [], []
     for rectangle in free:
@@ -179,7 +179,7 @@ def _fill(
         while waiting and right - x > _SLACK * rectangle.width:
             name = next(iter(waiting))
             long = min(waiting[name] / rectangle.height, right - x)
-            blocks.append(Block(x, rectangle.y, long, rectangle.height, name))
+            blocks.append(SharedBlock(x, rectangle.y, long, rectangle.height, name))
             x += long
             waiting[name] -= long * rectangle.height
             if waiting[name] <= _SLACK * areas[name]:
@@ -188,6 +188,6 @@ def _fill(
             spare.append(Rectangle(x, rectangle.y, right - x, rectangle.height))
     x, high = 0.0, sum(waiting.values()) / width
     for name, area in waiting.items():
-        blocks.append(Block(x, bottom, area / high, high, name))
+        blocks.append(SharedBlock(x, bottom, area / high, high, name))
         x += area / high
     return blocks, spare, bottom + high

@@ -9,9 +9,9 @@ from xpert.results.designs import (
     DesignName,
     FactorShare,
     MeasuredActivity,
-    Organisation,
     PrecisionPoint,
     Row,
+    Tiling,
 )
 from xpert.results.evaluation import FIGURES, EvaluationRecord, LayerCost, ratios
 from xpert.results.record import OpenRecord, Record
@@ -72,7 +72,6 @@ __all__ = [
     "MeasuredActivity",
     "NiRecord",
     "OpenRecord",
-    "Organisation",
     "ParetoPoint",
     "Precision",
     "PrecisionPoint",
@@ -88,6 +87,7 @@ __all__ = [
     "SinglePeriphery",
     "Stage",
     "Step",
+    "Tiling",
     "Training",
     "TriedDesign",
     "VariantCosts",

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from xpert.design import FileModel, Periphery
 from xpert.results.accuracy import Accuracy, Measured
-from xpert.results.designs import FactorShare, Organisation
+from xpert.results.designs import FactorShare, Tiling
 from xpert.results.evaluation import EvaluationRecord
 from xpert.results.record import Number, Positive, Record
 from xpert.results.run import Machine
@@ -75,7 +75,7 @@ class Comparison(FileModel, Record):
     single_difference: Measured | None = None
     """NI-accuracy on test images of the chosen search less that of its network with the best single periphery."""
 
-    organisations: dict[str, Organisation] = Field(default_factory=dict)
+    organisations: dict[str, Tiling] = Field(default_factory=dict)
     """Every row in the tiles that suit it best."""
 
     factors: tuple[FactorShare, ...] = ()

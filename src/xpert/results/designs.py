@@ -42,7 +42,7 @@ class MeasuredActivity(Record):
     ratios: dict[BaselineName, dict[str, Positive]] = Field(default_factory=dict)
 
 
-class Organisation(Record):
+class Tiling(Record):
     """A design in the tiles of its run, and in those that suit it best."""
 
     own: str
@@ -99,7 +99,7 @@ class DesignComparison(Record):
     """NI-accuracy of the searched design less that of its network with the best single periphery, on the same test
     images and chips."""
 
-    organisations: dict[DesignName, Organisation] = Field(default_factory=dict)
+    organisations: dict[DesignName, Tiling] = Field(default_factory=dict)
     organisation_ratios: dict[BaselineName, Positive] = Field(default_factory=dict)
     """How many times lower the searched design's EDAP is, each of the two in the tiles that suit it best."""
 
@@ -120,7 +120,7 @@ __all__ = [
     "DesignName",
     "FactorShare",
     "MeasuredActivity",
-    "Organisation",
     "PrecisionPoint",
     "Row",
+    "Tiling",
 ]

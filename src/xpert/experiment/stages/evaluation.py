@@ -24,9 +24,9 @@ from xpert.results import (
     FactorShare,
     Measured,
     MeasuredActivity,
-    Organisation,
     PrecisionPoint,
     Row,
+    Tiling,
     ratios,
 )
 from xpert.search.factors import factors
@@ -116,9 +116,7 @@ def compare_designs(
         if searched.correct is not None and single.correct is not None:
             difference = Measured(**difference_interval(searched.correct, single.correct)._asdict())
     measured: dict[DesignName, EvaluationRecord] = {name: cost_of(design) for name, design in active.items()}
-    organised: dict[DesignName, Organisation] = {
-        name: organisation_of(design, budgets) for name, design in compared.items()
-    }
+    organised: dict[DesignName, Tiling] = {name: organisation_of(design, budgets) for name, design in compared.items()}
     return EvaluationStage(
         searched=found,
         baselines={**bases},
@@ -136,11 +134,11 @@ def compare_designs(
     )
 
 
-def organisation_of(design: Design, budgets: Budgets) -> Organisation:
+def organisation_of(design: Design, budgets: Budgets) -> Tiling:
     """A design in the tiles of its run and in those that suit it best."""
     best = best_organised(design, budgets)
     chip = best.design.chip
-    return Organisation(
+    return Tiling(
         own=organisation_name(design.chip),
         edap=cost_of(design).edap,
         best=organisation_name(chip),

@@ -78,11 +78,11 @@ class Medians:
     macros: int
     """Macros that count."""
     median: float
-    """Median of |log2(model / published)|."""
+    """Median of abs(log2(model / published))."""
     signed: float
     """Median of log2(model / published): above 0 where the model says more."""
     worst: float
-    """Largest |log2(model / published)|."""
+    """Largest abs(log2(model / published))."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class SiliconValidation:
         """What a factor on each figure would do, fitted to the fitting half as its median; the model has none.
 
         Returns:
-            By figure log2 of the factor, and the held-out half's median of |log2(model / published)| with it.
+            By figure log2 of the factor, and the held-out half's median of abs(log2(model / published)) with it.
         """
         fitting, held_out = HALVES
         found = {}

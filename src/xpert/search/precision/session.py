@@ -34,7 +34,7 @@ from xpert.search.precision.converters import (
     cheapest_converters,
     peripheries,
 )
-from xpert.search.precision.single import Candidate, Verdict, candidates, cheapest_passing
+from xpert.search.precision.single import SingleCandidate, Verdict, candidates, cheapest_passing
 from xpert.search.tabulate import network_tables
 from xpert.solver.graph import undominated
 from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval
@@ -268,7 +268,7 @@ class Session:
             self.report(Progress(figures=figures))
         return self._shortfalls[choice]
 
-    def measure_single(self, candidate: Candidate) -> MeasuredDesign:
+    def measure_single(self, candidate: SingleCandidate) -> MeasuredDesign:
         """Measure a design of one periphery in all layers.
 
         Where kinds change no sum, its accuracy is that of the layer-wise design of the same precisions, which is
@@ -285,7 +285,9 @@ class Session:
             self.singles[candidate.design] = _judged(candidate.design, correct, self.bench, self.goal, None)
         return self.singles[candidate.design]
 
-    def confirm_single(self, candidate: Candidate, confirmation: Callable[[Weights | None], Bench]) -> MeasuredDesign:
+    def confirm_single(
+        self, candidate: SingleCandidate, confirmation: Callable[[Weights | None], Bench]
+    ) -> MeasuredDesign:
         """Measure a design of one periphery again, that was measured before."""
         if not self.design.chip.analog.adcs_differ:
             choice = (candidate.option,) * self.n_layers
@@ -446,7 +448,7 @@ def _best_single(session: Session, kinds: Sequence[Kind], confirmation: Confirma
     left = candidates(session.design, session.options, kinds, session.goal, kinds_matter=matter)
     least = session.bench.floor - float(session.bench.reference.mean())
 
-    def judge(candidate: Candidate) -> Verdict | None:
+    def judge(candidate: SingleCandidate) -> Verdict | None:
         try:
             entry = session.measure_single(candidate)
         except _EvaluationsExhausted:
@@ -465,7 +467,7 @@ def _best_single(session: Session, kinds: Sequence[Kind], confirmation: Confirma
     return None
 
 
-def _as_single(entry: MeasuredDesign, candidate: Candidate, goal: Goal) -> MeasuredDesign:
+def _as_single(entry: MeasuredDesign, candidate: SingleCandidate, goal: Goal) -> MeasuredDesign:
     """A measured design as one of the same sums with one periphery."""
     feasible = entry.accurate and goal.met(candidate.evaluation)
     return replace(entry, design=candidate.design, evaluation=candidate.evaluation, feasible=feasible)

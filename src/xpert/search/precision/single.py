@@ -26,7 +26,7 @@ SINGLE_NAME = "best single periphery"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class SingleCandidate:
     """A network with one periphery in all layers."""
 
     design: Design
@@ -52,7 +52,7 @@ class Verdict(Enum):
 
 def candidates(
     design: Design, options: Sequence[Precision], kinds: Sequence[Kind], goal: Goal, *, kinds_matter: bool
-) -> list[Candidate]:
+) -> list[SingleCandidate]:
     """Designs of one periphery within the budgets, cheap ones first.
 
     Args:
@@ -67,19 +67,19 @@ def candidates(
     for (option, precision), values in itertools.product(enumerate(options), kinds):
         entry = design.periphery[0].with_values((*KIND_FIELDS, *PRECISION_FIELDS), (*values, *precision))
         other = Design.homogeneous(design.network, design.chip, entry, name=SINGLE_NAME)
-        found.append(Candidate(other, evaluate(other), option))
+        found.append(SingleCandidate(other, evaluate(other), option))
     kept = sorted(
         (one for one in found if goal.met(one.evaluation)), key=lambda one: (goal.value(one.evaluation), one.option)
     )
-    first: dict[tuple[int, str], Candidate] = {}
+    first: dict[tuple[int, str], SingleCandidate] = {}
     for one in kept:
         first.setdefault((one.option, one.adc_type if kinds_matter else ""), one)
     return list(first.values())
 
 
 def cheapest_passing(
-    ordered: Sequence[Candidate], judge: Callable[[Candidate], Verdict | None], *, kinds_matter: bool
-) -> Candidate | None:
+    ordered: Sequence[SingleCandidate], judge: Callable[[SingleCandidate], Verdict | None], *, kinds_matter: bool
+) -> SingleCandidate | None:
     """The cheapest candidate that passes.
 
     Args:
@@ -91,7 +91,7 @@ def cheapest_passing(
         None where none passes. Where `judge` ended the search, the cheapest that has passed.
     """
 
-    def no_finer(one: Candidate, other: Candidate) -> bool:
+    def no_finer(one: SingleCandidate, other: SingleCandidate) -> bool:
         mine, theirs = (candidate.design.periphery[0].values(PRECISION_FIELDS) for candidate in (one, other))
         return (one.adc_type == other.adc_type or not kinds_matter) and all(np.less_equal(mine, theirs))
 
@@ -111,4 +111,4 @@ def cheapest_passing(
     return best
 
 
-__all__ = ["SINGLE_NAME", "Candidate", "Verdict", "candidates", "cheapest_passing"]
+__all__ = ["SINGLE_NAME", "SingleCandidate", "Verdict", "candidates", "cheapest_passing"]
