@@ -22,6 +22,10 @@ KernelSide = Annotated[int, Field(ge=0, le=LARGEST_KERNEL)]
 """Side of a backbone's kernel; 0 leaves the layer out. [pixel]"""
 
 
+_LARGEST_MAXIMUM = 3
+"""Side of the largest window of which networks take maxima (3 x 3, from AlexNet on); larger ones are averages."""
+
+
 class Layer(DataModel):
     """One convolution or linear layer with what follows it before the next layer.
 
@@ -65,8 +69,8 @@ class Layer(DataModel):
     """Window side of the pooling that follows; 1 is none."""
 
     pool_kind: PoolKind | None = None
-    """What the pooling takes of a window. Unset: the average where one pixel is left of the map, elsewhere the largest
-    value."""
+    """What the pooling takes of a window. Unset: the average where one pixel is left of the map or the window is larger
+    than 3 x 3, elsewhere the largest value."""
 
     relu: bool = True
     """Whether a ReLU follows."""
@@ -104,7 +108,7 @@ class Layer(DataModel):
     def averages(self) -> bool:
         """Whether averages are taken of its output."""
         if self.pool_kind is None:
-            return self.pool > 1 and self.pool >= max(self.out_height, self.out_width)
+            return self.pool > 1 and self.pool >= min(_LARGEST_MAXIMUM + 1, max(self.out_height, self.out_width))
         return self.pool > 1 and self.pool_kind == "average"
 
     @property
