@@ -23,7 +23,6 @@ from xpert.search.variants import relaxed
 from xpert.workload.layers import Workload
 
 ONE = space("vgg11", [[16]] * 8, (1, 32, 32), 10)
-WIDTHS = space("vgg11", [[16, 64], *[[16]] * 6, [16, 64]], (1, 32, 32), 10)
 QUALITY = additive_quality("width_law")
 
 
@@ -53,7 +52,6 @@ class Case:
 CASES = {
     "adc": Case(ONE, kinds("sar/2", "sar/16"), (NOMINAL, "adc-area*5")),
     "budget": Case(ONE, TWO, (NOMINAL, "survey-adcs"), Goal("edp", Budgets(area_mm2=9))),
-    "widths": Case(WIDTHS, TWO, ("clock-chip", "survey-adcs-best"), Goal(ENERGY_PER_OPERATION), minimum_quality=0.9),
 }
 
 

@@ -249,7 +249,7 @@ def cheapest_single(measured: Any, floor: float) -> float:
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(values=st.lists(st.floats(0.01, 1), min_size=4, max_size=4), drop=st.floats(0, 0.4), free=st.booleans())
 def test_no_single_periphery_beats_the_result(name: str, values: list[float], drop: float, free: bool) -> None:
     weights = np.array(values)
