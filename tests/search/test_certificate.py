@@ -160,8 +160,7 @@ def test_bounds_of_fronts_hold_for_every_design() -> None:
 def test_no_design_is_dearer_in_the_relaxation() -> None:
     chip, networks, peripheries = CHIPS["one clock"], space("vgg11", (8, 40), (3, 32, 32), 10), options((2, 8), 6)
     draw = np.random.default_rng(3)
-    start = Design.homogeneous(networks.network(networks.default_channels), chip, peripheries[0])
-    tables = relaxation(chip, networks, peripheries, evaluate(start).context)
+    tables = relaxation(chip, networks, peripheries)
     for _ in range(40):
         widths = draw.integers(0, 2, networks.depth)
         taken = draw.integers(0, 4, len(networks.inputs))

@@ -27,7 +27,7 @@ from xpert.hardware.mapping import Mapping, map_layers, utilization
 from xpert.hardware.pe import Read
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
-from xpert.hardware.technology import Process, process_of
+from xpert.hardware.technology import Process, process_on
 from xpert.hardware.tile import Tile
 from xpert.machine import keep_freed_memory
 from xpert.workload.layers import Workload
@@ -238,7 +238,7 @@ def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
     workload = Workload.from_network(design.network)
     periphery = PeripheryArrays.of(design.periphery, design.chip.adcs)
     chip = design.chip
-    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz, converters=chip.converters)
+    p = process_on(chip, switches)
     crossbar = crossbar_of(chip)
     density = conductance = None
     if design.activity is not None:
@@ -273,7 +273,7 @@ def evaluate_batch(
     keep_freed_memory()
     periphery = replace(periphery, adcs=chip.adcs)
     shape = np.broadcast_shapes(workload.shape, periphery.shape)
-    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz, converters=chip.converters)
+    p = process_on(chip, switches)
     crossbar = crossbar_of(chip)
     flat = (-1, shape[-1])
     workload = map_arrays(lambda array: np.broadcast_to(array, shape).reshape(flat), workload)

@@ -551,8 +551,9 @@ def _adcs(
     """
     load, conversion, conducting = 0.0, 0.0, 0.0
 
-    def of_groups(block: Block) -> Block:
-        return replace(block, uses=None if block.uses is None else block.uses * reads)
+    def of_chip(block: Block, there: np.ndarray | bool = True) -> Block:
+        uses = None if block.uses is None else block.uses * reads
+        return replace(block, cost=_where(there, _scaled(p, block.cost)), uses=uses)
 
     for kind, there in periphery.kinds():
         # Elsewhere it is asked for one of its own precisions: it may have no other.
@@ -561,18 +562,16 @@ def _adcs(
         time = 0.0
         for block in kind.blocks(p, of_kind):
             time = time + block.cost.latency
-            yield of_groups(replace(block, cost=_where(there, _scaled(p, block.cost))))
+            yield of_chip(block, there)
         each = asked.instances * exp2(of_kind.bits) * UNIT_CAPACITOR
         load = load + np.where(there, kind.reference_load(p, of_kind) if kind.reference_load else each, 0.0)
         conversion = conversion + np.where(there, time, 0.0)
         sampled = kind.column_time(p)
         conducting = conducting + np.where(there, time if sampled is None else sampled, 0.0)
     if crossbar.programmable_range and p.switches.programmable_references:
-        block = range_generator(p, asked, load, conversion, crossbar.slices)
-        yield of_groups(replace(block, cost=_scaled(p, block.cost)))
+        yield of_chip(range_generator(p, asked, load, conversion, crossbar.slices))
     if crossbar.reference_columns and p.switches.reference_columns:
-        block = subtraction(p, asked, conducting, crossbar.reference_columns)
-        yield of_groups(replace(block, cost=_scaled(p, block.cost)))
+        yield of_chip(subtraction(p, asked, conducting, crossbar.reference_columns))
 
 
 def _scaled(p: Process, cost: Cost) -> Cost:

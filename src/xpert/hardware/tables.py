@@ -35,7 +35,7 @@ from xpert.hardware.evaluate import evaluate
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL, Switches
-from xpert.hardware.technology import Process, process_of
+from xpert.hardware.technology import Process, process_on
 from xpert.machine import keep_freed_memory
 from xpert.progress import Progress, Report
 from xpert.workload.layers import Workload
@@ -211,7 +211,7 @@ def cost_tables(
     if context is None:
         original = Design.homogeneous(space.network(space.default_channels), chip, peripheries[0])
         context = evaluate(original, switches).context
-    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz, converters=chip.converters)
+    p = process_on(chip, switches)
     keep_freed_memory()
     crossbar = crossbar_of(chip)
     shared = build_shared(p, chip, context)
@@ -256,7 +256,7 @@ def cost_tables(
 
 def shared_costs(chip: Chip, context: Context, switches: Switches = PHYSICAL) -> tuple[np.ndarray, np.ndarray]:
     """Area [m2] and leakage power [W] of the blocks that layers share, in contexts [*batch, 1]; [*batch]."""
-    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    p = process_on(chip, switches)
     shared = build_shared(p, chip, context)
     shape = np.broadcast_shapes(*(np.shape(getattr(context, field.name)) for field in fields(Context)[1:]))
     area, leakage = (np.broadcast_to(values, shape)[..., 0] for values in (shared.area.total, shared.leakage))
@@ -265,7 +265,7 @@ def shared_costs(chip: Chip, context: Context, switches: Switches = PHYSICAL) ->
 
 def global_banks(chip: Chip, bits: np.ndarray, bus_bits: np.ndarray, switches: Switches = PHYSICAL) -> Banks:
     """Banks of a global buffer that holds so many bits and feeds a bus; arrays broadcast."""
-    p = process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz)
+    p = process_on(chip, switches)
     return buffer_banks(p, chip, bits, bus_bits)
 
 

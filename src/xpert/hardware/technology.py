@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
-from xpert.design import Converters, ProcessData, Technology
+from xpert.design import Chip, Converters, ProcessData, Technology
 from xpert.hardware.switches import PHYSICAL, Switches
 
 WIRE_CAPACITANCE = 0.2e-15 / 1e-6
@@ -240,6 +240,11 @@ def process_of(
     """
     # Frozen models have a hash, but type checkers cannot see it.
     return _process(technology, calibration, switches, logic_clock, converters)  # pyright: ignore[reportArgumentType]
+
+
+def process_on(chip: Chip, switches: Switches) -> Process:
+    """The calibrated process of a chip, with its logic clock and what holds for its ADCs."""
+    return process_of(chip.technology, switches=switches, logic_clock=chip.logic_clock_hz, converters=chip.converters)
 
 
 @lru_cache(maxsize=256)

@@ -35,7 +35,6 @@ from xpert.design import Chip, Design, Network, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import PHYSICAL, Evaluation, PeripheryArrays, Switches, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
-from xpert.hardware.chip import Context
 from xpert.hardware.tables import CostTables, cost_tables, layer_options
 from xpert.networks.spaces import Space
 from xpert.progress import Progress, Report
@@ -139,7 +138,8 @@ def search_architecture(
         seed: Of the strategy.
         seconds: Time limit of one search. [s]
         evaluations: Limit on the designs that one search looks at.
-        prove: Whether `exact` goes on until the best design is proven, see `certificate`; that may find better ones.
+        prove: Whether bounds that hold for every design are looked for, and `exact` goes on until the best design is
+            proven, see `certificate`; that may find better ones.
         progress: Called as work goes on.
 
     Raises:
@@ -169,7 +169,7 @@ def search_architecture(
         value=goal.value(evaluation),
         lower_bound=None if certificate is None else certificate.lower_bound,
         problem=search.tabulate(options, design),
-        relaxed=search.relaxed(options, evaluation.context),
+        relaxed=search.relaxed(options) if prove else None,
         score=search.scores[best.design],
         score_backbone=floor.backbone,
         score_minimum=floor.minimum,
@@ -265,11 +265,11 @@ class _Search:
         additive = self._floor.minimum is None or quality.tabulated == quality.name
         return additive and self._chip.subarrays_per_pe is not None
 
-    def relaxed(self, options: Sequence[Periphery], context: Context) -> Problem | None:
+    def relaxed(self, options: Sequence[Periphery]) -> Problem | None:
         """A problem in which no design is dearer than it is; None where there is no proof."""
         if not self._provable:
             return None
-        tables = relaxation(self._chip, self._space, options, context)
+        tables = relaxation(self._chip, self._space, options)
         goal = replace(self._goal, budgets=replace(self._goal.budgets, least_area_mm2=None))
         return pose(self._space, options, self._floor.quality.tabulated, self._floor.least, tables, None, goal)
 
@@ -298,9 +298,6 @@ class _Search:
             self._chip,
             self._space,
             options,
-            evaluate(
-                Design.homogeneous(self._space.network(self._space.default_channels), self._chip, options[0])
-            ).context,
             partial(pose, self._space, options, quality.tabulated, self._floor.least),
             lambda problem: solve_tables(problem, self._goal, self._effort, self._report),
             consider,

@@ -115,8 +115,8 @@ class Demanded:
         self._inputs, self._leaders = space.inputs, space.leaders
         self._demands = [layer.demands for layer in tables.layers]
         self._possible = [np.isfinite(layer.area) for layer in tables.layers]
-        names = ["tree_inputs", "tree_bits", "word_bits", "pool_window", "residual", "averaged", "average_window"]
-        names.append("buffer_bits")
+        names = ["tree_inputs", "tree_bits", "word_bits", "pool_window", "residual"]
+        names += ["averaged", "average_window", "buffer_bits"]
         if chip.clock == "chip":
             names.append("sensing_period")
         # For every shared quantity but the slots one array [in_widths, out_widths, options] per layer.
@@ -220,7 +220,6 @@ def certify(
     chip: Chip,
     space: Space,
     options: Sequence[Periphery],
-    context: Context,
     pose: Callable[[CostTables, Allowed, Goal], Problem],
     solve: Callable[[Problem], Solution],
     consider: Consider,
@@ -234,14 +233,14 @@ def certify(
         chip: What is common to all layers; PEs and tiles have given sizes.
         space: Networks to choose from.
         options: Peripheries from which every layer chooses.
-        context: Of any design of the space: its organisation and bus are those of all.
         pose: The problem on tables, with the entries of each layer that may be chosen, and a goal.
         solve: Solves a problem; raises `InfeasibleError` where nothing meets its bounds.
         consider: Evaluates designs in full and keeps the best. The search may begin with one.
         goal: What is minimised, and the budgets.
         regions: How many regions are solved at most.
     """
-    demanded = Demanded(chip, space, cost_tables(chip, space, options, context))
+    known = cost_tables(chip, space, options)  # in the context of some design: organisation and bus are those of all
+    demanded, context = Demanded(chip, space, known), known.context
     numbers = itertools.count()
     roots = (demanded.region(slot, next(numbers)) for slot in demanded.slots())
     waiting = [root for root in roots if root is not None]
@@ -284,7 +283,7 @@ def certify(
     return Certificate(left if best is None else min(left, best.value), solved)
 
 
-def relaxation(chip: Chip, space: Space, options: Sequence[Periphery], context: Context) -> CostTables:
+def relaxation(chip: Chip, space: Space, options: Sequence[Periphery]) -> CostTables:
     """Tables in which no design of a space is dearer than it is, whatever its slot.
 
     Every entry costs the least that it does in any slot that holds its tiles, in the smallest grid and with the least
@@ -294,9 +293,9 @@ def relaxation(chip: Chip, space: Space, options: Sequence[Periphery], context: 
         chip: What is common to all layers; PEs and tiles have given sizes.
         space: Networks to choose from.
         options: Peripheries from which every layer chooses.
-        context: Of any design of the space.
     """
-    demanded = Demanded(chip, space, cost_tables(chip, space, options, context))
+    known = cost_tables(chip, space, options)  # as in `certify`
+    demanded, context = Demanded(chip, space, known), known.context
     regions = [region for slot in demanded.slots() if (region := demanded.region(slot, 0)) is not None]
     tables = [region_tables(chip, space, options, context, demanded, region) for region in regions]
     allowed = [demanded.allowed(region) for region in regions]
