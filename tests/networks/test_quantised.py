@@ -253,7 +253,31 @@ def test_calibration_covers_a_signed_input() -> None:
     assert layer.input_floor.item() == x.min().item()
     assert layer.input_clip.item() == x.max().item()
     scale, _ = layer.input_grid()
-    assert (layer.quantised_input(x) - x).abs().max() <= scale
+    assert (layer.quantised_input(x) - x).abs().max() <= scale / 2 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize(("mean", "least"), [(0.5, 255), (0.4914, 251), (0.0, 256)])
+def test_every_byte_of_an_image_keeps_a_code_of_its_own(mean: float, least: int) -> None:
+    """But for those that zero's own code takes the room of."""
+    layer = QuantLinear(256, 1, signed_input=True)
+    image = ((torch.arange(256) / 255 - mean) / 0.25).unsqueeze(0)
+    calibrate_quantisers(layer, image)
+    code, _, zero = layer.input_code(image)
+    assert len(code.unique()) >= least
+    assert layer.quantised_input(torch.zeros(1)).item() == 0
+    assert (int(zero) == 0) == (mean == 0)
+
+
+@given(floor=st.floats(-8, 0), clip=st.floats(0.01, 8), bits=st.integers(2, 8))
+def test_signed_codes_reach_both_ends(floor: float, clip: float, bits: int) -> None:
+    layer = QuantLinear(1, 1, input_bits=bits, signed_input=True)
+    layer.input_floor.fill_(floor)
+    layer.input_clip.data.fill_(clip)
+    ends = torch.tensor([floor, clip])
+    scale, _ = layer.input_grid()
+    # Half a step, and more where what is below zero is less than one.
+    assert (layer.quantised_input(ends) - ends).abs().max() <= 0.6 * scale
+    assert scale <= (clip - floor) / (2**bits - 2) * 1.51
 
 
 def test_calibration_goes_layer_by_layer() -> None:

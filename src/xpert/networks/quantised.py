@@ -166,7 +166,8 @@ class _Quantised(nn.Module):
     def input_grid(self, input_bits: int | None = None) -> tuple[Tensor, Tensor]:
         """Scale (shape ()) and zero point (int32, shape ()) of the input codes.
 
-        They span `input_floor ... input_clip`; the zero point is rounded so that 0.0, and so padding, has its own code.
+        They span `input_floor ... input_clip`; the zero point is rounded so that 0.0, and so padding, has its own code,
+        and the step is then the least with which both ends still have codes.
         Symmetric ones have the zero point `2**(input_bits - 1)` and reach the larger of the two magnitudes.
 
         Args:
@@ -179,8 +180,11 @@ class _Quantised(nn.Module):
         if self.signed_input and self.symmetric_input:
             half = 1 << (bits - 1)
             return torch.maximum(clip, -self.input_floor) / max(half - 1, 1), torch.full_like(clip, half).int()
-        scale = (clip - self.input_floor) / (2**bits - 1)
-        return scale, torch.round(-self.input_floor / scale).int()
+        largest = 2**bits - 1
+        zero = torch.round(-self.input_floor * largest / (clip - self.input_floor))
+        # With zero on a code one side has fewer steps than its share of the range.
+        scale = torch.maximum(clip / (largest - zero).clamp_min(1), -self.input_floor / zero.clamp_min(1))
+        return scale, zero.int()
 
     def input_code(self, x: Tensor, input_bits: int | None = None) -> InputCode:
         """Inputs as unsigned integers: `clamp(round(x / scale) + zero_point, 0, 2**input_bits - 1)`.
