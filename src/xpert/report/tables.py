@@ -379,7 +379,7 @@ def architecture_text(architecture: Architecture) -> str:
         if bound is not None:
             gap = max(0.0, (value - bound) / abs(value))
             words += ", proven optimal" if gap <= 1e-9 else f", at most {100 * gap:.2g} % above the optimum"
-            words += " in its context"
+            words += ", among all designs of the space"
     points = [point for front in architecture.fronts for point in front.points]
     if points:
         proven = sum(point.gap is not None and point.gap <= 1e-9 for point in points)

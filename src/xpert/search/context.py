@@ -12,7 +12,7 @@ evaluations, and the best of all rounds wins, not the last.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from xpert.design import Design
@@ -56,9 +56,6 @@ class Candidate:
     solution: Solution | None = None
     """Of the search that found it first; None for a design to begin with."""
 
-    lower_bound: float | None = None
-    """Of the objective, by the tables in its own context: there its own entries add up to its evaluation."""
-
 
 Candidates = dict[Design, Candidate]
 """In the order in which they were found."""
@@ -70,8 +67,6 @@ def propose_once(context: Design, propose: Propose, found: Candidates) -> tuple[
     new = design not in found
     if new:
         found[design] = Candidate(design, evaluate(design), solution)
-    elif design == context:
-        found[design] = replace(found[design], lower_bound=solution.lower_bound)
     return found[design], new
 
 
