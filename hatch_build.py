@@ -1,4 +1,4 @@
-"""Puts the C code of the analog simulation into wheels, compiled for each kind of processor."""
+"""Puts the C code into wheels, compiled for each kind of processor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FOLDER = "xpert/analog/native"
+COMPILER = "xpert/native/compiler.py"
 
 
 class CompiledCode(BuildHookInterface):
@@ -23,19 +23,27 @@ class CompiledCode(BuildHookInterface):
         if version == "editable":
             return
         # By its path: the package itself needs libraries that are not there while a wheel is built.
-        compiler = runpy.run_path(str(Path(self.root, "src", FOLDER, "compiler.py")))
+        code = Path(self.root, "src")
+        compiler = runpy.run_path(str(code / COMPILER))
         self._temporary = tempfile.TemporaryDirectory()
-        for name, flags in compiler["BUILDS"].items():
-            try:
-                library = compiler["build"](
-                    os.environ.get("CC") or "cc", Path(self._temporary.name), (*compiler["FLAGS"], *flags)
-                )
-            except (OSError, subprocess.SubprocessError) as error:
-                self.app.display_warning(f"The wheel goes without C code for the processor {name!r}: {error}")
-                if name == "any":  # without which the others are not found
-                    return
-            else:
-                build_data["force_include"][str(library)] = f"{FOLDER}/columns-{name}.so"
+        for source in sorted(code.rglob("*.c")):
+            for name, flags in compiler["BUILDS"].items():
+                try:
+                    library = compiler["build"](
+                        os.environ.get("CC") or "cc",
+                        source,
+                        Path(self._temporary.name),
+                        (*compiler["FLAGS"], *flags),
+                    )
+                except (OSError, subprocess.SubprocessError) as error:
+                    self.app.display_warning(f"The wheel goes without C code for the processor {name!r}: {error}")
+                    if name == "any":  # without which the others are not found
+                        break
+                else:
+                    installed = source.with_name(f"{source.stem}-{name}.so").relative_to(code)
+                    build_data["force_include"][str(library)] = installed.as_posix()
+        if not build_data["force_include"]:
+            return
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data |= {"pure_python": False, "tag": f"py3-none-{platform}"}
 

@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--network-threads", type=int, default=2, help="threads for the whole network (default 2)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    figures: dict[str, object] = {"columns": native.implementation(), "torch": torch.__version__}
+    figures: dict[str, object] = {"columns": native.CODE.implementation(), "torch": torch.__version__}
     for index, (case, (channels, side)) in enumerate(CASES.items()):
         speed = layer_speed(channels, side, arguments.rounds)
         figures[case] = {

@@ -79,7 +79,7 @@ def test_chips_together_are_the_chips_alone(
 ) -> None:
     if computes == "torch":
         monkeypatch.setenv("XPERT_NATIVE", "0")
-    elif native.library() is None:
+    elif native.CODE.library() is None:
         pytest.skip("no C compiler")
     encoding = "differential" if kind == "differential" else "offset"
     design = design_of(device=DEVICE, adc_bits=5, encoding=encoding)

@@ -1,11 +1,10 @@
-"""The C code against torch, bit for bit; and how it is built."""
+"""The C code against torch, bit for bit."""
 
 from __future__ import annotations
 
+import ctypes
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,21 +15,22 @@ from torch import Tensor
 from xpert.analog import native
 from xpert.analog.columns import converted_sums, summed_readings, torch_readings
 from xpert.analog.grid import Blocks, Columns, Conversion, on_grid
-from xpert.analog.native.compiler import BUILDS, FLAGS, build
+from xpert.native.compiler import BUILDS, FLAGS, build
 
+SOURCE = native.CODE.source
 QUICK = ("-O0", "-std=gnu11", "-shared", "-fPIC", "-pthread")
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 
 
 @pytest.fixture(scope="module", params=BUILDS)
-def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> native.ctypes.CDLL:
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """Each build, where this processor runs it."""
     folder, builds = tmp_path_factory.mktemp("native"), list(BUILDS)
-    best = native.load(build("cc", folder, QUICK)).best_build().decode()
+    best = native.CODE.load(build("cc", SOURCE, folder, QUICK)).best_build().decode()
     if builds.index(request.param) > builds.index(best):
         pytest.skip(f"this processor runs {best}")
-    library = native.load(build("cc", folder, (*FLAGS, *BUILDS[request.param])))
+    library = native.CODE.load(build("cc", SOURCE, folder, (*FLAGS, *BUILDS[request.param])))
     assert library.instruction_set().decode().removesuffix(" processor") == request.param
     return library
 
@@ -67,7 +67,7 @@ def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, Conversion, Blocks, int]:
 @needs_compiler
 @settings(max_examples=120)
 @given(problem=problems(), key=st.integers(0, 2**64 - 1), first=st.sampled_from([0, 7, 2**32 - 20]))
-def test_c_equals_torch(library: native.ctypes.CDLL, problem: tuple, key: int, first: int) -> None:
+def test_c_equals_torch(library: ctypes.CDLL, problem: tuple, key: int, first: int) -> None:
     codes, conductance, conversion, blocks, input_bits = problem
     columns = on_grid(conductance, conversion, blocks)
     expected = torch_readings(codes[None], [columns], input_bits, [key], first)
@@ -102,7 +102,7 @@ def test_perfect_levels_read_as_rounding_does() -> None:
 
 
 @needs_compiler
-def test_one_conductance_beyond_a_window_far_from_zero(library: native.ctypes.CDLL) -> None:
+def test_one_conductance_beyond_a_window_far_from_zero(library: ctypes.CDLL) -> None:
     # Less the window's middle it would fit 16 bits on a grid on which it does not fit itself.
     columns = on_grid(torch.tensor([[[8.1576]]]), Conversion(torch.tensor([1.0]), 1), ((0, 1),))
     code = torch.ones((1, 1, 1, 1), dtype=torch.uint8)
@@ -133,7 +133,7 @@ def noisy_problem(positions: int = 3000, columns: int = 20) -> tuple[Tensor, Col
 
 @needs_compiler
 @pytest.mark.parametrize("threads", [2, 3, 8])
-def test_threads_change_nothing(library: native.ctypes.CDLL, threads: int) -> None:
+def test_threads_change_nothing(library: ctypes.CDLL, threads: int) -> None:
     codes, columns = noisy_problem()
     expected = native.summed_readings(library, codes, [columns], 8, [5], 0)
     few_positions = native.summed_readings(library, codes[:, :, :40], [columns], 8, [5], 0)
@@ -199,100 +199,8 @@ def test_halves_round_to_even() -> None:
         assert torch.equal(readings.flatten(), sums.round().int())
 
 
-@needs_compiler
-def test_builds_at_the_same_time_give_one_whole_library(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(3) as pool:
-        paths = set(pool.map(lambda _: build("cc", tmp_path, QUICK), range(3)))
-    assert list(tmp_path.iterdir()) == list(paths)
-    assert native.load(paths.pop()).instruction_set()
-
-
-@needs_compiler
-def test_a_damaged_library_is_built_again(tmp_path: Path) -> None:
-    path = build("cc", tmp_path, QUICK)
-    written = path.stat().st_mtime_ns
-    assert build("cc", tmp_path, QUICK) == path
-    assert path.stat().st_mtime_ns == written
-    path.write_bytes(path.read_bytes()[:1000])
-    assert build("cc", tmp_path, QUICK) == path
-    assert native.load(path).instruction_set()
-
-
-def test_without_a_compiler_torch_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_c_code_torch_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     codes, columns = noisy_problem(50, 5)
     expected = torch_readings(codes, [columns], 8, [5], 0)
-    monkeypatch.setattr(native, "installed", lambda: None)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for compiler, reason in (("no-such-compiler", "no-such-compiler"), ("false", "returned non-zero exit status")):
-        monkeypatch.setenv("CC", compiler)
-        assert native.library() is None
-        assert native.implementation().startswith("torch: ")
-        assert reason in native.implementation()
-        assert torch.equal(summed_readings(codes, [columns], 8, keys=[5]), expected)
-
-
-@needs_compiler
-def test_a_compiler_that_does_not_know_this_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "FLAGS", QUICK)
-    compiler = tmp_path / "compiler"
-    compiler.write_text('#!/bin/sh\ncase "$*" in *march*) exit 1;; esac\nexec cc "$@"\n', encoding="utf-8")
-    compiler.chmod(0o755)
-    library, text = native.compiled(str(compiler), tmp_path)
-    assert library is not None
-    assert text == "C: any processor"
-
-
-def put(folder: Path, *names: str) -> None:
-    """What a wheel installs."""
-    for name in names:
-        source = build("cc", folder / "built", (*QUICK, *BUILDS[name]))
-        (folder / f"columns-{name}.so").write_bytes(source.read_bytes())
-
-
-@needs_compiler
-def test_an_installed_library_is_the_best_for_this_processor(tmp_path: Path) -> None:
-    best = native.load(build("cc", tmp_path, QUICK)).best_build().decode()
-    put(tmp_path, *dict.fromkeys(("any", best)))
-    library = native.installed(tmp_path)
-    assert library is not None
-    assert library.instruction_set().decode().removesuffix(" processor") == best
-
-
-@needs_compiler
-def test_an_installed_library_needs_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(tmp_path, *BUILDS)
-    monkeypatch.setattr(native, "installed", lambda of=native.installed: of(tmp_path))
-    monkeypatch.setattr(native, "compiled", None)
-    assert native.library() is not None
-    assert native.implementation().endswith(", as installed")
-
-
-def test_an_installed_library_of_another_system_is_left_alone(tmp_path: Path) -> None:
-    assert native.installed(tmp_path) is None
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "columns-any.so").write_bytes(b"MZ" + bytes(1000))
-    assert native.installed(tmp_path / "other") is None
-
-
-@needs_compiler
-def test_without_a_cache_the_library_is_built_for_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "FLAGS", QUICK)
-    (tmp_path / "file").touch()
-    for folder in (tmp_path / "file" / "folder", None):
-        library, text = native.compiled("cc", folder)
-        assert library is not None
-        assert text.startswith("C: ")
-
-
-def test_the_c_code_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XPERT_NATIVE", "0")
-    assert native.library() is None
-    assert native.implementation() == "torch: XPERT_NATIVE=0"
-
-
-@needs_compiler
-def test_a_wheel_without_the_best_build_still_serves(tmp_path: Path) -> None:
-    put(tmp_path, "any")
-    library = native.installed(tmp_path)
-    assert library is not None
-    assert library.instruction_set() == b"any processor"
+    assert torch.equal(summed_readings(codes, [columns], 8, keys=[5]), expected)

@@ -130,7 +130,7 @@ def summed_readings(
         [chips, groups, positions, columns].
     """
     able = codes.device.type == "cpu" and all(one.fraction > 0 and one.pulses == 1 for one in columns)
-    library = native.library() if able else None
+    library = native.CODE.library() if able else None
     if library is not None:
         return native.summed_readings(library, codes, columns, input_bits, keys, first)
     return torch_readings(codes, columns, input_bits, keys, first)
@@ -254,7 +254,7 @@ def unconverted_sums(codes: Tensor, weights: Tensor, input_bits: int) -> Tensor:
 
 def code_sums(codes: Tensor, input_bits: int) -> Tensor:
     """Sum of each vector's codes: [..., rows] to [..., 1], float64, exact."""
-    library = native.library() if codes.device.type == "cpu" else None
+    library = native.CODE.library() if codes.device.type == "cpu" else None
     if library is not None:
         return native.code_sums(library, codes)
     exact = codes.shape[-1] * (2**input_bits - 1) <= 2**_MANTISSA

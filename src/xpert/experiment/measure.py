@@ -107,7 +107,7 @@ def accuracy_of_design(
     sampling = Sampling(seed, chips, batch_size)
 
     found = measure_accuracy(model, design, test, sampling, of_stage("accuracy", progress)).accuracy
-    more: dict[str, Any] = {"images": len(test.images), "implementation": native.implementation()}
+    more: dict[str, Any] = {"images": len(test.images), "implementation": native.CODE.implementation()}
     if each_layer:
         layers = layer_snr(
             model, design, test.images, test.calibration, seed=seed, progress=of_stage("layers", progress)

@@ -1,20 +1,12 @@
-"""The inner loop in C, as installed or compiled when it is first used.
+"""The inner loop in C (`xpert.native`).
 
-`columns.c` computes the numbers of `xpert.analog.columns` to the bit, many times faster than torch on a CPU. A wheel
-brings it compiled. Elsewhere it needs a C compiler once (`cc`, or what the environment variable CC names): the result
-is kept in the user's cache folder. Without either, or with the environment variable XPERT_NATIVE=0, torch computes;
-`implementation()` says which.
+`columns.c` computes the numbers of `xpert.analog.columns` to the bit, many times faster than torch on a CPU.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +14,7 @@ from torch import Tensor
 
 from xpert.analog import gaussian
 from xpert.analog.grid import Columns
-from xpert.analog.native.compiler import BUILDS, FLAGS, SOURCE, build
+from xpert.native import Code
 
 
 class _Problem(ctypes.Structure):
@@ -39,100 +31,13 @@ class _Problem(ctypes.Structure):
     )
 
 
-def cache_folder() -> Path | None:
-    """Where compiled code is kept; None where the user has no home."""
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xpert"
-    except RuntimeError:
-        return None
-
-
-def load(path: Path) -> ctypes.CDLL:
-    """The compiled library.
-
-    Raises:
-        OSError: If it is none.
-    """
-    library = ctypes.CDLL(str(path))
+def _declare(library: ctypes.CDLL) -> None:
     library.summed_readings.argtypes = [ctypes.POINTER(_Problem)]
     library.code_sums.argtypes = [ctypes.c_void_p, *3 * [ctypes.c_int64], ctypes.c_void_p]
     library.code_sums.restype = None
-    library.best_build.restype = library.instruction_set.restype = ctypes.c_char_p
-    return library
 
 
-@functools.cache
-def installed(folder: Path = SOURCE.parent) -> ctypes.CDLL | None:
-    """The library that XPert was installed with, or None; once per process."""
-    try:
-        return _best(lambda name: folder / f"columns-{name}.so")
-    except OSError:  # none there, or not for this system
-        return None
-
-
-def _best(path: Callable[[str], Path]) -> ctypes.CDLL:
-    """The best of `BUILDS` for this processor, given how to get at each."""
-    plain = load(path("any"))
-    name = plain.best_build().decode()
-    try:
-        return plain if name == "any" else load(path(name))
-    except (OSError, subprocess.SubprocessError):  # not every compiler knows every processor
-        return plain
-
-
-@functools.cache
-def compiled(compiler: str | None, folder: Path | None) -> tuple[ctypes.CDLL | None, str]:
-    """The library, or None, and what there is to say about it; once per process.
-
-    Args:
-        compiler: Command; None for the system's `cc`.
-        folder: Where compiled code is kept; None, or a folder that cannot be written to, keeps nothing.
-    """
-    compiler = compiler or shutil.which("cc")
-    if compiler is None:
-        return None, "torch: no C compiler found"
-    try:
-        library = _kept(compiler, folder) or _fresh(compiler)
-    except (OSError, subprocess.SubprocessError) as error:
-        output = getattr(error, "stderr", None)
-        lines = output.decode(errors="replace").strip().splitlines() if output else []
-        return None, f"torch: {lines[0] if lines else error}"
-    return library, f"C: {library.instruction_set().decode()}"
-
-
-def _kept(compiler: str, folder: Path | None) -> ctypes.CDLL | None:
-    try:
-        return None if folder is None else _loaded(compiler, folder)
-    except OSError:
-        return None
-
-
-def _fresh(compiler: str) -> ctypes.CDLL:
-    with tempfile.TemporaryDirectory() as folder:
-        return _loaded(compiler, Path(folder))
-
-
-def _loaded(compiler: str, folder: Path) -> ctypes.CDLL:
-    return _best(lambda name: build(compiler, folder, (*FLAGS, *BUILDS[name])))
-
-
-def library() -> ctypes.CDLL | None:
-    """The compiled code, or None where torch computes instead."""
-    return None if _switched_off() else installed() or compiled(os.environ.get("CC"), cache_folder())[0]
-
-
-def implementation() -> str:
-    """What computes column sums on this machine's CPU, and why if it is not the C code."""
-    if _switched_off():
-        return "torch: XPERT_NATIVE=0"
-    if library := installed():
-        return f"C: {library.instruction_set().decode()}, as installed"
-    return compiled(os.environ.get("CC"), cache_folder())[1]
-
-
-def _switched_off() -> bool:
-    return os.environ.get("XPERT_NATIVE") == "0"
-
+CODE = Code(Path(__file__).with_name("columns.c"), _declare)
 
 LANES = 32
 """Positions that the C code computes together."""
@@ -211,4 +116,4 @@ def _stored(codes: Tensor) -> Tensor:
     return (codes if codes.dtype == torch.uint8 else codes.int()).contiguous()
 
 
-__all__ = ["code_sums", "compiled", "implementation", "installed", "library", "load", "summed_readings"]
+__all__ = ["CODE", "code_sums", "summed_readings"]

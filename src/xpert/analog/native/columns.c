@@ -13,9 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "builds.h"
+
 #if defined(__AVX512BW__)
 #include <immintrin.h>
-#define SIMD "avx512bw"
 #define IN_REGISTER(x) __asm__("" : "+v"(x)) // or the compiler loads it again for every use
 #define OP(name) _mm512_##name
 typedef __m512i Vector;
@@ -23,7 +24,6 @@ typedef __m512 Floats;
 enum { WIDTH = 32, ROWS = 6, PER_WORD = 2 }; // positions of a vector, rows of a lookup, lookups of an index word
 #elif defined(__AVX2__)
 #include <immintrin.h>
-#define SIMD "avx2"
 #define IN_REGISTER(x) __asm__("" : "+x"(x))
 #define OP(name) _mm256_##name
 typedef __m256i Vector;
@@ -694,23 +694,4 @@ void code_sums(const void *codes, int64_t code_bytes, int64_t n, int64_t rows, d
             for (int64_t r = 0; r < rows; r++) sum += ((const int32_t *)codes)[i * rows + r];
         sums[i] = (double)sum;
     }
-}
-
-// The last of the builds any, avx2 and avx512bw (see compiler.py) that this processor runs.
-const char *best_build(void) {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        return "avx512bw";
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) return "avx2";
-#endif
-    return "any";
-}
-
-const char *instruction_set(void) {
-#if defined(SIMD)
-    return SIMD;
-#else
-    return "any processor";
-#endif
 }

@@ -1,4 +1,4 @@
-"""How columns.c is compiled: when it is first used, and into wheels (hatch_build.py). Nothing but Python is needed."""
+"""How C code is compiled: when it is first used, and into wheels (hatch_build.py). Nothing but Python is needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("columns.c")
+HEADER = Path(__file__).with_name("builds.h")
+"""What every source includes."""
 
 FLAGS = ("-O3", "-std=gnu11", "-fno-math-errno", "-shared", "-fPIC", "-pthread")
 
@@ -18,14 +19,14 @@ BUILDS = {
     "avx2": ("-march=haswell",),
     "avx512bw": ("-march=skylake-avx512", "-mprefer-vector-width=512"),
 }
-"""Flags for kinds of processor, of which `best_build` of columns.c names one. Not only Intel's run them, and
+"""Flags for kinds of processor, of which `best_build` of builds.h names one. Not only Intel's run them, and
 `-march=native` is no faster there."""
 
 _TIMEOUT = 120
 """A compiler that takes longer has failed. [s]"""
 
 
-def build(compiler: str, folder: Path, flags: tuple[str, ...]) -> Path:
+def build(compiler: str, source: Path, folder: Path, flags: tuple[str, ...]) -> Path:
     """Compile, unless the folder has the result already.
 
     Processes that do so at the same time do not meet: each writes a file of its own and renames it when whole.
@@ -33,14 +34,15 @@ def build(compiler: str, folder: Path, flags: tuple[str, ...]) -> Path:
     Raises:
         OSError, subprocess.SubprocessError: If that fails.
     """
-    parts = (SOURCE.read_text(encoding="utf-8"), compiler, *flags, platform.machine())
-    path = folder / f"columns-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}.so"
+    texts = (file.read_text(encoding="utf-8") for file in (source, HEADER))
+    parts = (*texts, compiler, *flags, platform.machine())
+    path = folder / f"{source.stem}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}.so"
     if _whole(path):
         return path
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         fresh = Path(temporary, path.name)
-        command = [*shlex.split(compiler), *flags, "-o", str(fresh), str(SOURCE), "-lm"]
+        command = [*shlex.split(compiler), *flags, f"-I{HEADER.parent}", "-o", str(fresh), str(source), "-lm"]
         subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT)  # noqa: S603
         with fresh.open("rb+") as file:  # what follows the library's own end does not disturb it
             file.write(hashlib.sha256(file.read()).digest())
@@ -56,4 +58,4 @@ def _whole(path: Path) -> bool:
     return hashlib.sha256(content[:-32]).digest() == content[-32:]
 
 
-__all__ = ["BUILDS", "FLAGS", "SOURCE", "build"]
+__all__ = ["BUILDS", "FLAGS", "HEADER", "build"]
