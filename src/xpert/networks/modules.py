@@ -100,7 +100,7 @@ def _initialise(model: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(module, QuantLinear):
             bound = module.in_features**-0.5
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(module.get_parameter("bias"))
 
 
 __all__ = ["build"]

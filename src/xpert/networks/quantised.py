@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xpert.errors import ConfigError
+from xpert.networks.passes import Rounding
 
 _SMALLEST_CLIP = 1e-6
 _CALIBRATION_VALUES = 1 << 16
@@ -101,6 +102,7 @@ class _Quantised(nn.Module):
     """What both kinds of layer share; arguments as for `QuantConv2d`."""
 
     weight: Tensor
+    bias: Tensor | None
     input_clip: nn.Parameter
     input_floor: Tensor
 
@@ -122,10 +124,16 @@ class _Quantised(nn.Module):
         self.input_clip = nn.Parameter(torch.tensor(4.0), requires_grad=not signed_input)
         self.register_buffer("input_floor", torch.tensor(-4.0 if signed_input else 0.0))
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, rounded: bool = False) -> Tensor:
+        """The layer's output.
+
+        Args:
+            input: What the layer reads.
+            rounded: Whether it is rounded to the codes' grid already, in training; see `input_rounding`.
+        """
         if not self.quantised:
             return super().forward(input)
-        return self.differentiable(input) if self.training else self._evaluated(input)
+        return self.differentiable(input, rounded) if self.training else self._evaluated(input)
 
     def set_precision(self, weight_bits: int, input_bits: int, symmetric_input: bool = False) -> None:
         """Change precisions; weights and the input's clip stay, the steps follow.
@@ -209,11 +217,17 @@ class _Quantised(nn.Module):
         (PACT), for learning a clip.
         """
         scale, zero_point = self.input_grid()
-        clip = self.input_clip.clamp_min(_SMALLEST_CLIP)
         low = -int(zero_point) if self.signed_input else 0
         if x.dtype != torch.bfloat16 or self.input_bits > _BFLOAT16_BITS:
             x = x.float()
-        return _QuantiseInput.apply(x, clip, scale, low, low + 2**self.input_bits - 1)
+        return _QuantiseInput.apply(x, self._clip(), scale, low, low + 2**self.input_bits - 1)
+
+    def input_rounding(self) -> Rounding:
+        """What `quantised_input` does to unsigned inputs, for whoever does it before they get here."""
+        return Rounding(self._clip(), self.input_grid()[0], 2**self.input_bits - 1)
+
+    def _clip(self) -> Tensor:
+        return self.input_clip.clamp_min(_SMALLEST_CLIP)
 
     def quantised_weight(self) -> Tensor:
         """The weight rounded to its grid, with weight noise while training; the gradient passes straight through.
@@ -253,13 +267,12 @@ class _Quantised(nn.Module):
         sums = torch.zeros((), dtype=torch.float64, device=x.device)
         for part, significance in self._digits(weight.value, largest):
             # A float64 convolution may go by way of a transform, whose error is far below 1/2.
-            of_part = self._products(inputs.to(part.dtype), part).double().round_()
+            of_part = self._output(inputs.to(part.dtype), part, None).double().round_()
             sums = of_part.add_(sums) if significance == 1 else sums.add_(of_part, alpha=significance)
         output = sums.mul_(code.scale.double() * weight.scale.double()).float()
-        bias = self.get_parameter("bias") if self.bias is not None else None
-        if bias is None:
+        if self.bias is None:
             return output
-        return output + (bias.reshape(-1, 1, 1) if isinstance(self, nn.Conv2d) else bias)
+        return output + (self.bias.reshape(-1, 1, 1) if isinstance(self, nn.Conv2d) else self.bias)
 
     def _digits(self, weight: Tensor, largest: int) -> list[tuple[Tensor, int]]:
         """A weight as parts with their factors, the products of which with inputs up to `largest` add up exactly."""
@@ -287,11 +300,12 @@ class _Quantised(nn.Module):
             return exact
         return StraightThrough.apply(self.differentiable(x), exact)
 
-    def differentiable(self, x: Tensor) -> Tensor:
-        """The output to float32's rounding, with straight-through gradients."""
-        raise NotImplementedError
+    def differentiable(self, x: Tensor, rounded: bool = False) -> Tensor:
+        """The output to float32's rounding, with straight-through gradients; of an input that may be `rounded`."""
+        inputs = x if rounded else self.quantised_input(x)
+        return self._output(inputs, self.quantised_weight(), self.bias)
 
-    def _products(self, inputs: Tensor, weight: Tensor) -> Tensor:
+    def _output(self, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         raise NotImplementedError
 
 
@@ -313,12 +327,8 @@ class QuantConv2d(_Quantised, nn.Conv2d):
         ConfigError: If a precision is out of range.
     """
 
-    def differentiable(self, x: Tensor) -> Tensor:
-        """The output to float32's rounding, with straight-through gradients."""
-        return self._conv_forward(self.quantised_input(x), self.quantised_weight(), self.bias)
-
-    def _products(self, inputs: Tensor, weight: Tensor) -> Tensor:
-        return self._conv_forward(inputs, weight, None)
+    def _output(self, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return self._conv_forward(inputs, weight, bias)
 
 
 class QuantLinear(_Quantised, nn.Linear):
@@ -328,12 +338,8 @@ class QuantLinear(_Quantised, nn.Linear):
         ConfigError: If a precision is out of range.
     """
 
-    def differentiable(self, x: Tensor) -> Tensor:
-        """The output to float32's rounding, with straight-through gradients."""
-        return F.linear(self.quantised_input(x), self.quantised_weight(), self.bias)
-
-    def _products(self, inputs: Tensor, weight: Tensor) -> Tensor:
-        return F.linear(inputs, weight)
+    def _output(self, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(inputs, weight, bias)
 
 
 QuantLayer = QuantConv2d | QuantLinear

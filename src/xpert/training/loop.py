@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from xpert.design import DataModel
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.machine import keep_freed_memory
+from xpert.networks.fused import fused
 from xpert.networks.images import Images
 from xpert.networks.quantised import calibrate_quantisers, quantised_layers
 from xpert.progress import Progress, Report
@@ -341,6 +342,7 @@ class _Epochs:
         generator = torch.Generator(self.device)
         with (
             _own_randomness(self.device),
+            fused(self.model),
             training_noise(self.model, self.disturbance, self.settings.weight_noise, generator) as before_step,
         ):
             for epoch in range(len(self.state.curves), self.settings.epochs):
