@@ -62,6 +62,31 @@ def test_activations_keep_their_scale_through_a_fresh_network() -> None:
     assert 0.01 < logits.std() < 10
 
 
+@pytest.mark.parametrize("name", ["vgg11", "resnet20"])
+def test_the_first_filters_may_start_as_the_identity(name: str) -> None:
+    """Of all convolutions but the first: on maps of their own channels, those filters give the map back."""
+    backbone = space(name, (8, 16), (3, 16, 16), 5)
+    network = backbone.network(tuple((5, 8, 3, 16)[decision % 4] for decision in range(backbone.depth)))
+    model = build(network, initialisation="dirac", generator=torch.Generator().manual_seed(3))
+    again = build(network, initialisation="dirac", generator=torch.Generator().manual_seed(3))
+    for index, (layer, other) in enumerate(zip(quantised_layers(model).values(), quantised_layers(again).values())):
+        assert torch.equal(layer.weight, other.weight)
+        if not isinstance(layer, torch.nn.Conv2d):
+            continue
+        outputs, inputs, side, _ = layer.weight.shape
+        n = min(outputs, inputs) if index > 0 else 0
+        centre = layer.weight[:n, :n, side // 2, side // 2]
+        assert torch.equal(centre, torch.eye(n))
+        assert layer.weight[:n].count_nonzero() == n
+        rest = layer.weight[n:]
+        bound = (inputs * side * side) ** -0.5  # of a uniform distribution, whose deviation is 1/sqrt(3) of it
+        if rest.numel() > 100:
+            assert 0.9 * bound < rest.abs().max() <= bound
+            assert rest.std().item() == pytest.approx(bound / 3**0.5, rel=0.2)
+    with pytest.raises(ConfigError, match="initialisation must be he or dirac, got 'zeros'"):
+        build(network, initialisation="zeros")
+
+
 def test_precisions_reach_the_layers() -> None:
     network = space("vgg11", (8,)).network((8,) * 8)
     layers = list(quantised_layers(build(network, weight_bits=5, input_bits=range(1, 10))).values())

@@ -150,19 +150,21 @@ def test_a_training_killed_within_an_epoch_goes_on_from_its_last_step(
     assert curves_without_times(result) == curves_without_times(expected)
 
 
-def test_lookahead_ends_on_the_mean_of_its_way(make_model: MakeModel, stripes: Dataset) -> None:
-    """Against its definition, on the trace of a training without it: with no learning rate, only the mean moves."""
+def test_lookahead_returns_part_of_the_way_and_ends_on_the_mean(make_model: MakeModel) -> None:
+    """Against its definition, with weights that move by 1 in every step."""
     model = make_model()
     slow = _Lookahead(model)
     start = state(model)
-    decay = 0.95**5 * 0.5**3
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(1)
-    for step in (1, 2, 3, 4, 5):
-        slow.update(step, 10)
+    mean = 0.0  # of the way from the start
+    for step in range(1, 13):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(1)
+        slow.update(step, 12)
+        if step % 5 == 0:
+            mean += 5 * (1 - 0.95**5 * (step / 12) ** 3)
     for name, parameter in model.named_parameters():
-        torch.testing.assert_close(parameter, start[name] + 1 - decay)
+        torch.testing.assert_close(parameter, start[name] + mean)
 
 
 def test_weights_are_held_within_their_deviations(make_model: MakeModel, stripes: Dataset) -> None:
@@ -448,15 +450,83 @@ def test_one_step_is_sgd_with_nesterov_momentum(stripes: Dataset) -> None:
     torch.testing.assert_close(model.weight.detach(), weight, rtol=1e-4, atol=1e-5)
 
 
-@given(n_steps=st.integers(1, 500), warmup=st.floats(0, 0.99))
-def test_the_learning_rate_rises_and_falls(n_steps: int, warmup: float) -> None:
-    settings = TrainingSettings(learning_rate=3.0, warmup=warmup)
+@given(n_steps=st.integers(1, 500), warmup=st.floats(0, 0.99), start=st.floats(0, 1), end=st.floats(0, 1))
+def test_the_learning_rate_rises_and_falls(n_steps: int, warmup: float, start: float, end: float) -> None:
+    settings = TrainingSettings(
+        learning_rate=3.0, warmup=warmup, learning_rate_start=start, learning_rate_end=end
+    )  # fmt: skip
     rates = [learning_rate(step, n_steps, settings) for step in range(n_steps)]
-    assert all(0 < rate <= 3 for rate in rates)
-    peak = rates.index(max(rates))
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert abs(peak + 0.5 - warmup * n_steps) <= 1
+    assert all(3 * min(start, end) <= rate <= 3 for rate in rates)
+    assert all(rate > 0 for rate in rates)
+    rising = [rate for step, rate in enumerate(rates) if step + 0.5 < warmup * n_steps]
+    falling = rates[len(rising) :]
+    assert rising == sorted(rising)
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_the_learning_rate_by_hand() -> None:
+    settings = TrainingSettings(learning_rate=2.0, warmup=0.5, learning_rate_start=0.2, learning_rate_end=0.1)
+    # Positions 1/8, 3/8, 5/8 and 7/8; rises from 0.4 to 2 and falls to 0.2.
+    expected = [0.4 + 1.6 / 4, 0.4 + 1.6 * 3 / 4, 0.2 + 1.8 * 3 / 4, 0.2 + 1.8 / 4]
+    assert [learning_rate(step, 4, settings) for step in range(4)] == pytest.approx(expected)
+
+
+def test_biases_and_scales_have_their_own_rates_and_penalties(stripes: Dataset) -> None:
+    """One step without momentum, beside one with the defaults: what every kind of parameter moves by."""
+
+    def moved(**changes: Any) -> dict[str, Tensor]:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            first = QuantConv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4)
+            last = (nn.AvgPool2d(14), nn.Flatten(), QuantLinear(4, 2))
+            model = nn.Sequential(*first, nn.ReLU(), *last)
+            nn.init.uniform_(model[1].bias)
+        before = state(model)
+        settings = SETTINGS.replace(
+            **{"epochs": 1, "batch_size": 96, "momentum": 0.0, "weight_decay": 0.0, "warmup": 0.0, **changes}
+        )
+        train(model, stripes, settings, seed=0)
+        return {name: model.state_dict()[name] - tensor for name, tensor in before.items()} | {"before": before}
+
+    plain = moved()
+    before = plain.pop("before")
+    assert plain["1.bias"].abs().max() > 0
+    assert plain["1.weight"].abs().max() > 0
+    rate = learning_rate(0, 1, SETTINGS.replace(warmup=0.0))
+    for changes, name, expected in (
+        ({"norm_bias_rate": 8.0}, "1.bias", 8 * plain["1.bias"]),
+        ({"norm_scale": "fixed"}, "1.weight", torch.zeros(4)),
+        ({"bias_decay": 0.5}, "1.bias", plain["1.bias"] - rate * 0.5 * before["1.bias"]),
+        ({"bias_decay": 0.5}, "5.bias", plain["5.bias"] - rate * 0.5 * before["5.bias"]),
+        ({"weight_decay": 0.5}, "0.weight", plain["0.weight"] - rate * 0.5 * before["0.weight"]),
+    ):
+        found = moved(**changes)
+        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-6, msg=str(changes))
+        for other, tensor in plain.items():
+            changed = other in {"1.bias", "5.bias"} if "bias_decay" in changes else other == name
+            if not changed and not ("weight_decay" in changes and other.endswith("weight")):
+                assert torch.equal(found[other], tensor), (changes, other)
+
+
+def test_logits_are_scaled_in_the_loss_by_the_number_of_features(stripes: Dataset) -> None:
+    class Linear(nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.linear = nn.Linear(256, 2, bias=False)
+            nn.init.ones_(self.linear.weight)
+            self.factor = factor
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.linear(image.flatten(1)) * self.factor
+
+    settings = SETTINGS.replace(epochs=1, calibration_images=0)
+    scaled, plain = Linear(1.0), Linear(28 / 256)
+    losses = [train(scaled, stripes, settings.replace(logit_features=28.0), seed=0).curves[0]["loss"]]
+    losses += [train(plain, stripes, settings, seed=0).curves[0]["loss"]]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    torch.testing.assert_close(scaled.linear.weight, plain.linear.weight)
+    with pytest.raises(ConfigError, match=r"logit_features: the network has no nn\.Linear"):
+        train(nn.Sequential(nn.Conv2d(1, 2, 16), nn.Flatten()), stripes, settings.replace(logit_features=1.0), seed=0)
 
 
 def test_accuracy_counts_and_restores_the_mode() -> None:

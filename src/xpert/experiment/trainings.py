@@ -48,10 +48,18 @@ def load_split(options: DatasetOptions, seed: int, device: torch.device) -> Data
     return load_dataset(options.name, options.data_dir).split(options.validation, seed).to(device)
 
 
-def new_model(network: Network, chip: Chip, input_bits: int, seed: int, device: torch.device) -> nn.Module:
+def new_model(
+    network: Network, chip: Chip, input_bits: int, seed: int, device: torch.device, initialisation: str = "he"
+) -> nn.Module:
     """A network, freshly initialised."""
-    generator = torch.Generator().manual_seed(seed)
-    return build(network, weight_bits=chip.weight_bits, input_bits=input_bits, generator=generator).to(device)
+    model = build(
+        network,
+        weight_bits=chip.weight_bits,
+        input_bits=input_bits,
+        generator=torch.Generator().manual_seed(seed),
+        initialisation=initialisation,
+    )
+    return model.to(device)
 
 
 def train_new(
@@ -72,7 +80,8 @@ def train_new(
         settings=recipe.settings.model_dump(),
         checkpoint=str(checkpoint),
     )
-    model = new_model(network, recipe.chip, recipe.input_bits, recipe.seed, dataset.train_images.device)
+    device, initialisation = dataset.train_images.device, recipe.settings.initialisation
+    model = new_model(network, recipe.chip, recipe.input_bits, recipe.seed, device, initialisation)
     disturbance = Disturbance(weight_deviation=weight_deviation(recipe.chip, seed=recipe.seed))
     with distributed.own_cores():
         result = train(

@@ -21,22 +21,27 @@ def build(
     weight_bits: int = 8,
     input_bits: int | Sequence[int] = 8,
     generator: torch.Generator | None = None,
+    initialisation: str = "he",
 ) -> nn.Module:
     """The module of a network, freshly initialised; its layers are named as in the network.
 
-    Convolutions have no bias. Their weights start from He's normal distribution, the classifier's from a uniform one.
-    The backbone's family puts them together.
+    Convolutions have no bias. The backbone's family puts them together.
+
+    Initial weights of convolutions are, with `he`, from He's normal distribution; with `dirac` from the uniform one of
+    `nn.Conv2d`, with the identity in the first filters of each but the first, as many as it has inputs or outputs. The
+    classifier's are uniform within 1/sqrt(features), its bias is 0.
 
     Args:
         network: From `Space.network` or a design file.
         weight_bits: Weight precision. [bit]
         input_bits: Input precision, one for all layers or one for each. [bit]
         generator: Source of the initial weights; unset: seeded with 0.
+        initialisation: `he` or `dirac`.
 
     Raises:
         ConfigError: If the backbone is unknown, the layers are not what it builds, or a precision is wrong.
 
-    Source: He et al., ICCV 2015, eq. (14), for the initial weights.
+    Source: He et al., ICCV 2015, eq. (14); Jordan, arXiv 2404.00498, section 3.3, for the identity.
     """
     family = BACKBONES.find(network.backbone)
     options = [(width,) for width in network.channels]
@@ -67,7 +72,7 @@ def build(
             f"backbone {network.backbone}: its module must have the layers {', '.join(layers)}, has "
             f"{', '.join(quantised_layers(model)) or 'none'}"
         )
-    _initialise(model, generator or torch.Generator().manual_seed(0))
+    _initialise(model, generator or torch.Generator().manual_seed(0), initialisation)
     return model
 
 
@@ -93,14 +98,21 @@ def _quantised(layer: Layer, weight_bits: int, input_bits: int, *, signed_input:
     )
 
 
-def _initialise(model: nn.Module, generator: torch.Generator) -> None:
-    for module in model.modules():
-        if isinstance(module, QuantConv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
-        elif isinstance(module, QuantLinear):
+def _initialise(model: nn.Module, generator: torch.Generator, initialisation: str) -> None:
+    if initialisation not in ("he", "dirac"):
+        raise ConfigError(f"initialisation must be he or dirac, got {initialisation!r}")
+    for index, module in enumerate(quantised_layers(model).values()):
+        if isinstance(module, QuantLinear):
             bound = module.in_features**-0.5
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
             nn.init.zeros_(module.get_parameter("bias"))
+        elif initialisation == "he":
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        else:
+            nn.init.kaiming_uniform_(module.weight, a=5**0.5, generator=generator)
+            if index > 0:
+                for of_group in module.weight.chunk(module.groups):
+                    nn.init.dirac_(of_group[: of_group.shape[1]])
 
 
 __all__ = ["build"]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from xpert.design import DataModel
 from xpert.errors import ConfigError, DataError, RunError
@@ -39,8 +40,8 @@ _MODEL, _MOMENTUM, _SLOW = "model.", "momentum.", "slow."
 
 _LOOKAHEAD_STEPS = 5
 _LOOKAHEAD_DECAY = 0.95
-"""Of the running mean, per step, at the end of the training; it rises from 0 with the cube of the share of steps done.
-Source: Jordan, arXiv 2404.00498, section 3.4."""
+"""Of the running mean, per step, towards the end of the training; it rises from 0 with the cube of the share of steps
+done. Source: Jordan, arXiv 2404.00498, section 3.4."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def train(
     dataset = dataset.to(device)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimiser = torch.optim.SGD(
-        _parameter_groups(model, settings.weight_decay),
+        _parameter_groups(model, settings),
         lr=0.0,
         momentum=settings.momentum,
         nesterov=settings.momentum > 0,
@@ -225,10 +226,13 @@ def bfloat16_is_native(device: str) -> bool:
 
 
 def learning_rate(step: int, n_steps: int, settings: TrainingSettings) -> float:
-    """Learning rate of a step: a linear rise from 0 to the peak, then a linear fall to 0."""
+    """Learning rate of a step: a linear rise to the peak, then a linear fall."""
     position = (step + 0.5) / n_steps
-    rise = position / settings.warmup if settings.warmup else 1.0
-    return settings.learning_rate * min(rise, (1 - position) / (1 - settings.warmup))
+    if position < settings.warmup:
+        edge, way = settings.learning_rate_start, position / settings.warmup
+    else:
+        edge, way = settings.learning_rate_end, (1 - position) / (1 - settings.warmup)
+    return settings.learning_rate * (edge + (1 - edge) * way)
 
 
 def training_operations(model: nn.Module, input_shape: tuple[int, int, int]) -> float:
@@ -259,13 +263,33 @@ def training_operations(model: nn.Module, input_shape: tuple[int, int, int]) -> 
     return 3 * sum(forward) - sum(forward[:1])
 
 
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in trained if parameter.dim() > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trained if parameter.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+def _parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """What is trained, by penalty and by `rate`, a factor on the learning rate."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    rates = {norm.bias: settings.norm_bias_rate for norm in norms}
+    if settings.norm_scale == "fixed":
+        rates |= {norm.weight: 0.0 for norm in norms}
+    kinds: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_bias = parameter.dim() == 1 and name.rpartition(".")[2] == "bias"
+            decay = settings.weight_decay if parameter.dim() > 1 else settings.bias_decay if is_bias else 0.0
+            kinds.setdefault((decay, rates.get(parameter, 1.0)), []).append(parameter)
+    return [{"params": found, "weight_decay": decay, "rate": rate} for (decay, rate), found in kinds.items()]
+
+
+def _logit_scale(model: nn.Module, logit_features: float) -> float:
+    """What logits are multiplied by in the loss.
+
+    Raises:
+        ConfigError: If it depends on the features of a linear layer and there is none.
+    """
+    if not logit_features:
+        return 1.0
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ConfigError("logit_features: the network has no nn.Linear, whose features they are")
+    return logit_features / linear[-1].in_features
 
 
 @contextlib.contextmanager
@@ -294,7 +318,7 @@ class _Lookahead:
     def update(self, step: int, n_steps: int) -> None:
         if step % _LOOKAHEAD_STEPS and step < n_steps:
             return
-        decay = _LOOKAHEAD_DECAY**_LOOKAHEAD_STEPS * (step / n_steps) ** 3
+        decay = _LOOKAHEAD_DECAY**_LOOKAHEAD_STEPS * (step / n_steps) ** 3 if step < n_steps else 1.0
         for name, slow in self.slow.items():
             self.fast[name].copy_(slow.lerp_(self.fast[name], 1 - decay))
 
@@ -319,6 +343,7 @@ class _Epochs:
         self.settings = settings
         self.optimiser = optimiser
         self.lookahead = lookahead
+        self.logit_scale = _logit_scale(model, settings.logit_features)
         self.seed = seed
         self.disturbance = disturbance
         self.state = state
@@ -402,11 +427,11 @@ class _Epochs:
         views = augmented(dataset.train_images[batch], draws.to(self.device), settings.shift, mirrored, settings.cutout)
         done, n_steps = epoch * self.n_steps + self.state.step, settings.epochs * self.n_steps
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(done, n_steps, settings)
+            group["lr"] = group["rate"] * learning_rate(done, n_steps, settings)
         self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.state.precision == "bfloat16"):
             logits = self.network(dataset.normalised(views))
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+        loss = F.cross_entropy(logits.float() * self.logit_scale, labels, label_smoothing=settings.label_smoothing)
         loss.backward()
         self.optimiser.step()
         if settings.weight_clip:

@@ -22,13 +22,36 @@ class TrainingSettings(DataModel):
     """Peak learning rate."""
 
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of all steps in which the learning rate rises from 0 to its peak; it then falls to 0."""
+    """Share of all steps in which the learning rate rises to its peak; then it falls."""
+
+    learning_rate_start: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Learning rate from which it rises, as a share of the peak."""
+
+    learning_rate_end: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Learning rate to which it falls, as a share of the peak."""
 
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Nesterov momentum."""
 
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
-    """L2 penalty on weights of convolutions and linear layers; none on batch norm, biases and clips."""
+    """L2 penalty on weights of convolutions and linear layers; none on scales of batch norm and on clips."""
+
+    bias_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """L2 penalty on biases, those of batch norm too."""
+
+    norm_bias_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Learning rate of batch norm's biases, as a multiple of that of all else."""
+
+    norm_scale: Literal["learned", "fixed"] = "learned"
+    """Whether batch norm's scales are trained, or stay as they are, at first 1."""
+
+    initialisation: Literal["he", "dirac"] = "he"
+    """Initial weights of convolutions: drawn from He's normal distribution; or from torch's uniform one, and then the
+    first filters of all but the first convolution become the identity, as many as there are inputs or outputs."""
+
+    logit_features: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Logits are multiplied in the loss by this number over that of the features which the last linear layer reads,
+    since a step changes them in proportion to those: 28 makes that 1/9 for 256 features; 0: they are not scaled."""
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of each label that is spread evenly over all classes."""
@@ -44,7 +67,8 @@ class TrainingSettings(DataModel):
     """Side of a square that is blanked at a random place of every image; 0 is none. [pixel]"""
 
     lookahead: bool = False
-    """Whether weights are averaged along the way: every few steps they return part of the way to their running mean."""
+    """Whether weights are averaged along the way: every few steps they return part of the way to their running mean,
+    and they end on it."""
 
     weight_noise: Annotated[float, Field(ge=0, le=1)] | Literal["device"] = 0.0
     """Gaussian noise on the weights in every step, so that the network learns to bear the variation of the cells:
