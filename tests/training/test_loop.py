@@ -22,7 +22,7 @@ from xpert.networks.quantised import QuantConv2d, QuantLinear, quantised_layers
 from xpert.progress import Progress
 from xpert.tensors import read_tensors, write_tensors
 from xpert.training import Dataset, Disturbance, TrainingSettings, accuracy, train
-from xpert.training.loop import _Lookahead, bfloat16_is_native, learning_rate, training_operations
+from xpert.training.loop import _Lookahead, bfloat16_is_native, learning_rate, training_operations, weight_bound
 
 MakeModel = Callable[[], nn.Module]
 SETTINGS = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.05, precision="float32", calibration_images=64)
@@ -179,6 +179,14 @@ def test_weights_are_held_within_their_deviations(make_model: MakeModel, stripes
     assert (reach(held) < 1.8).all()  # the clamp itself lowers the deviation
     assert (reach(free) > 1.8).sum() >= 8
     assert accuracy(held, stripes.normalised(stripes.test_images), stripes.test_labels) > 0.7
+
+
+def test_the_bound_on_weights_narrows_in_half_of_the_steps() -> None:
+    settings = SETTINGS.replace(weight_clip=2.0, weight_clip_start=8.0)
+    assert [weight_bound(step, 8, settings) for step in range(8)] == pytest.approx(
+        [8 * 4 ** (-step / 4) for step in range(4)] + 4 * [2.0]
+    )
+    assert {weight_bound(step, 8, SETTINGS.replace(weight_clip=2.0)) for step in range(8)} == {2.0}
 
 
 def test_images_are_mirrored_in_every_second_epoch(stripes: Dataset) -> None:

@@ -235,6 +235,12 @@ def learning_rate(step: int, n_steps: int, settings: TrainingSettings) -> float:
     return settings.learning_rate * (edge + (1 - edge) * way)
 
 
+def weight_bound(step: int, n_steps: int, settings: TrainingSettings) -> float:
+    """Standard deviations within which weights are held after a step: from start to end in half of the steps."""
+    widest = max(settings.weight_clip_start, settings.weight_clip)
+    return settings.weight_clip * (widest / settings.weight_clip) ** max(0.0, 1 - 2 * step / n_steps)
+
+
 def training_operations(model: nn.Module, input_shape: tuple[int, int, int]) -> float:
     """Arithmetic operations to train on one image once, in the products of convolution and linear layers.
 
@@ -435,7 +441,7 @@ class _Epochs:
         loss.backward()
         self.optimiser.step()
         if settings.weight_clip:
-            self._hold_weights(settings.weight_clip)
+            self._hold_weights(weight_bound(done, n_steps, settings))
         if self.lookahead:
             self.lookahead.update(done + 1, n_steps)
         right = (logits.detach().argmax(1) == labels).sum()
@@ -526,4 +532,12 @@ def _read_checkpoint(
     return _State(record.precision, record.curves, record.step, sums, record.seconds)
 
 
-__all__ = ["TrainingResult", "accuracy", "bfloat16_is_native", "learning_rate", "train", "training_operations"]
+__all__ = [
+    "TrainingResult",
+    "accuracy",
+    "bfloat16_is_native",
+    "learning_rate",
+    "train",
+    "training_operations",
+    "weight_bound",
+]

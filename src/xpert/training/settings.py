@@ -78,6 +78,10 @@ class TrainingSettings(DataModel):
     """Weights are held within so many standard deviations of their layer's weights, so that the cells' variation, which
     goes with the largest weight, is small beside all others; 0: they are not held."""
 
+    weight_clip_start: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Where `weight_clip` begins, in standard deviations: it narrows geometrically over the first half of all steps, so
+    that large weights of the start (`dirac`) have time to shrink; 0: it is the same throughout."""
+
     calibration_images: Annotated[int, Field(ge=0, le=100_000)] = 256
     """Training images from which the ranges of the layers' inputs are set before the first step; 0 leaves them."""
 
