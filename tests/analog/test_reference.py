@@ -268,6 +268,7 @@ class Adc:
     """A layer's ADCs."""
 
     bits: int
+    unit: float  # common factor of the steps, in levels
     steps: list[float]  # of each slice, in levels
     lowest: list[int]  # reading, of each slice
     offset: np.ndarray  # [blocks, groups, slices, outputs], in steps
@@ -305,6 +306,70 @@ def on_grid(setup: Setup, conductance: np.ndarray, adc: Adc) -> tuple[np.ndarray
     return np.rint(scaled * 2.0**digits) / 2.0**digits, offset, levels
 
 
+Grid = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+"""What `on_grid` gives."""
+
+
+def vector_sum(
+    setup: Setup,
+    vector: list[int],
+    group: int,
+    output: int,
+    input_bits: int,
+    grid: np.ndarray | Grid,
+    adc: Adc | None,
+    twos_complement: bool,
+) -> float:
+    """What one output's columns make of one input vector, in the unit of the ADC's steps; in levels without one.
+
+    The grid is that of the ADC, or conductances.
+    """
+    cells, offset, levels = grid if isinstance(grid, tuple) else (grid, None, None)
+    total = 0.0
+    for s in range(len(bits_of_slices(setup))):
+        of_slice = 0.0
+        for k, block in enumerate(blocks_of_rows(setup)):
+            for bit in range(input_bits):
+                # Python shifts negative numbers as two's complement does.
+                current = sum(cells[group, r, s, output] for r in block if (vector[r] >> bit) & 1)
+                if adc is not None and offset is not None:
+                    lowest = adc.lowest[s]
+                    reading = round(float(current + offset[k, group, s, output]))
+                    if levels is not None:
+                        reading = lowest + int((current - lowest >= levels[k, group, s, output]).sum())
+                    current = min(max(reading, lowest), lowest + 2**adc.bits - 1)
+                negative = twos_complement and bit == input_bits - 1
+                of_slice += (-1 if negative else 1) * 2**bit * current
+        # Steps are the unit times powers of two, so that this sum is exact in units.
+        of_slice *= 1.0 if adc is None else adc.steps[s] / adc.unit
+        total += 2 ** (setup.cell_bits * s) * of_slice
+    return total
+
+
+def offset_corrections(
+    setup: Setup, vectors: np.ndarray, input_bits: int, conductance: np.ndarray, adc: Adc, twos_complement: bool
+) -> np.ndarray:
+    """What offsets of ADCs add to an output in the mean over input vectors: whole numbers of units.
+
+    Args:
+        vectors: What is meant by the codes [groups, vectors, rows].
+
+    Returns:
+        [groups, outputs].
+    """
+    outputs, n = conductance.shape[3], vectors.shape[1]
+    exact = replace(adc, offset=np.zeros_like(adc.offset), levels=None)
+    found = np.zeros((setup.groups, outputs))
+    with_offsets, without = on_grid(setup, conductance, adc), on_grid(setup, conductance, exact)
+    for group, output in np.ndindex(*found.shape):
+        shift = 0.0
+        for vector in vectors[group].tolist():
+            shift += vector_sum(setup, vector, group, output, input_bits, with_offsets, adc, twos_complement)
+            shift -= vector_sum(setup, vector, group, output, input_bits, without, exact, twos_complement)
+        found[group, output] = round(shift / n)
+    return found
+
+
 def layer_sums(
     setup: Setup,
     codes: np.ndarray,
@@ -314,6 +379,7 @@ def layer_sums(
     adc: Adc | None,
     twos_complement: bool,
     gain: float,
+    corrections: np.ndarray | None,
 ) -> np.ndarray:
     """`sum of weight * (code - zero_point)` as the crossbars compute it.
 
@@ -323,6 +389,7 @@ def layer_sums(
         adc: None converts nothing.
         twos_complement: How `code - zero_point` is fed.
         gain: Factor that makes up for what conductances have lost.
+        corrections: Subtracted from the sums of readings, see `offset_corrections`; None: nothing.
 
     Returns:
         [n, out, out_h, out_w], float64.
@@ -332,10 +399,8 @@ def layer_sums(
     (sh, sw), (ph, pw), (dh, dw) = setup.stride, setup.padding, setup.dilation
     out_height = (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1
     out_width = (width + 2 * pw - dw * (kw - 1) - 1) // sw + 1
-    sizes, blocks = bits_of_slices(setup), blocks_of_rows(setup)
-    cells, offset, levels = conductance.astype(np.float64), None, None
-    if adc is not None:
-        cells, offset, levels = on_grid(setup, conductance, adc)
+    sizes = bits_of_slices(setup)
+    grid = conductance.astype(np.float64) if adc is None else on_grid(setup, conductance, adc)
     left = 0
     if not setup.differential:
         left = -(2 ** (setup.weight_bits - 1))
@@ -355,27 +420,10 @@ def layer_sums(
                             for c in range(per_group):
                                 code = codes[image, group * per_group + c, row, column] if inside else zero_point
                                 vector.append(int(code) - (zero_point if twos_complement else 0))
-                    total = 0.0
-                    for s in range(len(sizes)):
-                        of_slice = 0.0
-                        for k, block in enumerate(blocks):
-                            for bit in range(input_bits):
-                                # Python shifts negative numbers as two's complement does.
-                                current = sum(cells[group, r, s, place] for r in block if (vector[r] >> bit) & 1)
-                                if adc is not None and offset is not None:
-                                    lowest = adc.lowest[s]
-                                    reading = round(float(current + offset[k, group, s, place]))
-                                    if levels is not None:
-                                        passed = current - lowest >= levels[k, group, s, place]
-                                        reading = lowest + int(passed.sum())
-                                    current = min(max(reading, lowest), lowest + 2**adc.bits - 1)
-                                negative = twos_complement and bit == input_bits - 1
-                                of_slice += (-1 if negative else 1) * 2**bit * current
-                        # Steps of the slices differ by powers of two, so that this sum is exact in steps of the finest.
-                        finest = 1.0 if adc is None else min(adc.steps)
-                        of_slice *= 1.0 if adc is None else adc.steps[s] / finest
-                        total += 2 ** (setup.cell_bits * s) * of_slice
-                    total *= gain if adc is None else min(adc.steps) * gain
+                    total = vector_sum(setup, vector, group, place, input_bits, grid, adc, twos_complement)
+                    if corrections is not None:
+                        total -= corrections[group, place]
+                    total *= gain if adc is None else adc.unit * gain
                     total += left * sum(vector)
                     if not twos_complement:
                         total -= zero_point * sum(row_weights(setup, group, place))
@@ -459,6 +507,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "uncompensated wires and drift": ({**WIRES, **LATER, "gain_compensation": False}, PCM),
     "ADC errors": (ADC, {}),
     "flash ADC errors": ({**ADC, "adc_type": "flash"}, {}),
+    "uncompensated ADC errors": ({**ADC, "adc_offset_compensation": False}, {}),
     "two's complement": ({"signed_inputs": "twos_complement"}, {}),
     "all": (ALL, {**POLYNOMIAL, **PCM, **RETENTION, **FAULTS}),
     "all, differential": (
@@ -535,8 +584,13 @@ def check(
     if settings.adc_range != "unbounded":
         found = analog.adc_range
         offset, relative, levels = adc_errors(setup, draws, 2**found.bits - 1)
-        adc = Adc(found.bits, list(found.steps), list(found.lowest), offset, relative, levels)
+        adc = Adc(found.bits, found.unit, list(found.steps), list(found.lowest), offset, relative, levels)
     twos_complement = layer.signed_input and settings.signed_inputs == "twos_complement"
+    corrections = None
+    if adc is not None and settings.adc_offset_compensation:
+        vectors = layer.input_code(analog.samples).value.int().numpy()
+        vectors = vectors - int(code.zero_point) if twos_complement else vectors
+        corrections = offset_corrections(setup, vectors, 5, analog.conductance[0].numpy(), adc, twos_complement)
     sums = torch.from_numpy(
         layer_sums(
             setup,
@@ -547,6 +601,7 @@ def check(
             adc,
             twos_complement,
             analog.gain.item(),
+            corrections,
         )
     )
     expected = (sums * (code.scale.double() * weight.scale.double())).float()

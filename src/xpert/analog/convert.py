@@ -47,7 +47,8 @@ def to_analog(
         design: Chip, layers and the periphery of each.
         generator: Samples the chip, layer by layer in the design's order; None: nothing is random.
         settings: Conventions and effects in the place of the design's `chip.analog`.
-        calibration: Normalised images [n, channels, height, width]; required for calibrated ADC ranges.
+        calibration: Normalised images [n, channels, height, width]; required for calibrated ADC ranges. What offsets
+            of ADCs do to outputs is measured on them too; without any, on an input of zeros.
 
     Returns:
         A copy of the model, in evaluation mode, with an `AnalogLayer` in place of each of those layers.
@@ -62,9 +63,12 @@ def to_analog(
         bits = design.chip.weight_bits
         model = quantise(model, calibration, weight_bits=bits, input_bits=REFERENCE_INPUT_BITS)
     model = swap_in_analog_layers(model, design, settings)
-    if (settings or design.chip.analog).adc_range in ("calibrated", "learned"):
-        if calibration is None or len(calibration) == 0:
+    analog = settings or design.chip.analog
+    needed = analog.adc_range in ("calibrated", "learned")
+    if calibration is None or len(calibration) == 0:
+        if needed:
             raise ConfigError("calibrated ADC ranges need at least one calibration image")
+    elif needed or analog.compensates_offsets:
         calibrate_adcs(model, calibration)
     if generator is not None:
         reprogram(model, generator, [layer.name for layer in design.network.layers])
@@ -86,6 +90,8 @@ def swap_in_analog_layers(model: nn.Module, design: Design, settings: AnalogSett
 
 def calibrate_adcs(model: nn.Module, images: Tensor) -> None:
     """Set the ADC ranges of a model's analog layers from the inputs that they see while they compute ideally.
+
+    Chips find out on the same inputs what the offsets of their ADCs do.
 
     Args:
         model: From `to_analog`; changed in place.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from xpert.analog.clip import learned_clip
 from xpert.analog.columns import code_sums, summed_readings, unconverted_sums
+from xpert.analog.grid import Columns, on_grid
 from xpert.analog.programmed import ProgrammedLayer
 from xpert.analog.unroll import unroll
 from xpert.errors import ConfigError
@@ -21,14 +24,19 @@ cache."""
 _HELD_ELSEWHERE = 1 << 28
 """The same on other devices, which compute what they are given at a time in parallel."""
 
-_HIGHEST_BIT = 1
-"""Added to the noise key for the highest bit of two's complement, which is converted on its own."""
+_MEASURED = 1 << 10
+"""Input vectors on which a chip measures its offsets at a time."""
+
+_HIGHEST_BIT, _MEASURING = 1, 2
+"""Added to the noise key: for the highest bit of two's complement, which is converted on its own, and while a chip
+measures what its ADCs' offsets do."""
 
 
 class AnalogLayer(ProgrammedLayer):
     """A quantised layer that computes on crossbars.
 
-    Bias, like everything between layers, is digital. The gradient is that of the quantised layer (straight through).
+    Bias, like everything between layers, is digital; and so is what compensates the offsets of ADCs, which a chip finds
+    on the calibration samples when it first computes. The gradient is that of the quantised layer (straight through).
 
     On several chips an input is that of all of them, the first chip's images first, and each chip computes what it
     would alone.
@@ -62,35 +70,90 @@ class AnalogLayer(ProgrammedLayer):
             [chips, groups, positions, outputs], float64.
         """
         bits, chips = self.input_bits, slice(first_chip, first_chip + len(codes))
-        if not self.twos_complement:
-            result = self._converted(codes, bits, chips, first)
-            if self.code.input_weight:
-                result += code_sums(codes, bits) * self.code.input_weight
-            return result
-        half = 1 << (bits - 1)
-        highest = (codes < half).to(codes.dtype)  # the sign bits: 1 where what is meant is negative
-        result = self._converted(highest, 1, chips, first, _HIGHEST_BIT).mul_(-half)
-        if bits > 1:
-            result += self._converted(codes & (half - 1), bits - 1, chips, first)
+        ready, scale = self.prepared(), self.gain[chips].reshape(-1, 1, 1, 1)
+        if isinstance(ready, Tensor):
+            result = self._of_bits(codes, lambda part, cycles, _: unconverted_sums(part, ready[chips], cycles))
+        else:
+            result, scale = self._readings(codes, ready[chips], chips, first), self.adc_range.unit * scale
+            if self.chip.analog.compensates_offsets and int(self.adc_seed[0]) >= 0:
+                result -= self._offset_correction(ready)[chips]
+        result *= scale  # integers until here, where sums are converted
         if self.code.input_weight:
-            result += (code_sums(codes, bits) - half * codes.shape[3]) * self.code.input_weight
+            zero = (1 << (bits - 1)) * codes.shape[3] if self.twos_complement else 0
+            result += (code_sums(codes, bits) - zero) * self.code.input_weight
         return result
 
-    def _converted(self, codes: Tensor, input_bits: int, chips: slice, first: int, change: int = 0) -> Tensor:
-        """`accumulate` of unsigned codes, without what is added digitally; `change` is added to the noise key."""
-        ready, gain = self.prepared(), self.gain[chips].reshape(-1, 1, 1, 1)
-        if isinstance(ready, Tensor):
-            return unconverted_sums(codes, ready[chips], input_bits).mul_(gain)
-        adc, keys = self.adc_range, [key + change for key in self.read_key[chips].tolist()]
-        cycles = input_bits if self.pulses == 1 else 1
-        sums = summed_readings(codes, ready[chips], cycles, keys=keys, first=first)
-        # Integers, added exactly in steps of `unit`; only the multiplication by `unit` rounds.
-        result = torch.zeros((), dtype=torch.float64, device=sums.device)
-        # [chips, groups, positions, slices * outputs] -> [chips, groups, outputs, positions] of each slice.
-        of_slices = sums.transpose(2, 3).unflatten(2, (len(adc.exponents), -1)).unbind(2)
-        for of_slice, significance, exponent in zip(of_slices, self.code.significance, adc.exponents):
-            result = torch.add(result, of_slice, alpha=significance * 2.0**exponent)
-        return result.mul_(adc.unit * gain).transpose(2, 3)
+    def _of_bits(self, codes: Tensor, convert: Callable[[Tensor, int, int], Tensor]) -> Tensor:
+        """What `convert` makes of all bits of the codes, from unsigned codes, their bits and a change of the noise key.
+
+        The highest bit of two's complement is converted on its own, and counts negative.
+        """
+        bits = self.input_bits
+        if not self.twos_complement:
+            return convert(codes, bits, 0)
+        half = 1 << (bits - 1)
+        highest = (codes < half).to(codes.dtype)  # the sign bits: 1 where what is meant is negative
+        result = convert(highest, 1, _HIGHEST_BIT).mul_(-half)
+        if bits > 1:
+            result += convert(codes & (half - 1), bits - 1, 0)
+        return result
+
+    def _readings(self, codes: Tensor, columns: list[Columns], chips: slice, first: int, change: int = 0) -> Tensor:
+        """Sums of the readings of codes [chips, groups, positions, rows], over bits, row blocks and slices.
+
+        Args:
+            codes: As for `accumulate`.
+            columns: Of each chip.
+            chips: Their numbers.
+            first: Running number of the first position.
+            change: Added to the key of the noise.
+
+        Returns:
+            [chips, groups, positions, outputs], float64; integers, in the `unit` of the ADC range.
+        """
+        keys, exponents = self.read_key[chips].tolist(), self.adc_range.exponents
+
+        def converted(part: Tensor, input_bits: int, of_bits: int) -> Tensor:
+            cycles = input_bits if self.pulses == 1 else 1
+            sums = summed_readings(part, columns, cycles, keys=[key + of_bits + change for key in keys], first=first)
+            result = torch.zeros((), dtype=torch.float64, device=sums.device)
+            # [chips, groups, positions, slices * outputs] -> [chips, groups, outputs, positions] of each slice.
+            of_slices = sums.transpose(2, 3).unflatten(2, (len(exponents), -1)).unbind(2)
+            for of_slice, significance, exponent in zip(of_slices, self.code.significance, exponents):
+                result = torch.add(result, of_slice, alpha=significance * 2.0**exponent)
+            return result.transpose(2, 3)
+
+        return self._of_bits(codes, converted)
+
+    def _offset_correction(self, ready: list[Columns]) -> Tensor:
+        """What the offsets of the ADCs add to the readings' sums in the mean, as whole numbers.
+
+        Args:
+            ready: Columns of all chips.
+
+        Returns:
+            [chips, groups, 1, outputs], float64, in the `unit` of the ADC range.
+        """
+        if self._correction is None:
+            with torch.no_grad():
+                self._correction = torch.cat([self._mean_shift(chip, one) for chip, one in enumerate(ready)])
+        return self._correction
+
+    def _mean_shift(self, chip: int, columns: Columns) -> Tensor:
+        """`_offset_correction` of one chip: what it reads of the calibration samples, less that without offsets.
+
+        Where there are no samples it reads an input of zeros. Noise is the same with offsets and without.
+        """
+        cells, conversion = self.in_steps(chip)
+        without = on_grid(cells, replace(conversion, offset=None, levels=None, adc=None), self.blocks)
+        groups, rows, _ = self.weights.shape
+        samples = self.samples if self.samples.numel() else cells.new_zeros((groups, 1, rows))
+        codes, chips = self.stored(self.input_code(samples).value).unsqueeze(0), slice(chip, chip + 1)
+        total = torch.zeros((), dtype=torch.float64, device=codes.device)
+        for part, first in zip(codes.split(_MEASURED, dim=2), range(0, codes.shape[2], _MEASURED)):
+            found, wanted = (self._readings(part, [one], chips, first, _MEASURING) for one in (columns, without))
+            total = total + (found - wanted).sum(dim=2, keepdim=True)
+        return (total / codes.shape[2]).round_()
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
         if self.bypassed:

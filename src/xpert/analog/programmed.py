@@ -132,7 +132,8 @@ class ProgrammedLayer(nn.Module):
         self.periphery = periphery
         twos_complement = self.chip.analog.signed_inputs == "twos_complement"
         self.layer.set_precision(self.chip.weight_bits, self.input_bits, twos_complement)
-        self._range = self._ready = None
+        self._range = None
+        self._read_anew()
 
     @property
     def n_chips(self) -> int:
@@ -157,7 +158,7 @@ class ProgrammedLayer(nn.Module):
         if "read_variance" not in written[0]:
             self.read_variance = torch.empty(0, device=device)
         self.images_read = 0
-        self._ready = None
+        self._read_anew()
 
     def _take_weights(self) -> None:
         """Take over the layer's present weights as integers."""
@@ -274,7 +275,9 @@ class ProgrammedLayer(nn.Module):
 
     def prepared(self) -> Tensor | list[Columns]:
         """Columns of each chip; or, where nothing is converted, weights [chips, groups, rows, outputs]."""
-        if self._ready is None or self.chip.analog.adc_range == "learned":
+        learned = self.adc_scale.item() if self.chip.analog.adc_range == "learned" else 1.0
+        if self._ready is None or learned != self._ready_scale:
+            self._ready_scale, self._correction = learned, None
             if self.lossless:
                 significance = torch.tensor(self.code.significance, dtype=torch.float64, device=self.weights.device)
                 self._ready = torch.einsum("cgrso,s->cgro", self.conductance.double(), significance)
@@ -331,7 +334,15 @@ class ProgrammedLayer(nn.Module):
         """Drop what was derived from weights, conductances and samples."""
         self._histograms: dict[int, tuple[Tensor, int]] = {}
         self._range: AdcRange | None = None
+        self._read_anew()
+
+    def _read_anew(self) -> None:
+        """Drop what reads are done with."""
         self._ready: Tensor | list[Columns] | None = None
+        self._ready_scale = 1.0
+        """Factor on the range that it was made for."""
+        self._correction: Tensor | None = None
+        """What compensates the ADCs' offsets, see `AnalogLayer`."""
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         self._forget()  # it would not move along

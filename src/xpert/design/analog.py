@@ -79,11 +79,16 @@ class AnalogSettings(DataModel):
     """Share of the calibration set's column sums that may lie beyond each end of a `calibrated` range."""
 
     calibration_positions: Annotated[int, Field(ge=1, le=1 << 20)] = 256
-    """Input vectors per layer on which ranges are calibrated, spread evenly over the calibration set."""
+    """Input vectors per layer on which ranges are calibrated and the effect of offsets is found, spread evenly over the
+    calibration set."""
 
     adc_offset_sigma: Annotated[float, Field(ge=0, le=1024)] = 0.25
     """Spread of comparators' offsets, after trimming: over ADCs, whose columns share it, or over a flash ADC's levels.
     Comparators are built for it; those for 0, and for `unbounded` ranges, as for 1/32. [ADC step]"""
+
+    adc_offset_compensation: bool = True
+    """Whether a chip subtracts from each output what the offsets of its ADCs add to it in the mean over the calibration
+    images: a whole number, found once the chip is programmed and added together with the bias."""
 
     adc_trim_bits: Annotated[int, Field(ge=0, le=10)] = 5
     """Precision of the DAC that trims each comparator's offset: it costs area and lets its transistors be smaller;
@@ -99,6 +104,11 @@ class AnalogSettings(DataModel):
     def adcs_differ(self) -> bool:
         """Whether ADCs have errors of their own that stay: what a chip computes then depends on which share one."""
         return self.adc_range != "unbounded" and (self.adc_offset_sigma > 0 or self.adc_gain_sigma > 0)
+
+    @property
+    def compensates_offsets(self) -> bool:
+        """Whether there are offsets of ADCs to compensate, and they are."""
+        return self.adc_offset_compensation and self.adc_range != "unbounded" and self.adc_offset_sigma > 0
 
     @model_validator(mode="before")
     @classmethod
