@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from xpert.design import Buffers, Chip, Design, Device, Layer, Network, Periphery, Technology
+from xpert.design import AnalogSettings, Buffers, Chip, Design, Device, Layer, Network, Periphery, Technology
 from xpert.hardware import PHYSICAL, REFERENCE, PeripheryArrays, circuits, evaluate
 from xpert.hardware.crossbar import crossbar_of
 from xpert.hardware.evaluate import CostedChip, cost_layers
@@ -31,6 +31,38 @@ def costed(design: Design) -> CostedChip:
 
 def part(design: Design, quantity: str, component: str) -> float:
     return evaluate(design).to_dict()["breakdown"][quantity][component]
+
+
+# Constants of outputs
+
+
+def test_each_output_gets_its_constant_from_an_adder(conv):
+    """Bias, batch norm and what offsets of ADCs do are one number, so that it costs the same whatever is in it."""
+    last = Layer(name="last", kind="linear", in_channels=48, out_channels=10, relu=False)
+    network = chain(conv("first", (3, 48), 32), last)
+    design = Design.homogeneous(network, Chip(), Periphery())
+    found, free = evaluate(design), evaluate(design, replace(PHYSICAL, output_constants=False))
+    # 2048 wires hold so many sums of 8-bit words over rows, input bits and slices; one adder for each.
+    bits = int(found.context.tree_bits.item()) + int(np.ceil(np.log2(found.context.tree_inputs.item())))
+    units, p = int(found.context.trees.item()), process_of(Technology())
+    one = circuits.adder(p, float(bits), 1.0)
+    assert units == 2048 // int(found.context.tree_bits.item())
+    outputs = [32 * 32 * 48, 10]
+    turns = sum(-(-count // units) for count in outputs)
+
+    def more(quantity: str, component: str) -> float:
+        parts = [float(each.breakdown[quantity][component]) for each in (found, free)]
+        return parts[0] - parts[1]
+
+    assert more("area", "digital") == pytest.approx(units * one.area)
+    assert more("latency", "digital") == pytest.approx(turns * one.cycles * 1e-9)
+    assert more("energy", "digital") == pytest.approx(sum(outputs) * one.energy * 1.22)
+    for changes in ({"adc_offset_compensation": False}, {"adc_range": "unbounded"}):
+        plain = design.replace(chip=Chip(analog=AnalogSettings(**changes)))
+        assert part(plain, "latency_us", "digital") == part(design, "latency_us", "digital")
+    # A batch norm that the chip measures ends in that addition.
+    adaptive = design.replace(chip=Chip(analog=AnalogSettings(adaptive_batch_norm=True)))
+    assert evaluate(adaptive).energy == evaluate(adaptive, replace(PHYSICAL, output_constants=False)).energy
 
 
 # Pooling

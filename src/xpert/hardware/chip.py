@@ -127,8 +127,9 @@ class Shared:
     """ReLU units."""
     adders: Cost
     """Residual adders; no area where there are none."""
-    norms: Cost | None
-    """Multiply-add units of batch norms that chips measure, one per ReLU unit; None where weights hold them."""
+    constants: Cost | None
+    """What adds its constant to each output, one per ReLU unit: an adder, or a multiply-add unit where chips measure
+    batch norms; None where it costs nothing."""
     h_tree: Cost
     """H-tree."""
     area: Breakdown
@@ -474,17 +475,18 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
     average = circuits.average_pooling(p, context.word_bits, context.average_window, 1.0)
     relu = circuits.relu(p, context.trees, context.word_bits)
     adders = circuits.adder(p, context.word_bits, context.trees * context.residual)
-    norms = None
+    constants, word = None, context.tree_bits + ceil_log2(context.tree_inputs)
     if chip.analog.adaptive_batch_norm and p.switches.chip_batch_norm:
-        word = context.tree_bits + ceil_log2(context.tree_inputs)
-        norms = circuits.multiply_add(p, word, _NORM_BITS, context.trees)
+        constants = circuits.multiply_add(p, word, _NORM_BITS, context.trees)
+    elif p.switches.output_constants:
+        constants = circuits.adder(p, word, context.trees)
     h_tree = _h_tree(p, context, context.pitch)
     buffer_leakage = buffer.leakage * context.buffer_cores
     leakage = buffer_leakage + tree.leakage + relu.leakage + adders.leakage + pool.leakage
     leakage = leakage + average.leakage * context.average_units
     digital = pool.area + average.area * context.average_units + relu.area + adders.area
-    if norms is not None:
-        leakage, digital = leakage + norms.leakage, digital + norms.area
+    if constants is not None:
+        leakage, digital = leakage + constants.leakage, digital + constants.area
     if p.switches.interconnect_leakage:
         leakage = leakage + h_tree.leakage
     return Shared(
@@ -494,7 +496,7 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
         average=average,
         relu=relu,
         adders=adders,
-        norms=norms,
+        constants=constants,
         h_tree=h_tree,
         area=Breakdown(
             accumulation=tree.area,
@@ -657,9 +659,9 @@ def _run_shared(
         + shared.average.energy * added
         + shared.adders.energy * residual_uses
     )
-    if shared.norms is not None:  # of the sums of every layer, before they are rounded
-        digital_time = digital_time + timing.digital(shared.norms, turns)
-        spent = spent + shared.norms.energy * whole(outputs / context.trees)
+    if shared.constants is not None:  # of the sums of every layer, before they are rounded
+        digital_time = digital_time + timing.digital(shared.constants, turns)
+        spent = spent + shared.constants.energy * whole(outputs / context.trees)
     latency = Breakdown(
         accumulation=timing.digital(tree, np.ceil(sums)),
         buffers=buffer_time / parallel * crowd,

@@ -164,6 +164,10 @@ class Switches:
     whole_bus: bool = True
     """Layer by layer, the running layer has the global buffer's whole bandwidth; reference: its tiles' share of it."""
 
+    output_constants: bool = True
+    """A constant is added to each output: bias, batch norm that weights hold, and what compensates offsets of ADCs;
+    reference: it costs nothing."""
+
     chip_batch_norm: bool = True
     """Batch norm that a chip measures is a multiplication and an addition per output; reference: it costs nothing."""
 
