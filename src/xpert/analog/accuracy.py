@@ -16,6 +16,7 @@ from xpert.analog.convert import reprogram, rewind, to_analog
 from xpert.analog.draws import chip_generator
 from xpert.analog.layer import analog_layers
 from xpert.analog.precision import at_precision
+from xpert.analog.recall import Recall
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError, DataError
@@ -113,7 +114,7 @@ class SampledChips:
             self._calibration = test.calibration
             model = with_chip_norms(model)
             at_a_time = max(at_a_time, len(test.calibration))
-        self._model = model
+        self._model, self._run = model, Recall(model)
         cells = sum(layer.weights.numel() * layer.code.slices for layer in layers)
         values = at_a_time * max(map(_values, design.network.layers))
         most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * values))
@@ -135,6 +136,7 @@ class SampledChips:
     def reorder(self, order: Tensor) -> None:
         """Read the images in another order from now on; `order` [images] has their present numbers."""
         self._images, self._labels = self._images[order], self._labels[order]
+        self._run = Recall(self._model)
 
     def correct(self, design: Design, progress: Report | None = None, *, images: slice | None = None) -> Bools:
         """Whether the network is right on each image and chip, [chips, images].
@@ -176,9 +178,11 @@ class SampledChips:
         if self._calibration is not None:
             measure_norms(self._model, self._calibration, len(group))
         rewind(self._model, self._read_before + start)
-        images, labels = self._images[start:stop], self._labels[start:stop]
+        images, labels, first = self._images[start:stop], self._labels[start:stop], start
         for batch, truth in zip(images.split(self._batch_size), labels.split(self._batch_size)):
-            yield self._model(batch.repeat(len(group), 1, 1, 1)).unflatten(0, (len(group), -1)), truth
+            outputs = self._run(batch.repeat(len(group), 1, 1, 1), (group, first, first + len(batch)))
+            first += len(batch)
+            yield outputs.unflatten(0, (len(group), -1)), truth
 
     @property
     def _read_before(self) -> int:

@@ -21,6 +21,9 @@ from xpert.design import Chip, Periphery
 from xpert.errors import ConfigError
 from xpert.networks.quantised import InputCode, QuantConv2d, QuantLayer
 
+_KEPT_BYTES = 32 << 20
+"""Most that a layer keeps of what it prepared for peripheries other than its present one."""
+
 _SMALLEST_SCALE = 2.0**-6
 """Least factor on a learned ADC range."""
 
@@ -128,11 +131,19 @@ class ProgrammedLayer(nn.Module):
         return self.layer.input_code(x, input_bits)
 
     def set_periphery(self, periphery: Periphery) -> None:
-        """Change the periphery; the chip and the calibration samples stay."""
+        """Change the periphery; the chip and the calibration samples stay.
+
+        What was prepared for the last ones is kept, as far as memory allows: designs that are measured in turn differ
+        in few layers.
+        """
+        if self._ready is not None and self.chip.analog.adc_range != "learned":
+            self._kept[self.periphery] = self._range, self._ready
         self.periphery = periphery
         twos_complement = self.chip.analog.signed_inputs == "twos_complement"
         self.layer.set_precision(self.chip.weight_bits, self.input_bits, twos_complement)
-        self._range = self._ready = None
+        self._range, self._ready = self._kept.pop(periphery, (None, None))
+        while sum(_bytes(ready) for _, ready in self._kept.values()) > _KEPT_BYTES:
+            del self._kept[next(iter(self._kept))]  # the oldest
 
     @property
     def n_chips(self) -> int:
@@ -158,6 +169,7 @@ class ProgrammedLayer(nn.Module):
             self.read_variance = torch.empty(0, device=device)
         self.images_read = 0
         self._ready = None
+        self._kept.clear()
 
     def _take_weights(self) -> None:
         """Take over the layer's present weights as integers."""
@@ -332,6 +344,7 @@ class ProgrammedLayer(nn.Module):
         self._histograms: dict[int, tuple[Tensor, int]] = {}
         self._range: AdcRange | None = None
         self._ready: Tensor | list[Columns] | None = None
+        self._kept: dict[Periphery, tuple[AdcRange | None, Tensor | list[Columns]]] = {}
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         self._forget()  # it would not move along
@@ -350,6 +363,13 @@ class ProgrammedLayer(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments, **options)
         self.images_read = 0
         self._forget()
+
+
+def _bytes(ready: Tensor | list[Columns]) -> int:
+    """Memory of what `prepared` gives, but for what is small."""
+    if isinstance(ready, Tensor):
+        return ready.nbytes
+    return sum(part.nbytes for one in ready for part in (one.conductance, one.variance) if part is not None)
 
 
 __all__ = ["ProgrammedLayer"]

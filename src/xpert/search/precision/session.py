@@ -236,6 +236,7 @@ class Session:
         self._evaluations = evaluations
         self._designs: dict[Choice, Design] = {}
         self._answers: dict[Design, Bools] = {}
+        self._singles_again: dict[Design, MeasuredDesign] = {}
         self._shortfalls: dict[Choice, float] = {}
 
     @property
@@ -405,10 +406,12 @@ class Session:
             choice = (candidate.option,) * self.n_layers
             self.confirm(choice, confirmation)
             return _as_single(self.confirmed[choice], candidate, self.goal)
-        bench = confirmation(None)
-        # On all images, unless it fails for certain.
-        correct = bench.measure(candidate.design, lambda seen: bench.outlook(seen).accuracy.high < bench.floor)
-        return _judged(candidate.design, correct, bench, self.goal, None)
+        if candidate.design not in self._singles_again:
+            bench = confirmation(None)
+            # On all images, unless it fails for certain.
+            correct = bench.measure(candidate.design, lambda seen: bench.outlook(seen).accuracy.high < bench.floor)
+            self._singles_again[candidate.design] = _judged(candidate.design, correct, bench, self.goal, None)
+        return self._singles_again[candidate.design]
 
     def _count(self) -> None:
         """Raise if no more designs may be measured."""
@@ -587,15 +590,14 @@ def _best_single(session: Session, kinds: Sequence[Kind], confirmation: Confirma
         return Verdict.CLEARLY_FAILED if session.clearly_failed(candidate) else Verdict.FAILED
 
     while (found := cheapest_passing(left, judge, kinds_matter=matter)) is not None:
+        # What fails on other chips does so on few images, and need not be measured on all of these.
+        again = None if confirmation is None else session.confirm_single(found, confirmation)
+        if again is not None and not again.feasible:
+            left = [one for one in left if one is not found]
+            continue
         entry = session.measure_single(found, in_full=True)
-        if not entry.accurate:
-            continue  # it only had seemed to pass
-        if confirmation is None:
-            return entry
-        again = session.confirm_single(found, confirmation)
-        if again.feasible:
-            return again
-        left = [one for one in left if one is not found]
+        if entry.accurate:  # it had not only seemed to pass
+            return again or entry
     return None
 
 
