@@ -2,7 +2,8 @@
 
 Phase 1 and the trainings of a preset run once per seed; then every variant chooses precisions for the same trained
 network, against the same floor of NI-accuracy, and its design is evaluated on test images and new chips. EDAP is
-relative to that of the first variant. A killed run goes on when the same command is given again.
+relative to that of the first variant, which measures every design on all images, and so is CPU time: that of the
+stage, with its fine-tuning. A killed run goes on when the same command is given again.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from xpert.design import read_mapping
 from xpert.experiment import SearchConfig, load_preset, open_run
-from xpert.experiment.pipeline import run_search
+from xpert.experiment.pipeline import run_search, run_stage
+from xpert.experiment.workspace import Workspace
+from xpert.training import computing_on
 
 VARIANTS: dict[str, dict[str, Any]] = {
+    "sensitivity, all designs in full": {"measure_in_full": True},
     "sensitivity": {},
     "sensitivity, phase 1's ADCs": {"choose_adcs_again": False},
     "gradient": {"strategy": "gradient"},
@@ -29,7 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def run_variant(config: SearchConfig, folder: Path, trained: Path | None) -> dict[str, Any]:
-    """The results of a run folder, run where it has not been; with the networks of another one, if given."""
+    """The row of a run folder, run where it has not been; with the networks of another one, if given."""
     if trained is not None and not folder.exists():
         with open_run(folder, config, resume=True):
             pass
@@ -37,14 +43,22 @@ def run_variant(config: SearchConfig, folder: Path, trained: Path | None) -> dic
         for name in [f"{stage}.json" for stage in stages] + ["searched.safetensors", "typical.safetensors"]:
             if (trained / "state" / name).exists():
                 shutil.copyfile(trained / "state" / name, folder / "state" / name)
+    cpu = folder / "cpu_seconds"
+    if not cpu.exists():
+        run_search(config, folder, resume=True, stop_after="baseline")
+        with open_run(folder, None, resume=True) as run, computing_on(run.config.threads):
+            work, before = Workspace(run, torch.device("cpu")), time.process_time()
+            run_stage(work, "precision")
+            cpu.write_text(str(time.process_time() - before))
     if not (folder / "results.json").exists():
         run_search(config, folder, resume=True)
-    return read_mapping(folder / "results.json", "results file")
+    return row(read_mapping(folder / "results.json", "results file"), float(cpu.read_text()))
 
 
-def row(results: dict[str, Any]) -> dict[str, Any]:
+def row(results: dict[str, Any], cpu_seconds: float) -> dict[str, Any]:
     """What the table shows of a run."""
     found, stage = results["searched"], results["precision"]
+    seen = [one["images"] for one in stage["tried"]]
     return {
         "edap": found["evaluation"]["edap"],
         "met": stage["met"],
@@ -52,7 +66,8 @@ def row(results: dict[str, Any]) -> dict[str, Any]:
         "floor": stage["confirmation_floor"],
         "ni_accuracy": found["accuracy"]["ni_mean"],
         "measured": len(stage["tried"]),
-        "seconds": stage["seconds"],
+        "images": float(np.mean(seen) / max(seen)),
+        "cpu_seconds": cpu_seconds,
     }
 
 
@@ -72,22 +87,31 @@ def main() -> None:
             precision = type(preset.precision).parse(preset.precision.model_dump() | changes)
             config = preset.replace(seed=seed, precision=precision)
             folder = arguments.out / f"seed{seed}-{number}"
-            rows[name].append(row(run_variant(config, folder, trained)))
+            rows[name].append(run_variant(config, folder, trained))
             trained = trained or folder
     if arguments.json:
         print(json.dumps(rows))
         return
-    print("| variant | EDAP, relative | floor met | NI validation less floor | NI test | designs measured | time |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| variant | EDAP, relative | CPU time, relative | floor met | NI validation less floor | NI test | designs "
+        "measured | on images | CPU time |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     first = next(iter(rows.values()))
     for name, found in rows.items():
-        ratio = np.exp(np.mean([np.log(one["edap"] / base["edap"]) for one, base in zip(found, first)]))
-        mean = {key: np.mean([one[key] for one in found]) for key in ("ni_accuracy", "measured", "seconds")}
+        ratio, effort = (
+            np.exp(np.mean([np.log(one[key] / base[key]) for one, base in zip(found, first)]))
+            for key in ("edap", "cpu_seconds")
+        )
+        mean = {
+            key: np.mean([one[key] for one in found]) for key in ("ni_accuracy", "measured", "images", "cpu_seconds")
+        }
         spare = 100 * np.mean([one["validation"] - one["floor"] for one in found])
         met = sum(one["met"] for one in found)
         print(
-            f"| {name} | {ratio:.3f} | {met} of {len(found)} | {spare:+.1f} | {100 * mean['ni_accuracy']:.1f} % | "
-            f"{mean['measured']:.0f} | {mean['seconds']:.0f} s |"
+            f"| {name} | {ratio:.3f} | {effort:.3f} | {met} of {len(found)} | {spare:+.1f} | "
+            f"{100 * mean['ni_accuracy']:.1f} % | {mean['measured']:.0f} | {100 * mean['images']:.0f} % | "
+            f"{mean['cpu_seconds']:.0f} s |"
         )
 
 

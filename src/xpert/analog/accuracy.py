@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +16,13 @@ from xpert.analog.convert import reprogram, rewind, to_analog
 from xpert.analog.draws import chip_generator
 from xpert.analog.layer import analog_layers
 from xpert.analog.precision import at_precision
+from xpert.analog.recall import Recall
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import AnalogSettings, Design, Layer
 from xpert.errors import ConfigError, DataError
 from xpert.networks.images import Images
 from xpert.progress import Progress, Report
-from xpert.statistics import accuracy_interval
+from xpert.statistics import Bools, accuracy_interval
 
 
 class NiAccuracy(NamedTuple):
@@ -47,6 +48,29 @@ class NiAccuracy(NamedTuple):
             return cls(float(np.mean(chips)), 0.0, chips, None)
         found = accuracy_interval(correct)
         return cls(float(np.mean(chips)), float(np.std(chips, ddof=1)), chips, (found.low, found.high))
+
+
+class Margins(NamedTuple):
+    """What chips make of images."""
+
+    correct: Bools
+    """Whether a chip is right, [chips, images]."""
+
+    margin: NDArray[np.float32]
+    """The output of the image's class less the largest other one, [chips, images]."""
+
+    @classmethod
+    def of(cls, outputs: Tensor, labels: Tensor) -> Margins:
+        """From outputs [chips, images, classes] and the images' classes."""
+        truth = labels.expand(outputs.shape[:2]).unsqueeze(2)  # [chips, images, 1]
+        others = outputs.scatter(2, truth, -math.inf).amax(dim=2)
+        margin = outputs.gather(2, truth).squeeze(2) - others
+        return cls((outputs.argmax(dim=2) == labels).cpu().numpy(), margin.float().cpu().numpy())
+
+    @classmethod
+    def joined(cls, parts: Sequence[Margins], axis: int) -> Margins:
+        """Of more images (axis 1), or of more chips (axis 0)."""
+        return cls(*(np.concatenate(of_parts, axis=axis) for of_parts in zip(*parts, strict=True)))
 
 
 _CHIPS_BYTES = 2 << 30
@@ -90,7 +114,7 @@ class SampledChips:
             self._calibration = test.calibration
             model = with_chip_norms(model)
             at_a_time = max(at_a_time, len(test.calibration))
-        self._model = model
+        self._model, self._run = model, Recall(model)
         cells = sum(layer.weights.numel() * layer.code.slices for layer in layers)
         values = at_a_time * max(map(_values, design.network.layers))
         most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * values))
@@ -99,34 +123,71 @@ class SampledChips:
         self._groups = [chips[first : first + size] for first in range(0, len(chips), size)]
         self._programmed: range | None = None
 
-    def correct(self, design: Design, progress: Report | None = None) -> NDArray[np.bool_]:
+    @property
+    def n_images(self) -> int:
+        """How many images there are."""
+        return len(self._images)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether memory holds all chips, so that each image runs on all of them at a time."""
+        return len(self._groups) == 1
+
+    def reorder(self, order: Tensor) -> None:
+        """Read the images in another order from now on; `order` [images] has their present numbers."""
+        self._images, self._labels = self._images[order], self._labels[order]
+        self._run = Recall(self._model)
+
+    def correct(self, design: Design, progress: Report | None = None, *, images: slice | None = None) -> Bools:
         """Whether the network is right on each image and chip, [chips, images].
 
         Args:
             design: Its precisions are those that are measured.
             progress: Called after each batch with the images done over all chips, and with `chips` and `accuracy` so
                 far; with IR drop also after each layer that is programmed, with `layer`.
+            images: Only these, of consecutive numbers. Each answer is that which a measurement of all would give.
         """
-        found: list[NDArray[np.bool_]] = []
-        images, chips = len(self._images), sum(map(len, self._groups))
+        return self.margins(design, progress, images=images).correct
+
+    def margins(self, design: Design, progress: Report | None = None, *, images: slice | None = None) -> Margins:
+        """Likewise, and by how much the class of an image leads, or is behind."""
+        found: list[Margins] = []
+        start, stop, _ = (images or slice(None)).indices(len(self._images))
+        chips = sum(map(len, self._groups))
 
         def report(**figures: Any) -> None:
             if progress is not None:
-                done = sum(part.size for part in found)
-                progress(Progress(unit="images", done=done, total=images * chips, figures={"chips": chips} | figures))
+                done, total = sum(part.correct.size for part in found), (stop - start) * chips
+                progress(Progress(unit="images", done=done, total=total, figures={"chips": chips} | figures))
 
         with torch.no_grad(), at_precision(self._model, design):
             for group in self._groups:
-                self._program(group, report)
-                if self._calibration is not None:
-                    measure_norms(self._model, self._calibration, len(group))
                 before = len(found)
-                for batch, truth in zip(self._images.split(self._batch_size), self._labels.split(self._batch_size)):
-                    answers = self._model(batch.repeat(len(group), 1, 1, 1)).argmax(dim=1)
-                    found.append((answers.unflatten(0, (len(group), -1)) == truth).cpu().numpy())
-                    report(accuracy=sum(map(np.sum, found)) / sum(part.size for part in found))
-                found[before:] = [np.concatenate(found[before:], axis=1)]
-        return np.concatenate(found)
+                for outputs, truth in self._outputs(group, start, stop, report):
+                    found.append(Margins.of(outputs, truth))
+                    right = [part.correct for part in found]
+                    report(accuracy=sum(map(np.sum, right)) / sum(part.size for part in right))
+                found[before:] = [Margins.joined(found[before:], axis=1)]
+        return Margins.joined(found, axis=0)
+
+    def _outputs(
+        self, group: range, start: int, stop: int, report: Callable[..., None]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The network's outputs [chips, images, classes] for some images on the chips of a group, and their classes."""
+        self._program(group, report)
+        if self._calibration is not None:
+            measure_norms(self._model, self._calibration, len(group))
+        rewind(self._model, self._read_before + start)
+        images, labels, first = self._images[start:stop], self._labels[start:stop], start
+        for batch, truth in zip(images.split(self._batch_size), labels.split(self._batch_size)):
+            outputs = self._run(batch.repeat(len(group), 1, 1, 1), (group, first, first + len(batch)))
+            first += len(batch)
+            yield outputs.unflatten(0, (len(group), -1)), truth
+
+    @property
+    def _read_before(self) -> int:
+        """Images that a chip reads before those that it is measured on."""
+        return 0 if self._calibration is None else len(self._calibration)
 
     def _program(self, group: range, report: Callable[..., None]) -> None:
         """Write to the chips of a group; if they are written already, take them as new."""

@@ -158,14 +158,15 @@ def reprogram(
             progress(Progress(unit="layer", done=done, total=len(names), figures={"layer": name}))
 
 
-def rewind(model: nn.Module) -> None:
+def rewind(model: nn.Module, images: int = 0) -> None:
     """Count images from zero again, so that the next ones see the noise of reads that the first ones saw.
 
     Args:
         model: From `to_analog`; changed in place.
+        images: Count from here: these were read before, and are not read again.
     """
     for layer in analog_layers(model).values():
-        layer.images_read = 0
+        layer.images_read = images
 
 
 def _matched(model: nn.Module, design: Design) -> dict[str, QuantLayer]:

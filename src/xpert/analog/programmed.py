@@ -21,6 +21,9 @@ from xpert.design import Chip, Periphery
 from xpert.errors import ConfigError
 from xpert.networks.quantised import InputCode, QuantConv2d, QuantLayer
 
+_KEPT_BYTES = 32 << 20
+"""Most that a layer keeps of what it prepared for peripheries other than its present one."""
+
 _SMALLEST_SCALE = 2.0**-6
 """Least factor on a learned ADC range."""
 
@@ -128,12 +131,19 @@ class ProgrammedLayer(nn.Module):
         return self.layer.input_code(x, input_bits)
 
     def set_periphery(self, periphery: Periphery) -> None:
-        """Change the periphery; the chip and the calibration samples stay."""
+        """Change the periphery; the chip and the calibration samples stay.
+
+        What was prepared for the last ones is kept, as far as memory allows: designs that are measured in turn differ
+        in few layers.
+        """
+        if self._ready is not None and self.chip.analog.adc_range != "learned":
+            self._kept[self.periphery] = self._range, self._ready, self._correction
         self.periphery = periphery
         twos_complement = self.chip.analog.signed_inputs == "twos_complement"
         self.layer.set_precision(self.chip.weight_bits, self.input_bits, twos_complement)
-        self._range = None
-        self._read_anew()
+        self._range, self._ready, self._correction = self._kept.pop(periphery, (None, None, None))
+        while sum(_bytes(ready) for _, ready, _ in self._kept.values()) > _KEPT_BYTES:
+            del self._kept[next(iter(self._kept))]  # the oldest
 
     @property
     def n_chips(self) -> int:
@@ -343,6 +353,8 @@ class ProgrammedLayer(nn.Module):
         """Factor on the range that it was made for."""
         self._correction: Tensor | None = None
         """What compensates the ADCs' offsets, see `AnalogLayer`."""
+        self._kept: dict[Periphery, tuple[AdcRange | None, Tensor | list[Columns], Tensor | None]] = {}
+        """The same of other peripheries."""
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         self._forget()  # it would not move along
@@ -361,6 +373,13 @@ class ProgrammedLayer(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments, **options)
         self.images_read = 0
         self._forget()
+
+
+def _bytes(ready: Tensor | list[Columns]) -> int:
+    """Memory of what `prepared` gives, but for what is small."""
+    if isinstance(ready, Tensor):
+        return ready.nbytes
+    return sum(part.nbytes for one in ready for part in (one.conductance, one.variance) if part is not None)
 
 
 __all__ = ["ProgrammedLayer"]

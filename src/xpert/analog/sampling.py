@@ -22,6 +22,14 @@ class TestSet:
     calibration: Tensor | None
     """Normalised images, none of those above, on which ADC ranges are set and batch norms measured."""
 
+    def take(self, order: Tensor) -> TestSet:
+        """The same images, or some of them, in another order.
+
+        Args:
+            order: Number of the image in each place.
+        """
+        return TestSet(self.images[order], self.labels[order], self.calibration)
+
     __test__ = False  # pytest takes classes of this name for tests
 
 

@@ -285,6 +285,9 @@ class PrecisionSettings(option_lists("precision")):
     images: Annotated[int, Field(ge=1, le=1_000_000)] = 512
     """Validation images on which phase 2 measures accuracy, at most."""
 
+    measure_in_full: bool = False
+    """Whether every design is measured on all of these images, rather than until its verdict is clear."""
+
     confirmation_images: Annotated[int, Field(ge=0, le=1_000_000)] = 2000
     """Validation images, the last ones, on which the winner is measured again on other chips, at most; 0: it is not."""
 

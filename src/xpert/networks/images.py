@@ -35,6 +35,10 @@ class NormalisedImages:
     def __len__(self) -> int:
         return len(self._images)
 
+    def __getitem__(self, some: slice | Tensor) -> NormalisedImages:
+        """Some of the images, by a slice or their numbers."""
+        return NormalisedImages(self._images[some], self._mean, self._std)
+
     def split(self, size: int) -> Iterator[Tensor]:
         """Batches of so many images, float32 [size, channels, height, width]; the last may be smaller."""
         for batch in self._images.split(size):

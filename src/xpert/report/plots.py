@@ -604,8 +604,10 @@ def precision_search(precision: Precision, chosen: EvaluationRecord | None, fiel
 def _tried_lines(entry: TriedDesign) -> str:
     decisions = Periphery.decisions()
     lists = [f"<br>{decisions[name].label} {' '.join(map(str, row))}" for name, row in entry.precisions.items()]
+    partly = entry.images is not None and entry.ni_accuracy_interval is None
+    seen = f", estimated from {entry.images} images" if partly else ""
     return (
-        f"NI-accuracy {percent(entry.ni_accuracy)}<br>energy {number(entry.energy_uj)} µJ, latency "
+        f"NI-accuracy {percent(entry.ni_accuracy)}{seen}<br>energy {number(entry.energy_uj)} µJ, latency "
         f"{number(entry.latency_us)} µs<br>EDAP {number(entry.edap)}{''.join(lists)}"
     )
 

@@ -193,9 +193,12 @@ def precision_lists() -> type[PrecisionLists]:
 class TriedDesign(precision_lists()):
     """One design that the precision search measured."""
 
+    images: int | None = None
+    """Images that it was measured on. Where its verdict was clear before the last, accuracies are estimates."""
+
     ni_accuracy: Number = None
     ni_accuracy_interval: tuple[float, float] | None = None
-    """Its 95 % interval."""
+    """Its 95 % interval; None where not all images were measured."""
 
     difference: Number = None
     """NI-accuracy less the nominal design's, on the same chips and images."""

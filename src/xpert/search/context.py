@@ -15,6 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xpert.design import Design
 from xpert.errors import InfeasibleError
 from xpert.hardware import Evaluation, evaluate
@@ -95,7 +98,13 @@ def settle(context: Design, propose: Propose, rounds: int, found: Candidates) ->
         context = candidate.design
 
 
-def solve_tables(problem: Problem, goal: Goal, effort: Effort, progress: Report | None = None) -> Solution:
+def solve_tables(
+    problem: Problem,
+    goal: Goal,
+    effort: Effort,
+    progress: Report | None = None,
+    start: NDArray[np.int64] | None = None,
+) -> Solution:
     """The best design of a tabulated problem by a goal's objective.
 
     Args:
@@ -103,6 +112,7 @@ def solve_tables(problem: Problem, goal: Goal, effort: Effort, progress: Report 
         goal: What is minimised.
         effort: How it is searched.
         progress: Called with every row of the trace as figures.
+        start: A design [layers, 2] to begin with, feasible or not.
 
     Raises:
         InfeasibleError: If no design meets the bounds.
@@ -114,6 +124,7 @@ def solve_tables(problem: Problem, goal: Goal, effort: Effort, progress: Report 
         "seconds": effort.seconds,
         "evaluations": effort.evaluations,
         "progress": progress,
+        "start": start,
     }
     if goal.objective == ENERGY_PER_OPERATION:
         solution = minimize_ratio(problem, "energy", "operations", solve, **options)

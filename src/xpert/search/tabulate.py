@@ -226,19 +226,20 @@ def chosen_of(space: Space, options: Sequence[Periphery], design: Design) -> NDA
 
 
 def network_tables(
-    design: Design, peripheries: Sequence[Sequence[Periphery]]
+    design: Design, peripheries: Sequence[Sequence[Periphery]], context: Context | None = None
 ) -> tuple[dict[str, Tables], dict[str, float]]:
     """Costs of every layer of a design for other peripheries, in the design's own context.
 
     Args:
         design: Network and chip, and the context of the tables.
         peripheries: Those that each layer could have.
+        context: The design's own, where that is known already.
 
     Returns:
         For every quantity an array [peripheries] per layer, and what shared blocks add to a sum, in `UNITS`.
     """
     index = {entry: place for place, entry in enumerate(dict.fromkeys(entry for row in peripheries for entry in row))}
-    tables = cost_tables(design.chip, _FixedNetwork(design.network), list(index), evaluate(design).context)
+    tables = cost_tables(design.chip, _FixedNetwork(design.network), list(index), context or evaluate(design).context)
     return {
         name: tuple(
             getattr(layer, name)[0, 0][[index[entry] for entry in row]] * PER_SI

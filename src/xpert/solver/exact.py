@@ -102,10 +102,14 @@ def exact(problem: Problem, record: Record, seed: int = 0) -> None:
     search = LabelSearch(stages, record)
     proof = Proof(stages, stages.unlimited)
     least = _descend(problem, search, proof)  # step 2
+    try:
+        if search.run(proof, EASY):  # step 3
+            record.raise_lower_bound(record.value)
+            return
+    except (StopSearch, KeyboardInterrupt):
+        record.raise_lower_bound(proof.bound(record.value))
+        raise
     record.raise_lower_bound(proof.bound(record.value))
-    if search.run(proof, EASY):  # step 3
-        record.raise_lower_bound(record.value)
-        return
     search.restart()  # step 4
     proof = with_counted_budget(problem, proof, record, least)
     _descend(problem, search, proof, proof.prices)

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import AnalogSettings, Chip, Design, Device, Network, Periphery
+from xpert.errors import RunError
 from xpert.networks.quantised import QuantLinear, calibrate_quantisers
 from xpert.search.precision.bench import ChipBench
+from xpert.statistics import Bools
 from xpert.workload.trace import trace
 
 
@@ -41,7 +44,7 @@ def test_kinds_that_change_no_sum_share_a_measurement(tmp_path: Path) -> None:
     file = tmp_path / "measured.json"
     bench = ChipBench(model, design, test, Sampling(0, 2), file)
     assert np.array_equal(bench(design), bench(with_columns(design, 2)))
-    assert list(json.loads(file.read_text())) == ["4/6 4/6"]
+    assert list(json.loads(file.read_text())["measured"]) == ["4/6 4/6"]
 
 
 def test_where_adcs_have_offsets_every_sharing_has_chips_of_its_own(tmp_path: Path) -> None:
@@ -52,4 +55,39 @@ def test_where_adcs_have_offsets_every_sharing_has_chips_of_its_own(tmp_path: Pa
     assert np.array_equal(second, ChipBench(model, other, test, Sampling(0, 2))(other))
     assert np.array_equal(first, ChipBench(model, design, test, Sampling(0, 2))(design))
     assert not np.array_equal(first, second)
-    assert list(json.loads(file.read_text())) == ["sar/8/4/6 sar/8/4/6", "sar/2/4/6 sar/2/4/6"]
+    assert list(json.loads(file.read_text())["measured"]) == ["sar/8/4/6 sar/8/4/6", "sar/2/4/6 sar/2/4/6"]
+
+
+def test_a_measurement_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """With noisy reads too, whose noise is that of an image's place; a bench of the same file repeats the decisions."""
+    noisy = AnalogSettings(adc_offset_sigma=0, adc_noise=0.5)
+    model, design, test = problem(noisy)
+    file, coarse = tmp_path / "measured.json", design.with_values(["adc_bits"], [[2]] * 2)
+    bench = ChipBench(model, design, test, Sampling(0, 2, batch_size=5), file)
+    reference = bench.nominal(design)
+    assert bench.looks is not None
+    first, hard, *_ = bench.looks.ends
+    looked: list[int] = []
+
+    def stop_at(end: int, bench: ChipBench) -> Bools:
+        return bench.until(coarse, lambda seen: looked.append(seen.shape[1]) or seen.shape[1] >= end)
+
+    some = stop_at(hard, bench)
+    assert looked == [first, hard]
+    whole = bench(coarse)
+    assert np.array_equal(whole[:, :hard], some)
+    assert np.array_equal(stop_at(first, bench), some[:, :first])
+    alone = ChipBench(model, design, test, Sampling(0, 2), looks=bench.looks)
+    assert np.array_equal(alone(coarse), whole)
+    again = ChipBench(model, design, test, Sampling(0, 2), file)
+    assert np.array_equal(again.nominal(design), reference)
+    assert np.array_equal(stop_at(hard, again), some)
+    # The nominal design is nearly wrong first where it is wrong.
+    assert reference[:, :first].mean() < reference.mean()
+
+
+def test_a_broken_file_of_measurements_is_said_to_be_one(tmp_path: Path) -> None:
+    model, design, test = problem(AnalogSettings())
+    (tmp_path / "measured.json").write_text('{"6/8": {}}')
+    with pytest.raises(RunError, match="not a file of measurements"):
+        ChipBench(model, design, test, Sampling(0, 2), tmp_path / "measured.json")

@@ -17,6 +17,7 @@ from xpert.networks.spaces import space
 from xpert.progress import Progress
 from xpert.search.objectives import Budgets, Goal, objective_value
 from xpert.search.precision.evolution import evolution
+from xpert.search.precision.looks import Enough, Looks
 from xpert.search.precision.sensitivity import sensitivity
 from xpert.search.precision.session import Bench, PrecisionResult, Session, Strategy, search_precision
 from xpert.statistics import Bools
@@ -45,6 +46,39 @@ def chips(weights: np.ndarray, shuffle: int = 0, flatter: Callable[[Design], flo
         return np.stack([difficulty < accuracy_of(design, weights) + bonus] * 2)
 
     return correct
+
+
+class Looked:
+    """A bench of known accuracies that can stop, where the nominal design's margins tell which images are hard.
+
+    Args:
+        weights: Of the layers' errors.
+        spoil: Changes the answers of a design, in order.
+    """
+
+    def __init__(self, weights: np.ndarray, spoil: Callable[[Design, Bools, Looks], None] | None = None) -> None:
+        self._correct, self._spoil = chips(weights), spoil
+        self.looks: Looks | None = None
+        self.images = 0
+
+    def __call__(self, design: Design) -> Bools:
+        return self.until(design, lambda _: False)
+
+    def nominal(self, design: Design) -> Bools:
+        self.looks = Looks.hardest_first(-np.random.default_rng(0).permutation(IMAGES), 1)
+        return self._correct(design)[:, self.looks.order]
+
+    def until(self, design: Design, enough: Enough) -> Bools:
+        assert self.looks is not None
+        answers = self._correct(design)
+        answers = answers[:, self.looks.order]
+        if self._spoil is not None:
+            self._spoil(design, answers, self.looks)
+        for end in self.looks.ends:
+            if enough(answers[:, :end]) or end == IMAGES:
+                self.images += end
+                return answers[:, :end]
+        raise AssertionError
 
 
 def searched(
@@ -356,3 +390,70 @@ def test_between_the_single_periphery_and_what_failed_there_is_more() -> None:
     assert edap(result.best.design) < edap(result.single.design)
     assert len({entry.sums_key() for entry in result.best.design.periphery}) > 1
     assert len(result.measured) <= 9 + 2 + 3
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@settings(max_examples=2, deadline=None)
+@given(values=st.lists(st.floats(0.01, 1), min_size=4, max_size=4), drop=st.floats(0.001, 0.1))
+def test_looking_finds_what_measuring_in_full_finds(name: str, values: list[float], drop: float) -> None:
+    """Where hard images tell all, in the order of the nominal design's margins."""
+    weights = np.array(values)
+    place = Looked(weights)
+    bench = Bench.looking(place, DESIGN, drop, None)
+    result = search_precision(
+        DESIGN, STRATEGIES[name](weights), options=OPTIONS, goal=Goal("edap"), bench=bench, kinds=KINDS,
+        single_kinds=KINDS,
+    )  # fmt: skip
+    full = searched(weights, drop=drop, strategy=STRATEGIES[name](weights), kinds=KINDS, single_kinds=KINDS)
+    assert result.best.complete
+    assert result.best.accuracy.mean == full.best.accuracy.mean
+    assert result.best.design == full.best.design
+    assert result.single is not None
+    assert full.single is not None
+    assert result.single.design == full.single.design
+    if name == "sensitivity":
+        assert place.images < 0.6 * IMAGES * len(full.measured)
+
+
+def test_what_only_seemed_to_pass_is_not_returned() -> None:
+    """The cheaper design gets easy images wrong: the hard ones do not tell, all images do, and the search goes on."""
+    weights = np.full(4, 1e-9)
+    cheap, dear = (0, 0, 0, 0), (0, 0, 0, OPTIONS.index((4, 4)))
+
+    def spoil(design: Design, answers: Bools, looks: Looks) -> None:
+        if design.periphery[-1].adc_bits == 3:  # neither hard images nor the sample warn
+            answers[:, looks.hard : looks.hard + 1500] = False
+
+    place = Looked(weights, spoil)
+    bench = Bench.looking(place, DESIGN, 0.2, None)
+    seemed: list[bool] = []
+
+    def strategy(session: Session) -> None:
+        seemed.append(session.measure(cheap).accurate)
+        session.measure(dear)
+
+    result = search_precision(DESIGN, strategy, options=OPTIONS, goal=Goal("edap"), bench=bench)
+    assert seemed == [True, False]
+    assert result.best.feasible
+    assert result.best.complete
+    assert result.best.design.periphery[-1].adc_bits == 4
+
+
+def test_a_raised_floor_asks_for_more_images_where_a_verdict_is_open_again() -> None:
+    def spoil(design: Design, answers: Bools, looks: Looks) -> None:
+        if design != DESIGN:
+            answers[:, np.flatnonzero(looks.stratum == 2)[::20]] = False
+
+    bench = Bench.looking(Looked(np.full(4, 1e-9), spoil), DESIGN, 0.1, None)
+    session = Session(DESIGN, OPTIONS, [], Goal("edap"), bench)
+    coarse = (0, 0, 0, 0)
+    before = session.measure(coarse)
+    assert before.accurate
+    assert not before.complete
+    session.set_floor(before.accuracy.mean + 1e-3)
+    assert session.feasible() == []
+    assert session.promising() == [coarse]
+    after = session.measure(coarse)
+    assert after.images > before.images
+    assert not after.accurate
+    assert session.promising() == []

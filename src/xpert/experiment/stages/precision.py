@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from xpert.results import Epoch, Finetuning, Measured, PrecisionStage, Sensitivi
 from xpert.search.objectives import Budgets, Goal
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.converters import Kind, Precision
+from xpert.search.precision.looks import Looks
 from xpert.search.precision.session import Bench, MeasuredDesign, Weights, search_precision
 from xpert.search.precision.single import SINGLE_NAME
 from xpert.search.precision.strategies import PRECISION_STRATEGIES, Prepared, TrainedNetwork
@@ -196,34 +197,54 @@ class _Benches:
         self._confirmed = confirmed
         self.calibration = dataset.normalised(dataset.train_images[: phase.settings.calibration_images])
         # What may be given up counts against the design as phase 1 left it, at the typical precisions.
-        self.search = self._with_floor(self.bench(model, file=file), None if floors is None else floors.search)
         self._nominal: Bench | None = None
+        self._looks: dict[bool, Looks | None] = {}
+        self.search = self._with_floor(self.bench(model, file=file), None if floors is None else floors.search)
+        self._looks[False] = self.search.looks
 
     def _with_floor(self, bench: ChipBench, floor: float | None) -> Bench:
         settings = self.phase.settings
         limits = (settings.maximum_drop, settings.minimum_accuracy) if floor is None else (None, floor)
-        return Bench.of(bench, self.found, *limits)
+        return (Bench.of if settings.measure_in_full else Bench.looking)(bench, self.found, *limits)
 
     def bench(self, model: nn.Module, *, confirmation: bool = False, file: Path | None = None) -> ChipBench:
-        """The images and chips of the search, or those of the confirmation, for a network."""
+        """The images and chips of the search, or those of the confirmation, for a network.
+
+        Images are in the order of the trained network's bench, once there is that.
+        """
         settings, data = self.phase.settings, self.dataset
         part = slice(-settings.confirmation_images, None) if confirmation else slice(settings.images)
         images, labels = data.in_batches(data.validation_images[part]), data.validation_labels[part]
         first = settings.chips if confirmation else 0
         sampling = Sampling(self.phase.seed, settings.chips, self.phase.batch_size, first)
-        return ChipBench(model, self.found, TestSet(images, labels, self.calibration), sampling, file)
+        test = TestSet(images, labels, self.calibration)
+        return ChipBench(model, self.found, test, sampling, file, self._looks.get(confirmation))
 
     def confirmation(self, weights: Weights | None) -> Bench:
         """The bench of the second measurement, for the network or for other weights of it."""
         if self._nominal is None:
             floor = None if self.floors is None else self.floors.confirmation
             self._nominal = self._with_floor(self.bench(self.model, confirmation=True, file=self._confirmed), floor)
+            self._looks[True] = self._nominal.looks
         bench = self._nominal
         if weights is None:
             return bench
+        tuned = self.with_weights(weights)
+        own = self.bench(tuned, confirmation=True)
+        return replace(bench, correct=own, until=None if bench.until is None else own.until)
+
+    def accuracy(self, one: MeasuredDesign) -> float:
+        """NI-accuracy of a design with its weights, in the second measurement where there is one."""
+        if self.phase.settings.confirmation_images:
+            return float(self.confirmation(one.weights).correct(one.design).mean())
+        bench = self.search.correct if one.weights is None else self.bench(self.with_weights(one.weights))
+        return float(bench(one.design).mean())
+
+    def with_weights(self, weights: Weights) -> nn.Module:
+        """The network with other weights."""
         tuned = copy.deepcopy(self.model)
         tuned.load_state_dict(weights)
-        return Bench(self.bench(tuned, confirmation=True), bench.reference, bench.floor)
+        return tuned
 
 
 def _prepared(
@@ -277,7 +298,7 @@ def _finish(
         save_weights(model, weights)
         return None
     confirm = settings.confirmation_images > 0
-    before = float(benches.bench(model, confirmation=confirm)(best.design).mean())
+    before = benches.accuracy(best)
     tuned = copy.deepcopy(model)
     checkpoint = run.working_file(f"{name}-finetuning")
     curve = finetune(tuned, best.design, dataset, settings, phase.training, phase.seed, checkpoint, progress)
@@ -310,10 +331,11 @@ def _loss(design: Design, phase: Phase2, prepared: Prepared) -> float | None:
 def _tried(one: MeasuredDesign, predicted: float | None) -> TriedDesign:
     return TriedDesign(
         **{field: tuple(getattr(entry, field) for entry in one.design.periphery) for field in PRECISION_FIELDS},
+        images=one.images,
         ni_accuracy=one.accuracy.mean,
-        ni_accuracy_interval=(one.accuracy.low, one.accuracy.high),
+        ni_accuracy_interval=(one.accuracy.low, one.accuracy.high) if one.complete else None,
         difference=one.difference.mean,
-        difference_interval=(one.difference.low, one.difference.high),
+        difference_interval=(one.difference.low, one.difference.high) if one.complete else None,
         energy_uj=float(one.evaluation.energy * 1e6),
         latency_us=float(one.evaluation.latency * 1e6),
         edap=one.evaluation.to_dict()["edap"],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
+import torch
 from torch import nn
 
 from xpert.analog import to_analog
@@ -15,6 +16,7 @@ from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import SUMS_FIELDS, Design, Periphery
 from xpert.errors import DataError, RunError
 from xpert.files import write_atomically
+from xpert.search.precision.looks import Enough, Looks
 from xpert.statistics import Bools
 
 
@@ -31,6 +33,7 @@ class ChipBench:
         test: Where it is measured.
         sampling: On which chips.
         file: Keeps the measurements, so that a killed search does not repeat them; None keeps none.
+        looks: The order of the images, and where `until` looks at what was found; None until `nominal` has found it.
 
     Raises:
         ConfigError: If model and design do not match.
@@ -39,16 +42,29 @@ class ChipBench:
     """
 
     def __init__(
-        self, model: nn.Module, design: Design, test: TestSet, sampling: Sampling, file: Path | None = None
+        self,
+        model: nn.Module,
+        design: Design,
+        test: TestSet,
+        sampling: Sampling,
+        file: Path | None = None,
+        looks: Looks | None = None,
     ) -> None:
         if not len(test.images):
             raise DataError("precision search: there are no validation images to measure accuracy on")
-        self._model, self._test, self._sampling = model, test, sampling
         self._keys = tuple(Periphery.decisions()) if design.chip.analog.adcs_differ else SUMS_FIELDS
         analog = to_analog(model, design, generator=None, calibration=test.calibration)
         self._sampled = SampledChips(analog, design, test, sampling)
+        self._seed = sampling.seed
         self._file = file
-        self._measured = _read(file) if file is not None and file.exists() else {}
+        self._measured: dict[str, _Packed] = {}
+        self._margins: list[float] | None = None
+        if file is not None and file.exists():
+            self._measured, self._margins = _read(file)
+        self.looks = looks
+        """The order of the images."""
+        if looks is not None:
+            self._sampled.reorder(torch.from_numpy(looks.order))
 
     def __call__(self, design: Design) -> Bools:
         """Whether each image is right on each chip, [chips, images].
@@ -59,13 +75,62 @@ class ChipBench:
         Raises:
             RunError: If the file of measurements cannot be written.
         """
-        if self._file is None:
-            return self._sampled.correct(design)
-        key = " ".join(entry.short(self._keys) for entry in design.periphery)
-        if key not in self._measured:
-            self._measured[key] = _packed(self._sampled.correct(design))
-            write_atomically(self._file, json.dumps(self._measured) + "\n")
+        return self.until(design, lambda _: False)
+
+    def nominal(self, design: Design) -> Bools:
+        """The same of the design that others are compared with; from then on, hard images come first.
+
+        Its answers are in that order, too. It is measured before any other.
+
+        Raises:
+            RunError: If the file of measurements cannot be written.
+        """
+        key = self._key(design)
+        if self._margins is None:
+            found = self._sampled.margins(design)
+            self._margins = found.margin.mean(axis=0).tolist()
+            self.looks = Looks.hardest_first(np.array(self._margins), self._seed)
+            self._keep(key, found.correct[:, self.looks.order])
+        else:
+            self.looks = Looks.hardest_first(np.array(self._margins), self._seed)
+        self._sampled.reorder(torch.from_numpy(self.looks.order))
         return _unpacked(self._measured[key])
+
+    def until(self, design: Design, enough: Enough) -> Bools:
+        """Whether each of the first images is right on each chip, [chips, images], until enough of them were measured.
+
+        Where memory does not hold all chips at once, all images are.
+
+        Args:
+            design: As for a call.
+            enough: Asked at each of the `looks`; of what was measured before, too, so that it decides alike in a search
+                that goes on.
+
+        Raises:
+            RunError: If the file of measurements cannot be written.
+        """
+        key = self._key(design)
+        found = _unpacked(self._measured[key]) if key in self._measured else None
+        looks = self.looks.ends if self.looks is not None and self._sampled.at_once else (self._sampled.n_images,)
+        for end in looks:
+            before = 0 if found is None else found.shape[1]
+            if before < end:
+                more = self._sampled.correct(design, images=slice(before, end))
+                found = more if found is None else np.concatenate([found, more], axis=1)
+                self._keep(key, found)
+            if found is not None and enough(found[:, :end]):
+                return found[:, :end]
+        assert found is not None  # noqa: S101 (there are images)
+        return found
+
+    def _key(self, design: Design) -> str:
+        return " ".join(entry.short(self._keys) for entry in design.periphery)
+
+    def _keep(self, key: str, correct: Bools) -> None:
+        self._measured[key] = _packed(correct)
+        if self._file is not None:
+            kept: dict[str, Any] = {"margins": self._margins, "measured": self._measured}
+            write_atomically(self._file, json.dumps(kept) + "\n")
 
 
 class _Packed(TypedDict):
@@ -76,10 +141,11 @@ class _Packed(TypedDict):
     """Hexadecimal."""
 
 
-def _read(file: Path) -> dict[str, _Packed]:
+def _read(file: Path) -> tuple[dict[str, _Packed], list[float] | None]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return kept["measured"], kept["margins"]
+    except (ValueError, KeyError):
         raise RunError(f"{file}: not a file of measurements; delete it to have them repeated") from None
 
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
 from xpert.errors import InfeasibleError
-from xpert.hardware import evaluate
-from xpert.search.context import Candidate, Candidates, Effort, settle, solve_tables
+from xpert.hardware import Evaluation, evaluate
+from xpert.search.context import Effort, solve_tables
 from xpert.search.objectives import Goal
 from xpert.search.tabulate import Term, build_problem, network_tables
+from xpert.solver.graph import undominated
 from xpert.solver.problem import Choices
-from xpert.solver.solution import Solution
 
 Kind = tuple[Any, ...]
 """Values of the periphery's `KIND_FIELDS`: ADC type and columns per ADC."""
@@ -37,8 +37,12 @@ def peripheries(kinds: Sequence[Kind], own: Periphery, precisions: Sequence[Prec
 
 
 def cheapest(
-    context: Design, choices: Sequence[Sequence[Periphery]], goal: Goal, loss: tuple[NDArray[np.float64], float] | None
-) -> Solution:
+    context: Design,
+    choices: Sequence[Sequence[Periphery]],
+    goal: Goal,
+    loss: tuple[NDArray[np.float64], float] | None = None,
+    evaluation: Evaluation | None = None,
+) -> NDArray[np.int64]:
     """Which periphery every layer of a network takes for the least objective, proven optimal in a context.
 
     Args:
@@ -48,26 +52,51 @@ def cheapest(
             caller sees what was found.
         loss: Predicted loss of every layer with every periphery, [layers, peripheries], and the bound on its sum; None
             for no bound.
+        evaluation: Of the context, where that is known already.
 
     Returns:
-        A solution whose options are indices into the choices.
+        Which of its choices every layer takes, [layers].
     """
-    tables, constants = network_tables(context, choices)
+    tables, constants = network_tables(context, choices, None if evaluation is None else evaluation.context)
+    losses = [] if loss is None else [loss[0]]
+    kept = [_worthwhile(np.column_stack([*of_layer]), goal) for of_layer in zip(*tables.values(), *losses, strict=True)]
     layers = [
-        Choices(layer.name, (layer.out_channels,), tuple(range(len(row))))
-        for layer, row in zip(context.network.layers, choices, strict=True)
+        Choices(layer.name, (layer.out_channels,), tuple(row.tolist()))
+        for layer, row in zip(context.network.layers, kept, strict=True)
     ]
     # One width in, one width out: [peripheries] -> [1, 1, peripheries].
-    costs = {name: [row[None, None] for row in rows] for name, rows in tables.items()}
-    terms = {} if loss is None else {"loss": Term([row[None, None] for row in loss[0]], at_most=loss[1])}
+    costs = {name: [row[index][None, None] for row, index in zip(rows, kept)] for name, rows in tables.items()}
+    terms = {}
+    if loss is not None:
+        terms["loss"] = Term([row[index][None, None] for row, index in zip(loss[0], kept)], at_most=loss[1])
+    # The least loss, else what is there: likely within the budgets.
+    first = [
+        int(loss[0][layer][index].argmin()) if loss is not None else _place(choices[layer], index, own)
+        for layer, (index, own) in enumerate(zip(kept, context.periphery, strict=True))
+    ]
+    start = np.column_stack([np.zeros_like(first), first])
 
-    def solved(posed: Goal) -> Solution:
-        return solve_tables(build_problem(layers, costs, constants, terms, posed, name="precision"), posed, Effort())
+    def solved(posed: Goal) -> NDArray[np.int64]:
+        problem = build_problem(layers, costs, constants, terms, posed, name="precision")
+        return solve_tables(problem, posed, Effort(), start=start).design[:, 1]
 
     try:
-        return solved(goal)
+        taken = solved(goal)
     except InfeasibleError:
-        return solved(Goal(goal.objective))
+        taken = solved(Goal(goal.objective))
+    return np.array([index[entry] for index, entry in zip(kept, taken, strict=True)])
+
+
+def _worthwhile(costs: NDArray[np.float64], goal: Goal) -> NDArray[np.int64]:
+    """Indices of a layer's choices that no other one equals or beats in all costs, [choices, costs]."""
+    if goal.budgets.least_area_mm2 is not None or goal.budgets.power_mw is not None:
+        return np.arange(len(costs))  # more area, or more time, may be of use
+    return np.flatnonzero(undominated(costs))
+
+
+def _place(choices: Sequence[Periphery], kept: NDArray[np.int64], wanted: Periphery) -> int:
+    """Where a periphery is among the choices that are kept; the first one if it is not."""
+    return next((place for place, index in enumerate(kept) if choices[index] == wanted), 0)
 
 
 def cheapest_converters(design: Design, kinds: Sequence[Kind], goal: Goal) -> Design:
@@ -80,15 +109,17 @@ def cheapest_converters(design: Design, kinds: Sequence[Kind], goal: Goal) -> De
     """
     choices = [peripheries(kinds, entry, [entry.values(PRECISION_FIELDS)]) for entry in design.periphery]
 
-    def propose(context: Design) -> tuple[Design, Solution]:
-        solution = cheapest(context, choices, goal, None)
-        periphery = tuple(row[index] for row, index in zip(choices, solution.design[:, 1], strict=True))
-        return design.replace(periphery=periphery), solution
-
-    found: Candidates = {}
-    found[design] = Candidate(design, evaluate(design))
-    settle(design, propose, ROUNDS, found)
-    return min(found.values(), key=lambda candidate: goal.rank(candidate.evaluation)).design
+    found: dict[Design, Evaluation] = {}
+    found[design] = evaluate(design)
+    context = design
+    for _ in range(ROUNDS):
+        taken = cheapest(context, choices, goal, evaluation=found[context])
+        periphery = tuple(row[index] for row, index in zip(choices, taken, strict=True))
+        context = design.replace(periphery=periphery)
+        if context in found:
+            break
+        found[context] = evaluate(context)
+    return min(found, key=lambda one: goal.rank(found[one]))
 
 
 __all__ = ["ROUNDS", "Kind", "Precision", "cheapest", "cheapest_converters", "peripheries"]

@@ -29,7 +29,8 @@ class _Measured(PymooProblem):
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         # Of every layer's two genes, width and option, the second: [n, 2 * layers] -> [n, layers].
-        measured = [self._session.measure(row) for row in x[:, 1::2].astype(np.int64)]
+        # Accuracies are ranked, and not only judged.
+        measured = [self._session.measure(row, in_full=True) for row in x[:, 1::2].astype(np.int64)]
         costs = [self._session.goal.value(entry.evaluation) for entry in measured]
         out["F"] = np.array([[np.log(cost), -entry.accuracy.mean] for cost, entry in zip(costs, measured)])
 

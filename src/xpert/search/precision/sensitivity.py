@@ -8,7 +8,9 @@ a multiple-choice knapsack, solved exactly. Measurements of whole designs decide
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xpert.analog import at_precision, layer_errors
+from xpert.analog.recall import LIMIT, recorded
 from xpert.design import Design
 from xpert.networks.quantised import quantised_layers
 from xpert.progress import Progress, Report
@@ -70,7 +73,8 @@ def noise_sensitivity(
     model.eval()
     try:
         with at_precision(model, design):
-            base = F.cross_entropy(model(images), labels)
+            with recorded(layers) as clean:
+                base = F.cross_entropy(model(images), labels)
 
             def disturb(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
                 power = output.square().flatten(1).mean(dim=1).view(-1, *[1] * (output.dim() - 1))
@@ -78,10 +82,11 @@ def noise_sensitivity(
                 return output + noise * (NOISE_TO_SIGNAL * power).sqrt()
 
             rises, spreads = [], []
-            for index, layer in enumerate(layers.values()):
+            for index, (name, layer) in enumerate(layers.items()):
                 handle = layer.register_forward_hook(disturb)
                 try:
-                    losses = torch.stack([F.cross_entropy(model(images), labels) for _ in range(draws)])
+                    with _recalled(layers, clean, name):
+                        losses = torch.stack([F.cross_entropy(model(images), labels) for _ in range(draws)])
                 finally:
                     handle.remove()
                 rises.append(float(losses.mean() - base))
@@ -92,6 +97,25 @@ def noise_sensitivity(
         model.train(training)
     smallest = max(float(np.median(spreads)), 1e-9)
     return np.maximum(rises, smallest) / NOISE_TO_SIGNAL
+
+
+@contextlib.contextmanager
+def _recalled(layers: Mapping[str, nn.Module], outputs: Mapping[str, Tensor], last: str) -> Iterator[None]:
+    """Within this context layers that compute before the last one give what they gave, as does that one.
+
+    Args:
+        layers: By name.
+        outputs: Of all layers, in the order in which they compute; none are recalled that take too much memory.
+        last: Name of the last one.
+    """
+    names = list(outputs) if sum(one.nbytes for one in outputs.values()) <= LIMIT else []
+    recalled = names[: names.index(last) + 1] if last in names else []
+    with contextlib.ExitStack() as restored:
+        for name in recalled:
+            layer = layers[name]
+            restored.callback(layer.__dict__.pop, "forward")
+            layer.forward = lambda _input, output=outputs[name]: output
+        yield
 
 
 def prepare(trained: TrainedNetwork) -> Prepared:

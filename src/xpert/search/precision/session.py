@@ -6,8 +6,9 @@ sharing change no column sum, so they may follow the precisions: every design ge
 its precisions (`converters.py`).
 
 Predictions only rank: only measured designs are returned. All designs are measured on the same images and chips, so
-that few images tell differences between them. The cheapest of many noisy measurements flatters itself, so the winner
-is measured again, on other chips and more images. `search_precision` has the steps.
+that few images tell differences between them, and a measurement ends where its verdict is clear (`looks.py`). What is
+returned is measured on all images. The cheapest of many noisy measurements flatters itself, so the winner is measured
+again, on other chips and more images. `search_precision` has the steps.
 
 What the layers' own peripheries are worth shows beside one periphery for all layers of the same network (`single.py`).
 The best of these is found first, strategies start from it, and no result is dearer than it.
@@ -34,10 +35,11 @@ from xpert.search.precision.converters import (
     cheapest_converters,
     peripheries,
 )
+from xpert.search.precision.looks import Enough, Looks, Outlook, clearly_below, outlook
 from xpert.search.precision.single import SingleCandidate, Verdict, candidates, cheapest_passing
 from xpert.search.tabulate import network_tables
 from xpert.solver.graph import undominated
-from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval
+from xpert.statistics import Bools, Interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +52,24 @@ Weights: TypeAlias = "Mapping[str, Tensor]"
 
 Choice = tuple[int, ...]
 """Index into the options, for every layer."""
+
+
+class Looking(Protocol):
+    """A bench that can stop when a verdict is clear, such as `ChipBench`."""
+
+    looks: Looks | None
+
+    def __call__(self, design: Design) -> Bools:
+        """Which images a design gets right on which chips, [chips, images]."""
+        ...
+
+    def nominal(self, design: Design) -> Bools:
+        """The same of the design that others are compared with; puts hard images first."""
+        ...
+
+    def until(self, design: Design, enough: Enough) -> Bools:
+        """The same for the first images, until these are enough."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,6 +85,12 @@ class Bench:
     floor: float
     """Least NI-accuracy on these images and chips."""
 
+    until: Callable[[Design, Enough], Bools] | None = None
+    """The same on the first images, until these are enough; None where all are always measured."""
+
+    looks: Looks | None = None
+    """The order of images; needed with `until`."""
+
     @classmethod
     def of(
         cls,
@@ -73,12 +99,40 @@ class Bench:
         maximum_drop: float | None,
         minimum_accuracy: float | None,
     ) -> Bench:
-        """A bench whose floor is at most `maximum_drop` below a nominal design's own accuracy, or an absolute one."""
+        """A bench whose floor is at most `maximum_drop` below a nominal design's own accuracy, or an absolute one.
+
+        Every design is measured on all images.
+        """
         reference = correct(nominal)
-        floors = [-math.inf if minimum_accuracy is None else minimum_accuracy]
-        if maximum_drop is not None:
-            floors.append(float(reference.mean()) - maximum_drop)
-        return cls(correct, reference, max(floors))
+        return cls(correct, reference, _floor(reference, maximum_drop, minimum_accuracy))
+
+    @classmethod
+    def looking(
+        cls, bench: Looking, nominal: Design, maximum_drop: float | None, minimum_accuracy: float | None
+    ) -> Bench:
+        """The same, where designs are measured until their verdicts are clear."""
+        reference = bench.nominal(nominal)
+        floor = _floor(reference, maximum_drop, minimum_accuracy)
+        return cls(bench, reference, floor, bench.until, bench.looks)
+
+    def measure(self, design: Design, enough: Enough) -> Bools:
+        """Which of the first images a design gets right, until these are enough."""
+        return self.correct(design) if self.until is None else self.until(design, enough)
+
+    def outlook(self, correct: Bools) -> Outlook:
+        """What answers on the first images say of a design."""
+        return outlook(correct, self.reference, self.floor, self.looks)
+
+    def clearly_failed(self, correct: Bools) -> bool:
+        """Whether the interval of a design's difference is below what the floor asks for."""
+        return clearly_below(correct, self.reference, self.floor - float(self.reference.mean()))
+
+
+def _floor(reference: Bools, maximum_drop: float | None, minimum_accuracy: float | None) -> float:
+    floors = [-math.inf if minimum_accuracy is None else minimum_accuracy]
+    if maximum_drop is not None:
+        floors.append(float(reference.mean()) - maximum_drop)
+    return max(floors)
 
 
 @dataclass(frozen=True)
@@ -98,6 +152,12 @@ class MeasuredDesign:
 
     feasible: bool
     """Whether it also keeps the budgets."""
+
+    images: int
+    """Images that it was measured on."""
+
+    complete: bool = True
+    """Whether these are all; else the means are estimates, and their ends what they cannot be beyond."""
 
     weights: Weights | None = None
     """The network's weights, where the strategy trained them along."""
@@ -175,6 +235,8 @@ class Session:
         self.report = progress or (lambda _: None)
         self._evaluations = evaluations
         self._designs: dict[Choice, Design] = {}
+        self._answers: dict[Design, Bools] = {}
+        self._singles_again: dict[Design, MeasuredDesign] = {}
         self._shortfalls: dict[Choice, float] = {}
 
     @property
@@ -191,7 +253,10 @@ class Session:
         """The design with these precisions, and the ADC types and sharings that are cheapest for them."""
         key: Choice = tuple(int(k) for k in choice)
         if key not in self._designs:
-            fixed = self.design.with_values(PRECISION_FIELDS, [self.options[k] for k in key])
+            # Most layers are as in some design before, and so will be their kinds.
+            near = max(self._designs, key=lambda one: sum(np.equal(one, key)), default=None)
+            base = self.design if near is None else self._designs[near]
+            fixed = base.with_values(PRECISION_FIELDS, [self.options[k] for k in key])
             self._designs[key] = cheapest_converters(fixed, self.kinds, self.goal) if self.kinds else fixed
         return self._designs[key]
 
@@ -220,25 +285,34 @@ class Session:
         *,
         correct: Callable[[Design], Bools] | None = None,
         weights: Weights | None = None,
+        in_full: bool = False,
     ) -> MeasuredDesign:
-        """Measure a design; one that was measured before is looked up, unless its weights are others.
+        """Measure a design until its verdict is clear; what was measured before is not measured again.
 
         Args:
             choice: Option of every layer.
             correct: Measures it in the place of the bench, on the same images and chips: for weights of its own.
             weights: Those weights.
+            in_full: Measure it on all images, for its accuracy.
 
         Raises:
             _EvaluationsExhausted: If no more designs may be measured; ends the strategy.
         """
         key: Choice = tuple(int(k) for k in choice)
-        if key in self.measured and weights is None:
-            return self.measured[key]
-        self._count()
-        design = self.design_of(key)
-        entry = _judged(design, (correct or self.bench.correct)(design), self.bench, self.goal, weights)
         before = self.measured.get(key)
-        if before is None or entry.accuracy.mean > before.accuracy.mean:
+        if before is None or weights is not None:
+            self._count()
+        elif before.complete or (not in_full and self._clear(before.design)):
+            return before
+        design = self.design_of(key)
+        if correct is None:
+            entry = self._looked_at(design, in_full=in_full, clearly=len(set(key)) == 1)
+        else:
+            answers = correct(design)
+            if weights is None:
+                self._answers[design] = answers
+            entry = _judged(design, answers, self.bench, self.goal, weights)
+        if weights is None or before is None or entry.accuracy.mean > before.accuracy.mean:
             self.measured[key] = entry
         figures = {
             "tried": len(self.measured),
@@ -249,6 +323,34 @@ class Session:
         self.report(Progress(figures=figures))
         return entry
 
+    def complete(self, choice: Choice) -> MeasuredDesign:
+        """Measure a design on all images that was measured on some."""
+        return self.measure(choice, in_full=True)
+
+    def _looked_at(self, design: Design, *, in_full: bool = False, clearly: bool = False) -> MeasuredDesign:
+        """Measure a design on more images than it was before.
+
+        Args:
+            design: The design.
+            in_full: On all of them.
+            clearly: Where it fails, until the whole interval is below the floor, or all hard images are seen.
+        """
+        bench, known = self.bench, self._answers.get(design)
+        least = 0 if known is None else known.shape[1]
+
+        def enough(seen: Bools) -> bool:
+            found = bench.outlook(seen)
+            if seen.shape[1] < least or not found.clear or bench.looks is None:
+                return False
+            return found.passed or not clearly or seen.shape[1] >= bench.looks.hard or bench.clearly_failed(seen)
+
+        self._answers[design] = bench.correct(design) if in_full else bench.measure(design, enough)
+        return _judged(design, self._answers[design], bench, self.goal, None)
+
+    def _clear(self, design: Design) -> bool:
+        """Whether more images would not change a design's verdict."""
+        return design not in self._answers or self.bench.outlook(self._answers[design]).clear
+
     def confirm(self, choice: Choice, confirmation: Callable[[Weights | None], Bench]) -> float:
         """By how much a design falls short of the floor of a second measurement, which is made once.
 
@@ -257,8 +359,7 @@ class Session:
         if choice not in self.confirmed:
             entry = self.measured[choice]
             bench = confirmation(entry.weights)
-            correct = bench.correct(entry.design)
-            again = _judged(entry.design, correct, bench, self.goal, entry.weights)
+            again = _judged(entry.design, bench.correct(entry.design), bench, self.goal, entry.weights)
             self.confirmed[choice], self._shortfalls[choice] = again, bench.floor - again.accuracy.mean
             figures = {
                 "confirmed": len(self.confirmed),
@@ -268,22 +369,34 @@ class Session:
             self.report(Progress(figures=figures))
         return self._shortfalls[choice]
 
-    def measure_single(self, candidate: SingleCandidate) -> MeasuredDesign:
+    def measure_single(self, candidate: SingleCandidate, *, in_full: bool = False) -> MeasuredDesign:
         """Measure a design of one periphery in all layers.
 
         Where kinds change no sum, its accuracy is that of the layer-wise design of the same precisions, which is
         measured along: strategies may start from that one.
 
+        Args:
+            candidate: The design.
+            in_full: Measure it on all images.
+
         Raises:
             _EvaluationsExhausted: If no more designs may be measured.
         """
         if not self.design.chip.analog.adcs_differ:
-            return _as_single(self.measure((candidate.option,) * self.n_layers), candidate, self.goal)
-        if candidate.design not in self.singles:
+            entry = self.measure((candidate.option,) * self.n_layers, in_full=in_full)
+            return _as_single(entry, candidate, self.goal)
+        known = self.singles.get(candidate.design)
+        if known is None:
             self._count()
-            correct = self.bench.correct(candidate.design)
-            self.singles[candidate.design] = _judged(candidate.design, correct, self.bench, self.goal, None)
+        if known is None or (in_full and not known.complete):
+            self.singles[candidate.design] = self._looked_at(candidate.design, in_full=in_full, clearly=True)
         return self.singles[candidate.design]
+
+    def clearly_failed(self, candidate: SingleCandidate) -> bool:
+        """Whether the interval of a measured design's difference is below what the floor asks for."""
+        differ = self.design.chip.analog.adcs_differ
+        design = candidate.design if differ else self.design_of((candidate.option,) * self.n_layers)
+        return self.bench.clearly_failed(self._answers[design])
 
     def confirm_single(
         self, candidate: SingleCandidate, confirmation: Callable[[Weights | None], Bench]
@@ -293,8 +406,12 @@ class Session:
             choice = (candidate.option,) * self.n_layers
             self.confirm(choice, confirmation)
             return _as_single(self.confirmed[choice], candidate, self.goal)
-        bench = confirmation(None)
-        return _judged(candidate.design, bench.correct(candidate.design), bench, self.goal, None)
+        if candidate.design not in self._singles_again:
+            bench = confirmation(None)
+            # On all images, unless it fails for certain.
+            correct = bench.measure(candidate.design, lambda seen: bench.outlook(seen).accuracy.high < bench.floor)
+            self._singles_again[candidate.design] = _judged(candidate.design, correct, bench, self.goal, None)
+        return self._singles_again[candidate.design]
 
     def _count(self) -> None:
         """Raise if no more designs may be measured."""
@@ -305,7 +422,8 @@ class Session:
         """Judge all designs by another least accuracy, those too that were measured before."""
         self.bench = replace(self.bench, floor=floor)
         for choice, entry in self.measured.items():
-            accurate = entry.accuracy.mean >= floor
+            known = None if entry.weights is not None else self._answers.get(entry.design)
+            accurate = entry.accuracy.mean >= floor if known is None else self.bench.outlook(known).passed
             feasible = accurate and self.goal.met(entry.evaluation)
             self.measured[choice] = replace(entry, accurate=accurate, feasible=feasible)
 
@@ -313,6 +431,17 @@ class Session:
         """Measured designs that keep budgets and least accuracy, the cheapest first."""
         return sorted(
             (choice for choice, entry in self.measured.items() if entry.feasible),
+            key=self.cost,
+        )
+
+    def promising(self) -> list[Choice]:
+        """Measured designs that are feasible, or may be as far as they were measured, the cheapest first."""
+        return sorted(
+            (
+                choice
+                for choice, entry in self.measured.items()
+                if entry.feasible or (not self._clear(entry.design) and self.goal.met(entry.evaluation))
+            ),
             key=self.cost,
         )
 
@@ -343,8 +472,7 @@ class Session:
         rows = [peripheries(self.kinds, entry, self.options) for entry in context.periphery]
         # Precisions are the innermost axis of the peripheries: [layers, options] -> [layers, kinds * options].
         repeated = np.tile(losses, max(1, len(self.kinds)))
-        solution = cheapest(context, rows, self.goal, None if math.isinf(bound) else (repeated, bound))
-        return solution.design[:, 1] % len(self.options)
+        return cheapest(context, rows, self.goal, None if math.isinf(bound) else (repeated, bound)) % len(self.options)
 
 
 Confirmation: TypeAlias = "Callable[[Weights | None], Bench]"
@@ -435,6 +563,11 @@ def search_precision(
     else:
         tried = confirmed or [*session.measured.values(), *session.singles.values()]
         best = max(tried, key=lambda entry: entry.accuracy.mean)
+        if not best.complete:  # what is returned is measured on all images
+            place = confirmation(best.weights) if confirmed and confirmation is not None else bench
+            again = _judged(best.design, place.correct(best.design), place, goal, best.weights)
+            confirmed = [again if entry is best else entry for entry in confirmed]
+            best = again
     if single is not None and not (best.feasible and goal.value(best.evaluation) < goal.value(single.evaluation)):
         best = single
         confirmed += [single] if confirmation is not None else []
@@ -446,7 +579,6 @@ def _best_single(session: Session, kinds: Sequence[Kind], confirmation: Confirma
     """The cheapest design of one periphery in all layers that reaches the floors of both measurements."""
     matter = session.design.chip.analog.adcs_differ
     left = candidates(session.design, session.options, kinds, session.goal, kinds_matter=matter)
-    least = session.bench.floor - float(session.bench.reference.mean())
 
     def judge(candidate: SingleCandidate) -> Verdict | None:
         try:
@@ -455,15 +587,17 @@ def _best_single(session: Session, kinds: Sequence[Kind], confirmation: Confirma
             return None
         if entry.accurate:
             return Verdict.PASSED
-        return Verdict.CLEARLY_FAILED if entry.difference.high < least else Verdict.FAILED
+        return Verdict.CLEARLY_FAILED if session.clearly_failed(candidate) else Verdict.FAILED
 
     while (found := cheapest_passing(left, judge, kinds_matter=matter)) is not None:
-        if confirmation is None:
-            return session.measure_single(found)
-        again = session.confirm_single(found, confirmation)
-        if again.feasible:
-            return again
-        left = [one for one in left if one is not found]
+        # What fails on other chips does so on few images, and need not be measured on all of these.
+        again = None if confirmation is None else session.confirm_single(found, confirmation)
+        if again is not None and not again.feasible:
+            left = [one for one in left if one is not found]
+            continue
+        entry = session.measure_single(found, in_full=True)
+        if entry.accurate:  # it had not only seemed to pass
+            return again or entry
     return None
 
 
@@ -474,12 +608,19 @@ def _as_single(entry: MeasuredDesign, candidate: SingleCandidate, goal: Goal) ->
 
 
 def _run(strategy: Strategy, session: Session) -> str:
-    """Run a strategy; the status of a result."""
-    try:
-        strategy(session)
-    except _EvaluationsExhausted:
-        return "evaluations"
-    return "finished"
+    """Run a strategy, until the cheapest design that it finds passes on all images; the status of a result.
+
+    Measurements are kept, so that it takes another way only from where a design had only seemed to pass.
+    """
+    while True:
+        status = "finished"
+        try:
+            strategy(session)
+        except _EvaluationsExhausted:
+            status = "evaluations"
+        cheapest = next(iter(session.feasible()), None)
+        if cheapest is None or session.complete(cheapest).feasible:
+            return status
 
 
 def _search_until_confirmed(strategy: Strategy, session: Session, confirmation: Confirmation) -> str:
@@ -510,11 +651,12 @@ def _confirm_dearer(session: Session, confirmation: Confirmation) -> None:
     """Step 5 of `search_precision`: confirm designs that were measured on the way, by bisection along their costs."""
     beaten = min((session.cost(choice) for choice in session.reached()), default=math.inf)
     left = [  # cheap ones first
-        choice for choice in session.feasible() if choice not in session.confirmed and session.cost(choice) < beaten
+        choice for choice in session.promising() if choice not in session.confirmed and session.cost(choice) < beaten
     ]
     while left:
         half = len(left) // 2
-        left = left[:half] if session.confirm(left[half], confirmation) <= 0 else left[half + 1 :]
+        enough = session.complete(left[half]).feasible and session.confirm(left[half], confirmation) <= 0
+        left = left[:half] if enough else left[half + 1 :]
 
 
 def _from_single(session: Session, confirmation: Confirmation) -> None:
@@ -545,7 +687,11 @@ def _from_single(session: Session, confirmation: Confirmation) -> None:
     while beyond - passed > 1:
         middle = (passed + beyond) // 2
         try:
-            enough = session.measure(path[middle]).feasible and session.confirm(path[middle], confirmation) <= 0
+            enough = (
+                session.measure(path[middle]).feasible
+                and session.complete(path[middle]).feasible
+                and session.confirm(path[middle], confirmation) <= 0
+            )
         except _EvaluationsExhausted:
             return
         passed, beyond = (middle, beyond) if enough else (passed, middle)
@@ -558,16 +704,17 @@ def _judged(
     goal: Goal,
     weights: Weights | None,
 ) -> MeasuredDesign:
-    """A design with its evaluation and what the bench makes of its measurement [chips, images]."""
-    accuracy, evaluation = accuracy_interval(correct), evaluate(design)
-    accurate = accuracy.mean >= bench.floor
+    """A design with its evaluation and what the bench makes of its measurement [chips, images seen]."""
+    found, evaluation = bench.outlook(correct), evaluate(design)
     return MeasuredDesign(
         design=design,
         evaluation=evaluation,
-        accuracy=accuracy,
-        difference=difference_interval(correct, bench.reference),
-        accurate=accurate,
-        feasible=accurate and goal.met(evaluation),
+        accuracy=found.accuracy,
+        difference=found.difference,
+        accurate=found.passed,
+        feasible=found.passed and goal.met(evaluation),
+        images=correct.shape[1],
+        complete=correct.shape == bench.reference.shape,
         weights=weights,
     )
 
@@ -575,6 +722,7 @@ def _judged(
 __all__ = [
     "Bench",
     "Confirmation",
+    "Looking",
     "MeasuredDesign",
     "PrecisionResult",
     "Session",

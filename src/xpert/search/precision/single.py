@@ -17,9 +17,11 @@ from enum import Enum
 import numpy as np
 
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
-from xpert.hardware import Evaluation, evaluate
+from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
+from xpert.hardware.breakdown import map_arrays
 from xpert.search.objectives import Goal
 from xpert.search.precision.converters import Kind, Precision
+from xpert.workload.layers import Workload
 
 SINGLE_NAME = "best single periphery"
 """What the design is called."""
@@ -63,17 +65,25 @@ def candidates(
         kinds_matter: Whether accuracy depends on the type of ADC; each option has its cheapest kind only, or that of
             each type.
     """
-    found = []
-    for (option, precision), values in itertools.product(enumerate(options), kinds):
-        entry = design.periphery[0].with_values((*KIND_FIELDS, *PRECISION_FIELDS), (*values, *precision))
-        other = Design.homogeneous(design.network, design.chip, entry, name=SINGLE_NAME)
-        found.append(SingleCandidate(other, evaluate(other), option))
-    kept = sorted(
-        (one for one in found if goal.met(one.evaluation)), key=lambda one: (goal.value(one.evaluation), one.option)
-    )
+    chip, network = design.chip, design.network
+    entries = [
+        (option, design.periphery[0].with_values((*KIND_FIELDS, *PRECISION_FIELDS), (*values, *precision)))
+        for (option, precision), values in itertools.product(enumerate(options), kinds)
+    ]
+    if not entries:
+        return []
+    # [candidates] -> [candidates, 1]: the same in all layers.
+    periphery = map_arrays(lambda array: array[:, None], PeripheryArrays.of([entry for _, entry in entries], chip.adcs))
+    costs = evaluate_batch(chip, Workload.from_network(network), periphery)
+    kept = np.flatnonzero(goal.budgets.met(costs))
+    values = np.prod([getattr(costs, name) for name in goal.factors], axis=0)
     first: dict[tuple[int, str], SingleCandidate] = {}
-    for one in kept:
-        first.setdefault((one.option, one.adc_type if kinds_matter else ""), one)
+    for index in sorted(kept, key=lambda index: (values[index], entries[index][0])):
+        option, entry = entries[index]
+        key = (option, entry.adc_type if kinds_matter else "")
+        if key not in first:
+            other = Design.homogeneous(network, chip, entry, name=SINGLE_NAME)
+            first[key] = SingleCandidate(other, evaluate(other), option)
     return list(first.values())
 
 

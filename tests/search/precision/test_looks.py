@@ -1,0 +1,85 @@
+"""Measuring until a verdict is clear: which images come first, and what is said of those that were not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xpert.search.precision.looks import Looks, clearly_below, outlook
+from xpert.statistics import accuracy_interval, difference_interval
+
+CHIPS, IMAGES = 3, 120
+HARDNESS = np.random.default_rng(1).permutation(IMAGES) / IMAGES
+LOOKS = Looks.hardest_first(HARDNESS, seed=2)
+
+
+def answers(hard_images: float, stray: float, seed: int) -> np.ndarray:
+    """A design that gets so large a share of the images wrong, the hardest, and others by chance; in order."""
+    random = np.random.default_rng(seed)
+    wrong = (hard_images > HARDNESS) & (random.random((CHIPS, IMAGES)) < 0.7)
+    return ~(wrong | (random.random((CHIPS, IMAGES)) < stray))[:, LOOKS.order]
+
+
+def test_hard_images_come_first_with_a_sample_of_the_others() -> None:
+    assert sorted(LOOKS.order) == list(range(IMAGES))
+    first, hard, *_, last = LOOKS.ends
+    assert last == IMAGES
+    assert hard == LOOKS.hard
+    seen = HARDNESS[LOOKS.order]
+    assert (seen[:10] == np.arange(10) / IMAGES).all()
+    assert first == 15
+    assert set(HARDNESS[LOOKS.order][:hard]) >= set(np.arange(30) / IMAGES)
+    assert (LOOKS.stratum == np.digitize(seen, [10 / IMAGES, 30 / IMAGES])).all()
+    # The sample is the seed's, the hardest are not.
+    other = Looks.hardest_first(HARDNESS, seed=3)
+    assert (other.order[:10] == LOOKS.order[:10]).all()
+    assert (other.order != LOOKS.order).any()
+
+
+@settings(deadline=None)
+@given(st.floats(0, 0.5), st.floats(0, 0.1), st.floats(0, 0.05), st.integers(0, 1000))
+def test_a_design_is_given_up_only_where_it_fails(hard: float, stray: float, drop: float, seed: int) -> None:
+    reference, correct = answers(0.1, 0.0, 7), answers(hard, stray, seed)
+    floor = float(reference.mean()) - drop
+    for end in LOOKS.ends:
+        found = outlook(correct[:, :end], reference, floor, LOOKS)
+        assert found.accuracy.low <= correct.mean() <= found.accuracy.high or end == IMAGES
+        assert found.accuracy.low <= found.accuracy.mean <= found.accuracy.high
+        if found.clear and not found.passed:
+            assert correct.mean() < floor
+        if found.passed:
+            assert end >= LOOKS.hard
+    assert found.passed == (correct.mean() >= floor)
+    assert found.accuracy == accuracy_interval(correct)
+    assert found.difference == difference_interval(correct, reference)
+
+
+def test_most_designs_are_clear_early() -> None:
+    reference = answers(0.1, 0.0, 7)
+    floor = float(reference.mean()) - 0.02
+    bad, good = answers(0.4, 0.1, 1), answers(0.1, 0.0, 2)
+    assert outlook(bad[:, : LOOKS.hard], reference, floor, LOOKS).clear
+    assert outlook(good[:, : LOOKS.hard], reference, floor, LOOKS).passed
+    assert not outlook(good[:, : LOOKS.ends[0]], reference, floor, LOOKS).clear
+
+
+def test_estimates_are_right_on_average_over_the_sample() -> None:
+    """Of 300 samples: the difference that a design has on images which are not hard shows in the estimates."""
+    reference, correct = answers(0.1, 0.0, 7), answers(0.1, 0.08, 1)
+    back = np.argsort(LOOKS.order)  # to the images' own order
+    estimates = []
+    for seed in range(300):
+        looks = Looks.hardest_first(HARDNESS, seed)
+        table, base = correct[:, back][:, looks.order], reference[:, back][:, looks.order]
+        estimates.append(outlook(table[:, : looks.hard], base, 0.0, looks).accuracy.mean)
+    assert np.mean(estimates) == pytest.approx(correct.mean(), abs=0.01)
+    assert np.mean(estimates) < reference.mean() - 0.02
+
+
+def test_what_is_clearly_below_is_on_all_images() -> None:
+    reference, correct = answers(0.1, 0.0, 7), answers(0.5, 0.2, 1)
+    assert clearly_below(correct[:, : LOOKS.hard], reference, -0.01)
+    assert clearly_below(correct, reference, -0.01)
+    assert not clearly_below(reference[:, : LOOKS.hard], reference, -0.01)
