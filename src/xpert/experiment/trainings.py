@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from xpert.analog import analog_layers, at_precision, layer_errors, reprogram, to_analog, weight_deviation
 from xpert.design import PRECISION_FIELDS, Chip, Design, Network
 from xpert.experiment.config import DatasetOptions, PrecisionSettings, SearchConfig
 from xpert.networks import build
+from xpert.networks.quantised import calibrate_quantisers
 from xpert.progress import Report
 from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
 
@@ -108,6 +110,11 @@ def finetune(
 ) -> list[dict[str, Any]]:
     """Train a network in place for a few epochs at the precisions of a design; the curve.
 
+    The ranges of the layers' inputs are first set anew: the best clip at few bits is far below that at many, and a few
+    epochs do not learn it. Batch norms are measured at those precisions and then keep their statistics, as they will on
+    a chip, unless chips measure their own (`adaptive_batch_norm`): a batch's own statistics would hide from the network
+    that noise moves its sums, and the running ones would hold that noise.
+
     Other processes of a `distributed.process_group` take part.
 
     Args:
@@ -122,13 +129,26 @@ def finetune(
     """
     _call("finetune", design=design.model_dump(mode="json"), checkpoint=str(checkpoint))
     distributed.broadcast_model(model)
+    count = training.calibration_images
     changes = {"epochs": settings.finetune_epochs, "learning_rate": settings.finetune_learning_rate}
+    # What helps a network at its start would undo what the training has come to.
+    changes |= {"weight_clip_start": 0.0, "norm_bias_rate": 1.0}
     training = training.replace(**changes | {"calibration_images": 0})
     calibration = dataset.normalised(dataset.train_images[: settings.calibration_images])
+    if count:
+        with at_precision(model, design):
+            _calibrate(model, dataset.normalised(dataset.train_images[:count]))
+    hold = not design.chip.analog.adaptive_batch_norm
     if settings.finetune == "simulation":
         analog = to_analog(model, design, generator=None, calibration=calibration)
         order = [layer.name for layer in design.network.layers]
-        disturbance = Disturbance(before_step=lambda generator: reprogram(analog, generator, order))
+
+        def before_step(generator: torch.Generator) -> None:
+            reprogram(analog, generator, order)
+            if hold:
+                _hold_norms(analog)
+
+        disturbance = Disturbance(before_step=before_step)
         # The chips that are written in every step have the cells' variation already.
         training = training.replace(weight_noise=0.0)
         with distributed.own_cores():
@@ -138,12 +158,39 @@ def finetune(
         _take_back(model, analog)
         return list(result.curves)
     noise = _conversion_noise(model, design, calibration) if settings.finetune == "converters" else {}
-    disturbance = Disturbance(weight_deviation=weight_deviation(design.chip, seed=seed), output_noise=noise)
+    disturbance = Disturbance(
+        weight_deviation=weight_deviation(design.chip, seed=seed),
+        output_noise=noise,
+        before_step=(lambda _: _hold_norms(model)) if hold else None,
+    )
     with distributed.own_cores(), at_precision(model, design):
         result = train(
             model, dataset, training, seed=seed, disturbance=disturbance, checkpoint=checkpoint, progress=progress
         )
     return list(result.curves)
+
+
+def _calibrate(model: nn.Module, images: Tensor) -> None:
+    """Set the ranges of a trained network's inputs, and the statistics of its batch norms to what then arrives."""
+    model.eval()
+    norms = _batch_norms(model)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
+    calibrate_quantisers(model, images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
+def _hold_norms(model: nn.Module) -> None:
+    """Have batch norms compute with the statistics that they have; a training frees them in every epoch."""
+    for norm in _batch_norms(model):
+        norm.eval()
 
 
 def _conversion_noise(model: nn.Module, design: Design, calibration: Tensor) -> dict[str, float]:
