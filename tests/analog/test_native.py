@@ -57,7 +57,7 @@ def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, Conversion, Blocks, int]:
         variance=variance,
         floor=draw(st.sampled_from([0.0, 0.01, 4.0])),
     )
-    if adc_bits <= 8 and draw(st.booleans()):
+    if adc_bits <= 10 and draw(st.booleans()):
         spread = draw(st.sampled_from([0.0, 0.2, 2.0, 1e6]))
         errors = torch.randn((len(blocks), groups, 3, 2**adc_bits - 1), generator=generator) * spread
         conversion = replace(conversion, levels=errors, adc=torch.arange(columns) % 3)
@@ -121,7 +121,7 @@ def test_cuda_equals_cpu(problem: tuple, key: int) -> None:
     assert torch.equal(result.cpu(), expected[0])
 
 
-def noisy_problem(positions: int = 3000, columns: int = 20) -> tuple[Tensor, Columns]:
+def noisy_problem(positions: int = 3000, columns: int = 71) -> tuple[Tensor, Columns]:
     """Codes and columns of one chip."""
     generator = torch.Generator().manual_seed(0)
     codes = torch.randint(0, 256, (1, 1, positions, 150), generator=generator).to(torch.uint8)
@@ -145,6 +145,7 @@ def test_threads_change_nothing(library: ctypes.CDLL, threads: int) -> None:
     finally:
         torch.set_num_threads(before)
     assert torch.equal(few_positions, expected[:, :, :40])
+    assert torch.equal(few_positions, torch_readings(codes[:, :, :40], [columns], 8, [5], 0))
 
 
 def test_a_position_does_not_depend_on_its_neighbours() -> None:
@@ -159,7 +160,7 @@ def test_a_position_does_not_depend_on_its_neighbours() -> None:
 
 def test_no_positions_give_no_sums() -> None:
     codes, columns = noisy_problem()
-    assert summed_readings(codes[:, :, :0], [columns], 8, keys=[0]).shape == (1, 1, 0, 20)
+    assert summed_readings(codes[:, :, :0], [columns], 8, keys=[0]).shape == (1, 1, 0, 71)
 
 
 def test_noise_has_the_variance_that_was_asked_for() -> None:
@@ -174,6 +175,21 @@ def test_noise_has_the_variance_that_was_asked_for() -> None:
     assert ((readings.mean(0) - 10.3).abs() < 5 * spread).all()
     # The standard error of a variance is sqrt(2 / n) of it.
     assert (((readings.var(0) - 1 / 12) / expected - 1).abs() < 5 * (2 / positions) ** 0.5).all()
+
+
+def test_variances_too_small_for_a_unit_count_as_well() -> None:
+    # One row has 255 units, a hundred others a tenth of one each.
+    positions, rows = 40000, 101
+    variance = torch.full((1, rows, 1), 0.01)
+    variance[0, 50] = 25.5
+    conversion = Conversion(torch.tensor([-512.0]), 10, variance=variance)
+    columns = on_grid(torch.ones((1, rows, 1)), conversion, ((0, rows),))
+    assert columns.variance is not None
+    assert columns.variance.sum() == pytest.approx(255, abs=1)
+    codes = torch.ones((1, positions, rows), dtype=torch.uint8)
+    codes[0, :, 50] = 0
+    readings = converted_sums(codes, torch.ones((1, rows, 1)), conversion, ((0, rows),), 1, key=1)[0].double()
+    assert float(readings.var()) == pytest.approx(1 + 1 / 12, rel=0.1)
 
 
 def test_the_coarse_grid_blurs_little_and_wide_adcs_get_the_fine_one() -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from xpert.analog import gaussian, native
-from xpert.analog.grid import SIGMA_BITS, Blocks, Columns, Conversion, block_sums, on_grid
+from xpert.analog.grid import SIGMA_BITS, Blocks, Columns, Conversion, block_sums, on_grid, sigma
 
 CHUNK = 1 << 18
 """Column sums held at a time on a CPU: 1 MiB, within a core's share of cache."""
@@ -91,10 +91,11 @@ def converted_sums(
 
         y = sum over rows of bit_b(code) * conductance + offset[k] + sqrt(floor + sum of bit_b(code) * variance) * z
 
-    is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even; where thresholds have errors, as lowest
-    and the number of thresholds `lowest + i + 1/2 + error` that it is not below. The result is the sum of all
-    `2**b * reading`. z is standard normal (`xpert.analog.gaussian`), a function of `key`, `first` + position, block,
-    bit, group and column. All of it is rounded to a grid, see `on_grid`.
+    is read as `clamp(round(y), lowest, lowest + 2**bits - 1)`, halves to even, or up where sums are noisy and a half is
+    no more likely than any other number; where thresholds have errors, as lowest and the number of thresholds
+    `lowest + i + 1/2 + error` that it is not below. The result is the sum of all `2**b * reading`. z is standard normal
+    (`xpert.analog.gaussian`), a function of `key`, `first` + position, block, bit, group and column. All of it is
+    rounded to a grid, see `on_grid`.
 
     Args:
         codes: Unsigned input codes [groups, positions, rows], any integer type.
@@ -166,7 +167,9 @@ def torch_readings(
                 z = gaussian.draw(keys, numbers, k, input_bits, groups, n_columns)
                 sums += noise(planes, *shared.blocks[k], z.flatten(2, 3).flatten(0, 1))
             if levels is None:
-                sums.mul_(step).round_().clamp_(shared.lowest, shared.lowest + span)
+                sums.mul_(step)
+                sums = sums.round_() if noise is None else sums.add_(0.5).floor_()
+                sums.clamp_(shared.lowest, shared.lowest + span)
             else:
                 sums = _counted(sums, levels[k], shared)
             # Shift-add: the bits go, [chips * groups, 1, positions * columns].
@@ -204,6 +207,7 @@ class _Noise:
     def __init__(self, columns: Sequence[Columns], groups: int) -> None:
         self._unit = _of_each(columns, groups, [one.variance_unit for one in columns])
         self._floor = _of_each(columns, groups, [one.floor for one in columns])
+        self._sigma_unit = _of_each(columns, groups, [float(one.sigma_unit) for one in columns])
         self._variance: Tensor | None = None
         if any(one.variance is not None for one in columns):
             parts = [one.conductance.new_zeros(()) if one.variance is None else one.variance for one in columns]
@@ -223,11 +227,12 @@ class _Noise:
         # [chips * groups, bits * positions, rows] -> [..., columns]: variances of the driven rows add up.
         if self._pulsed:
             planes = planes.square()  # a cell's deviation lasts as long as the row's pulse
-        of_rows = 0.0 if self._variance is None else torch.bmm(planes, self._variance[:, low:high])
-        sigma = (of_rows * self._unit + self._floor).sqrt_().round_()
-        shift = gaussian.FRACTION + SIGMA_BITS
-        # A product of two numbers with fractions, rounded to an integer: half of the last place is added first.
-        return (sigma.long() * z.long()).add_(1 << (shift - 1)).bitwise_right_shift_(shift).to(planes.dtype)
+        no_rows = torch.zeros((), device=planes.device)
+        of_rows = no_rows if self._variance is None else torch.bmm(planes, self._variance[:, low:high])
+        deviation = sigma(of_rows, self._unit, self._floor) * self._sigma_unit
+        # A product of two numbers with fractions, rounded down: a sum then passes a level as if it was not rounded.
+        noise = (deviation.long() * z.long()).bitwise_right_shift_(gaussian.FRACTION + SIGMA_BITS)
+        return noise.to(planes.dtype)
 
 
 def unconverted_sums(codes: Tensor, weights: Tensor, input_bits: int) -> Tensor:

@@ -23,7 +23,15 @@ _COARSEST_ERROR = 1 / 32
 ADC's own rounding error, whose standard deviation is sqrt(1/12)."""
 
 SIGMA_BITS = 3
-"""The noise's standard deviation has this many binary digits more than the grid."""
+"""Binary digits that the noise's standard deviation has more than the grid."""
+
+_SIGMA_ROOT = 16
+"""What the square root of a variance on the grid is divided by: there are eight more binary digits below the root than
+in a standard deviation, so that only its last step rounds."""
+
+_BYTE = 255
+"""Most that the variances of a block's cells add up to, and the largest standard deviation before it is scaled. Where
+rows are driven by pulses of different widths, both have more digits."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Columns:
     """What `summed_readings` computes with: integers, in units of `2**-fraction` steps.
 
     A column sum less `base` is `start + sum of conductance`. The standard deviation of its noise, in eighths of those
-    units, is `round(sqrt(floor + variance_unit * sum of variance))`, in float32.
+    units, is `sigma_unit * sigma(sum of variance, variance_unit, floor)`. That times a normal number is rounded down.
     """
 
     blocks: Blocks
@@ -89,13 +97,16 @@ class Columns:
     """Lowest reading less base [columns], int32. [step]"""
 
     variance: Tensor | None
-    """[groups, columns, rows], int16; sums over a block are below 2**16."""
+    """[groups, columns, rows], uint8, with sums over a block of at most 255; int32 where there are several pulses."""
 
     variance_unit: float
-    """A power of two."""
+    """An integer."""
 
     floor: float
-    """A float32."""
+    """An integer."""
+
+    sigma_unit: int
+    """A power of two, so that standard deviations have no more digits than they need."""
 
     pulses: int = 1
     """Unit pulses of the largest input."""
@@ -123,6 +134,14 @@ class Columns:
         return torch.int32 if largest * (2**input_bits - 1) * len(self.blocks) < 2**31 else torch.int64
 
 
+def sigma(variance: Tensor, unit: Tensor | float, floor: Tensor | float) -> Tensor:
+    """`round(sqrt(floor + unit * variance) / 16)` of integers as floats: at most 255, where none is a pulse width.
+
+    What is below the root is then held exactly in float32, and every step is right to the last bit on any device.
+    """
+    return (variance * unit + floor).sqrt_().div_(_SIGMA_ROOT).round_()
+
+
 def block_sums(conductance: Tensor, blocks: Blocks) -> Tensor:
     """Sums over the rows of each block: [groups, rows, ...] to [blocks, groups, ...]."""
     return torch.stack([conductance[:, start:stop].sum(dim=1) for start, stop in blocks])
@@ -136,6 +155,9 @@ def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Colu
     `2**f * B < 2**15`. Where that would blur column sums by more than 1/32 step (standard deviation, all rows active),
     it is the fine one, with `2**f * B < 2**23`: for ADCs of more than about 8 bits. Integers stay as they are. Where
     inputs are pulse widths it is finer, with `2**f * B < 2**32`.
+
+    Variances of cells are rounded to 1/255 of the largest sum over a block. What one cell loses or gains, the next one
+    makes up for: sums over neighbouring rows are never off by more than a unit, so that small variances count as well.
 
     Args:
         conductance: [groups, rows, columns], in ADC steps.
@@ -157,18 +179,23 @@ def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Colu
         float(sums.abs().max()) / 2,  # exact in float32 before base is subtracted
         half_window + 1,
     )
-    variance, variance_digits, most = None, 0, 0.0
-    if conversion.variance is not None and conversion.variance.any():
-        most = float(block_sums(conversion.variance, blocks).max())
-        variance_digits = _digits(most, _NARROW)
-        variance = _rounded(conversion.variance, variance_digits).clamp_max_(2**_NARROW - 1).short()
-    bound = max(bound, 2**SIGMA_BITS * math.sqrt(conversion.floor + most * pulses**2) * 1.001)
+    variance, cell_unit, most = None, 0.0, 0.0
+    if conversion.variance is not None:
+        most = float(block_sums(conversion.variance.double(), blocks).max())
+        cell_unit = (most or 1.0) / (_BYTE if pulses == 1 else 2**_NARROW)
+        variance = _shared_out(conversion.variance, cell_unit, blocks)
+    largest = math.sqrt(conversion.floor + most * pulses**2)
+    bound = max(bound, 2**SIGMA_BITS * largest * 1.004)  # so that a byte times 2**7 is enough on the coarse grid
     fraction = _digits(bound, _NARROW)
     narrow = pulses == 1 and math.sqrt(rows / 12) * 2.0**-fraction <= _COARSEST_ERROR
     if not narrow:
         fraction = _digits(bound, _WIDE if pulses == 1 else _PULSED)
     start = -base if conversion.offset is None else conversion.offset - base
-    sigma_digits = 2 * (fraction + SIGMA_BITS)
+    # Binary digits of bytes behind the grid's point; a standard deviation rounds to at most 255.
+    sigma_digits = SIGMA_BITS
+    if pulses == 1 and largest > 0:
+        sigma_digits = min(SIGMA_BITS, math.floor(math.log2(_BYTE / largest)) - fraction)
+    square = (_SIGMA_ROOT * 2.0 ** (fraction + sigma_digits)) ** 2
     wide = torch.int32 if pulses == 1 else torch.int64
     cells = _rounded(conductance, fraction, wide).transpose(1, 2)
     return Columns(
@@ -180,9 +207,12 @@ def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Colu
         _rounded(start, fraction, wide).expand(len(blocks), *conductance.shape[::2]).contiguous(),
         base.int(),
         (conversion.lowest - base).int(),
-        None if variance is None else variance.transpose(1, 2).contiguous(),
-        2.0 ** (sigma_digits - variance_digits),
-        float(torch.tensor(conversion.floor * 2.0**sigma_digits, dtype=torch.float32)),
+        None
+        if variance is None
+        else variance.to(torch.uint8 if pulses == 1 else torch.int32).transpose(1, 2).contiguous(),
+        float(round(cell_unit * square)),
+        float(math.ceil(conversion.floor * square)),
+        2 ** (SIGMA_BITS - sigma_digits),
         pulses,
         None if conversion.levels is None else _thresholds(conversion.levels, fraction, wide),
         None if conversion.adc is None else conversion.adc.int(),
@@ -196,6 +226,15 @@ def _thresholds(errors: Tensor, fraction: int, dtype: torch.dtype) -> Tensor:
     return _rounded((ideal + errors).clamp(-most, most), fraction, dtype).sort(dim=3).values.contiguous()
 
 
+def _shared_out(variance: Tensor, unit: float, blocks: Blocks) -> Tensor:
+    """Variances [groups, rows, columns] in whole units, which have their sums over a block's first rows, rounded."""
+    parts = []
+    for start, stop in blocks:
+        sums = (variance[:, start:stop].double().cumsum(dim=1) / unit).round_()
+        parts.append(sums.diff(dim=1, prepend=torch.zeros_like(sums[:, :1])))
+    return torch.cat(parts, dim=1)
+
+
 def _digits(bound: float, bits: int) -> int:
     """The largest f for which `2**f * bound < 2**bits`."""
     return bits - 1 - math.floor(math.log2(bound))
@@ -205,4 +244,4 @@ def _rounded(values: Tensor, digits: int, dtype: torch.dtype = torch.int32) -> T
     return (values.double() * 2.0**digits).round_().to(dtype)
 
 
-__all__ = ["SIGMA_BITS", "Blocks", "Columns", "Conversion", "block_sums", "on_grid"]
+__all__ = ["SIGMA_BITS", "Blocks", "Columns", "Conversion", "block_sums", "on_grid", "sigma"]

@@ -18,6 +18,7 @@ BUILDS = {
     "any": (),
     "avx2": ("-march=haswell",),
     "avx512bw": ("-march=skylake-avx512", "-mprefer-vector-width=512"),
+    "avx512vbmi": ("-march=skylake-avx512", "-mavx512vbmi", "-mprefer-vector-width=512"),
 }
 """Flags for kinds of processor, of which `best_build` of builds.h names one. Not only Intel's run them, and
 `-march=native` is no faster there."""

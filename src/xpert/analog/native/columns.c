@@ -2,11 +2,11 @@
 // this computes to the bit, and ../gaussian.py for the noise.
 //
 // Inputs are bits, so the sum over a few rows is one of a few numbers: it is looked up, with the rows' bits as the
-// index. With AVX-512, 64 entries of 16 bits are two registers, one instruction looks up 32 positions, and 64 rows take
-// 11 of them; with AVX2 it is 16 positions and 22 times 8 entries. For a tile of positions and a row block, indices are
-// built once and serve all columns.
+// index. With AVX-512, 32 entries of 16 bits are a register, one instruction looks up 32 positions, and 64 rows take 13 of
+// them; with AVX2 it is 16 positions and 22 times 8 entries. For a tile of positions and a row block, indices are
+// built once and serve all columns; for some columns, tables are built once and serve all parts of a tile. Two columns are computed at a time: they share indices, what their normal numbers are
+// hashed from, and the look-up of their variances, whose sums are bytes of one word.
 
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -20,15 +20,13 @@
 #define IN_REGISTER(x) __asm__("" : "+v"(x)) // or the compiler loads it again for every use
 #define OP(name) _mm512_##name
 typedef __m512i Vector;
-typedef __m512 Floats;
-enum { WIDTH = 32, ROWS = 6, PER_WORD = 2 }; // positions of a vector, rows of a lookup, lookups of an index word
+enum { WIDTH = 32, ROWS = 5 }; // positions of a vector, rows of a lookup
 #elif defined(__AVX2__)
 #include <immintrin.h>
 #define IN_REGISTER(x) __asm__("" : "+x"(x))
 #define OP(name) _mm256_##name
 typedef __m256i Vector;
-typedef __m256 Floats;
-enum { WIDTH = 16, ROWS = 3, PER_WORD = 1 };
+enum { WIDTH = 16, ROWS = 3 };
 #endif
 
 enum {
@@ -36,10 +34,12 @@ enum {
     ANY_ROWS = 8,         // per lookup, two of which share an index word, in code for any processor
     ENTRIES = 1 << ANY_ROWS,
     TILE_BYTES = 1 << 18, // indices of a tile: within a core's share of second-level cache
+    PART_BYTES = 20 << 10, // the same of what is converted together: within a core's first-level cache
+    PAIRS = 32,           // of columns that are prepared together, so that their tables are in second-level cache too
     SPARE = 64,           // rows of codes that may be written beyond the last
     ROUNDS = 4,           // of the generator; also its words of key
-    SIGMA_BITS = 3,
-    NORMAL_BITS = 12,
+    NOISE_SHIFT = 16,     // binary digits of a standard deviation and of a normal number behind the grid's point
+    MOST_LEVELS = 255,    // of ADCs whose readings are bytes
 };
 
 typedef int16_t Lanes __attribute__((vector_size(2 * LANES)));
@@ -47,21 +47,22 @@ typedef int16_t Lanes __attribute__((vector_size(2 * LANES)));
 struct problem {
     const void *codes;          // [groups][positions][rows], unsigned, code_bytes each
     const void *conductance;    // [groups][columns][rows], int16 if narrow, else int32
-    const uint16_t *variance;   // [groups][columns][rows] or null
+    const uint8_t *variance;    // [groups][columns][rows] or null
     const int32_t *start;       // [blocks][groups][columns]: offset less base
     const int32_t *base;        // [columns]: even reading in the middle of the ADC's window
     const int32_t *lowest;      // [columns]: lowest reading less base
     const int32_t *levels;      // [blocks][groups][n_adcs][n_levels]: thresholds less the lowest reading; or null
     const int32_t *adc;         // [columns]: which of the n_adcs converts; only with levels
     const int64_t *blocks;      // [n_blocks][2]: first and last-plus-one row
-    const int16_t *normal;      // [32]: entries of which four are a normal number
+    const int8_t *normal;       // [128]: entries of which two are weighed and added up to a normal number
+    const uint8_t *sigma;       // [256]: standard deviation for each sum of variances, in sigma_unit
     void *out;                  // [groups][columns][stride], int32 or int64
     int64_t code_bytes, narrow, out_bytes, noisy;
     int64_t groups, positions, stride, rows, columns, n_blocks, input_bits, adc_bits, fraction;
     int64_t n_adcs, n_levels;
     int64_t threads;
-    uint64_t key, first, multiplier;
-    float variance_unit, floor;
+    int64_t sigma_unit;
+    uint64_t key, first, multiplier, weights; // weights: of a lower byte's entry; 2^8 times that of an upper one's
 };
 
 // ---- the generator of normal numbers ----
@@ -86,14 +87,27 @@ static uint32_t at_position(uint64_t key, uint64_t position) {
 }
 
 // Both halves of each word hold the same 16 bits, for 32-bit broadcasts.
-static void at_column(
-    uint32_t words[ROUNDS], uint64_t key, uint64_t block, uint64_t bit, uint64_t group, uint64_t column
+static void at_pair(
+    uint32_t words[ROUNDS], uint64_t key, uint64_t block, uint64_t bit, uint64_t group, uint64_t pair
 ) {
-    uint64_t bits = mix64((column | bit << 44 | group << 24 | block << 49) ^ scrambled(key));
+    uint64_t bits = mix64((pair | bit << 44 | group << 24 | block << 49) ^ scrambled(key));
     for (int i = 0; i < ROUNDS; i++) words[i] = (uint32_t)((bits >> (16 * i)) & 0xFFFF) * 0x10001u;
 }
 
 // ---- what a thread works with ----
+
+// How many of an ADC's thresholds a sum is not below. Sums between the lowest and the highest lie in 256 bins of
+// 2^shift: those below a bin are counted, the others are compared with what is left of a sum.
+struct counter {
+    const int32_t *levels;     // thresholds less the lowest reading
+    int32_t lowest;            // reading, on the scale of sums
+    int32_t low, high, shift;
+    int32_t within;            // most thresholds within a bin
+    uint8_t passed[256];       // thresholds not above a bin's first sum
+    uint8_t below[MOST_LEVELS][256]; // thresholds within, less 1, in 2^(shift - 8); 255 where there is none
+};
+
+struct pair;
 
 struct work {
     const struct problem *p;
@@ -103,10 +117,15 @@ struct work {
     Lanes *index;              // [vectors][words][input_bits]
     Lanes *at[2];              // [vectors]: halves of the positions' hashes
     uint8_t (*codes)[LANES];   // [2][words * rows_per_word]: lower and upper bytes; and SPARE more
-    void *table;               // [2][lookups][entries]: conductance, variance
-    uint32_t (*keys)[ROUNDS];  // [input_bits]
-    int32_t *levels;           // [n_levels]: thresholds of a column's ADC, less base
+    void *table;               // [PAIRS][3][lookups]: conductance of two columns, variance; or a column's, [2][lookups]
+    int16_t *variances;        // [words * rows_per_word]: two columns' bytes
+    int32_t *spare;            // [vectors * LANES]: sums of the column after the last
+    struct pair *pairs;        // [PAIRS]
+    uint32_t (*keys)[16][ROUNDS]; // [PAIRS]: for each input bit
+    struct counter *counters;  // [2 * PAIRS]; or null
 };
+
+#define UNROLLED _Pragma("GCC unroll 8") // loops over vectors that are to stay in registers
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -114,7 +133,7 @@ static inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static int64_t rows_per_word(const struct problem *p) {
 #if defined(SIMD)
-    if (p->narrow && p->out_bytes == 4) return ROWS * PER_WORD;
+    if (p->narrow && p->out_bytes == 4 && p->n_levels <= MOST_LEVELS) return ROWS;
 #endif
     (void)p;
     return 2 * ANY_ROWS;
@@ -151,6 +170,8 @@ static void gather(const struct work *w, int64_t group, int64_t position, int64_
     int64_t n = smaller(LANES, p->positions - position), n_rows = high - low;
     int64_t planes = p->input_bits > 8 ? 2 : 1, room = w->words * w->rows_per_word;
     int64_t from = (group * p->positions + position) * p->rows + low;
+    for (int64_t i = 0; i < LANES; i++) // of the next call, most likely
+        __builtin_prefetch((const char *)p->codes + (from + (LANES + i) * p->rows) * p->code_bytes);
     memset(w->codes, 0, planes * room * LANES);
 #if defined(__AVX512BW__)
     if (p->code_bytes == 1) {
@@ -185,66 +206,89 @@ static inline __attribute__((always_inline)) void pack_indices(
                     int upper = per_word == 2 ? codes[rows + r][lane] : 0;
                     ((int16_t *)&pairs[r])[lane] = (int16_t)(codes[r][lane] | upper << 8);
                 }
-            for (int16_t b = 0; b < smaller(8, bits - 8 * plane); b++) {
-                Lanes pattern = (pairs[rows - 1] >> b) & 0x0101;
-                for (int r = rows - 2; r >= 0; r--) pattern = (pattern + pattern) | ((pairs[r] >> b) & 0x0101);
+            UNROLLED for (int b = 0; b < 8; b++) {
+                if (b >= bits - 8 * plane) break;
+                Lanes pattern = {0};
+                UNROLLED for (int r = 0; r < rows; r++)
+                    pattern |= (r < b ? pairs[r] >> (b - r) : pairs[r] << (r - b)) & (int16_t)(0x0101 << r);
                 index[b] = pattern;
             }
         }
 }
 
-// Thresholds of a column's ADC, on the scale of its sums.
-static void load_levels(const struct work *w, int64_t block, int64_t group, int64_t column) {
-    const struct problem *p = w->p;
-    const int32_t *from = p->levels + ((block * p->groups + group) * p->n_adcs + p->adc[column]) * p->n_levels;
-    for (int64_t i = 0; i < p->n_levels; i++) w->levels[i] = from[i] + p->lowest[column] * (1 << p->fraction);
+// Thresholds of a column's ADC, less its lowest reading.
+static const int32_t *thresholds(const struct problem *p, int64_t block, int64_t group, int64_t column) {
+    return p->levels + ((block * p->groups + group) * p->n_adcs + p->adc[column]) * p->n_levels;
+}
+
+// The counter of a column: the last of n, where it has the same ADC, or else a new one.
+static const struct counter *count_by(
+    struct counter *counters, int64_t *n, const struct problem *p, int64_t block, int64_t group, int64_t column
+) {
+    const int32_t *levels = thresholds(p, block, group, column);
+    int32_t lowest = p->lowest[column] * (1 << p->fraction);
+    struct counter *counter = counters + *n - 1;
+    if (*n && counter->levels == levels && counter->lowest == lowest) return counter;
+    counter = counters + (*n)++;
+    int64_t first = 0, last = p->n_levels;
+    while (first < last && levels[first] + lowest <= INT16_MIN) first++; // passed by every sum
+    while (first < last && levels[last - 1] + lowest > INT16_MAX) last--; // and by none
+    counter->levels = levels, counter->lowest = lowest;
+    counter->low = first < last ? levels[first] + lowest - 1 : 0;
+    counter->high = first < last ? levels[last - 1] + lowest : 0;
+    counter->shift = counter->within = 0;
+    while ((counter->high - counter->low) >> counter->shift > 255) counter->shift++;
+    int32_t bin = 0, beyond = 0;
+    counter->passed[0] = (uint8_t)first;
+    for (int64_t i = first; i < last; i++) {
+        int32_t at = (levels[i] + lowest - counter->low) << (8 - counter->shift), rest = at & 255;
+        if (at >> 8 > bin) {
+            memset(counter->passed + bin + 1, (int)i, (at >> 8) - bin);
+            bin = at >> 8, beyond = 0;
+        }
+        if (rest == 0) {
+            counter->passed[bin] = (uint8_t)(i + 1);
+            continue;
+        }
+        if (beyond == counter->within) memset(counter->below[counter->within++], 255, 256);
+        counter->below[beyond++][bin] = (uint8_t)(rest - 1);
+    }
+    memset(counter->passed + bin + 1, (int)last, 255 - bin);
+    return counter;
 }
 
 #if defined(SIMD)
 
-// ---- 16-bit arithmetic on vectors ----
+// ---- arithmetic on vectors of 16-bit numbers, and of bytes ----
 
 #if defined(__AVX512BW__)
 
-typedef struct {
-    Vector half[2]; // 32 of 64 entries each
-} Table;
+typedef Vector Table; // 32 entries
 
-static inline Table held(const Table *table) {
-    Table copy = *table;
-    IN_REGISTER(copy.half[0]);
-    IN_REGISTER(copy.half[1]);
-    return copy;
-}
-
-static inline Vector lookup(Table table, Vector index) {
-    return _mm512_permutex2var_epi16(table.half[0], index, table.half[1]);
-}
+static inline Vector lookup(Table table, Vector index) { return _mm512_permutexvar_epi16(index, table); }
 
 static void build_indices(const struct work *w, int64_t vector, int64_t n_words) {
-    pack_indices(w, vector, n_words, ROWS, PER_WORD);
+    pack_indices(w, vector, n_words, ROWS, 1);
 }
 
 // Table of the sums over up to ROWS rows.
-static Table build_table(const int16_t *values, int64_t rows) {
-    static const __mmask32 bit[5] = {0xAAAAAAAA, 0xCCCCCCCC, 0xF0F0F0F0, 0xFF00FF00, 0xFFFF0000};
-    Vector sum = _mm512_setzero_si512();
-    for (int r = 0; r < 5 && r < rows; r++) sum = _mm512_add_epi16(sum, _mm512_maskz_set1_epi16(bit[r], values[r]));
-    return (Table){{sum, rows > 5 ? _mm512_add_epi16(sum, _mm512_set1_epi16(values[5])) : sum}};
+static inline Table build_table(const int16_t *values, int64_t rows) {
+    static const __mmask32 bit[ROWS] = {0xAAAAAAAA, 0xCCCCCCCC, 0xF0F0F0F0, 0xFF00FF00, 0xFFFF0000};
+    Vector some = _mm512_castsi128_si512(_mm_maskz_loadu_epi16((__mmask8)((1 << rows) - 1), values)), sum = {0};
+    UNROLLED for (int r = 0; r < ROWS; r++)
+        sum = _mm512_add_epi16(sum, _mm512_maskz_permutexvar_epi16(bit[r], _mm512_set1_epi16((int16_t)r), some));
+    return sum;
 }
-
-typedef Vector Normal;
-
-static Normal normal_table(const int16_t *normal) { return _mm512_loadu_si512(normal); }
-
-// Entries that the lowest five bits choose.
-static inline Vector choose(Normal normal, Vector bits) { return _mm512_permutexvar_epi16(bits, normal); }
 
 static inline Vector xor3(Vector a, Vector b, Vector c) { return _mm512_ternarylogic_epi32(a, b, c, 0x96); }
 
-// One more where a sum is above a level.
-static inline Vector count_above(Vector count, Vector sum, Vector level) {
-    return _mm512_mask_add_epi16(count, _mm512_cmpgt_epi16_mask(sum, level), count, _mm512_set1_epi16(1));
+// Bytes of b where the highest bits of those of `where` are set, else of a.
+static inline Vector blend(Vector a, Vector b, Vector where) {
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(where), a, b);
+}
+
+static inline Vector repeated(const uint8_t *bytes) {
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)bytes));
 }
 
 static inline Vector zero(void) { return _mm512_setzero_si512(); }
@@ -255,60 +299,31 @@ static inline Vector upper_half(Vector x) { return _mm512_cvtepi16_epi32(_mm512_
 
 #else
 
-typedef struct {
-    Vector entries; // 8, twice
-} Table;
+typedef Vector Table; // 8 entries, twice
 
-static inline Table held(const Table *table) {
-    Table copy = *table;
-    IN_REGISTER(copy.entries);
-    return copy;
-}
-
-static inline Vector lookup(Table table, Vector index) { return _mm256_shuffle_epi8(table.entries, index); }
+static inline Vector lookup(Table table, Vector index) { return _mm256_shuffle_epi8(table, index); }
 
 // As the numbers of an entry's two bytes.
 static void build_indices(const struct work *w, int64_t vector, int64_t n_words) {
-    pack_indices(w, vector, n_words, ROWS, PER_WORD);
+    pack_indices(w, vector, n_words, ROWS, 1);
     Lanes *index = w->index + vector * w->words * w->p->input_bits;
     for (int64_t i = 0; i < n_words * w->p->input_bits; i++) index[i] = index[i] * 0x0202 + 0x0100;
 }
 
 // Table of the sums over up to ROWS rows.
-static Table build_table(const int16_t *values, int64_t rows) {
+static inline Table build_table(const int16_t *values, int64_t rows) {
     int16_t a = values[0], b = rows > 1 ? values[1] : 0, c = rows > 2 ? values[2] : 0;
     int16_t ab = (int16_t)(a + b), ac = (int16_t)(a + c), bc = (int16_t)(b + c), abc = (int16_t)(ab + c);
-    return (Table){_mm256_broadcastsi128_si256(_mm_setr_epi16(0, a, b, ab, c, ac, bc, abc))};
-}
-
-typedef struct {
-    Vector low, high; // bytes of the upper 16 entries; the lower ones are their negatives, in reverse
-} Normal;
-
-static Normal normal_table(const int16_t *normal) {
-    uint8_t bytes[2][16];
-    for (int i = 0; i < 16; i++) bytes[0][i] = (uint8_t)normal[16 + i], bytes[1][i] = (uint8_t)(normal[16 + i] >> 8);
-    return (Normal){
-        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)bytes[0])),
-        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)bytes[1])),
-    };
-}
-
-// Entries that the lowest five bits choose.
-static inline Vector choose(Normal normal, Vector bits) {
-    Vector sixteen = _mm256_set1_epi16(16), lower = _mm256_cmpeq_epi16(bits & sixteen, _mm256_setzero_si256());
-    Vector index = (bits ^ lower) & _mm256_set1_epi16(15);
-    index |= _mm256_slli_epi16(index, 8);
-    Vector low = _mm256_shuffle_epi8(normal.low, index), high = _mm256_shuffle_epi8(normal.high, index);
-    Vector entry = _mm256_blendv_epi8(low, high, _mm256_set1_epi16((int16_t)0xFF00));
-    return _mm256_sub_epi16(entry ^ lower, lower);
+    return _mm256_broadcastsi128_si256(_mm_setr_epi16(0, a, b, ab, c, ac, bc, abc));
 }
 
 static inline Vector xor3(Vector a, Vector b, Vector c) { return a ^ b ^ c; }
 
-// One more where a sum is above a level.
-static inline Vector count_above(Vector count, Vector sum, Vector level) {
-    return _mm256_sub_epi16(count, _mm256_cmpgt_epi16(sum, level));
+// Bytes of b where the highest bits of those of `where` are set, else of a.
+static inline Vector blend(Vector a, Vector b, Vector where) { return _mm256_blendv_epi8(a, b, where); }
+
+static inline Vector repeated(const uint8_t *bytes) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)bytes));
 }
 
 static inline Vector zero(void) { return _mm256_setzero_si256(); }
@@ -319,177 +334,266 @@ static inline Vector upper_half(Vector x) { return _mm256_cvtepi16_epi32(_mm256_
 
 #endif
 
-static void build_tables(Table *table, const int16_t *values, int64_t rows) {
-    for (int64_t i = 0; i < up(rows, ROWS); i++) table[i] = build_table(values + i * ROWS, rows - i * ROWS);
+#if defined(__AVX512VBMI__)
+
+// Entries that the lowest seven bits of each byte choose.
+static inline Vector of_128(const uint8_t *table, Vector index) {
+    return _mm512_permutex2var_epi8(_mm512_loadu_si512(table), index, _mm512_loadu_si512(table + 64));
 }
 
-// Normal numbers for n_bits input bits from bit b on.
+#else
+
+// Entries that the lowest seven bits of each byte choose: of 16 by instruction, and then by one bit after the other.
+static inline Vector of_128(const uint8_t *table, Vector index) {
+    Vector low = index & OP(set1_epi8)(15), found[8];
+    for (int i = 0; i < 8; i++) found[i] = OP(shuffle_epi8)(repeated(table + 16 * i), low);
+    for (int i = 0; i < 4; i++) found[i] = blend(found[2 * i], found[2 * i + 1], OP(slli_epi16)(index, 3));
+    for (int i = 0; i < 2; i++) found[i] = blend(found[2 * i], found[2 * i + 1], OP(slli_epi16)(index, 2));
+    return blend(found[0], found[1], OP(slli_epi16)(index, 1));
+}
+
+#endif
+
+// Entries of 256 that each byte chooses.
+static inline Vector of_256(const uint8_t *table, Vector index) {
+    return blend(of_128(table, index), of_128(table + 128, index), index);
+}
+
+// Bits of a where those of `where` are set, else of b.
+static inline Vector chosen(Vector a, Vector b, Vector where) { return (a & where) | (b & ~where); }
+
+// Adds what is looked up, at once: behind other look-ups, additions would get in the way of these.
+static inline void add_lookup(Vector *sum, Table table, Vector index) {
+    *sum = OP(add_epi16)(*sum, lookup(table, index));
+    IN_REGISTER(*sum);
+}
+
+static void build_tables(Table *table, const int16_t *values, int64_t rows) {
+    int64_t i = 0;
+    for (; i < rows / ROWS; i++) table[i] = build_table(values + i * ROWS, ROWS);
+    if (rows % ROWS) table[i] = build_table(values + i * ROWS, rows % ROWS);
+}
+
+// Normal numbers of two columns for n_bits input bits from bit b on.
 static inline __attribute__((always_inline)) void draw(
-    const struct work *w, Vector at_u, Vector at_v, int b, const int n_bits, Vector z[4]
+    const struct problem *p, const uint32_t (*keys)[ROUNDS], Vector at_u, Vector at_v, const int n_bits, Vector u[4],
+    Vector v[4]
 ) {
-    Normal normal = normal_table(w->p->normal);
-    Vector multiplier = OP(set1_epi16)((int16_t)w->p->multiplier), u[4], v[4];
-    for (int j = 0; j < n_bits; j++) {
-        u[j] = at_u ^ OP(set1_epi32)((int)w->keys[b + j][0]);
-        v[j] = at_v ^ OP(set1_epi32)((int)w->keys[b + j][1]);
+    Vector multiplier = OP(set1_epi16)((int16_t)p->multiplier), weights = OP(set1_epi16)((int16_t)p->weights);
+    UNROLLED for (int j = 0; j < n_bits; j++) {
+        u[j] = at_u ^ OP(set1_epi32)((int)keys[j][0]);
+        v[j] = at_v ^ OP(set1_epi32)((int)keys[j][1]);
     }
-    for (int i = 0; i < ROUNDS; i++)
-        for (int j = 0; j < n_bits; j++) {
+    UNROLLED for (int i = 0; i < ROUNDS; i++)
+        UNROLLED for (int j = 0; j < n_bits; j++) {
             Vector high = OP(mulhi_epu16)(u[j], multiplier), low = OP(mullo_epi16)(u[j], multiplier);
-            u[j] = xor3(high, v[j], OP(set1_epi32)((int)w->keys[b + j][(i + 2) % ROUNDS]));
+            u[j] = xor3(high, v[j], OP(set1_epi32)((int)keys[j][(i + 2) % ROUNDS]));
             v[j] = low;
             IN_REGISTER(u[j]);
         }
-    for (int j = 0; j < n_bits; j++) {
-        z[j] = OP(add_epi16)(choose(normal, u[j]), choose(normal, v[j]));
-        u[j] = choose(normal, OP(srli_epi16)(u[j], 5));
-        v[j] = choose(normal, OP(srli_epi16)(v[j], 5));
-        z[j] = OP(add_epi16)(z[j], OP(add_epi16)(u[j], v[j]));
-        IN_REGISTER(z[j]);
+    UNROLLED for (int j = 0; j < n_bits; j++) {
+        u[j] = OP(maddubs_epi16)(weights, of_128((const uint8_t *)p->normal, u[j]));
+        v[j] = OP(maddubs_epi16)(weights, of_128((const uint8_t *)p->normal, v[j]));
+        IN_REGISTER(u[j]);
+        IN_REGISTER(v[j]);
     }
 }
 
 enum { QUIET, CONSTANT, VARYING }; // kinds of noise
 
 struct column {
-    Vector start, bottom, top; // of its sums
-    int64_t lookups;
-    int first;                 // whether this is the first block
-    int32_t constant;          // what the first block adds for base
+    Vector start, bottom, top;     // of its sums
+    const struct counter *counter; // of the thresholds that they pass; or null
+    Vector *out;
+    int32_t constant;              // what the first block adds for base
 };
 
-// Readings of n_bits input bits from bit b on, less base, shift-added.
-static inline __attribute__((always_inline)) Vector readings(
-    const struct work *w, const struct column *column, int64_t vector, int half, int b, const int n_bits, const int kind
+struct pair {
+    struct column columns[2];
+    const Table *tables;           // [3][lookups]: of both columns, and of both one's variances
+    const uint32_t (*keys)[ROUNDS];
+    int64_t lookups;
+    int first;                     // whether this is the first block
+};
+
+// How many levels each of n vectors of sums is not below, two vectors at a time.
+static inline __attribute__((always_inline)) void count_levels(const struct counter *c, Vector sum[4], const int n) {
+    Vector low = OP(set1_epi16)((int16_t)c->low), high = OP(set1_epi16)((int16_t)c->high);
+    Vector lower = OP(set1_epi16)(255), bin[2], rest[2], count[2];
+    __m128i left = _mm_cvtsi32_si128(8 - c->shift);
+    UNROLLED for (int j = 0; j < n; j++)
+        sum[j] = OP(sll_epi16)(OP(sub_epi16)(OP(min_epi16)(OP(max_epi16)(sum[j], low), high), low), left);
+    UNROLLED for (int i = 0; i < (n + 1) / 2; i++) {
+        Vector a = sum[2 * i], b = 2 * i + 1 < n ? sum[2 * i + 1] : a;
+        bin[i] = chosen(OP(srli_epi16)(a, 8), b, lower);
+        rest[i] = chosen(a, OP(slli_epi16)(b, 8), lower);
+        count[i] = of_256(c->passed, bin[i]);
+    }
+    for (int within = 0; within < c->within; within++)
+        UNROLLED for (int i = 0; i < (n + 1) / 2; i++) {
+            Vector beyond = OP(subs_epu8)(rest[i], of_256(c->below[within], bin[i]));
+            count[i] = OP(add_epi8)(count[i], OP(min_epu8)(beyond, OP(set1_epi8)(1)));
+        }
+    UNROLLED for (int i = 0; i < (n + 1) / 2; i++) {
+        sum[2 * i] = count[i] & lower;
+        if (2 * i + 1 < n) sum[2 * i + 1] = OP(srli_epi16)(count[i], 8);
+    }
+}
+
+// Shift-adds what n_bits sums of a column are read as, less base.
+static inline __attribute__((always_inline)) Vector shift_add(
+    const struct problem *p, const struct column *column, Vector total, Vector sum[4], const int n_bits, const int kind,
+    const int flash
+) {
+    if (flash) {
+        count_levels(column->counter, sum, n_bits);
+        UNROLLED for (int j = n_bits - 1; j >= 0; j--)
+            total = OP(add_epi16)(OP(add_epi16)(total, total), OP(add_epi16)(sum[j], column->bottom));
+        return total;
+    }
+    __m128i fraction = _mm_cvtsi64_si128(p->fraction);
+    Vector odd = OP(set1_epi16)((int16_t)(1 << p->fraction));
+    // Half a step was added; a half that would round to an odd reading is pushed below.
+    UNROLLED for (int j = 0; j < n_bits && kind == QUIET; j++)
+        sum[j] = OP(sub_epi16)(sum[j], OP(min_epi16)(sum[j] & odd, OP(set1_epi16)(1)));
+    UNROLLED for (int j = n_bits - 1; j >= 0; j--) {
+        Vector reading = OP(max_epi16)(OP(sra_epi16)(sum[j], fraction), column->bottom);
+        total = OP(add_epi16)(OP(add_epi16)(total, total), OP(min_epi16)(reading, column->top));
+    }
+    return total;
+}
+
+// Shift-adds readings of two columns for n_bits input bits from bit b on.
+static inline __attribute__((always_inline)) void add_readings(
+    const struct work *w, const struct pair *pair, int64_t vector, int half, int b, const int n_bits, const int kind,
+    const int flash, Vector *total_a, Vector *total_b
 ) {
     enum { STEP = LANES / WIDTH };
     const struct problem *p = w->p;
-    const Table *table = w->table, *variance_table = table + w->words * PER_WORD;
+    const Table *table_a = pair->tables, *table_b = table_a + w->words, *table_v = table_b + w->words;
     const Vector *index = (const Vector *)(w->index + vector * w->words * p->input_bits + b) + half;
-    Vector sum[4], variance[4];
-    for (int j = 0; j < n_bits; j++) sum[j] = column->start, variance[j] = zero();
-    int64_t i = 0;
-    for (; i < column->lookups / PER_WORD; i++, index += STEP * p->input_bits) {
-        Table first = held(table + PER_WORD * i), second = first, variances = first, more_variances = first;
-        if (PER_WORD == 2) second = held(table + PER_WORD * i + 1);
-        if (kind == VARYING) variances = held(variance_table + PER_WORD * i);
-        if (kind == VARYING && PER_WORD == 2) more_variances = held(variance_table + PER_WORD * i + 1);
-        for (int j = 0; j < n_bits; j++) {
-            Vector lower = index[STEP * j];
-            IN_REGISTER(lower);
-            Vector upper = OP(mulhi_epu16)(lower, OP(set1_epi16)(256)); // a shift, where the ports are free
-            if (PER_WORD == 2) IN_REGISTER(upper);
-            Vector found = lookup(first, lower);
-            if (PER_WORD == 2) found = OP(add_epi16)(found, lookup(second, upper));
-            sum[j] = OP(add_epi16)(sum[j], found);
-            IN_REGISTER(sum[j]);
-            if (kind == VARYING) {
-                found = lookup(variances, lower);
-                if (PER_WORD == 2) found = OP(add_epi16)(found, lookup(more_variances, upper));
-                variance[j] = OP(add_epi16)(variance[j], found);
-                IN_REGISTER(variance[j]);
-            }
+    Vector a[4], c[4], variance[4];
+    UNROLLED for (int j = 0; j < n_bits; j++) {
+        a[j] = pair->columns[0].start;
+        c[j] = pair->columns[1].start;
+        variance[j] = zero();
+    }
+    for (int64_t i = 0; i < pair->lookups; i++, index += STEP * p->input_bits) {
+        Table of_a = table_a[i], of_b = table_b[i], of_v = kind == VARYING ? table_v[i] : of_a;
+        UNROLLED for (int j = 0; j < n_bits; j++) {
+            Vector word = index[STEP * j];
+            add_lookup(&a[j], of_a, word);
+            add_lookup(&c[j], of_b, word);
+            if (kind == VARYING) add_lookup(&variance[j], of_v, word);
         }
     }
-    if (column->lookups % PER_WORD)
-        for (int j = 0; j < n_bits; j++) {
-            sum[j] = OP(add_epi16)(sum[j], lookup(table[PER_WORD * i], index[STEP * j]));
-            if (kind == VARYING)
-                variance[j] = OP(add_epi16)(variance[j], lookup(variance_table[PER_WORD * i], index[STEP * j]));
-        }
     // Step by step for all bits at once: the processor's window is too small to find that much to do in parallel.
     if (kind != QUIET) {
-        Vector sigma[4], z[4], u = ((Vector *)(w->at[0] + vector))[half], v = ((Vector *)(w->at[1] + vector))[half];
-        if (kind == VARYING) {
-            Floats even[4], odd[4], unit = OP(set1_ps)(p->variance_unit), floor = OP(set1_ps)(p->floor);
-            for (int j = 0; j < n_bits; j++) {
-                even[j] = OP(cvtepi32_ps)(variance[j] & OP(set1_epi32)(0xFFFF));
-                odd[j] = OP(cvtepi32_ps)(OP(srli_epi32)(variance[j], 16));
-                even[j] = OP(sqrt_ps)(OP(add_ps)(OP(mul_ps)(even[j], unit), floor));
-                odd[j] = OP(sqrt_ps)(OP(add_ps)(OP(mul_ps)(odd[j], unit), floor));
-                IN_REGISTER(even[j]);
-                IN_REGISTER(odd[j]);
-            }
-            draw(w, u, v, b, n_bits, z); // while the square roots are under way
-            for (int j = 0; j < n_bits; j++)
-                sigma[j] = OP(cvtps_epi32)(even[j]) | OP(slli_epi32)(OP(cvtps_epi32)(odd[j]), 16);
-        } else {
-            draw(w, u, v, b, n_bits, z);
-            for (int j = 0; j < n_bits; j++) sigma[j] = OP(set1_epi16)((int16_t)rintf(sqrtf(p->floor)));
+        Vector z_a[4], z_b[4];
+        const Vector *at_u = (const Vector *)(w->at[0] + vector) + half, *at_v = (const Vector *)(w->at[1] + vector) + half;
+        draw(p, pair->keys + b, *at_u, *at_v, n_bits, z_a, z_b);
+        int digits = __builtin_ctzll((unsigned long long)p->sigma_unit);
+        Vector byte = OP(set1_epi16)((int16_t)(255 << digits)), always = OP(set1_epi16)((int16_t)(p->sigma[0] << digits));
+        __m128i left = _mm_cvtsi32_si128(digits), right = _mm_cvtsi32_si128(8 - digits);
+        UNROLLED for (int j = 0; j < n_bits; j++) {
+            Vector both = kind == VARYING ? of_256(p->sigma, variance[j]) : zero();
+            Vector of_a = kind == VARYING ? (Vector)(OP(sll_epi16)(both, left) & byte) : always;
+            Vector of_b = kind == VARYING ? (Vector)(OP(srl_epi16)(both, right) & byte) : always;
+            a[j] = OP(adds_epi16)(a[j], OP(mulhi_epi16)(of_a, z_a[j]));
+            c[j] = OP(adds_epi16)(c[j], OP(mulhi_epi16)(of_b, z_b[j]));
         }
-        for (int j = 0; j < n_bits; j++) sum[j] = OP(adds_epi16)(sum[j], OP(mulhrs_epi16)(sigma[j], z[j]));
     }
-    if (p->levels) {
-        Vector count[4], shifted = zero();
-        for (int j = 0; j < n_bits; j++) count[j] = column->bottom;
-        for (int64_t i = 0; i < p->n_levels; i++) {
-            int32_t below = w->levels[i] - 1; // a sum that is at its threshold has passed it
-            Vector level = OP(set1_epi16)((int16_t)(below < -32768 ? -32768 : below > 32767 ? 32767 : below));
-            for (int j = 0; j < n_bits; j++) count[j] = count_above(count[j], sum[j], level);
-        }
-        for (int j = n_bits - 1; j >= 0; j--) shifted = OP(add_epi16)(OP(add_epi16)(shifted, shifted), count[j]);
-        return shifted;
-    }
-    __m128i fraction = _mm_cvtsi64_si128(p->fraction);
-    // Half a step was added; a half that would round to an odd reading is pushed below.
-    for (int j = 0; j < n_bits; j++)
-        sum[j] = OP(subs_epi16)(sum[j], OP(sra_epi16)(sum[j], fraction) & OP(set1_epi16)(1));
-    Vector shifted = zero();
-    for (int j = n_bits - 1; j >= 0; j--) {
-        sum[j] = OP(max_epi16)(OP(sra_epi16)(sum[j], fraction), column->bottom);
-        shifted = OP(add_epi16)(OP(add_epi16)(shifted, shifted), OP(min_epi16)(sum[j], column->top));
-    }
-    return shifted;
+    *total_a = shift_add(p, &pair->columns[0], *total_a, a, n_bits, kind, flash);
+    *total_b = shift_add(p, &pair->columns[1], *total_b, c, n_bits, kind, flash);
 }
 
 static inline __attribute__((always_inline)) void convert_kind(
-    const struct work *w, const struct column *column, Vector *out, int64_t n_vectors, const int kind
+    const struct work *w, const struct pair *pair, int64_t from, int64_t to, const int kind, const int flash
 ) {
-    Vector constant = OP(set1_epi32)(column->constant);
-    for (int64_t t = 0; t < n_vectors; t++)
-        for (int half = 0; half < LANES / WIDTH; half++, out += 2) {
-            Vector low = zero(), high = zero();
-            for (int b = (int)w->p->input_bits; b > 0;) {
-                Vector part;
+    // Bits of which the readings less base, at most half a window plus 1, add up to less than 2^15.
+    int most = (int)(15 - w->p->adc_bits);
+    for (int64_t t = from; t < to; t++)
+        for (int half = 0; half < LANES / WIDTH; half++) {
+            Vector low[2] = {zero(), zero()}, high[2] = {zero(), zero()}, a = zero(), c = zero();
+            for (int b = (int)w->p->input_bits, summed = 0; b > 0;) {
                 int n = b >= 4 ? 4 : b >= 2 ? 2 : 1;
                 b -= n;
-                if (n == 4) part = readings(w, column, t, half, b, 4, kind);
-                else if (n == 2) part = readings(w, column, t, half, b, 2, kind);
-                else part = readings(w, column, t, half, b, 1, kind);
-                low = OP(add_epi32)(OP(slli_epi32)(low, n), lower_half(part));
-                high = OP(add_epi32)(OP(slli_epi32)(high, n), upper_half(part));
+                if (n == 4) add_readings(w, pair, t, half, b, 4, kind, flash, &a, &c);
+                else if (n == 2) add_readings(w, pair, t, half, b, 2, kind, flash, &a, &c);
+                else add_readings(w, pair, t, half, b, 1, kind, flash, &a, &c);
+                summed += n;
+                if (b > 0 && summed + (b >= 4 ? 4 : b) <= most) continue;
+                low[0] = OP(add_epi32)(OP(slli_epi32)(low[0], summed), lower_half(a));
+                low[1] = OP(add_epi32)(OP(slli_epi32)(low[1], summed), lower_half(c));
+                high[0] = OP(add_epi32)(OP(slli_epi32)(high[0], summed), upper_half(a));
+                high[1] = OP(add_epi32)(OP(slli_epi32)(high[1], summed), upper_half(c));
+                a = c = zero();
+                summed = 0;
             }
-            out[0] = OP(add_epi32)(low, column->first ? constant : out[0]);
-            out[1] = OP(add_epi32)(high, column->first ? constant : out[1]);
+            UNROLLED for (int i = 0; i < 2; i++) {
+                const struct column *column = &pair->columns[i];
+                Vector *out = column->out + 2 * ((LANES / WIDTH) * t + half);
+                Vector constant = OP(set1_epi32)(column->constant);
+                out[0] = OP(add_epi32)(low[i], pair->first ? constant : out[0]);
+                out[1] = OP(add_epi32)(high[i], pair->first ? constant : out[1]);
+            }
         }
 }
 
-static void convert_narrow(
-    const struct work *w, int64_t tile, int64_t n_vectors, int64_t block, int64_t group, int64_t column
+static void convert_pair(const struct work *w, const struct pair *pair, int64_t from, int64_t to) {
+    const struct problem *p = w->p;
+    if (p->levels) {
+        if (p->variance) convert_kind(w, pair, from, to, VARYING, 1);
+        else if (p->noisy) convert_kind(w, pair, from, to, CONSTANT, 1);
+        else convert_kind(w, pair, from, to, QUIET, 1);
+    } else {
+        if (p->variance) convert_kind(w, pair, from, to, VARYING, 0);
+        else if (p->noisy) convert_kind(w, pair, from, to, CONSTANT, 0);
+        else convert_kind(w, pair, from, to, QUIET, 0);
+    }
+}
+
+// All about a column and the next one that serves a tile.
+static void prepare(
+    const struct work *w, int64_t place, int64_t *n_counters, int64_t tile, int64_t block, int64_t group, int64_t column
 ) {
     const struct problem *p = w->p;
     int64_t low = p->blocks[2 * block], rows = p->blocks[2 * block + 1] - low;
-    int64_t at = group * p->columns + column, from = at * p->rows + low;
-    int32_t start = p->start[block * p->groups * p->columns + at] + (p->levels ? 0 : 1 << (p->fraction - 1));
-    if (p->levels) load_levels(w, block, group, column);
-    struct column c = {
-        OP(set1_epi16)((int16_t)start),
-        OP(set1_epi16)((int16_t)p->lowest[column]),
-        OP(set1_epi16)((int16_t)(p->lowest[column] + (1 << p->adc_bits) - 1)),
-        up(rows, ROWS),
-        block == 0,
-        (int32_t)(p->base[column] * ((1 << p->input_bits) - 1) * p->n_blocks),
-    };
-    Vector *out = (Vector *)((int32_t *)p->out + at * p->stride + tile);
-    Table *table = w->table;
-    build_tables(table, (const int16_t *)p->conductance + from, rows);
-    if (p->variance) {
-        build_tables(table + w->words * PER_WORD, (const int16_t *)p->variance + from, rows);
-        convert_kind(w, &c, out, n_vectors, VARYING);
-    } else if (p->noisy)
-        convert_kind(w, &c, out, n_vectors, CONSTANT);
-    else
-        convert_kind(w, &c, out, n_vectors, QUIET);
+    struct pair *pair = w->pairs + place;
+    Table *tables = (Table *)w->table + place * 3 * w->words;
+    pair->tables = tables, pair->keys = (const uint32_t(*)[ROUNDS])w->keys[place];
+    pair->lookups = up(rows, ROWS), pair->first = block == 0;
+    for (int c = 0; c < 2; c++) {
+        int64_t of = smaller(column + c, p->columns - 1); // a last one has no next
+        int64_t at = group * p->columns + of, from = at * p->rows + low;
+        int32_t start = p->start[block * p->groups * p->columns + at] + (p->levels ? 0 : 1 << (p->fraction - 1));
+        pair->columns[c] = (struct column){
+            .start = OP(set1_epi16)((int16_t)start),
+            .bottom = OP(set1_epi16)((int16_t)p->lowest[of]),
+            .top = OP(set1_epi16)((int16_t)(p->lowest[of] + (1 << p->adc_bits) - 1)),
+            .counter = p->levels ? count_by(w->counters, n_counters, p, block, group, of) : NULL,
+            .out = (Vector *)(of == column + c ? (int32_t *)p->out + at * p->stride + tile : w->spare),
+            .constant = (int32_t)(p->base[of] * ((1 << p->input_bits) - 1) * p->n_blocks),
+        };
+        // Of the next two columns.
+        for (int64_t r = 0; r < rows; r += 32) __builtin_prefetch((const int16_t *)p->conductance + from + 2 * p->rows + r);
+        if (p->variance)
+            for (int64_t r = 0; r < rows; r += 64) __builtin_prefetch(p->variance + from + 2 * p->rows + r);
+        build_tables(tables + c * w->words, (const int16_t *)p->conductance + from, rows);
+        if (p->variance)
+            for (int64_t r = 0; r < rows; r++)
+                w->variances[r] = (int16_t)(c ? w->variances[r] | p->variance[from + r] << 8 : p->variance[from + r]);
+    }
+    if (p->variance) build_tables(tables + 2 * w->words, w->variances, rows);
+}
+
+static void convert_narrow(
+    const struct work *w, int64_t tile, int64_t n_vectors, int64_t block, int64_t group, int64_t column, int64_t n_pairs
+) {
+    int64_t n_counters = 0, step = 1 + PART_BYTES / (w->words * w->p->input_bits * (int64_t)sizeof(Lanes));
+    for (int64_t i = 0; i < n_pairs; i++) prepare(w, i, &n_counters, tile, block, group, column + 2 * i);
+    for (int64_t t = 0; t < n_vectors; t += step)
+        for (int64_t i = 0; i < n_pairs; i++) convert_pair(w, w->pairs + i, t, smaller(t + step, n_vectors));
 }
 
 #endif
@@ -500,25 +604,24 @@ static inline int32_t value(const struct problem *p, int64_t at) {
     return p->narrow ? ((const int16_t *)p->conductance)[at] : ((const int32_t *)p->conductance)[at];
 }
 
-static void add_noise(const struct work *w, int32_t sum[LANES], const int32_t variance[LANES], int64_t vector, int b) {
-    enum { SHIFT = NORMAL_BITS + SIGMA_BITS };
+static void add_noise(
+    const struct work *w, int32_t sum[LANES], const int32_t variance[LANES], int64_t vector, int b, int odd
+) {
     const struct problem *p = w->p;
     const uint16_t *at_u = (const uint16_t *)(w->at[0] + vector), *at_v = (const uint16_t *)(w->at[1] + vector);
     uint16_t u[LANES], v[LANES], multiplier = (uint16_t)p->multiplier;
-    float sigma[LANES];
-    for (int lane = 0; lane < LANES; lane++) {
-        u[lane] = at_u[lane] ^ (uint16_t)w->keys[b][0], v[lane] = at_v[lane] ^ (uint16_t)w->keys[b][1];
-        sigma[lane] = rintf(sqrtf((float)variance[lane] * p->variance_unit + p->floor));
-    }
+    for (int lane = 0; lane < LANES; lane++)
+        u[lane] = at_u[lane] ^ (uint16_t)w->keys[0][b][0], v[lane] = at_v[lane] ^ (uint16_t)w->keys[0][b][1];
     for (int i = 0; i < ROUNDS; i++)
         for (int lane = 0; lane < LANES; lane++) {
             uint16_t low = (uint16_t)(u[lane] * (uint32_t)multiplier), high = (u[lane] * (uint32_t)multiplier) >> 16;
-            u[lane] = high ^ v[lane] ^ (uint16_t)w->keys[b][(i + 2) % ROUNDS], v[lane] = low;
+            u[lane] = high ^ v[lane] ^ (uint16_t)w->keys[0][b][(i + 2) % ROUNDS], v[lane] = low;
         }
+    int32_t lower = p->weights & 255, upper = (int32_t)(p->weights >> 8);
     for (int lane = 0; lane < LANES; lane++) {
-        int32_t z = p->normal[u[lane] & 31] + p->normal[(u[lane] >> 5) & 31];
-        z += p->normal[v[lane] & 31] + p->normal[(v[lane] >> 5) & 31];
-        sum[lane] += (int32_t)(((int64_t)sigma[lane] * z + (1 << (SHIFT - 1))) >> SHIFT);
+        uint16_t word = odd ? v[lane] : u[lane];
+        int32_t z = lower * p->normal[word & 127] + upper * p->normal[(word >> 8) & 127];
+        sum[lane] += (int32_t)((p->sigma[variance[lane]] * p->sigma_unit * z) >> NOISE_SHIFT);
     }
 }
 
@@ -543,8 +646,8 @@ static void convert_wide(
     }
     int fraction = (int)p->fraction;
     int32_t start = p->start[(block * p->groups + group) * p->columns + column];
-    if (p->levels) load_levels(w, block, group, column);
-    else start += 1 << (fraction - 1);
+    const int32_t *levels = p->levels ? thresholds(p, block, group, column) : NULL;
+    if (!levels) start += 1 << (fraction - 1);
     int32_t bottom = p->lowest[column], top = bottom + (1 << p->adc_bits) - 1;
     int64_t constant = block == 0 ? (int64_t)p->base[column] * ((1 << p->input_bits) - 1) * p->n_blocks : 0;
     for (int64_t t = 0; t < n_vectors; t++) {
@@ -560,18 +663,20 @@ static void convert_wide(
                     for (int lane = 0; lane < LANES; lane++)
                         variance[lane] += variances[2 * i][index[lane] & 255] + variances[2 * i + 1][index[lane] >> 8];
             }
-            if (p->noisy) add_noise(w, sum, variance, t, b);
-            if (p->levels) {
-                int32_t count[LANES];
-                for (int lane = 0; lane < LANES; lane++) count[lane] = bottom;
-                for (int64_t i = 0; i < p->n_levels; i++)
-                    for (int lane = 0; lane < LANES; lane++) count[lane] += sum[lane] >= w->levels[i];
-                for (int lane = 0; lane < LANES; lane++) total[lane] = 2 * total[lane] + count[lane];
+            if (p->noisy) add_noise(w, sum, variance, t, b, column & 1);
+            if (levels) {
+                int32_t count[LANES] = {0};
+                for (int lane = 0; lane < LANES; lane++) sum[lane] -= bottom * (1 << fraction);
+                // By halves: there are 2^adc_bits - 1.
+                for (int32_t step = 1 << (p->adc_bits - 1); step; step /= 2)
+                    for (int lane = 0; lane < LANES; lane++)
+                        count[lane] += sum[lane] >= levels[count[lane] + step - 1] ? step : 0;
+                for (int lane = 0; lane < LANES; lane++) total[lane] = 2 * total[lane] + bottom + count[lane];
                 continue;
             }
             for (int lane = 0; lane < LANES; lane++) {
                 // Half a step was added; a half that would round to an odd reading is pushed below.
-                int32_t y = (sum[lane] - ((sum[lane] >> fraction) & 1)) >> fraction;
+                int32_t y = (sum[lane] - (p->noisy ? 0 : (sum[lane] >> fraction) & 1)) >> fraction;
                 total[lane] = 2 * total[lane] + (y < bottom ? bottom : y > top ? top : y);
             }
         }
@@ -592,7 +697,7 @@ static void convert_tile(struct work *w, int64_t group, int64_t tile, int64_t fi
     const struct problem *p = w->p;
     int64_t n_vectors = smaller(w->vectors, up(p->positions - tile, LANES));
 #if defined(SIMD)
-    int narrow = w->rows_per_word == ROWS * PER_WORD;
+    int narrow = w->rows_per_word == ROWS;
 #endif
     if (p->noisy)
         for (int64_t i = 0; i < n_vectors * LANES; i++) {
@@ -611,16 +716,24 @@ static void convert_tile(struct work *w, int64_t group, int64_t tile, int64_t fi
 #endif
             pack_indices(w, t, up(high - low, w->rows_per_word), ANY_ROWS, 2);
         }
-        for (int64_t column = first_column; column < last_column; column++) {
-            if (p->noisy)
-                for (int64_t b = 0; b < p->input_bits; b++) at_column(w->keys[b], p->key, block, b, group, column);
+#if defined(SIMD)
+        int64_t at_a_time = narrow ? PAIRS : 1;
+#else
+        int64_t at_a_time = 1;
+#endif
+        for (int64_t column = first_column; column < last_column; column += 2 * at_a_time) {
+            int64_t n_pairs = smaller(at_a_time, up(last_column - column, 2));
+            for (int64_t i = 0; i < n_pairs && p->noisy; i++)
+                for (int64_t b = 0; b < p->input_bits; b++)
+                    at_pair(w->keys[i][b], p->key, block, b, group, column / 2 + i);
 #if defined(SIMD)
             if (narrow) {
-                convert_narrow(w, tile, n_vectors, block, group, column);
+                convert_narrow(w, tile, n_vectors, block, group, column, n_pairs);
                 continue;
             }
 #endif
             convert_wide(w, tile, n_vectors, block, group, column);
+            if (column + 1 < last_column) convert_wide(w, tile, n_vectors, block, group, column + 1);
         }
     }
 }
@@ -636,25 +749,38 @@ static void *member(void *argument) {
     struct team *team = argument;
     const struct problem *p = team->p;
     struct work w = {.p = p, .vectors = team->vectors, .words = team->words, .rows_per_word = rows_per_word(p)};
-    size_t index_bytes = w.vectors * w.words * p->input_bits * sizeof(Lanes);
-    size_t table_bytes = 4 * w.words * ENTRIES * sizeof(int32_t);
+    size_t index_bytes = w.vectors * w.words * p->input_bits * sizeof(Lanes), at_bytes = w.vectors * sizeof(Lanes);
     size_t codes_bytes = (2 * w.words * w.rows_per_word + SPARE) * sizeof *w.codes;
-    size_t levels_bytes = up(p->n_levels, 16) * 16 * sizeof *w.levels;
+    size_t table_bytes = 4 * w.words * ENTRIES * sizeof(int32_t), pairs_bytes = 0, keys_bytes = PAIRS * sizeof *w.keys;
+    size_t variances_bytes = up(w.words * w.rows_per_word, 32) * 64, spare_bytes = w.vectors * LANES * sizeof *w.spare;
+    size_t counters_bytes = p->levels ? up(2 * PAIRS * sizeof *w.counters, 64) * 64 : 0; // most of it untouched
+#if defined(SIMD)
+    if (w.rows_per_word == ROWS) {
+        table_bytes = PAIRS * 3 * w.words * sizeof(Table);
+        pairs_bytes = PAIRS * sizeof *w.pairs;
+    }
+#endif
     char *memory = aligned_alloc(
         64,
-        index_bytes + 2 * w.vectors * sizeof(Lanes) + codes_bytes + table_bytes + 16 * sizeof *w.keys + levels_bytes
+        index_bytes + 2 * at_bytes + codes_bytes + table_bytes + pairs_bytes + keys_bytes + variances_bytes +
+            spare_bytes + counters_bytes
     );
     if (!memory) return atomic_store(&team->failed, 1), NULL;
     w.index = (Lanes *)memory, memory += index_bytes;
-    w.at[0] = (Lanes *)memory, w.at[1] = w.at[0] + w.vectors, memory += 2 * w.vectors * sizeof(Lanes);
+    w.at[0] = (Lanes *)memory, memory += at_bytes;
+    w.at[1] = (Lanes *)memory, memory += at_bytes;
     w.codes = (void *)memory, memory += codes_bytes;
     w.table = (void *)memory, memory += table_bytes;
-    w.keys = (void *)memory, memory += 16 * sizeof *w.keys;
-    w.levels = (void *)memory;
+    w.pairs = (void *)memory, memory += pairs_bytes;
+    w.keys = (void *)memory, memory += keys_bytes;
+    w.variances = (void *)memory, memory += variances_bytes;
+    w.spare = (void *)memory, memory += spare_bytes;
+    w.counters = p->levels ? (void *)memory : NULL;
     int64_t units = p->groups * team->tiles * team->parts;
     for (int64_t unit; (unit = atomic_fetch_add(&team->next, 1)) < units;) {
         int64_t part = unit % team->parts, tile = unit / team->parts % team->tiles;
-        int64_t first = p->columns * part / team->parts, last = p->columns * (part + 1) / team->parts;
+        int64_t pairs = up(p->columns, 2), first = 2 * (pairs * part / team->parts);
+        int64_t last = smaller(2 * (pairs * (part + 1) / team->parts), p->columns);
         convert_tile(&w, unit / team->parts / team->tiles, tile * w.vectors * LANES, first, last);
     }
     free(w.index);
