@@ -154,6 +154,7 @@ def torch_readings(
     starts = torch.cat([one.start for one in columns], dim=1).to(shared.exact)  # [blocks, chips * groups, columns]
     step = _of_each(columns, groups, [2.0**-one.fraction for one in columns])
     noise = _Noise(columns, groups) if any(one.noisy for one in columns) else None
+    noisy = _of_each(columns, groups, [float(one.noisy) for one in columns]) > 0
     levels = _levels(columns)
     total = torch.empty((n_chips * groups, positions, n_columns), dtype=shared.sum_type(input_bits), device=device)
     codes = codes.flatten(0, 1)  # [chips * groups, positions, rows]
@@ -168,7 +169,8 @@ def torch_readings(
                 sums += noise(planes, *shared.blocks[k], z.flatten(2, 3).flatten(0, 1))
             if levels is None:
                 sums.mul_(step)
-                sums = sums.round_() if noise is None else sums.add_(0.5).floor_()
+                # Where there is noise, halves go up, for what was rounded down before; elsewhere to even.
+                sums = torch.where(noisy, (sums + 0.5).floor_(), sums.round()) if noise is not None else sums.round_()
                 sums.clamp_(shared.lowest, shared.lowest + span)
             else:
                 sums = _counted(sums, levels[k], shared)
