@@ -12,7 +12,11 @@ from xpert.statistics import accuracy_interval, difference_interval
 
 CHIPS, IMAGES = 3, 120
 HARDNESS = np.random.default_rng(1).permutation(IMAGES) / IMAGES
-LOOKS = Looks.hardest_first(HARDNESS, seed=2)
+WRONG = 6
+"""Images that the nominal design has wrong in the mean over chips."""
+
+MARGINS = HARDNESS - (WRONG - 0.5) / IMAGES
+LOOKS = Looks.hardest_first(MARGINS, seed=2)
 
 
 def answers(hard_images: float, stray: float, seed: int) -> np.ndarray:
@@ -24,17 +28,17 @@ def answers(hard_images: float, stray: float, seed: int) -> np.ndarray:
 
 def test_hard_images_come_first_with_a_sample_of_the_others() -> None:
     assert sorted(LOOKS.order) == list(range(IMAGES))
-    first, hard, *_, last = LOOKS.ends
-    assert last == IMAGES
-    assert hard == LOOKS.hard
-    seen = HARDNESS[LOOKS.order]
-    assert (seen[:10] == np.arange(10) / IMAGES).all()
-    assert first == 15
-    assert set(HARDNESS[LOOKS.order][:hard]) >= set(np.arange(30) / IMAGES)
-    assert (LOOKS.stratum == np.digitize(seen, [10 / IMAGES, 30 / IMAGES])).all()
+    hardest, hard = WRONG + 10, WRONG + 29  # of 114 that are right a twelfth, and a quarter
+    assert LOOKS.ends[0] == hardest + 5
+    assert LOOKS.ends[-1] == IMAGES
+    assert LOOKS.hard in LOOKS.ends
+    rank = (HARDNESS[LOOKS.order] * IMAGES).round().astype(int)  # of each image in order, the hardest first
+    assert rank[:hardest].tolist() == list(range(hardest))
+    assert set(rank[: LOOKS.hard]) >= set(range(hard))
+    assert (LOOKS.stratum == np.digitize(rank, [hardest, hard])).all()
     # The sample is the seed's, the hardest are not.
-    other = Looks.hardest_first(HARDNESS, seed=3)
-    assert (other.order[:10] == LOOKS.order[:10]).all()
+    other = Looks.hardest_first(MARGINS, seed=3)
+    assert (other.order[:hardest] == LOOKS.order[:hardest]).all()
     assert (other.order != LOOKS.order).any()
 
 
@@ -71,7 +75,7 @@ def test_estimates_are_right_on_average_over_the_sample() -> None:
     back = np.argsort(LOOKS.order)  # to the images' own order
     estimates = []
     for seed in range(300):
-        looks = Looks.hardest_first(HARDNESS, seed)
+        looks = Looks.hardest_first(MARGINS, seed)
         table, base = correct[:, back][:, looks.order], reference[:, back][:, looks.order]
         estimates.append(outlook(table[:, : looks.hard], base, 0.0, looks).accuracy.mean)
     assert np.mean(estimates) == pytest.approx(correct.mean(), abs=0.01)

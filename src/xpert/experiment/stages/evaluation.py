@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from xpert.analog import measure_activity, ni_accuracy
+from xpert.analog import measure_activity
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
 from xpert.experiment.baselines import with_periphery
@@ -32,6 +32,7 @@ from xpert.results import (
 from xpert.search.factors import factors
 from xpert.search.objectives import Budgets
 from xpert.search.organisation import best_organised, organisation_name
+from xpert.search.precision.bench import ChipBench
 from xpert.search.variants import Regret
 from xpert.statistics import Bools, difference_interval
 
@@ -155,21 +156,12 @@ def accuracy_against_precision(
     lists = options.options
     finest = {field: max(values) for field, values in lists.items()}
     points = {tuple((finest | {field: value}).values()) for field, values in lists.items() for value in values}
+    bench = ChipBench(model, design, validation, sampling)
     curve = []
     for point in sorted(points):
         uniform = design.with_values(PRECISION_FIELDS, [point] * len(design.periphery))
-        found = ni_accuracy(
-            model,
-            uniform,
-            validation.images,
-            validation.labels,
-            validation.calibration,
-            seed=sampling.seed,
-            chips=sampling.n_chips,
-            batch_size=sampling.batch_size,
-        )
         precision = dict(zip(PRECISION_FIELDS, point, strict=True))
-        curve.append(PrecisionPoint.parse(precision | {"ni_accuracy": found.mean}))
+        curve.append(PrecisionPoint.parse(precision | {"ni_accuracy": float(bench(uniform).mean())}))
     return tuple(curve)
 
 

@@ -29,10 +29,11 @@ from numpy.typing import NDArray
 from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval
 
 HARD = 0.25
-"""Share of the images that are hard: of them, all are seen before a design passes."""
+"""Share of the images that the nominal design has right, the least sure of them: before a design passes, it sees these,
+and those that the nominal one has wrong. They are hard."""
 
 FIRST = 1 / 12
-"""Share of the images, the hardest, that every design sees at first."""
+"""The same for what every design sees at first: the hardest."""
 
 SAMPLE = 1 / 24
 """Share of the images that a design sees along with them, drawn from all others."""
@@ -68,7 +69,8 @@ class Looks:
         number = len(margins)
         by_margin = np.argsort(margins, kind="stable")
         rank = np.argsort(by_margin)
-        first, hard = (int(np.ceil(share * number)) for share in (FIRST, HARD))
+        wrong = int((margins <= 0).sum())
+        first, hard = (wrong + int(np.ceil(share * (number - wrong))) for share in (FIRST, HARD))
         shuffled = np.random.default_rng(seed).permutation(number)
         others = shuffled[rank[shuffled] >= first]
         sample = others[: int(np.ceil(SAMPLE * number))]

@@ -236,6 +236,7 @@ class Session:
         self._evaluations = evaluations
         self._designs: dict[Choice, Design] = {}
         self._answers: dict[Design, Bools] = {}
+        self._knapsacks: dict[tuple[bytes, float, Design], NDArray[np.int64]] = {}
         self._singles_again: dict[Design, MeasuredDesign] = {}
         self._shortfalls: dict[Choice, float] = {}
 
@@ -469,10 +470,14 @@ class Session:
             bound: On their sum.
             context: The design whose chip the layers are assumed to be part of.
         """
-        rows = [peripheries(self.kinds, entry, self.options) for entry in context.periphery]
-        # Precisions are the innermost axis of the peripheries: [layers, options] -> [layers, kinds * options].
-        repeated = np.tile(losses, max(1, len(self.kinds)))
-        return cheapest(context, rows, self.goal, None if math.isinf(bound) else (repeated, bound)) % len(self.options)
+        key = losses.tobytes(), bound, context
+        if key not in self._knapsacks:  # a search for another floor begins with the same ones
+            rows = [peripheries(self.kinds, entry, self.options) for entry in context.periphery]
+            # Precisions are the innermost axis of the peripheries: [layers, options] -> [layers, kinds * options].
+            repeated = np.tile(losses, max(1, len(self.kinds)))
+            taken = cheapest(context, rows, self.goal, None if math.isinf(bound) else (repeated, bound))
+            self._knapsacks[key] = taken % len(self.options)
+        return self._knapsacks[key]
 
 
 Confirmation: TypeAlias = "Callable[[Weights | None], Bench]"

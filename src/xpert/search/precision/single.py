@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import numpy as np
 
@@ -32,9 +33,13 @@ class SingleCandidate:
     """A network with one periphery in all layers."""
 
     design: Design
-    evaluation: Evaluation
     option: int
     """Index of its precisions among the options."""
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """What it costs."""
+        return evaluate(self.design)
 
     @property
     def adc_type(self) -> str:
@@ -83,7 +88,7 @@ def candidates(
         key = (option, entry.adc_type if kinds_matter else "")
         if key not in first:
             other = Design.homogeneous(network, chip, entry, name=SINGLE_NAME)
-            first[key] = SingleCandidate(other, evaluate(other), option)
+            first[key] = SingleCandidate(other, option)
     return list(first.values())
 
 
