@@ -74,7 +74,7 @@ def test_a_new_network_starts_as_the_settings_say(tmp_path: Path) -> None:
             torch.testing.assert_close(layer.weight, other.weight, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(("adaptive", "adc_bits", "gain"), [(False, 4, 0.05), (True, 3, 0.2)])
+@pytest.mark.parametrize(("adaptive", "adc_bits", "gain"), [(False, 3, 0.15), (True, 3, 0.1)])
 def test_finetuning_gains_on_chips_of_low_precision(
     network: Network, trained: nn.Module, dataset: Dataset, tmp_path: Path, adaptive: bool, adc_bits: int, gain: float
 ) -> None:
