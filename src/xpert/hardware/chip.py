@@ -314,8 +314,8 @@ def demands_of(
         mapping.tiles, tile.area.total, mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping),
         lanes * np.where(pipelined, mapping.tiles, 1), tile.sharing, pe.input_bits * held, period,
         _summed_tiles(p, mapping), tile_tree_bits(pe.adc_bits, pe.input_cycles, crossbar.sum_bits, pes), pe.input_bits,
-        np.maximum(_POOL_WINDOW, np.where(averages, 1, workload.pool) ** 2), workload.residual,
-        np.where(averages, workload.out_channels, 0), np.where(averages, workload.pool, 1) ** 2,
+        np.maximum(_POOL_WINDOW, np.where(averages, 1, workload.pool)), workload.residual,
+        np.where(averages, workload.out_channels, 0), np.where(averages, workload.pool, 1),
     )  # fmt: skip
     return Demands(*(np.broadcast_to(values, mapping.tiles.shape) for values in demanded))
 
@@ -592,7 +592,7 @@ def _run_shared(
 ) -> tuple[Breakdown, Breakdown]:
     """Latency [s] and dynamic energy [J] of a layer's work outside its tiles."""
     switches, pe = p.switches, tile.pe
-    vectors, pixels = mapping.vectors, workload.pool**2
+    vectors, pixels = mapping.vectors, workload.pool
     outputs = vectors * workload.out_channels
     words = mapping.used_columns / crossbar.columns_per_weight
     words = words if switches.exact_access_counts else np.floor(words)

@@ -142,7 +142,7 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
         tiles_across=ceil_div(matrix.column_blocks, tile_side),
         copies=ceil_div(target, duplication),
         useful_copies=np.maximum(target, duplication),
-        vectors=_vectors(workload, switches),
+        vectors=workload.positions if switches.true_output_positions else workload.reference_positions,
     )
 
 
@@ -180,14 +180,6 @@ def _pe_duplication(pe_side, tile_side, matrix: _Matrix):
     rows = np.where(fits, np.maximum(1, pes // ceil_div(matrix.row_blocks, pe_side)), 1)
     columns = np.where(fits, np.maximum(1, pes // ceil_div(matrix.column_blocks, pe_side)), 1)
     return rows, columns
-
-
-def _vectors(workload: Workload, switches: Switches) -> np.ndarray:
-    if switches.true_output_positions:
-        return workload.positions
-    height = workload.in_height - workload.kernel_height + 1
-    width = workload.in_width - workload.kernel_width + 1
-    return (height / workload.stride * width / workload.stride).astype(np.int64)
 
 
 def _novel_pes(chip: Chip, kernel_area: np.ndarray, matrix: _Matrix) -> np.ndarray:

@@ -2,6 +2,11 @@
 
 A convolution is a matrix of `matrix_rows` x `matrix_columns` weights (per group) that meets one input vector per output
 position; a linear layer is a 1x1 convolution on a 1x1 map. No padding is added here: maps are padded on entry.
+
+A transposed convolution of stride s is a convolution of stride 1 with s x s times the output channels, one set for each
+place that an output pixel can have between the inputs (its kernel has `ceil(span / s)` pixels on a side; what is left
+of it are zeros). So no zeros are inserted into maps, and an input vector is read once for all places. Source: Shi et
+al., arXiv 1609.07009, section 2.
 """
 
 from __future__ import annotations
@@ -22,21 +27,27 @@ class Workload:
     in_channels: np.ndarray
     """Input channels, all groups together."""
     out_channels: np.ndarray
-    """Output channels, all groups together."""
+    """Output channels, all groups together; transposed: for each place of an output between inputs."""
     in_height: np.ndarray
     """Height of the input map with its padding. [pixel]"""
     in_width: np.ndarray
     """Width of the input map with its padding. [pixel]"""
     kernel_height: np.ndarray
-    """Kernel height. [pixel]"""
+    """Kernel height; transposed: of the equivalent convolution. [pixel]"""
     kernel_width: np.ndarray
-    """Kernel width. [pixel]"""
-    stride: np.ndarray
-    """Step between output positions. [pixel]"""
+    """Kernel width; transposed: of the equivalent convolution. [pixel]"""
+    positions: np.ndarray
+    """Input vectors per image and group: output positions before pooling, of all uses."""
+    reference_positions: np.ndarray
+    """What the reference simulator takes for them: `h / stride * w / stride` with the positions at stride 1."""
+    multiplies: np.ndarray
+    """Multiply-accumulates per image for a pair of an input and an output channel of a group."""
+    places: np.ndarray
+    """Places of an output pixel between inputs; 1 of all but transposed convolutions."""
     groups: np.ndarray
     """Groups of channels."""
     pool: np.ndarray
-    """Window side of the pooling that follows; 1 is none."""
+    """Pixels of the window of the pooling that follows; 1 is none."""
     averages: np.ndarray
     """1 where this pooling takes averages, 0 where it takes the largest."""
     relu: np.ndarray
@@ -107,38 +118,57 @@ class Workload:
         return self.out_channels // self.groups
 
     @property
-    def positions(self) -> np.ndarray:
-        """Output positions, before pooling: input vectors per image and group."""
-        height = (self.in_height - self.kernel_height) // self.stride + 1
-        width = (self.in_width - self.kernel_width) // self.stride + 1
-        return height * width
-
-    @property
     def weights(self) -> np.ndarray:
-        """Weights, biases not counted."""
+        """Weights, biases not counted; transposed: with the zeros of the equivalent kernel."""
         return self.matrix_rows * self.out_channels
 
     @property
     def macs(self) -> np.ndarray:
         """Multiply-accumulates per image."""
-        return self.weights * self.positions
+        return self.in_channels // self.groups * self.out_channels * self.multiplies // self.places
 
 
 def _shape_of(layer: Layer) -> tuple[int, ...]:
+    strides, spans = layer.strides, layer.spans
+    top, bottom, left, right = layer.paddings
+    if layer.kind == "transposed":
+        windows = [_windows(layer, axis) for axis in (0, 1)]
+        kernel = [-(-span // stride) for span, stride in zip(spans, strides)]
+        padded = [count + side - 1 for count, side in zip(windows, kernel)]
+        positions = windows[0] * windows[1]
+        reference = positions
+        # Exact however the equivalent kernel is filled up: for all places of an output together.
+        multiplies = layer.kernel_height * layer.kernel_width * layer.in_height * layer.in_width
+        places = strides[0] * strides[1]
+    else:
+        kernel = [layer.kernel_height, layer.kernel_width]
+        padded = [layer.in_height + top + bottom, layer.in_width + left + right]
+        positions = layer.out_height * layer.out_width
+        height, width = (side - span + 1 for side, span in zip(padded, spans))
+        reference = int(height / strides[0] * width / strides[1])
+        multiplies, places = kernel[0] * kernel[1] * positions, 1
     return (
         layer.in_channels,
-        layer.out_channels,
-        layer.in_height + 2 * layer.padding,
-        layer.in_width + 2 * layer.padding,
-        layer.kernel_height,
-        layer.kernel_width,
-        layer.stride,
+        layer.out_channels * places,
+        *padded,
+        *kernel,
+        positions * layer.uses,
+        reference * layer.uses,
+        multiplies * layer.uses,
+        places,
         layer.groups,
-        layer.pool,
+        layer.pools[0] * layer.pools[1],
         int(layer.averages),
         int(layer.relu),
         int(layer.residual),
     )
+
+
+def _windows(layer: Layer, axis: int) -> int:
+    """Input vectors along an axis of a transposed convolution: windows in which some output pixel lies."""
+    before, stride = layer.paddings[2 * axis], layer.strides[axis]
+    side = (layer.out_height, layer.out_width)[axis]
+    return (before + side - 1) // stride - before // stride + 1
 
 
 __all__ = ["Workload"]
