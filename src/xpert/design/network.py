@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from xpert.design._base import DataModel
+from xpert.errors import ConfigError
 
 Size = Annotated[int, Field(ge=1, le=1 << 20)]
 
@@ -258,6 +259,18 @@ class Network(DataModel):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"layer names must differ: {twice!r} is there twice")
         return self
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image.
+
+        Raises:
+            ConfigError: If the input is no image.
+        """
+        if len(self.input_shape) != 3:
+            raise ConfigError(f"network.input_shape: not channels, height and width of an image: {self.input_shape}")
+        channels, height, width = self.input_shape
+        return channels, height, width
 
     @property
     def macs(self) -> int:

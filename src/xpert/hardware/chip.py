@@ -623,7 +623,7 @@ def _run_shared(
         pool_turns = np.where(compared, np.ceil(vectors / pixels / units), 0)
         pool_uses = np.where(compared, np.ceil(vectors // pixels / units), 0)
 
-    rows = mapping.rows * np.where(mapping.novel, workload.kernel_area, 1) * workload.groups
+    rows = mapping.rows * np.where(mapping.novel, workload.kernel_area, 1) * mapping.groups
     reads = vectors * pe.input_bits
     incoming = rows * reads / np.where(mapping.novel, workload.kernel_height, 1)
     outgoing = words * reads / np.where(pooled, pixels, 1)
