@@ -29,7 +29,7 @@ def design_of(model: nn.Module, shape: tuple[int, ...], **chip: Any) -> Design:
     return Design.homogeneous(network, Chip.parse({"rows": 32, "columns": 32, **chip}), Periphery(input_bits=8))
 
 
-def seeded(build: Any) -> nn.Module:
+def seeded(build: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return build().eval()
@@ -125,12 +125,13 @@ def digital(design: Design, *names: str) -> Design:
 def test_layers_stay_digital_and_unused_heads_do_not_matter(tmp_path: Path) -> None:
     model, x = seeded(Parts), images(*SHAPE)
     design = digital(design_of(model, SHAPE, device={"programming_sigma": 0.3}), "deep")
-    analog = to_analog(model, design, generator=chip_generator(0, 0), calibration=x)
+    analog: Any = to_analog(model, design, generator=chip_generator(0, 0), calibration=x)
     assert list(analog_layers(analog)) == ["first", "head"]
     assert analog.body[0] is analog.first  # replaced under both names
     assert not isinstance(analog.training_only, AnalogSettings)
     with torch.no_grad():
-        seen = quantise(model, x).deep(F.relu(analog.first(x)))
+        exact: Any = quantise(model, x)
+        seen = exact.deep(F.relu(analog.first(x)))
         torch.testing.assert_close(analog.deep(F.relu(analog.first(x))), seen)
     save_analog(analog, tmp_path / "a.safetensors")
     with torch.no_grad():
@@ -223,7 +224,7 @@ def test_numbers_that_are_not_finite_are_named(value: float, quantised: bool) ->
     model, x = seeded(Parts), images(*SHAPE)
     design = design_of(model, SHAPE)
     if quantised:
-        model = quantise(model, x)
+        model: Any = quantise(model, x)
         assert list(quantised_layers(model)) == ["first", "deep", "head"]
     with torch.no_grad():
         model.deep.weight[0, 0, 1, 1] = value

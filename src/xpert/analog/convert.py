@@ -72,11 +72,11 @@ def to_analog(
             model = quantise(model, calibration, weight_bits=bits, input_bits=REFERENCE_INPUT_BITS)
         elif not {layer.name for layer in design.network.layers} <= quantised_layers(model).keys():
             raise ConfigError("a model that is not quantised yet needs at least one calibration image")
+    quantised, model = model, swap_in_analog_layers(model, design, settings)
     if calibration is None:
-        check_shapes(model, design, design.network.input_shape)
+        check_shapes(quantised, design, design.network.input_shape)
     else:
-        check_shapes(model, design, calibration.shape[1:], calibration.dtype)
-    model = swap_in_analog_layers(model, design, settings)
+        check_shapes(quantised, design, calibration.shape[1:], calibration.dtype)
     analog = settings or design.chip.analog
     needed = analog.adc_range in ("calibrated", "learned")
     if calibration is None:
@@ -126,10 +126,7 @@ def check_shapes(
     Raises:
         ConfigError: If a layer is missing on either side, or differs.
     """
-    expected, layers = {layer.name: layer for layer in design.network.layers}, quantised_layers(model)
-    for name in expected:
-        if name not in layers:
-            raise ConfigError(f"layer {name!r} of the design is not a convolution or linear layer of the model")
+    expected = {layer.name: layer for layer in design.network.layers}
     found = {layer.name: layer for layer in trace(model, tuple(input_shape), dtype=dtype)}
     for name in found:
         if name not in expected:
@@ -238,15 +235,14 @@ def rewind(model: nn.Module, images: int = 0) -> None:
 
 
 def _matched(model: nn.Module, design: Design) -> dict[str, QuantLayer]:
-    """The model's quantised layers in the design's order, checked against it."""
-    found = quantised_layers(model)
-    for name in found:
-        if all(layer.name != name for layer in design.network.layers):
-            raise ConfigError(f"layer {name!r} of the model is not in the design")
-    for layer in design.network.layers:
-        if layer.name not in found:
-            raise ConfigError(f"layer {layer.name!r} of the design is not a convolution or linear layer of the model")
-    return {layer.name: found[layer.name] for layer in design.network.layers}
+    """The model's quantised layers in the design's order."""
+    found, names = quantised_layers(model), [layer.name for layer in design.network.layers]
+    if missing := [name for name in names if name not in found]:
+        for name in found:
+            if name not in names:
+                raise ConfigError(f"layer {name!r} of the model is not in the design, which has {missing[0]!r}")
+        raise ConfigError(f"layer {missing[0]!r} of the design is not a convolution or linear layer of the model")
+    return {name: found[name] for name in names}
 
 
 __all__ = [

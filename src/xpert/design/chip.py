@@ -503,6 +503,10 @@ class Chip(DataModel):
     activity: Activity = Activity()
     """Data statistics."""
 
+    digital_lanes: Annotated[int, Field(ge=1, le=1 << 20)] | None = None
+    """Values that the digital unit multiplies, or looks up, at once; null: as many bytes as cross the global bus at
+    once. Only chips of networks with digital work have one."""
+
     analog: AnalogSettings = AnalogSettings()
     """What the simulation of the analogue arrays includes."""
 

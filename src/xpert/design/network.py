@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -56,8 +57,14 @@ class Work(DataModel):
     operations: Annotated[int, Field(ge=0)]
     """Operations per image: multiply-accumulates of a product, values that pass through all others."""
 
-    words: Annotated[int, Field(ge=0)]
-    """Values per image that are read from the global buffer for it, and written back."""
+    reads: Annotated[int, Field(ge=0)]
+    """Values per image that are read from the global buffer for it."""
+
+    writes: Annotated[int, Field(ge=0)]
+    """Values per image that are written back."""
+
+    held: Annotated[int, Field(ge=0)] = 0
+    """Values that the global buffer holds at once for it, at most."""
 
 
 _LARGEST_MAXIMUM = 3
@@ -259,6 +266,25 @@ class Network(DataModel):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"layer names must differ: {twice!r} is there twice")
         return self
+
+    def with_digital(self, *patterns: str) -> Network:
+        """The network with the layers off the crossbars whose names match: `features.0`, `*.depthwise`.
+
+        Args:
+            *patterns: Names, in which `*` and `?` stand for any characters.
+
+        Raises:
+            ConfigError: If a pattern matches no layer.
+        """
+        for pattern in patterns:
+            if not any(fnmatchcase(layer.name, pattern) for layer in self.layers):
+                raise ConfigError(f"no layer is called {pattern!r}")
+        return self.replace(
+            layers=tuple(
+                layer.replace(digital=True) if any(fnmatchcase(layer.name, p) for p in patterns) else layer
+                for layer in self.layers
+            )
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -35,8 +35,8 @@ class Node:
     """Nodes that it reads."""
     numel: int
     """Values that it gives."""
-    words: int = 0
-    """Values of the input's descendants that it reads, and what it gives."""
+    reads: int = 0
+    """Values that it reads which come from the input."""
     operations: int = 0
     """Multiply-accumulates of a product, values that pass through anything else."""
     layer: int = -1
@@ -226,7 +226,7 @@ class Recorder(TorchDispatchMode):
             return -1 if func.is_view else None
         numel = sum(tensor.numel() for tensor in given) if kind == "moved" else given[0].numel()
         data = sum(tensor.numel() for tensor, origin in zip(read, origins) if origin >= 0)
-        node = Node(kind, inputs, numel, words=data + numel, operations=max(numel, max(t.numel() for t in read)))
+        node = Node(kind, inputs, numel, reads=data, operations=max(numel, max(t.numel() for t in read)))
         if kind == "moved":
             node.operations = 0
             if name == "constant_pad_nd":
@@ -240,7 +240,7 @@ class Recorder(TorchDispatchMode):
         elif kind == "pool":
             node = _pooling(name, args, kwargs, before, tuple(given[0].shape), node)
         elif kind == "lookup":
-            node.operations, node.words = numel, 2 * numel
+            node.operations, node.reads = numel, numel
         return self._add(node)
 
     def _affine(self, name: str, args: Any, node: Node, read: list[Tensor], origins: list[int]) -> Node:
@@ -270,9 +270,9 @@ class Recorder(TorchDispatchMode):
         added = tuple(self.origin(tensor) for tensor in bias if self.origin(tensor) >= 0)
         if all(origin >= 0 for origin in origins) or (is_convolution and origins[1] >= 0):
             work = _macs(is_convolution, args, operands, output)
-            words = sum(tensor.numel() for tensor in operands) + output.numel()
+            reads = sum(tensor.numel() for tensor in operands)
             inputs = tuple(origin for origin in origins if origin >= 0)
-            return self._sum_with(added, self._add(Node("product", inputs, output.numel(), words, work)), output)
+            return self._sum_with(added, self._add(Node("product", inputs, output.numel(), reads, work)), output)
         data, weight = operands
         if is_convolution:
             weight_origin, data_origin = origins[1], origins[0]
@@ -306,7 +306,7 @@ class Recorder(TorchDispatchMode):
         if not added:
             return node
         numel = output.numel()
-        return self._add(Node("sum", (node, *added), numel, words=3 * numel, operations=numel))
+        return self._add(Node("sum", (node, *added), numel, reads=2 * numel, operations=numel))
 
     def _convolution(self, node: int, macs: int, args: Any, output: Tensor) -> Product:
         image, weight, _, stride, padding, dilation, transposed, added, groups = args[:9]

@@ -185,14 +185,15 @@ class _Graph:
         """The layers with all that follows them."""
         fields: list[dict[str, Any]] = [self._shape(matrix) for matrix in self.matrices]
         pools = self._pools()
-        work: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
+        work: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         relu, residual = [0] * len(fields), [0] * len(fields)
 
         def add(index: int) -> None:
             node, kind = self.nodes[index], _WORK[self.nodes[index].kind]
             entry = work[max(self.last[index], 0), kind]
-            entry[0] += node.operations
-            entry[1] += node.words
+            for place, count in enumerate((node.operations, node.reads, node.numel)):
+                entry[place] += count
+            entry[3] = max(entry[3], node.reads + node.numel)
 
         taken = {index for chain in pools.values() for index in chain}
         for index, node in enumerate(self.nodes):
@@ -218,11 +219,11 @@ class _Graph:
                 if count not in (0, outputs):  # of some uses only, or more than once
                     more = count - outputs if count > outputs else count
                     found[name] = count > outputs
-                    work[number, "elementwise"][0] += more
-                    work[number, "elementwise"][1] += 2 * more
+                    entry = work[number, "elementwise"]
+                    entry[:3] = [present + more for present in entry[:3]]
             found |= self._pooled(matrix, pools)
             found["after"] = [
-                {"kind": kind, "operations": counts[0], "words": counts[1]}
+                {"kind": kind, **dict(zip(("operations", "reads", "writes", "held"), counts, strict=True))}
                 for (layer, kind), counts in sorted(work.items())
                 if layer == number
             ]
