@@ -25,6 +25,12 @@ class Free(nn.Module):
         self.forward = lambda image: forward(self, image)
 
 
+@torch.library.custom_op("xpert_tests::twice", mutates_args=())
+def twice(x: Tensor) -> Tensor:
+    """An operator of another package."""
+    return 2 * x
+
+
 class Outside(nn.Module):
     """Computes in NumPy."""
 
@@ -215,6 +221,9 @@ def test_the_module_is_left_as_it_was() -> None:
         (Free(lambda m, x: torch.fft.fft(m.conv(x)).real), "aten::_fft_r2c cannot be mapped"),
         (Free(lambda m, x: torch.cdist(m.conv(x), m.conv(x))), "cannot be mapped"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), Outside()), "1: computes outside torch"),
+        (Free(lambda m, x: torch.from_numpy(m.conv(x).numpy().sum((2, 3)))), "is computed outside torch"),
+        (Free(lambda m, x: m.linear(torch.from_numpy(m.conv(x).numpy().sum((2, 3))))), "tensors of unknown origin"),
+        (Free(lambda m, x: torch.ops.xpert_tests.twice(m.conv(x))), "xpert_tests::twice cannot be mapped"),
         (nn.LazyConv2d(4, 3), "weight: has no shape yet"),
         (Free(lambda m, x: {"other": x}["image"]), "does not run on an image of 3x16x16: KeyError: 'image'"),
         (Free(lambda m, x: m.conv(x.pixels)), "AttributeError: 'Tensor' object has no attribute 'pixels'"),
@@ -383,6 +392,12 @@ def test_recurrent_layers(kind: Any, gates: int) -> None:
     assert layers["weight_ih_l0"].in_height == 9
     assert (layers["weight_hh_l1_reverse"].uses, layers["weight_hh_l1_reverse"].in_height) == (9, 1)
     assert sum(layer.macs for layer in layers.values()) == 9 * gates * 32 * (2 * (16 + 32) + 2 * (64 + 32))
+
+
+@pytest.mark.parametrize("shape", [(), (3, 0, 8), (3, -8, 8), (3, 8.0, 8)])
+def test_sizes_are_positive(shape: tuple[Any, ...]) -> None:
+    with pytest.raises(ConfigError, match="input_shape must be sizes of at least 1"):
+        trace(nn.Conv2d(3, 4, 3), shape)
 
 
 W = torch.randn(10, 784, generator=torch.Generator().manual_seed(0))

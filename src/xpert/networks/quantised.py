@@ -543,13 +543,20 @@ def replace_module(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """A deep copy of a model, with weights that are computed from parameters as they are now."""
+    """A deep copy of a model, with weights that are computed from parameters as they are now.
+
+    Raises:
+        ConfigError: If it cannot be copied.
+    """
     memo: dict[int, Any] = {}
     for part in model.modules():
         for value in vars(part).values():
             if isinstance(value, Tensor) and not value.is_leaf:  # which cannot be copied otherwise
                 memo[id(value)] = value.detach().clone()
-    return copy.deepcopy(model, memo)
+    try:
+        return copy.deepcopy(model, memo)
+    except Exception as error:  # noqa: BLE001 - whatever an attribute of the user's own raises
+        raise ConfigError(f"the model cannot be copied: {' '.join(str(error).split())}") from None
 
 
 def _run(model: nn.Module, images: Tensor) -> None:

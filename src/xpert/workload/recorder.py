@@ -160,13 +160,14 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = base_name(func)[1]
+        namespace, name = base_name(func)
+        product = name.rstrip("_") if namespace == "aten" else ""
         read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         origins = [self.origin(tensor) for tensor in read]
         before = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else ()
         output = func(*args, **kwargs)
-        if name in MATRIX_PRODUCTS or name in CONVOLUTIONS:
-            node = self._product(name, args, kwargs, output)
+        if product in MATRIX_PRODUCTS or product in CONVOLUTIONS:
+            node = self._product(product, args, kwargs, output)
         elif any(origin >= 0 for origin in origins):
             node = self._other(func, name, args, kwargs, read, origins, before, output)
         else:

@@ -65,10 +65,14 @@ def trace(module: nn.Module, input_shape: tuple[int, ...], *, dtype: torch.dtype
         ConfigError: If the module does not run on such an input, has no layer, or computes what can be neither mapped
             nor priced.
     """
+    if not input_shape or any(not isinstance(size, int) or size < 1 for size in input_shape):
+        raise ConfigError(f"input_shape must be sizes of at least 1, got {tuple(input_shape)}")
     recorder, output = _run(module, input_shape, dtype)
+    outputs = {recorder.origin(leaf) for leaf in tree_leaves(output) if isinstance(leaf, Tensor)}
+    if outputs and max(outputs) < 0:
+        raise ConfigError("what the module returns does not come from its input, or is computed outside torch")
     if not recorder.matrices:
         raise ConfigError("the module has no convolution or linear layer")
-    outputs = {recorder.origin(leaf) for leaf in tree_leaves(output) if isinstance(leaf, Tensor)}
     return _Graph(recorder, outputs).layers()
 
 
