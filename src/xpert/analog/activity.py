@@ -37,8 +37,11 @@ def measure_activity(model: nn.Module, design: Design, images: Tensor, *, positi
     analog = to_analog(model, design, generator=None, settings=settings, calibration=images)
     samples = sample_inputs(analog, images, positions)
     layers = analog_layers(analog)
-    names = (layer.name for layer in design.network.layers)
-    return design.replace(activity=tuple(_activity(layers[n], design.chip, samples[n]) for n in names))
+    found = (
+        Activity() if layer.digital else _activity(layers[layer.name], design.chip, samples[layer.name])
+        for layer in design.network.layers
+    )
+    return design.replace(activity=tuple(found))
 
 
 def _activity(layer: AnalogLayer, chip: Chip, vectors: Tensor) -> Activity:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,20 +9,25 @@ from torch import Tensor, nn
 
 from xpert.analog.layer import AnalogLayer, analog_layers
 from xpert.analog.precision import as_quantised
-from xpert.design import AnalogSettings, Design, Layer
+from xpert.design import AnalogSettings, Design
 from xpert.errors import ConfigError
 from xpert.networks.quantised import (
-    QuantConv2d,
     QuantLayer,
+    check_weights,
+    copied,
     has_plain_layers,
     quantise,
     quantised_layers,
     replace_module,
 )
 from xpert.progress import Progress, Report
+from xpert.workload.trace import trace
 
 REFERENCE_INPUT_BITS = 8
 """Input precision of the quantised network against which layers are calibrated and judged. [bit]"""
+
+DIGITAL_BITS = 8
+"""Precision of weights and inputs of layers that stay off the crossbars. [bit]"""
 
 _SAMPLED_BATCH = 32
 
@@ -41,6 +45,9 @@ def to_analog(
     ADC ranges are calibrated on nominal conductances and the inputs that the quantised network sees, so they depend on
     neither the sampled chip nor the images that are evaluated later.
 
+    Layers that the design calls `digital` compute as quantised layers with 8-bit weights and inputs. What does not run,
+    such as a head for training, stays as it is.
+
     Args:
         model: Holds a convolution or linear layer under each name in `design.network.layers`; left as it is. Layers
             that are not quantised yet become so, with input ranges set on the calibration images.
@@ -54,24 +61,31 @@ def to_analog(
         A copy of the model, in evaluation mode, with an `AnalogLayer` in place of each of those layers.
 
     Raises:
-        ConfigError: If model and design do not match, the model holds layers that crossbars cannot, or calibration
-            images are missing.
+        ConfigError: If model and design do not match in anything that costs, the model runs layers that crossbars
+            cannot hold, a weight is not finite, or calibration images are missing.
     """
+    if calibration is not None and len(calibration) == 0:
+        calibration = None
     if has_plain_layers(model):
-        if calibration is None or len(calibration) == 0:
+        if calibration is not None:
+            bits = design.chip.weight_bits
+            model = quantise(model, calibration, weight_bits=bits, input_bits=REFERENCE_INPUT_BITS)
+        elif not {layer.name for layer in design.network.layers} <= quantised_layers(model).keys():
             raise ConfigError("a model that is not quantised yet needs at least one calibration image")
-        bits = design.chip.weight_bits
-        model = quantise(model, calibration, weight_bits=bits, input_bits=REFERENCE_INPUT_BITS)
-    model = swap_in_analog_layers(model, design, settings)
+    quantised, model = model, swap_in_analog_layers(model, design, settings)
+    if calibration is None:
+        check_shapes(quantised, design, design.network.input_shape)
+    else:
+        check_shapes(quantised, design, calibration.shape[1:], calibration.dtype)
     analog = settings or design.chip.analog
     needed = analog.adc_range in ("calibrated", "learned")
-    if calibration is None or len(calibration) == 0:
+    if calibration is None:
         if needed:
             raise ConfigError("calibrated ADC ranges need at least one calibration image")
     elif needed or analog.compensates_offsets:
         calibrate_adcs(model, calibration)
     if generator is not None:
-        reprogram(model, generator, [layer.name for layer in design.network.layers])
+        reprogram(model, generator, [layer.name for layer in design.network.layers if not layer.digital])
     return model
 
 
@@ -81,11 +95,60 @@ def swap_in_analog_layers(model: nn.Module, design: Design, settings: AnalogSett
     Raises:
         ConfigError: If model and design do not match.
     """
-    model = copy.deepcopy(model).eval()
+    model = copied(model).eval()
     chip = design.chip if settings is None else design.chip.replace(analog=settings)
-    for (name, layer), periphery in zip(_matched(model, design).items(), design.periphery):
-        replace_module(model, name, AnalogLayer(layer, chip, periphery).eval())
+    layers = _matched(model, design)
+    check_weights(layers)
+    for described, periphery in zip(design.network.layers, design.periphery, strict=True):
+        layer = layers[described.name]
+        if described.digital:
+            layer.set_precision(DIGITAL_BITS, DIGITAL_BITS)
+        else:
+            try:
+                made = AnalogLayer(layer, chip, periphery).eval()
+            except ConfigError as error:
+                raise ConfigError(f"layer {described.name!r}: {error}") from None
+            model = replace_module(model, described.name, made)
     return model
+
+
+def check_shapes(
+    model: nn.Module, design: Design, input_shape: Sequence[int], dtype: torch.dtype | None = None
+) -> None:
+    """Refuse a design that is not a model's in something that costs: sizes, strides, groups, maps, uses.
+
+    Args:
+        model: Quantised network; runs once.
+        design: Its design.
+        input_shape: Of one input of the model.
+        dtype: Of its input; by default that of its weights.
+
+    Raises:
+        ConfigError: If a layer is missing on either side, or differs.
+    """
+    expected = {layer.name: layer for layer in design.network.layers}
+    found = {layer.name: layer for layer in trace(model, tuple(input_shape), dtype=dtype)}
+    for name in found:
+        if name not in expected:
+            raise ConfigError(
+                f"layer {name!r} of the model is not in the design (one that stays off the crossbars is there with "
+                "`digital: true`)"
+            )
+    for name in expected:
+        if name not in found:
+            raise ConfigError(f"layer {name!r} of the design does not run in the model")
+    for name, wanted in expected.items():
+        for field in _SHAPE:
+            said, seen = getattr(wanted, field), getattr(found[name], field)
+            if said != seen:
+                raise ConfigError(f"layer {name!r}: the design says {field} {said}, the model has {seen}")
+
+
+_SHAPE = (
+    "kind", "in_channels", "out_channels", "kernel_height", "kernel_width", "stride", "padding", "dilation",
+    "output_padding", "groups", "uses", "in_height", "in_width",
+)  # fmt: skip
+"""Fields of a layer on which the vectors that it meets depend, and the matrix that they meet."""
 
 
 def calibrate_adcs(model: nn.Module, images: Tensor) -> None:
@@ -130,6 +193,8 @@ def sample_inputs(model: nn.Module, images: Tensor, positions: int) -> dict[str,
     finally:
         for handle in handles:
             handle.remove()
+    if lost := [name for name, parts in found.items() if not parts]:
+        raise ConfigError(f"layer {lost[0]!r} is called by another way than as a module of the network")
     return {name: torch.cat(parts, dim=1) for name, parts in found.items()}
 
 
@@ -170,29 +235,22 @@ def rewind(model: nn.Module, images: int = 0) -> None:
 
 
 def _matched(model: nn.Module, design: Design) -> dict[str, QuantLayer]:
-    """The model's quantised layers in the design's order, checked against it."""
-    found = quantised_layers(model)
-    expected = {layer.name: layer for layer in design.network.layers}
-    for name in found:
-        if name not in expected:
-            raise ConfigError(f"layer {name!r} of the model is not in the design")
-    for name, layer in expected.items():
-        if name not in found:
-            raise ConfigError(f"layer {name!r} of the design is not a convolution or linear layer of the model")
-        if (shape := _shape(found[name])) != (wanted := _expected_shape(layer)):
-            raise ConfigError(
-                f"layer {name!r}: the design says [out, in / groups, kernel] = {wanted}, the model has {shape}"
-            )
-    return {name: found[name] for name in expected}
+    """The model's quantised layers in the design's order."""
+    found, names = quantised_layers(model), [layer.name for layer in design.network.layers]
+    if missing := [name for name in names if name not in found]:
+        for name in found:
+            if name not in names:
+                raise ConfigError(f"layer {name!r} of the model is not in the design, which has {missing[0]!r}")
+        raise ConfigError(f"layer {missing[0]!r} of the design is not a convolution or linear layer of the model")
+    return {name: found[name] for name in names}
 
 
-def _shape(layer: QuantLayer) -> tuple[int, ...]:
-    kernel = layer.kernel_size if isinstance(layer, QuantConv2d) else (1, 1)
-    return (*layer.weight.shape[:2], *kernel)
-
-
-def _expected_shape(layer: Layer) -> tuple[int, ...]:
-    return (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_height, layer.kernel_width)
-
-
-__all__ = ["calibrate_adcs", "reprogram", "rewind", "sample_inputs", "swap_in_analog_layers", "to_analog"]
+__all__ = [
+    "calibrate_adcs",
+    "check_shapes",
+    "reprogram",
+    "rewind",
+    "sample_inputs",
+    "swap_in_analog_layers",
+    "to_analog",
+]

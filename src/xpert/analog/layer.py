@@ -15,7 +15,7 @@ from xpert.analog.grid import Columns, on_grid
 from xpert.analog.programmed import ProgrammedLayer
 from xpert.analog.unroll import unroll
 from xpert.errors import ConfigError
-from xpert.networks.quantised import StraightThrough
+from xpert.networks.quantised import ROOT, StraightThrough
 
 _HELD_BYTES = 3 << 20
 """Unrolled input codes and sums held at a time on a CPU: a small part of a layer's activations, and within a core's
@@ -209,7 +209,7 @@ class AnalogLayer(ProgrammedLayer):
         self.images_read += images
         output = output.reshape(len(maps), groups * outputs, height, width)
         if self.layer.bias is not None:
-            output += self.layer.bias.reshape(-1, 1, 1)
+            output += self.layer.bias.repeat_interleave(self.geometry.places).reshape(-1, 1, 1)
         return self.like_output(output, x)
 
     def _at_a_time(self, maps: Tensor) -> tuple[int, int]:
@@ -233,7 +233,7 @@ class AnalogLayer(ProgrammedLayer):
 
 def analog_layers(model: nn.Module) -> dict[str, AnalogLayer]:
     """The layers of a model that run on crossbars, by name, in the model's order."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
+    return {name or ROOT: module for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
 
 
 __all__ = ["AnalogLayer", "analog_layers"]

@@ -27,8 +27,17 @@ def at_precision(model: nn.Module, design: Design) -> Iterator[None]:
     Raises:
         ConfigError: If the layers' names differ.
     """
-    layers = analog_layers(model) or quantised_layers(model)
-    peripheries = dict(zip((layer.name for layer in design.network.layers), design.periphery, strict=True))
+    described = {layer.name: layer for layer in design.network.layers}
+    peripheries = {
+        name: periphery
+        for (name, layer), periphery in zip(described.items(), design.periphery, strict=True)
+        if not layer.digital
+    }
+    layers = analog_layers(model) or {
+        name: layer
+        for name, layer in quantised_layers(model).items()
+        if name not in described or not described[name].digital
+    }
     if layers.keys() != peripheries.keys():
         raise ConfigError(f"layers of model ({', '.join(layers)}) and design ({', '.join(peripheries)}) differ")
     with contextlib.ExitStack() as restored:

@@ -19,7 +19,7 @@ from xpert.analog.program import AdcErrors, adc_errors, program
 from xpert.analog.unroll import Geometry, unroll_some
 from xpert.design import Chip, Periphery
 from xpert.errors import ConfigError
-from xpert.networks.quantised import InputCode, QuantConv2d, QuantLayer
+from xpert.networks.quantised import InputCode, QuantLayer, QuantLinear
 
 _KEPT_BYTES = 32 << 20
 """Most that a layer keeps of what it prepared for peripheries other than its present one."""
@@ -79,14 +79,14 @@ class ProgrammedLayer(nn.Module):
         self.periphery = periphery
         self.images_read = 0
         """Images that each of the present chips has read."""
-        self.geometry = Geometry.of(layer)
+        self.geometry = Geometry.of(layer, chip)
         self.code = chip.weight_code
         kernel = math.prod(self.geometry.kernel)
-        self.crossbar_blocks = row_blocks(kernel, layer.weight[0].numel() // kernel, chip)
+        _, rows, outputs = self.geometry.weight_matrix(layer.weight.detach()).shape
+        self.crossbar_blocks = row_blocks(kernel, rows // kernel, chip)
         """First and last-plus-one row of each row block, which has crossbars of its own."""
         self.blocks = read_groups(self.crossbar_blocks, chip)
         """The same of what is read and converted at once."""
-        outputs = layer.weight.shape[0] // self.geometry.groups
         self.layout = Layout.of(outputs, chip)
         self.register_buffer("weights", torch.empty(0, dtype=torch.int16))
         self.register_buffer("weight_scale", torch.empty(()))
@@ -114,7 +114,12 @@ class ProgrammedLayer(nn.Module):
     @property
     def is_convolution(self) -> bool:
         """Whether the layer is a convolution, and its inputs and outputs are maps."""
-        return isinstance(self.layer, QuantConv2d)
+        return not isinstance(self.layer, QuantLinear)
+
+    @property
+    def _axes(self) -> int:
+        """Axes of an input map with its channels."""
+        return self.layer.weight.dim() - 1
 
     @property
     def signed_input(self) -> bool:
@@ -279,9 +284,11 @@ class ProgrammedLayer(nn.Module):
 
     def like_output(self, maps: Tensor, x: Tensor) -> Tensor:
         """Outputs [n, outputs, height, width] in the shape that the layer gives for an input x."""
-        if self.is_convolution:
-            return maps.reshape(*x.shape[:-3], *maps.shape[1:])
-        return maps.reshape(*x.shape[:-1], -1)
+        maps = maps.to(self.layer.weight.dtype)
+        if not self.is_convolution:
+            return maps.reshape(*x.shape[:-1], -1)
+        maps = self.geometry.arranged(maps, *self.as_maps(x).shape[2:])
+        return maps.reshape(*x.shape[: -self._axes], maps.shape[1], *maps.shape[4 - self._axes + 1 :])
 
     def prepared(self) -> Tensor | list[Columns]:
         """Columns of each chip; or, where nothing is converted, weights [chips, groups, rows, outputs]."""
@@ -336,9 +343,10 @@ class ProgrammedLayer(nn.Module):
         return self._histograms[bits]
 
     def as_maps(self, x: Tensor) -> Tensor:
-        """A linear layer's input [..., features] as maps of one pixel; a convolution's with a batch axis."""
-        shape = x.shape[-3:] if self.is_convolution else (x.shape[-1], 1, 1)
-        return x.reshape(-1, *shape)
+        """A linear layer's input [..., features] as maps of one pixel; a convolution's with a batch axis, in 2-d."""
+        if not self.is_convolution:
+            return x.reshape(-1, x.shape[-1], 1, 1)
+        return x.reshape(-1, x.shape[-self._axes], 1 if self._axes == 2 else x.shape[-2], x.shape[-1])
 
     def _forget(self) -> None:
         """Drop what was derived from weights, conductances and samples."""

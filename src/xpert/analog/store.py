@@ -11,7 +11,7 @@ from xpert.analog.convert import swap_in_analog_layers
 from xpert.analog.layer import analog_layers
 from xpert.design import AnalogSettings, Design
 from xpert.errors import DataError
-from xpert.networks.quantised import has_plain_layers, replace_plain
+from xpert.networks.quantised import has_plain_layers, quantised_layers, replace_plain
 from xpert.tensors import read_tensors, write_tensors
 
 _FORMAT = "xpert analog network 2"
@@ -27,8 +27,14 @@ def save_analog(model: nn.Module, path: Path | str) -> None:
     Raises:
         RunError: If the file cannot be written.
     """
-    signed = {name: layer.signed_input for name, layer in analog_layers(model).items()}
-    write_tensors(path, model.state_dict(), {"format": _FORMAT, "signed_inputs": json.dumps(signed)})
+    layers = analog_layers(model)
+    inner = {id(layer.layer) for layer in layers.values()}
+    digital = {name: layer for name, layer in quantised_layers(model).items() if id(layer) not in inner}
+    signed = {name: layer.signed_input for name, layer in (layers | digital).items()}
+    tensors = model.state_dict()
+    write_tensors(
+        path, {name: tensors[name] for name in _names(model)}, {"format": _FORMAT, "signed_inputs": json.dumps(signed)}
+    )
 
 
 def load_analog(
@@ -57,10 +63,18 @@ def load_analog(
         model = replace_plain(model, signed, weight_bits=design.chip.weight_bits)
     analog = swap_in_analog_layers(model, design, settings)
     try:
-        analog.load_state_dict(tensors)
+        missing, unknown = analog.load_state_dict(tensors, strict=False)
+        if wrong := [*unknown, *(name for name in missing if name in _names(analog))]:
+            raise RuntimeError(f"{wrong[0]} is on one side only")
     except RuntimeError as error:
         raise DataError(f"{path}: holds another network: {' '.join(str(error).split())}") from None
     return analog
+
+
+def _names(model: nn.Module) -> list[str]:
+    """What a model's state consists of; a layer that is registered twice has its first names alone."""
+    once = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
+    return [name for name in model.state_dict() if name in once]
 
 
 __all__ = ["load_analog", "save_analog"]

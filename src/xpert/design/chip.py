@@ -503,11 +503,19 @@ class Chip(DataModel):
     activity: Activity = Activity()
     """Data statistics."""
 
+    digital_lanes: Annotated[int, Field(ge=1, le=1 << 20)] | None = None
+    """Values that the digital unit multiplies, or looks up, at once; null: as many bytes as cross the global bus at
+    once. Only chips of networks with digital work have one."""
+
     analog: AnalogSettings = AnalogSettings()
     """What the simulation of the analogue arrays includes."""
 
     mapping: Literal["conventional", "novel"] = "conventional"
     """`conventional` unrolls the kernel into rows; `novel` gives each kernel position its own PE."""
+
+    pack_groups: bool = False
+    """Whether groups of a convolution share a crossbar, their matrices along its diagonal and zeros elsewhere: as many
+    as fit and divide the number of groups. Else each group has crossbars of its own."""
 
     execution: Literal["layer_by_layer", "pipelined"] = "layer_by_layer"
     """One layer at a time, or all layers at once on successive images."""
@@ -523,6 +531,12 @@ class Chip(DataModel):
 
     logic_clock_hz: Annotated[float, Field(gt=0, le=1e12)] = 1e9
     """Clock for which digital blocks are built. [Hz]"""
+
+    @model_validator(mode="after")
+    def _zeros_to_pack_with(self) -> Self:
+        if self.pack_groups and self.weight_bits == 1:
+            raise ValueError("pack_groups needs weights of 0, which weights of 1 bit (+1 and -1) do not have")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from xpert.design._base import DataModel
+from xpert.errors import ConfigError
 
 Size = Annotated[int, Field(ge=1, le=1 << 20)]
 
@@ -22,6 +24,49 @@ KernelSide = Annotated[int, Field(ge=0, le=LARGEST_KERNEL)]
 """Side of a backbone's kernel; 0 leaves the layer out. [pixel]"""
 
 
+def _shortest(sides: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    """Sides in their shortest form: one number where all are equal, two where opposite ones are."""
+    if isinstance(sides, int):
+        return sides
+    if len(sides) == 4 and sides[0] == sides[1] and sides[2] == sides[3]:
+        sides = (sides[0], sides[2])
+    return sides[0] if len(set(sides)) == 1 else sides
+
+
+Step = Annotated[int, Field(ge=1, le=1 << 20)]
+
+Steps = Annotated[Step | tuple[Step, Step], AfterValidator(_shortest)]
+"""One number for both directions, or [down, right]. [pixel]"""
+
+Border = Annotated[int, Field(ge=0, le=1 << 20)]
+
+Borders = Annotated[Border | tuple[Border, Border] | tuple[Border, Border, Border, Border], AfterValidator(_shortest)]
+"""One number for all sides, [above and below, left and right] or [top, bottom, left, right]. [pixel]"""
+
+WorkKind = Literal["product", "softmax", "norm", "activation", "elementwise", "pool", "lookup"]
+
+
+class Work(DataModel):
+    """Digital work that follows a layer and is neither its ReLU nor its pooling nor its skip connection."""
+
+    kind: WorkKind
+    """`product`: matrix products of two maps, as attention has; `softmax`; `norm`: layer, group and other norms that
+    are measured on the image; `activation`: functions that are looked up (GELU, sigmoid, ...); `elementwise`: sums,
+    products and comparisons of values; `pool`: pooling beside the main map; `lookup`: rows read from a table."""
+
+    operations: Annotated[int, Field(ge=0)]
+    """Operations per image: multiply-accumulates of a product, values that pass through all others."""
+
+    reads: Annotated[int, Field(ge=0)]
+    """Values per image that are read from the global buffer for it."""
+
+    writes: Annotated[int, Field(ge=0)]
+    """Values per image that are written back."""
+
+    held: Annotated[int, Field(ge=0)] = 0
+    """Values that the global buffer holds at once for it, at most."""
+
+
 _LARGEST_MAXIMUM = 3
 """Side of the largest window of which networks take maxima (3 x 3, from AlexNet on); larger ones are averages."""
 
@@ -29,14 +74,16 @@ _LARGEST_MAXIMUM = 3
 class Layer(DataModel):
     """One convolution or linear layer with what follows it before the next layer.
 
-    A linear layer is a 1x1 convolution on a 1x1 map: `in_channels` features in, `out_channels` out.
+    A linear layer is a 1x1 convolution on a 1x1 map: `in_channels` features in, `out_channels` out. A 1-d convolution
+    has maps and kernels of one row. A transposed convolution adds to an output map what each input pixel gives, a
+    kernel's height and width, `stride` apart; `padding` is what is cut from that map's sides.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     """Name of the module in the network."""
 
-    kind: Literal["conv", "linear"] = "conv"
-    """Kind of layer."""
+    kind: Literal["conv", "linear", "transposed"] = "conv"
+    """Kind of layer: a convolution, a linear layer, a transposed convolution."""
 
     in_channels: Size
     """Input channels (linear: features)."""
@@ -56,17 +103,31 @@ class Layer(DataModel):
     kernel_width: Size = 1
     """Kernel width. [pixel]"""
 
-    stride: Annotated[int, Field(ge=1, le=64)] = 1
-    """Step between output positions. [pixel]"""
+    stride: Steps = 1
+    """Step between output positions (transposed: between what neighbouring inputs give): one number, or [down, right].
+    [pixel]"""
 
-    padding: Annotated[int, Field(ge=0, le=64)] = 0
-    """Zeros added on each side. [pixel]"""
+    padding: Borders = 0
+    """Zeros added on the sides of the input (transposed: cut from the output): one number, [above and below, left and
+    right] or [top, bottom, left, right]. [pixel]"""
+
+    dilation: Steps = 1
+    """Step between the pixels under a kernel: one number, or [down, right]. [pixel]"""
+
+    output_padding: Borders = 0
+    """Rows and columns added to the output of a transposed convolution below and right: one number, or [down, right].
+    [pixel]"""
 
     groups: Size = 1
-    """Groups into which channels are split; each has its own crossbars."""
+    """Groups into which channels are split; each has its own crossbars, unless `chip.pack_groups` puts several into
+    one."""
 
-    pool: Annotated[int, Field(ge=1, le=64)] = 1
-    """Window side of the pooling that follows; 1 is none."""
+    uses: Size = 1
+    """How often the layer runs per image, on maps of this size: for every frame, time step or branch. Its weights are
+    programmed once, and the uses come one after the other."""
+
+    pool: Steps = 1
+    """Window of the pooling that follows: one number, or [down, right]; 1 is none."""
 
     pool_kind: PoolKind | None = None
     """What the pooling takes of a window. Unset: the average where one pixel is left of the map or the window is larger
@@ -78,16 +139,27 @@ class Layer(DataModel):
     residual: bool = False
     """Whether the output is added to a skip connection."""
 
+    digital: bool = False
+    """Whether the layer is computed by the digital unit, with weights from the global buffer, and not on crossbars."""
+
+    after: tuple[Work, ...] = ()
+    """Digital work that follows, before the next layer (and before it, of the first layer)."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for name in ("in_channels", "out_channels"):
             if getattr(self, name) % self.groups:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be a multiple of groups ({self.groups})")
         if self.out_height < 1 or self.out_width < 1:
+            top, bottom, left, right = self.paddings
             raise ValueError(
                 f"kernel {self.kernel_height}x{self.kernel_width} does not fit the padded map "
-                f"{self.in_height + 2 * self.padding}x{self.in_width + 2 * self.padding}"
+                f"{self.in_height + top + bottom}x{self.in_width + left + right}"
             )
+        if self.output_padding and (
+            self.kind != "transposed" or (isinstance(self.output_padding, tuple) and len(self.output_padding) > 2)
+        ):
+            raise ValueError("output_padding is one number or [down, right], of a transposed convolution only")
         if self.kind == "linear" and (self.in_height, self.in_width, self.kernel_height, self.kernel_width) != (
             (1,) * 4
         ):
@@ -95,21 +167,58 @@ class Layer(DataModel):
         return self
 
     @property
+    def strides(self) -> tuple[int, int]:
+        """Stride down and right. [pixel]"""
+        return _pair(self.stride)
+
+    @property
+    def dilations(self) -> tuple[int, int]:
+        """Dilation down and right. [pixel]"""
+        return _pair(self.dilation)
+
+    @property
+    def pools(self) -> tuple[int, int]:
+        """Window of the pooling, down and right. [pixel]"""
+        return _pair(self.pool)
+
+    @property
+    def paddings(self) -> tuple[int, int, int, int]:
+        """Padding at the top, bottom, left and right. [pixel]"""
+        if isinstance(self.padding, tuple) and len(self.padding) == 4:
+            return self.padding
+        down, right = _pair(self.padding)
+        return down, down, right, right
+
+    @property
+    def spans(self) -> tuple[int, int]:
+        """Height and width that a kernel covers. [pixel]"""
+        down, right = self.dilations
+        return down * (self.kernel_height - 1) + 1, right * (self.kernel_width - 1) + 1
+
+    @property
     def out_height(self) -> int:
         """Height of the output map, before pooling. [pixel]"""
-        return (self.in_height + 2 * self.padding - self.kernel_height) // self.stride + 1
+        return self._out_side(0, self.in_height)
 
     @property
     def out_width(self) -> int:
         """Width of the output map, before pooling. [pixel]"""
-        return (self.in_width + 2 * self.padding - self.kernel_width) // self.stride + 1
+        return self._out_side(1, self.in_width)
+
+    def _out_side(self, axis: int, side: int) -> int:
+        stride, span = self.strides[axis], self.spans[axis]
+        before, after = self.paddings[2 * axis : 2 * axis + 2]
+        if self.kind == "transposed":
+            return (side - 1) * stride + span - before - after + _pair(self.output_padding)[axis]
+        return (side + before + after - span) // stride + 1
 
     @property
     def averages(self) -> bool:
         """Whether averages are taken of its output."""
         if self.pool_kind is None:
-            return self.pool > 1 and self.pool >= min(_LARGEST_MAXIMUM + 1, max(self.out_height, self.out_width))
-        return self.pool > 1 and self.pool_kind == "average"
+            largest = max(self.pools)
+            return largest > 1 and largest >= min(_LARGEST_MAXIMUM + 1, max(self.out_height, self.out_width))
+        return self.pool != 1 and self.pool_kind == "average"
 
     @property
     def weights(self) -> int:
@@ -119,7 +228,14 @@ class Layer(DataModel):
     @property
     def macs(self) -> int:
         """Multiply-accumulates per image."""
-        return self.weights * self.out_height * self.out_width
+        height, width = (
+            (self.in_height, self.in_width) if self.kind == "transposed" else (self.out_height, self.out_width)
+        )
+        return self.weights * height * width * self.uses
+
+
+def _pair(sides: int | tuple[int, ...]) -> tuple[int, int]:
+    return (sides[0], sides[1]) if isinstance(sides, tuple) else (sides, sides)
 
 
 class Network(DataModel):
@@ -134,8 +250,8 @@ class Network(DataModel):
     kernels: tuple[KernelSide, ...] = ()
     """Kernel side of each of the backbone's layers, 0 for one that is left out; empty: the backbone's own."""
 
-    input_shape: tuple[Size, Size, Size] = (3, 32, 32)
-    """Channels, height and width of an image."""
+    input_shape: Annotated[tuple[Size, ...], Field(min_length=1, max_length=4)] = (3, 32, 32)
+    """Channels, height and width of an image; of another input (vector, sequence, frames) its sizes."""
 
     num_classes: Annotated[int, Field(ge=2, le=1 << 20)] = 10
     """Classes."""
@@ -150,6 +266,37 @@ class Network(DataModel):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"layer names must differ: {twice!r} is there twice")
         return self
+
+    def with_digital(self, *patterns: str) -> Network:
+        """The network with the layers off the crossbars whose names match: `features.0`, `*.depthwise`.
+
+        Args:
+            *patterns: Names, in which `*` and `?` stand for any characters.
+
+        Raises:
+            ConfigError: If a pattern matches no layer.
+        """
+        for pattern in patterns:
+            if not any(fnmatchcase(layer.name, pattern) for layer in self.layers):
+                raise ConfigError(f"no layer is called {pattern!r}")
+        return self.replace(
+            layers=tuple(
+                layer.replace(digital=True) if any(fnmatchcase(layer.name, p) for p in patterns) else layer
+                for layer in self.layers
+            )
+        )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image.
+
+        Raises:
+            ConfigError: If the input is no image.
+        """
+        if len(self.input_shape) != 3:
+            raise ConfigError(f"network.input_shape: not channels, height and width of an image: {self.input_shape}")
+        channels, height, width = self.input_shape
+        return channels, height, width
 
     @property
     def macs(self) -> int:

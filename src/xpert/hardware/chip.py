@@ -47,6 +47,10 @@ _PLANAR_SRAM_CELL = (10.0, 28.0)
 """The same of planar transistors. Source: DNN+NeuroSim V1.3."""
 
 
+WORD_BITS = 8
+"""Precision of values in the digital unit. [bit] Source: as quantised transformers have, Kim et al., ICML 2021 (arXiv
+2101.01321)."""
+
 _NORM_BITS = 16
 """Precision of a batch norm's factors. [bit] Source: assumed; half of that of the multipliers with which Jacob et al.,
 CVPR 2018, scale sums of 8-bit products."""
@@ -302,6 +306,9 @@ def demands_of(
     lanes = span * crossbar.rows + span * crossbar.converted / tile.sharing
     maps = workload.in_height * workload.in_width * workload.in_channels
     held = maps + workload.residual * mapping.vectors * workload.out_channels
+    held_bits = pe.input_bits * held
+    if workload.digital is not None:
+        held_bits = np.maximum(held_bits, WORD_BITS * workload.digital.held)
     averages = _averages(p, workload)
     # Subarrays whose sums meet in the chip's trees.
     novel_span = np.ceil(np.sqrt(organisation.novel_pes))
@@ -312,10 +319,10 @@ def demands_of(
         pes = pes * (workload.depth + 1)
     demanded = (
         mapping.tiles, tile.area.total, mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping),
-        lanes * np.where(pipelined, mapping.tiles, 1), tile.sharing, pe.input_bits * held, period,
+        lanes * np.where(pipelined, mapping.tiles, 1), tile.sharing, held_bits, period,
         _summed_tiles(p, mapping), tile_tree_bits(pe.adc_bits, pe.input_cycles, crossbar.sum_bits, pes), pe.input_bits,
-        np.maximum(_POOL_WINDOW, np.where(averages, 1, workload.pool) ** 2), workload.residual,
-        np.where(averages, workload.out_channels, 0), np.where(averages, workload.pool, 1) ** 2,
+        np.maximum(_POOL_WINDOW, np.where(averages, 1, workload.pool)), workload.residual,
+        np.where(averages, workload.out_channels, 0), np.where(averages, workload.pool, 1),
     )  # fmt: skip
     return Demands(*(np.broadcast_to(values, mapping.tiles.shape) for values in demanded))
 
@@ -508,6 +515,12 @@ def build_shared(p: Process, chip: Chip, context: Context) -> Shared:
     )
 
 
+def timing_of(p: Process, chip: Chip, period: np.ndarray, context: Context) -> Timing:
+    """How the layers' cycles become seconds, given the sensing cycle of each. [s]"""
+    sensing = np.broadcast_to(context.sensing_period, period.shape) if chip.clock == "chip" else period
+    return Timing(chip.synchronous, sensing, 1 / p.logic_clock if p.switches.logic_clock else sensing)
+
+
 def run_layers(
     p: Process,
     chip: Chip,
@@ -518,6 +531,7 @@ def run_layers(
     workload: Workload,
     context: Context,
     shared: Shared,
+    digital: tuple[Breakdown, Breakdown] | None = None,
 ) -> Layers:
     """Every layer's cost, given what of the chip reaches into it.
 
@@ -531,14 +545,14 @@ def run_layers(
         workload: Shapes of every layer.
         context: Quantities of the whole chip.
         shared: Its shared blocks.
+        digital: Latency [s] and dynamic energy [J] of the work of the digital unit after each layer.
     """
-    switches = p.switches
-    sensing = np.broadcast_to(context.sensing_period, period.shape) if chip.clock == "chip" else period
-    logic = 1 / p.logic_clock if switches.logic_clock else sensing
-    timing = Timing(chip.synchronous, sensing, logic)
+    switches, timing = p.switches, timing_of(p, chip, period, context)
     latency, energy, peaks = run_layer(p, crossbar, timing, tile, mapping)
     on_chip = _run_shared(p, chip, crossbar, timing, tile, mapping, workload, context, shared)
     latency, energy, peaks = latency + on_chip[0], energy + on_chip[1], peaks + on_chip[0]
+    if digital is not None:
+        latency, energy, peaks = latency + digital[0], energy + digital[1], peaks + digital[0]
     if switches.post_layout_energy:
         energy = energy * p.calibration.post_layout_energy
     each = tile_leakage(p, chip, crossbar, tile, mapping)
@@ -592,7 +606,7 @@ def _run_shared(
 ) -> tuple[Breakdown, Breakdown]:
     """Latency [s] and dynamic energy [J] of a layer's work outside its tiles."""
     switches, pe = p.switches, tile.pe
-    vectors, pixels = mapping.vectors, workload.pool**2
+    vectors, pixels = mapping.vectors, workload.pool
     outputs = vectors * workload.out_channels
     words = mapping.used_columns / crossbar.columns_per_weight
     words = words if switches.exact_access_counts else np.floor(words)
@@ -623,7 +637,7 @@ def _run_shared(
         pool_turns = np.where(compared, np.ceil(vectors / pixels / units), 0)
         pool_uses = np.where(compared, np.ceil(vectors // pixels / units), 0)
 
-    rows = mapping.rows * np.where(mapping.novel, workload.kernel_area, 1) * workload.groups
+    rows = mapping.rows * np.where(mapping.novel, workload.kernel_area, 1) * mapping.groups
     reads = vectors * pe.input_bits
     incoming = rows * reads / np.where(mapping.novel, workload.kernel_height, 1)
     outgoing = words * reads / np.where(pooled, pixels, 1)

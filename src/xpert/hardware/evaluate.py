@@ -20,8 +20,10 @@ from xpert.hardware.chip import (
     demands_of,
     run_layers,
     sensing_periods,
+    timing_of,
 )
 from xpert.hardware.crossbar import Crossbar, active_conductance, crossbar_of
+from xpert.hardware.digital import build_unit, run_unit
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, map_layers, utilization
 from xpert.hardware.pe import Read
@@ -221,8 +223,16 @@ class Evaluation:
             "cell_conductance_us": float(self.conductance[index] * 1e6),
             "in_channels": int(self.workload.in_channels[index]),
             "out_channels": int(self.workload.out_channels[index]),
+            **self._work(index),
             "breakdown": parts,
         }
+
+    def _work(self, index: int) -> dict[str, int]:
+        """Digital work after a layer; nothing where the network has none."""
+        work = self.workload.digital
+        if work is None:
+            return {}
+        return {"digital_macs": int(work.macs[index]), "digital_functions": int(work.functions[index])}
 
 
 def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
@@ -236,14 +246,16 @@ def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
         ConfigError: If a memory cell cannot hold its access transistor.
     """
     workload = Workload.from_network(design.network)
-    periphery = PeripheryArrays.of(design.periphery, design.chip.adcs)
+    on = [not layer.digital for layer in design.network.layers]
+    periphery = PeripheryArrays.of([entry for entry, kept in zip(design.periphery, on) if kept], design.chip.adcs)
     chip = design.chip
     p = process_on(chip, switches)
     crossbar = crossbar_of(chip)
     density = conductance = None
     if design.activity is not None:
-        density = np.array([entry.input_bit_density for entry in design.activity])
-        given = (entry.cell_conductance_s for entry in design.activity)
+        activity = [entry for entry, kept in zip(design.activity, on) if kept]
+        density = np.array([entry.input_bit_density for entry in activity])
+        given = (entry.cell_conductance_s for entry in activity)
         conductance = np.array([active_conductance(p, crossbar, value) for value in given])
     return summarise(
         p,
@@ -252,7 +264,7 @@ def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
         periphery,
         cost_layers(p, chip, crossbar, workload, periphery, density=density, conductance=conductance),
         name=design.name,
-        layer_names=tuple(layer.name for layer in design.network.layers),
+        layer_names=tuple(layer.name for layer in design.network.layers if not layer.digital),
     )
 
 
@@ -321,8 +333,12 @@ def cost_layers(
     period = sensing_periods(p, chip, crossbar, tile, mapping)
     demands = demands_of(p, chip, crossbar, tile, period, mapping, workload)
     context = context_of(p, chip, crossbar, mapping, demands)
-    shared = build_shared(p, chip, context)
-    layers = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
+    shared, digital = build_shared(p, chip, context), None
+    if workload.digital is not None:
+        unit = build_unit(p, chip, context)
+        shared = unit.beside(p, shared)
+        digital = run_unit(p, unit, timing_of(p, chip, period, context), workload.digital, context, shared)
+    layers = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared, digital)
     assumed = (np.broadcast_to(values, workload.shape) for values in (density, conductance))
     return CostedChip(mapping, tile, period, context, shared, layers, *assumed)
 

@@ -54,6 +54,8 @@ class Mapping:
     """Columns of the matrix: outputs x columns per weight; groups side by side, each in crossbars of its own."""
     used_columns: np.ndarray
     """Columns that hold weights."""
+    groups: np.ndarray
+    """Groups with crossbars of their own; packed ones count as one."""
     group_columns: np.ndarray
     """Columns that share their inputs: those of one group."""
     pe_side: np.ndarray
@@ -96,14 +98,17 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
         organisation: Of PEs and tiles, where the layers are not the whole network on which it depends.
     """
     columns = chip.weight_code.columns_per_weight
-    grouped = workload.groups > 1
-    group_columns = workload.matrix_columns * columns
-    padded_columns = workload.groups * ceil_div(group_columns, chip.columns) * chip.columns
+    groups, group_rows, group_columns = workload.groups, workload.matrix_rows, workload.matrix_columns * columns
+    if chip.pack_groups:
+        packed = packed_groups(chip, groups, group_rows, workload.matrix_columns)
+        groups, group_rows, group_columns = groups // packed, group_rows * packed, group_columns * packed
+    grouped = groups > 1
+    padded_columns = groups * ceil_div(group_columns, chip.columns) * chip.columns
     matrix = _Matrix(
-        rows=workload.matrix_rows,
+        rows=group_rows,
         columns=np.where(grouped, padded_columns, group_columns),
         used=workload.out_channels * columns * workload.matrix_rows,
-        row_blocks=ceil_div(workload.matrix_rows, chip.rows),
+        row_blocks=ceil_div(group_rows, chip.rows),
         column_blocks=ceil_div(np.where(grouped, padded_columns, group_columns), chip.columns),
         channel_blocks=ceil_div(workload.in_channels, chip.rows),
     )
@@ -133,7 +138,8 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
         rows=np.where(novel, workload.in_channels, matrix.rows),
         columns=matrix.columns,
         used_columns=workload.out_channels * columns,
-        group_columns=matrix.columns // workload.groups,
+        groups=groups,
+        group_columns=matrix.columns // groups,
         pe_side=pe_side,
         tile_side=tile_side,
         duplication_rows=duplication_rows,
@@ -142,8 +148,24 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
         tiles_across=ceil_div(matrix.column_blocks, tile_side),
         copies=ceil_div(target, duplication),
         useful_copies=np.maximum(target, duplication),
-        vectors=_vectors(workload, switches),
+        vectors=workload.positions if switches.true_output_positions else workload.reference_positions,
     )
+
+
+def packed_groups(chip: Chip, groups: np.ndarray, rows: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """How many of a layer's groups share a crossbar: the largest divisor of their number of which all fit.
+
+    Args:
+        chip: Crossbar size, and columns per weight.
+        groups: Groups.
+        rows: Rows of a group's matrix.
+        outputs: Outputs of a group.
+    """
+    fit = np.minimum(chip.rows // rows, chip.columns // (outputs * chip.weight_code.columns_per_weight))
+    packed = np.ones_like(groups)
+    for count in range(2, int(np.max(fit, initial=1)) + 1):
+        packed = np.where((count <= fit) & (groups % count == 0), count, packed)
+    return packed
 
 
 def utilization(chip: Chip, workload: Workload, mapping: Mapping) -> np.ndarray:
@@ -180,14 +202,6 @@ def _pe_duplication(pe_side, tile_side, matrix: _Matrix):
     rows = np.where(fits, np.maximum(1, pes // ceil_div(matrix.row_blocks, pe_side)), 1)
     columns = np.where(fits, np.maximum(1, pes // ceil_div(matrix.column_blocks, pe_side)), 1)
     return rows, columns
-
-
-def _vectors(workload: Workload, switches: Switches) -> np.ndarray:
-    if switches.true_output_positions:
-        return workload.positions
-    height = workload.in_height - workload.kernel_height + 1
-    width = workload.in_width - workload.kernel_width + 1
-    return (height / workload.stride * width / workload.stride).astype(np.int64)
 
 
 def _novel_pes(chip: Chip, kernel_area: np.ndarray, matrix: _Matrix) -> np.ndarray:
@@ -312,4 +326,4 @@ def _pipeline_speed_up(chip: Chip, workload: Workload) -> np.ndarray:
     return np.ceil((height / bound) ** 2).astype(np.int64)
 
 
-__all__ = ["Mapping", "Organisation", "ceil_div", "map_layers", "utilization"]
+__all__ = ["Mapping", "Organisation", "ceil_div", "map_layers", "packed_groups", "utilization"]

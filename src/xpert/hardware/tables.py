@@ -28,9 +28,11 @@ from xpert.hardware.chip import (
     demands_of,
     run_layers,
     sensing_periods,
+    timing_of,
 )
 from xpert.hardware.circuits import Banks
 from xpert.hardware.crossbar import Crossbar, active_conductance, crossbar_of
+from xpert.hardware.digital import DigitalUnit, build_unit, run_unit
 from xpert.hardware.evaluate import evaluate
 from xpert.hardware.mapping import map_layers
 from xpert.hardware.subarray import PeripheryArrays
@@ -214,7 +216,6 @@ def cost_tables(
     p = process_on(chip, switches)
     keep_freed_memory()
     crossbar = crossbar_of(chip)
-    shared = build_shared(p, chip, context)
     options = PeripheryArrays.of(peripheries, chip.adcs)
     # Layers with all their widths and kernels, one after the other: their costs take few calls on large arrays.
     layers = [
@@ -226,10 +227,14 @@ def cost_tables(
         for o in outs
         if i and o
     ]
+    shared, unit = build_shared(p, chip, context), None
+    if any(layer.after for layer in layers):
+        unit = build_unit(p, chip, context)
+        shared = unit.beside(p, shared)
     at_once = max(1, _BLOCK // len(peripheries))
     blocks = []
     for start in range(0, len(layers), at_once):
-        blocks.append(_costs_of(p, chip, crossbar, layers[start : start + at_once], options, context, shared))
+        blocks.append(_costs_of(p, chip, crossbar, layers[start : start + at_once], options, context, shared, unit))
         if progress is not None:
             progress(Progress(unit="layer", done=min(start + at_once, len(layers)), total=len(layers)))
     costs, done = np.concatenate(blocks, axis=1), 0  # [quantities, layers, peripheries]
@@ -289,6 +294,7 @@ def _costs_of(
     options: PeripheryArrays,
     context: Context,
     shared: Shared,
+    unit: DigitalUnit | None,
 ) -> np.ndarray:
     """The `_FIGURES` of layers and their demands, [quantities, layers, peripheries]."""
     # A trailing axis of one layer; every combination is a chip of its own in the same context.
@@ -302,7 +308,10 @@ def _costs_of(
     tile = build_tiles(p, chip, crossbar, periphery, mapping, chip.activity.input_bit_density, conductance)
     period = sensing_periods(p, chip, crossbar, tile, mapping)
     demands = demands_of(p, chip, crossbar, tile, period, mapping, workload)
-    costs = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared)
+    digital = None
+    if unit is not None and workload.digital is not None:
+        digital = run_unit(p, unit, timing_of(p, chip, period, context), workload.digital, context, shared)
+    costs = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared, digital)
     figures = (
         costs.area.total, costs.latency.total, costs.energy.total, costs.energy.total - costs.energy.leakage,
         costs.leakage, *(getattr(demands, field.name) for field in fields(Demands)),

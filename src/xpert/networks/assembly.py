@@ -23,7 +23,7 @@ def chain(network: Network, layers: Mapping[str, nn.Module]) -> nn.Sequential:
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for layer in convolutions:
         modules |= with_norm(layer, layers[layer.name])
-        if layer.pool > 1:
+        if layer.pool != 1:
             pool = nn.AvgPool2d if layer.averages else nn.MaxPool2d
             modules[_beside(layer, "pool")] = pool(layer.pool)
     modules["flatten"] = nn.Flatten()

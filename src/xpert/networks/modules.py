@@ -45,7 +45,7 @@ def build(
     """
     family = BACKBONES.find(network.backbone)
     options = [(width,) for width in network.channels]
-    expected = space(network.backbone, options, network.input_shape, network.num_classes).network(
+    expected = space(network.backbone, options, network.image_shape, network.num_classes).network(
         network.channels, network.kernels
     )
     given = tuple(map(_with_pool_kind, network.layers, expected.layers))

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from xpert.errors import ConfigError
 from xpert.networks.passes import Rounding
@@ -102,6 +106,12 @@ class _Quantised(nn.Module):
     """What both kinds of layer share; arguments as for `QuantConv2d`."""
 
     weight: Tensor
+    _conv_forward: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    stride: tuple[int, ...]
+    padding: Any
+    output_padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
     bias: Tensor | None
     input_clip: nn.Parameter
     input_floor: Tensor
@@ -133,7 +143,9 @@ class _Quantised(nn.Module):
         """
         if not self.quantised:
             return super().forward(input)
-        return self.differentiable(input, rounded) if self.training else self._evaluated(input)
+        output = self.differentiable(input, rounded) if self.training else self._evaluated(input)
+        # Networks in other formats than float32 go on in theirs.
+        return output if self.weight.dtype == torch.float32 else output.to(self.weight.dtype)
 
     def set_precision(self, weight_bits: int, input_bits: int, symmetric_input: bool = False) -> None:
         """Change precisions; weights and the input's clip stay, the steps follow.
@@ -162,7 +174,7 @@ class _Quantised(nn.Module):
         Source: Krishnamoorthi, arXiv 1806.08342, section 2.2 (uniform symmetric quantiser), one scale per layer;
         Rastegari et al., ECCV 2016 (arXiv 1603.05279), eq. (6), for 1 bit.
         """
-        weight = self.weight.detach()
+        weight = self.weight.detach().float()
         if self.weight_bits == 1:
             scale = weight.abs().mean().clamp_min(torch.finfo(weight.dtype).tiny)
             return IntegerWeight(torch.where(weight >= 0, 1, -1).int(), scale)
@@ -218,7 +230,7 @@ class _Quantised(nn.Module):
         """
         scale, zero_point = self.input_grid()
         low = -int(zero_point) if self.signed_input else 0
-        if x.dtype != torch.bfloat16 or self.input_bits > _BFLOAT16_BITS:
+        if x.dtype != torch.bfloat16 or self.weight.dtype != torch.float32 or self.input_bits > _BFLOAT16_BITS:
             x = x.float()
         return _QuantiseInput.apply(x, self._clip(), scale, low, low + 2**self.input_bits - 1)
 
@@ -251,7 +263,8 @@ class _Quantised(nn.Module):
             else:
                 deviation = self.weight_noise * self.weight.detach().abs().amax()
             target = target.addcmul_(noise, deviation)
-        return self.weight + (target - self.weight).detach()
+        weight = self.weight.float()
+        return weight + (target - weight).detach()
 
     def _exact(self, x: Tensor) -> Tensor:
         """The layer's output from the exact sums of integers, scaled once; as crossbars give it if nothing disturbs.
@@ -272,14 +285,14 @@ class _Quantised(nn.Module):
         output = sums.mul_(code.scale.double() * weight.scale.double()).float()
         if self.bias is None:
             return output
-        return output + (self.bias.reshape(-1, 1, 1) if isinstance(self, nn.Conv2d) else self.bias)
+        return output + self.bias.float().reshape(-1, *[1] * (self.weight.dim() - 2))
 
     def _digits(self, weight: Tensor, largest: int) -> list[tuple[Tensor, int]]:
         """A weight as parts with their factors, the products of which with inputs up to `largest` add up exactly."""
 
         def exact(part: Tensor) -> bool:
-            # [outputs, ...] -> [outputs]: what the weights of one output can add up to at most.
-            return int(part.abs().flatten(1).sum(dim=1).max()) * largest < _EXACT
+            # [outputs, weights of an output] -> [outputs]: what these can add up to at most.
+            return int(self._by_output(part).abs().sum(dim=1).max()) * largest < _EXACT
 
         if weight.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":
             return [(weight.double(), 1)]  # float32 products may be shortened, or made by way of a transform
@@ -303,17 +316,29 @@ class _Quantised(nn.Module):
     def differentiable(self, x: Tensor, rounded: bool = False) -> Tensor:
         """The output to float32's rounding, with straight-through gradients; of an input that may be `rounded`."""
         inputs = x if rounded else self.quantised_input(x)
-        return self._output(inputs, self.quantised_weight(), self.bias)
+        bias = None if self.bias is None else self.bias.float()
+        return self._output(inputs, self.quantised_weight(), bias)
 
     def _output(self, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         raise NotImplementedError
+
+    def _by_output(self, weight: Tensor) -> Tensor:
+        """A weight as [outputs, weights of an output]."""
+        return weight.flatten(1)
 
 
 _EXACT = 1 << 24
 """Integers below are exact in float32."""
 
 
-class QuantConv2d(_Quantised, nn.Conv2d):
+class _QuantConv(_Quantised):
+    """Convolutions of one and two dimensions."""
+
+    def _output(self, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return self._conv_forward(inputs, weight, bias)
+
+
+class QuantConv2d(_QuantConv, nn.Conv2d):
     """`nn.Conv2d` with integer weights and input codes.
 
     Args:
@@ -327,8 +352,42 @@ class QuantConv2d(_Quantised, nn.Conv2d):
         ConfigError: If a precision is out of range.
     """
 
+
+class QuantConv1d(_QuantConv, nn.Conv1d):
+    """`nn.Conv1d` with integer weights and input codes; arguments as for `QuantConv2d`.
+
+    Raises:
+        ConfigError: If a precision is out of range.
+    """
+
+
+class _QuantConvTranspose(_Quantised):
+    """Transposed convolutions of one and two dimensions."""
+
+    def _by_output(self, weight: Tensor) -> Tensor:
+        # [inputs, outputs of a group, ...] -> [groups, outputs, inputs of a group, ...]
+        return weight.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1).flatten(1)
+
     def _output(self, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return self._conv_forward(inputs, weight, bias)
+        convolve = F.conv_transpose2d if weight.dim() == 4 else F.conv_transpose1d
+        shape = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        return convolve(inputs, weight, bias, *shape)
+
+
+class QuantConvTranspose2d(_QuantConvTranspose, nn.ConvTranspose2d):  # type: ignore[override]
+    """`nn.ConvTranspose2d` with integer weights and input codes; arguments as for `QuantConv2d`.
+
+    Raises:
+        ConfigError: If a precision is out of range.
+    """
+
+
+class QuantConvTranspose1d(_QuantConvTranspose, nn.ConvTranspose1d):  # type: ignore[override]
+    """`nn.ConvTranspose1d` with integer weights and input codes; arguments as for `QuantConv2d`.
+
+    Raises:
+        ConfigError: If a precision is out of range.
+    """
 
 
 class QuantLinear(_Quantised, nn.Linear):
@@ -342,17 +401,33 @@ class QuantLinear(_Quantised, nn.Linear):
         return F.linear(inputs, weight, bias)
 
 
-QuantLayer = QuantConv2d | QuantLinear
+QuantLayer = QuantConv2d | QuantConv1d | QuantConvTranspose2d | QuantConvTranspose1d | QuantLinear
+
+PlainLayer = nn.Conv2d | nn.Conv1d | nn.ConvTranspose2d | nn.ConvTranspose1d | nn.Linear
+
+_MADE_FROM: dict[type[nn.Module], type[QuantLayer]] = {
+    nn.Conv2d: QuantConv2d,
+    nn.Conv1d: QuantConv1d,
+    nn.ConvTranspose2d: QuantConvTranspose2d,
+    nn.ConvTranspose1d: QuantConvTranspose1d,
+    nn.Linear: QuantLinear,
+}
+"""Plain layer -> the quantised one in its place."""
+
+_TAKEN = "crossbars take nn.Conv2d and nn.Linear, nn.Conv1d and transposed convolutions of one and two dimensions"
+
+ROOT = "module"
+"""What a network is called that is a layer itself."""
 
 
 def quantised_layers(model: nn.Module) -> dict[str, QuantLayer]:
     """The quantised layers of a model by module name, in the order in which they were registered."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
+    return {name or ROOT: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
 
 
 def has_plain_layers(model: nn.Module) -> bool:
     """Whether a model has convolution or linear layers, or others that multiply by weights, that are not quantised."""
-    kinds = (nn.Conv2d, nn.Linear, *_UNSUPPORTED)
+    kinds = (PlainLayer, *_UNSUPPORTED)
     return any(isinstance(module, kinds) and not isinstance(module, QuantLayer) for module in model.modules())
 
 
@@ -360,7 +435,8 @@ def quantise(model: nn.Module, images: Tensor, *, weight_bits: int = 8, input_bi
     """A network whose plain convolution and linear layers have become quantised ones, in evaluation mode.
 
     Inputs that were negative anywhere on the images get a zero point; ranges are set by `calibrate_quantisers`.
-    Layers that are quantised already stay as they are.
+    Layers that are quantised already stay as they are, and so do those that do not run, such as heads for training.
+    Weights that are computed from others (pruning, weight norm, parametrisations) are taken as they are now.
 
     Args:
         model: Any module; left as it is. Products of functions (`F.conv2d`) are not seen: layers must be modules.
@@ -369,108 +445,192 @@ def quantise(model: nn.Module, images: Tensor, *, weight_bits: int = 8, input_bi
         input_bits: Input precision. [bit]
 
     Raises:
-        ConfigError: If a module multiplies by weights in another way than plain 2-d convolutions and linear layers do,
-            or there are no images.
+        ConfigError: If a module multiplies by weights in another way than plain 1-d and 2-d convolutions and linear
+            layers do, the model does not run on the images, a number is not finite, or there are no images.
     """
     if len(images) == 0:
         raise ConfigError("quantising a network needs at least one image to set its layers' input ranges")
-    model = copy.deepcopy(model).eval()
+    if images.is_floating_point() and not bool(images.isfinite().all()):
+        raise ConfigError("the images hold numbers that are not finite")
+    model = copied(model).eval()
     plain = _plain_layers(model)
-    smallest = dict.fromkeys(plain, 0.0)
+    smallest: dict[str, float] = {}
 
-    def observer(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def observe(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            smallest[name] = min(smallest[name], float(inputs[0].amin()))
+    def observer(name: str) -> Callable[[nn.Module, Any], None]:
+        def observe(layer: nn.Module, inputs: Any) -> None:
+            if name not in plain:
+                raise ConfigError(_refusal(name, layer))
+            smallest[name] = min(smallest.get(name, 0.0), float(inputs[0].amin()))
 
         return observe
 
-    handles = [module.register_forward_pre_hook(observer(name)) for name, module in plain.items()]
+    watched = plain | _unsupported(model)
+    handles = [module.register_forward_pre_hook(observer(name)) for name, module in watched.items()]
     try:
-        with torch.no_grad():
-            model(images)
+        _run(model, images)
     finally:
         for handle in handles:
             handle.remove()
+    # Some weights exist only while the model runs, so that they are looked at now.
+    check_weights({name: plain[name] for name in smallest})
     signed = {name: least < 0 for name, least in smallest.items()}
     made = replace_plain(model, signed, weight_bits=weight_bits, input_bits=input_bits)
-    calibrate_quantisers(made, images, [layer for name, layer in quantised_layers(made).items() if name in plain])
+    layers = quantised_layers(made)
+    ran: set[str] = set()
+    handles = [layers[name].register_forward_pre_hook(lambda *_, name=name: ran.add(name)) for name in signed]
+    calibrate_quantisers(made, images, [layers[name] for name in signed])
+    for handle in handles:
+        handle.remove()
+    if lost := [name for name in signed if name not in ran]:
+        raise ConfigError(f"layer {lost[0]!r} is called by another way than as a module of the network")
     return made
+
+
+def check_weights(layers: Mapping[str, nn.Module]) -> None:
+    """Refuse layers with weights or biases that are NaN or infinite.
+
+    Raises:
+        ConfigError: If there are any, with the layer's name.
+    """
+    for name, layer in layers.items():
+        for kind in ("weight", "bias"):
+            values = getattr(layer, kind, None)
+            if isinstance(values, Tensor) and not bool(values.isfinite().all()):
+                raise ConfigError(f"layer {name!r}: its {kind} holds numbers that are not finite")
 
 
 def replace_plain(
     model: nn.Module, signed: Mapping[str, bool], *, weight_bits: int = 8, input_bits: int = 8
 ) -> nn.Module:
-    """A network with quantised layers in the place of its plain ones; their input ranges are still to be set.
+    """A network with quantised layers in the place of plain ones; their input ranges are still to be set.
 
     Args:
         model: Any module; left as it is.
-        signed: Name of each plain layer -> whether its inputs can be negative.
+        signed: Name of each plain layer that is replaced -> whether its inputs can be negative.
         weight_bits: Weight precision. [bit]
         input_bits: Input precision. [bit]
 
     Raises:
-        ConfigError: If a module multiplies by weights in another way than plain 2-d convolutions and linear layers do.
+        ConfigError: If one of these is none that crossbars take.
     """
-    root = nn.ModuleDict({"model": copy.deepcopy(model).eval()})
-    for name, module in _plain_layers(root["model"]).items():
-        made = _quantised_copy(module, weight_bits, input_bits, signed[name])
-        replace_module(root, f"model.{name}".rstrip("."), made)
-    return root["model"]
+    model = copied(model).eval()
+    plain = _plain_layers(model)
+    for name in signed:
+        if name in plain:
+            model = replace_module(model, name, _quantised_copy(plain[name], weight_bits, input_bits, signed[name]))
+    return model
 
 
-def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Put a module in the place of the one of a name within a model."""
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)
+def replace_module(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
+    """A model with a module in the place of the one of a name, under all names that it has.
+
+    Args:
+        model: Changed in place, unless it is itself replaced.
+        name: Name within the model; `ROOT` where the model is the layer.
+        module: What takes the place.
+
+    Returns:
+        The model.
+    """
+    if name == ROOT and not hasattr(model, ROOT):
+        return module
+    old = model.get_submodule(name)
+    for parent in list(model.modules()):
+        for child, present in list(parent.named_children()) if parent is not module else []:
+            if present is old:
+                setattr(parent, child, module)
+    return model
 
 
-def _plain_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """The convolution and linear layers that are not quantised, by name."""
-    plain: dict[str, nn.Conv2d | nn.Linear] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, _UNSUPPORTED):
-            raise ConfigError(f"layer {name!r} is a {type(module).__name__}: crossbars take nn.Conv2d and nn.Linear")
-        if isinstance(module, nn.Conv2d | nn.Linear) and not isinstance(module, QuantLayer):
-            if type(module).forward not in (nn.Conv2d.forward, nn.Linear.forward):
-                raise ConfigError(
-                    f"layer {name!r} is a {type(module).__name__}, which computes in its own way: crossbars take "
-                    "plain nn.Conv2d and nn.Linear"
-                )
-            plain[name] = module
-    return plain
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy of a model, with weights that are computed from parameters as they are now.
+
+    Raises:
+        ConfigError: If it cannot be copied.
+    """
+    memo: dict[int, Any] = {}
+    for part in model.modules():
+        for value in vars(part).values():
+            if isinstance(value, Tensor) and not value.is_leaf:  # which cannot be copied otherwise
+                memo[id(value)] = value.detach().clone()
+    try:
+        return copy.deepcopy(model, memo)
+    except Exception as error:  # noqa: BLE001 - whatever an attribute of the user's own raises
+        raise ConfigError(f"the model cannot be copied: {' '.join(str(error).split())}") from None
 
 
-def _quantised_copy(layer: nn.Conv2d | nn.Linear, weight_bits: int, input_bits: int, signed: bool) -> QuantLayer:
+def _run(model: nn.Module, images: Tensor) -> None:
+    try:
+        with torch.no_grad():
+            model(images)
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a module of the user's own raises
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(
+            f"the model does not run on images of {'x'.join(map(str, images.shape[1:]))}: {reason}"
+        ) from None
+
+
+def _plain_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The convolution and linear layers that are not quantised and compute as such, by name."""
+    return {
+        name or ROOT: module
+        for name, module in model.named_modules()
+        if isinstance(module, PlainLayer) and not isinstance(module, QuantLayer) and _computes_plainly(module)
+    }
+
+
+def _computes_plainly(layer: nn.Module) -> bool:
+    return type(layer).forward in [kind.forward for kind in _MADE_FROM]
+
+
+def _unsupported(model: nn.Module) -> dict[str, nn.Module]:
+    """Modules that multiply by weights in ways that are not taken, by name."""
+    return {
+        name or ROOT: module
+        for name, module in model.named_modules()
+        if isinstance(module, _UNSUPPORTED)
+        or (isinstance(module, PlainLayer) and not isinstance(module, QuantLayer) and not _computes_plainly(module))
+    }
+
+
+def _refusal(name: str, layer: nn.Module) -> str:
+    own = ", which computes in its own way" if isinstance(layer, PlainLayer) else ""
+    return f"layer {name!r} is a {type(layer).__name__}{own}: {_TAKEN}"
+
+
+def _quantised_copy(layer: Any, weight_bits: int, input_bits: int, signed: bool) -> QuantLayer:
     """A quantised layer with the parameters of a plain one, in evaluation mode."""
-    bits: dict[str, Any] = {"weight_bits": weight_bits, "input_bits": input_bits, "signed_input": signed}
+    kind = next(kind for kind in _MADE_FROM if isinstance(layer, kind))
+    options: dict[str, Any] = {"weight_bits": weight_bits, "input_bits": input_bits, "signed_input": signed}
+    options["bias"] = layer.bias is not None
+    shape = ["in_features", "out_features"]
+    if kind is not nn.Linear:
+        shape = ["in_channels", "out_channels", "kernel_size", "stride", "padding"]
+        options |= {name: getattr(layer, name) for name in ("dilation", "groups", "padding_mode")}
+        if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d):
+            options["output_padding"] = layer.output_padding
     with torch.random.fork_rng(devices=()):  # constructors draw initial weights
-        copied: QuantLayer
-        if isinstance(layer, nn.Linear):
-            copied = QuantLinear(layer.in_features, layer.out_features, layer.bias is not None, **bits)
-        else:
-            copied = QuantConv2d(
-                layer.in_channels,
-                layer.out_channels,
-                layer.kernel_size,
-                layer.stride,
-                layer.padding,
-                layer.dilation,
-                layer.groups,
-                layer.bias is not None,
-                layer.padding_mode,
-                **bits,
-            )
-    copied.weight = layer.weight
-    if layer.bias is not None:
-        copied.bias = layer.get_parameter("bias")
-    return copied.to(layer.weight.device).eval()
+        made = _MADE_FROM[kind](*(getattr(layer, name) for name in shape), **options)
+    for name in ("weight", "bias"):
+        values = getattr(layer, name)
+        if values is not None:
+            setattr(made, name, values if isinstance(values, nn.Parameter) else nn.Parameter(values.detach().clone()))
+    # What the user's own hooks do stays; those that compute the weight have done so.
+    for hooks in ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs"):
+        setattr(made, hooks, getattr(layer, hooks))
+    made._forward_pre_hooks = OrderedDict(
+        (key, hook) for key, hook in layer._forward_pre_hooks.items() if not isinstance(hook, _COMPUTES_WEIGHTS)
+    )
+    return made.to(made.weight.device).eval()
 
+
+_COMPUTES_WEIGHTS = (BasePruningMethod, WeightNorm, SpectralNorm)
+"""Hooks that set a layer's weight before it runs."""
 
 _UNSUPPORTED = (
-    nn.Conv1d,
     nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
     nn.ConvTranspose3d,
     nn.RNNBase,
     nn.RNNCellBase,
@@ -562,13 +722,19 @@ def calibrate_quantisers(model: nn.Module, images: Tensor, layers: Iterable[Quan
 
 
 __all__ = [
+    "ROOT",
     "InputCode",
     "IntegerWeight",
+    "QuantConv1d",
     "QuantConv2d",
+    "QuantConvTranspose1d",
+    "QuantConvTranspose2d",
     "QuantLayer",
     "QuantLinear",
     "StraightThrough",
     "calibrate_quantisers",
+    "check_weights",
+    "copied",
     "has_plain_layers",
     "quantise",
     "quantised_layers",

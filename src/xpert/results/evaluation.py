@@ -49,6 +49,12 @@ class LayerCost(Periphery, Record):
 
     in_channels: int
     out_channels: int
+    digital_macs: int = 0
+    """Multiply-accumulates of the digital unit after the layer."""
+
+    digital_functions: int = 0
+    """Values of functions that the digital unit looks up after the layer."""
+
     breakdown: Breakdown = Field(default_factory=dict)
 
 

@@ -15,6 +15,7 @@ from xpert.hardware.tables import CostTables, Option, cost_tables, layer_options
 from xpert.networks.spaces import Space
 from xpert.search.objectives import PER_SI, UNITS, Goal
 from xpert.solver.problem import Choices, Problem
+from xpert.workload.layers import on_crossbars
 
 LEAKAGE = "leakage"
 """Name of the leakage power above its lower bound, a quantity of the problems. [W]"""
@@ -239,11 +240,16 @@ def network_tables(
         For every quantity an array [peripheries] per layer, and what shared blocks add to a sum, in `UNITS`.
     """
     index = {entry: place for place, entry in enumerate(dict.fromkeys(entry for row in peripheries for entry in row))}
-    tables = cost_tables(design.chip, _FixedNetwork(design.network), list(index), context or evaluate(design).context)
+    # Layers that are kept off the crossbars have no periphery, and so no cost that depends on it.
+    network = design.network.replace(layers=on_crossbars(design.network))
+    tables = cost_tables(design.chip, _FixedNetwork(network), list(index), context or evaluate(design).context)
+    by_name = {layer.name: layer for layer in tables.layers}
     return {
         name: tuple(
-            getattr(layer, name)[0, 0][[index[entry] for entry in row]] * PER_SI
-            for layer, row in zip(tables.layers, peripheries, strict=True)
+            getattr(by_name[layer.name], name)[0, 0][[index[entry] for entry in row]] * PER_SI
+            if layer.name in by_name
+            else np.zeros(len(row))
+            for layer, row in zip(design.network.layers, peripheries, strict=True)
         )
         for name in UNITS
     }, {"area": tables.area_constant * PER_SI}

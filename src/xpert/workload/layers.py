@@ -2,17 +2,52 @@
 
 A convolution is a matrix of `matrix_rows` x `matrix_columns` weights (per group) that meets one input vector per output
 position; a linear layer is a 1x1 convolution on a 1x1 map. No padding is added here: maps are padded on entry.
+
+A transposed convolution of stride s is a convolution of stride 1 with s x s times the output channels, one set for each
+place that an output pixel can have between the inputs (its kernel has `ceil(span / s)` pixels on a side; what is left
+of it are zeros). So no zeros are inserted into maps, and an input vector is read once for all places. Source: Shi et
+al., arXiv 1609.07009, section 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
-from xpert.design import Layer, Network
+from xpert.design import Layer, Network, Work
 from xpert.errors import ConfigError
+
+_PASSES: dict[str, tuple[int, int]] = {
+    "product": (1, 0),
+    "softmax": (3, 1),
+    "norm": (4, 0),
+    "activation": (0, 1),
+    "elementwise": (1, 0),
+    "pool": (1, 0),
+    "lookup": (0, 0),
+}
+"""Multiply-accumulates and functions for an operation of each kind of digital work. A softmax finds the largest value,
+takes exponentials, adds them up and divides; a norm adds up values and squares, and scales twice. What is done once for
+a row (reciprocals) is not counted. Source: the operations' definitions."""
+
+
+@dataclass(frozen=True)
+class DigitalWork:
+    """Work of the digital unit after each layer, per image; int64 [*batch, layers]."""
+
+    macs: np.ndarray
+    """Multiply-accumulates, additions and comparisons."""
+    functions: np.ndarray
+    """Values of non-linear functions."""
+    reads: np.ndarray
+    """Values read from the global buffer."""
+    writes: np.ndarray
+    """Values written to it."""
+    held: np.ndarray
+    """Values that it holds at once, at most."""
 
 
 @dataclass(frozen=True)
@@ -22,38 +57,53 @@ class Workload:
     in_channels: np.ndarray
     """Input channels, all groups together."""
     out_channels: np.ndarray
-    """Output channels, all groups together."""
+    """Output channels, all groups together; transposed: for each place of an output between inputs."""
     in_height: np.ndarray
     """Height of the input map with its padding. [pixel]"""
     in_width: np.ndarray
     """Width of the input map with its padding. [pixel]"""
     kernel_height: np.ndarray
-    """Kernel height. [pixel]"""
+    """Kernel height; transposed: of the equivalent convolution. [pixel]"""
     kernel_width: np.ndarray
-    """Kernel width. [pixel]"""
-    stride: np.ndarray
-    """Step between output positions. [pixel]"""
+    """Kernel width; transposed: of the equivalent convolution. [pixel]"""
+    positions: np.ndarray
+    """Input vectors per image and group: output positions before pooling, of all uses."""
+    reference_positions: np.ndarray
+    """What the reference simulator takes for them: `h / stride * w / stride` with the positions at stride 1."""
+    multiplies: np.ndarray
+    """Multiply-accumulates per image for a pair of an input and an output channel of a group."""
+    places: np.ndarray
+    """Places of an output pixel between inputs; 1 of all but transposed convolutions."""
     groups: np.ndarray
     """Groups of channels."""
     pool: np.ndarray
-    """Window side of the pooling that follows; 1 is none."""
+    """Pixels of the window of the pooling that follows; 1 is none."""
     averages: np.ndarray
     """1 where this pooling takes averages, 0 where it takes the largest."""
     relu: np.ndarray
     """1 where a ReLU follows."""
     residual: np.ndarray
     """1 where a skip connection is added to the output."""
+    digital: DigitalWork | None = None
+    """Digital work that follows; None where there is none."""
 
     @classmethod
     def from_layers(cls, layers: Sequence[Layer]) -> Workload:
-        """One network's layers. [layers]"""
+        """Layers on crossbars. [layers]"""
         columns = zip(*(_shape_of(layer) for layer in layers), strict=True)
-        return cls(*(np.array(column, dtype=np.int64) for column in columns))
+        shapes: dict[str, Any] = {
+            name: np.array(column, dtype=np.int64) for name, column in zip(_SHAPES, columns, strict=True)
+        }
+        digital = None
+        if any(layer.after for layer in layers):
+            work = zip(*(_work_of(layer) for layer in layers), strict=True)
+            digital = DigitalWork(*(np.array(column, dtype=np.int64) for column in work))
+        return cls(**shapes, digital=digital)
 
     @classmethod
     def from_network(cls, network: Network) -> Workload:
-        """One network's layers. [layers]"""
-        return cls.from_layers(network.layers)
+        """One network's layers on crossbars, see `on_crossbars`. [layers]"""
+        return cls.from_layers(on_crossbars(network))
 
     @classmethod
     def stack(cls, workloads: Sequence[Workload]) -> Workload:
@@ -65,12 +115,15 @@ class Workload:
         depths = sorted({workload.depth for workload in workloads})
         if len(depths) != 1:
             raise ConfigError(f"a batch needs networks of one depth, got depths {depths}")
-        return cls(*(np.stack([getattr(w, f.name) for w in workloads]) for f in fields(cls)))
+        if any(workload.digital for workload in workloads):
+            raise ConfigError("networks with digital work are evaluated one by one")
+        shapes: dict[str, Any] = {name: np.stack([getattr(w, name) for w in workloads]) for name in _SHAPES}
+        return cls(**shapes)
 
     def with_channels(self, in_channels: np.ndarray, out_channels: np.ndarray) -> Workload:
         """The same layers at other widths; arrays broadcast to [*batch, layers]."""
         shape = np.broadcast_shapes(self.shape, np.shape(in_channels), np.shape(out_channels))
-        widened = {f.name: np.broadcast_to(getattr(self, f.name), shape) for f in fields(self)}
+        widened = {name: np.broadcast_to(getattr(self, name), shape) for name in _SHAPES}
         widened |= {
             "in_channels": np.broadcast_to(np.asarray(in_channels, dtype=np.int64), shape),
             "out_channels": np.broadcast_to(np.asarray(out_channels, dtype=np.int64), shape),
@@ -79,7 +132,11 @@ class Workload:
 
     def __getitem__(self, index) -> Workload:
         """Part of a batch, or some layers: the index of each array."""
-        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        digital = self.digital
+        if digital is not None:
+            digital = DigitalWork(*(getattr(digital, f.name)[index] for f in fields(DigitalWork)))
+        part: dict[str, Any] = {name: getattr(self, name)[index] for name in _SHAPES}
+        return replace(self, digital=digital, **part)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,38 +164,109 @@ class Workload:
         return self.out_channels // self.groups
 
     @property
-    def positions(self) -> np.ndarray:
-        """Output positions, before pooling: input vectors per image and group."""
-        height = (self.in_height - self.kernel_height) // self.stride + 1
-        width = (self.in_width - self.kernel_width) // self.stride + 1
-        return height * width
-
-    @property
     def weights(self) -> np.ndarray:
-        """Weights, biases not counted."""
+        """Weights, biases not counted; transposed: with the zeros of the equivalent kernel."""
         return self.matrix_rows * self.out_channels
 
     @property
     def macs(self) -> np.ndarray:
         """Multiply-accumulates per image."""
-        return self.weights * self.positions
+        return self.in_channels // self.groups * self.out_channels * self.multiplies // self.places
+
+
+_SHAPES = tuple(f.name for f in fields(Workload) if f.name != "digital")
+
+
+def on_crossbars(network: Network) -> tuple[Layer, ...]:
+    """The layers of a network that crossbars hold; what is digital is work after the layer before (or the first).
+
+    Raises:
+        ConfigError: If none is left.
+    """
+    kept = [layer for layer in network.layers if not layer.digital]
+    if not kept:
+        raise ConfigError("network.layers: all of them are digital, so that no crossbar is needed")
+    if len(kept) == len(network.layers):
+        return network.layers
+    work: dict[str, list[Work]] = {layer.name: [] for layer in kept}
+    owner = kept[0].name
+    for layer in network.layers:
+        if layer.digital:
+            work[owner] += _digitally(layer)
+        else:
+            owner = layer.name
+    return tuple(layer.replace(after=(*layer.after, *work[layer.name])) for layer in kept)
+
+
+def _digitally(layer: Layer) -> list[Work]:
+    """A layer as work of the digital unit: its products, and what follows them."""
+    inputs = layer.in_channels * layer.in_height * layer.in_width * layer.uses
+    outputs = layer.out_channels * layer.out_height * layer.out_width * layer.uses
+    found = [
+        Work(kind="product", operations=layer.macs, reads=inputs + layer.weights, writes=outputs, held=inputs + outputs)
+    ]
+    for there, kind, reads in (
+        (layer.relu, "elementwise", outputs),
+        (layer.residual, "elementwise", 2 * outputs),
+        (layer.pool != 1, "pool", outputs),
+    ):
+        if there:
+            found.append(Work.parse({"kind": kind, "operations": outputs, "reads": reads, "writes": outputs}))
+    return [*found, *layer.after]
+
+
+def _work_of(layer: Layer) -> tuple[int, ...]:
+    passes = [(_PASSES[work.kind], work) for work in layer.after]
+    return (
+        sum(macs * work.operations for (macs, _), work in passes),
+        sum(functions * work.operations for (_, functions), work in passes),
+        sum(work.reads for work in layer.after),
+        sum(work.writes for work in layer.after),
+        max((work.held for work in layer.after), default=0),
+    )
 
 
 def _shape_of(layer: Layer) -> tuple[int, ...]:
+    strides, spans = layer.strides, layer.spans
+    top, bottom, left, right = layer.paddings
+    if layer.kind == "transposed":
+        windows = [_windows(layer, axis) for axis in (0, 1)]
+        kernel = [-(-span // stride) for span, stride in zip(spans, strides)]
+        padded = [count + side - 1 for count, side in zip(windows, kernel)]
+        positions = windows[0] * windows[1]
+        reference = positions
+        # Exact however the equivalent kernel is filled up: for all places of an output together.
+        multiplies = layer.kernel_height * layer.kernel_width * layer.in_height * layer.in_width
+        places = strides[0] * strides[1]
+    else:
+        kernel = [layer.kernel_height, layer.kernel_width]
+        padded = [layer.in_height + top + bottom, layer.in_width + left + right]
+        positions = layer.out_height * layer.out_width
+        height, width = (side - span + 1 for side, span in zip(padded, spans))
+        reference = int(height / strides[0] * width / strides[1])
+        multiplies, places = kernel[0] * kernel[1] * positions, 1
     return (
         layer.in_channels,
-        layer.out_channels,
-        layer.in_height + 2 * layer.padding,
-        layer.in_width + 2 * layer.padding,
-        layer.kernel_height,
-        layer.kernel_width,
-        layer.stride,
+        layer.out_channels * places,
+        *padded,
+        *kernel,
+        positions * layer.uses,
+        reference * layer.uses,
+        multiplies * layer.uses,
+        places,
         layer.groups,
-        layer.pool,
+        layer.pools[0] * layer.pools[1],
         int(layer.averages),
         int(layer.relu),
         int(layer.residual),
     )
 
 
-__all__ = ["Workload"]
+def _windows(layer: Layer, axis: int) -> int:
+    """Input vectors along an axis of a transposed convolution: windows in which some output pixel lies."""
+    before, stride = layer.paddings[2 * axis], layer.strides[axis]
+    side = (layer.out_height, layer.out_width)[axis]
+    return (before + side - 1) // stride - before // stride + 1
+
+
+__all__ = ["DigitalWork", "Workload", "on_crossbars"]

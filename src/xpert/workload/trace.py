@@ -3,253 +3,343 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import warnings
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves
 
 from xpert.design import Layer
 from xpert.errors import ConfigError
+from xpert.workload.recorder import Matrix, Product, Recorder
 
-_RELU = {"relu", "relu_", "relu6", "leaky_relu", "leaky_relu_"}
-_ADD = {"add", "add_", "__add__", "__radd__", "__iadd__"}
-_POOL = {"max_pool2d": "max", "max_pool2d_with_indices": "max", "avg_pool2d": "average"}
-_GLOBAL_POOL = {"adaptive_avg_pool2d": "average", "adaptive_max_pool2d": "max", "mean": "average", "amax": "max"}
-_UNMAPPED = {
-    "conv1d": "a 1-d convolution",
-    "conv3d": "a 3-d convolution",
-    "conv_transpose1d": "a transposed convolution",
-    "conv_transpose2d": "a transposed convolution",
-    "conv_transpose3d": "a transposed convolution",
-    "matmul": "a matrix product outside nn.Linear",
-    "__matmul__": "a matrix product outside nn.Linear",
-    "__rmatmul__": "a matrix product outside nn.Linear",
-    "mm": "a matrix product outside nn.Linear",
-    "bmm": "a matrix product outside nn.Linear",
-    "baddbmm": "a matrix product outside nn.Linear",
-    "addmm": "a matrix product outside nn.Linear",
-    "einsum": "a matrix product outside nn.Linear",
-    "bilinear": "a bilinear layer",
-    "scaled_dot_product_attention": "attention",
-    "multi_head_attention_forward": "attention",
-    "_native_multi_head_attention": "attention",
-    "embedding": "an embedding",
-    "rnn_tanh": "a recurrent layer",
-    "rnn_relu": "a recurrent layer",
-    "lstm": "a recurrent layer",
-    "gru": "a recurrent layer",
+_WORK = {
+    "product": "product",
+    "softmax": "softmax",
+    "norm": "norm",
+    "activation": "activation",
+    "elementwise": "elementwise",
+    "affine": "elementwise",
+    "sum": "elementwise",
+    "relu": "elementwise",
+    "pool": "pool",
+    "lookup": "lookup",
 }
-"""Functions whose products a crossbar would have to compute, but which `Layer` cannot describe."""
+"""Kind of a node that belongs to no layer -> kind of digital work."""
 
 
-def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Layer, ...]:
-    """The convolution and linear layers of a module in the order in which they run, with what follows each.
+def trace(module: nn.Module, input_shape: tuple[int, ...], *, dtype: torch.dtype | None = None) -> tuple[Layer, ...]:
+    """The weight matrices of a module in the order in which they first run, with what follows each.
 
-    The module runs once on an image of zeros, so control flow, functional calls and residual connections are all seen:
+    The module runs once, in evaluation mode, on an input of zeros, and every operator is seen that it ends in, however
+    it is written. So what the layers say is what ran: every matrix product is a layer's, or digital work of two maps
+    that multiply each other, or refused by name; and each layer's output is of the size that was seen.
 
-    - ReLU, leaky ReLU or ReLU6 sets `relu` of the layers whose output reaches it.
-    - Pooling multiplies `pool`; overlapping windows count by their stride, a global average by the side of the map.
-      What is pooled more than once counts as averaged if an average is among it.
+    - Products with one matrix are one layer. A recurrent layer has one for the inputs of all steps and one for the
+      states, which is used in every step.
+    - A layer that runs several times, or on several maps at once (frames folded into the batch), has so many `uses`.
+      Positions of linear layers add up: one that runs at n positions is a 1x1 convolution on an n x 1 map.
+    - ReLU, leaky ReLU or ReLU6 sets `relu` of the layers whose whole output reaches it.
+    - Pooling multiplies `pool` where nothing but the pooled map goes on; overlapping windows count by their stride, a
+      global average by the map. What is pooled more than once counts as averaged if an average is among it.
     - A sum of two maps sets `residual` of the layer among its sources that ran last; a ReLU after it is that layer's.
-    - A linear layer that runs at n positions is a 1x1 convolution on an n x 1 map.
+    - Batch norm, and whatever else scales and shifts a layer's output by constants, is part of its weights.
+    - All else is digital work of the layer that ran last, `after`.
 
-    What comes before the first layer, and other digital work such as batch norm, belongs to no layer.
+    Products of parameters alone (spectral norm, for instance) need no image and are not counted, except within a
+    linear layer or convolution.
 
     Args:
-        module: Any module that takes images [1, channels, height, width]; its state is left as it was.
-        input_shape: Channels, height and width of an image.
+        module: Any module that takes one tensor [1, *input_shape]; its state is left as it was. On the meta device
+            nothing is computed.
+        input_shape: Of one input without its batch axis: channels, height and width of an image, for instance.
+        dtype: Of the input; by default that of the module's parameters, or int64 where these are embeddings that take
+            nothing else.
 
     Raises:
-        ConfigError: If the module does not run on such an image, has no layer, runs a layer twice, or computes what
-            crossbars cannot hold (other convolutions than plain 2-d ones, attention, recurrent layers).
+        ConfigError: If the module does not run on such an input, has no layer, or computes what can be neither mapped
+            nor priced.
     """
-    parameter = next(module.parameters(), torch.empty(0))
-    image = torch.zeros(1, *input_shape, device=parameter.device, dtype=parameter.dtype)
-    recorder = _Recorder()
-    recorder.know(image, frozenset())
-    with recorder.watch(module), _evaluation_mode(module), torch.no_grad():
+    if not input_shape or any(not isinstance(size, int) or size < 1 for size in input_shape):
+        raise ConfigError(f"input_shape must be sizes of at least 1, got {tuple(input_shape)}")
+    recorder, output = _run(module, input_shape, dtype)
+    outputs = {recorder.origin(leaf) for leaf in tree_leaves(output) if isinstance(leaf, Tensor)}
+    if outputs and max(outputs) < 0:
+        raise ConfigError("what the module returns does not come from its input, or is computed outside torch")
+    if not recorder.matrices:
+        raise ConfigError("the module has no convolution or linear layer")
+    return _Graph(recorder, outputs).layers()
+
+
+def _run(module: nn.Module, input_shape: tuple[int, ...], dtype: torch.dtype | None) -> tuple[Recorder, Any]:
+    """What was seen of a module, and what it returned."""
+    tensors = [*module.parameters(), *module.buffers()]
+    if lazy := [name for name, tensor in module.named_parameters() if nn.parameter.is_lazy(tensor)]:
+        raise ConfigError(f"{lazy[0]}: has no shape yet; run the module once before it is traced")
+    number = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
+    device = tensors[0].device if tensors else torch.device("cpu")
+    tried = [dtype] if dtype is not None else [number, torch.int64]
+    if dtype is None and not any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in module.modules()):
+        tried = [number]
+    for attempt, kind in enumerate(tried, start=1):
+        recorder = Recorder(module)
+        image = torch.zeros(1, *input_shape, device=device, dtype=kind)
+        recorder.feed(image)
         try:
-            module(image)
+            with _as_traced(module), recorder.watch(module):
+                return recorder, module(image)
         except ConfigError:
             raise
-        except (RuntimeError, TypeError, IndexError, ValueError) as error:
-            shape = "x".join(map(str, input_shape))
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"the module does not run on an image of {shape}: {reason}") from None
-    if not recorder.layers:
-        raise ConfigError("the module has no convolution or linear layer")
-    return tuple(Layer.parse(fields, fields["name"]) for fields in recorder.layers)
+        except Exception as error:  # noqa: BLE001 - whatever a module of the user's own raises
+            if attempt == len(tried):
+                shape = "x".join(map(str, input_shape))
+                kept = (RuntimeError, TypeError, IndexError, ValueError)
+                reason = ("" if type(error) in kept else f"{type(error).__name__}: ") + " ".join(str(error).split())
+                raise ConfigError(f"the module does not run on an image of {shape}: {reason}") from None
+    raise AssertionError("the last attempt returns or raises")
 
 
 @contextlib.contextmanager
-def _evaluation_mode(module: nn.Module) -> Iterator[None]:
+def _as_traced(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, in which fused kernels do not hide products, and layers compute in float."""
     modes = {part: part.training for part in module.modules()}
+    quantised = [part for part in modes if getattr(part, "quantised", None) is True]
+    fused = torch.backends.mha.get_fastpath_enabled()
     try:
         module.eval()
-        yield
+        torch.backends.mha.set_fastpath_enabled(False)
+        for part in quantised:
+            part.quantised = False  # type: ignore[assignment]
+        with (
+            torch.no_grad(),
+            _without_onednn(),
+            torch.backends.cudnn.flags(enabled=False),
+            sdpa_kernel(SDPBackend.MATH),
+        ):
+            yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        for part in quantised:
+            part.quantised = True  # type: ignore[assignment]
         for part, training in modes.items():
             part.training = training
 
 
-class _Recorder(TorchFunctionMode):
-    """Watches functions and modules, and knows from which layers each tensor came."""
+@contextlib.contextmanager
+def _without_onednn() -> Iterator[None]:
+    """Recurrent layers as the products that they are made of."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers: list[dict[str, Any]] = []
-        self._path: list[str] = []
-        self._layers_entered = 0
-        # Tensors are kept alive together with their sources, so that no id is used twice.
-        self._sources: dict[int, tuple[Tensor, frozenset[int]]] = {}
+    def switch(*flags: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of processors that lack one of its formats
+            return torch.backends.mkldnn.set_flags(*flags)
 
-    def know(self, value: Any, sources: frozenset[int]) -> None:
-        """Remember that the tensors in a value came from these layers."""
-        for tensor in tree_leaves(value):
-            if isinstance(tensor, Tensor):
-                self._sources[id(tensor)] = (tensor, sources)
+    before = switch(False)
+    try:
+        yield
+    finally:
+        switch(*before)
 
-    def sources(self, value: Any) -> frozenset[int]:
-        """The layers that the tensors in a value came from."""
-        known = (self._sources.get(id(leaf)) for leaf in tree_leaves(value))
-        return frozenset().union(*(entry[1] for entry in known if entry))
 
-    @contextlib.contextmanager
-    def watch(self, module: nn.Module) -> Iterator[None]:
-        """Record while the module runs."""
-        handles = []
-        for name, part in module.named_modules():
-            handles.append(part.register_forward_pre_hook(self._enter(name or "module"), with_kwargs=True))
-            handles.append(part.register_forward_hook(self._leave, with_kwargs=True))
-        try:
-            with self:
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
+class _Graph:
+    """Gives what was seen to the layers.
 
-    def _enter(self, name: str) -> Any:
-        def enter(part: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-            self._path.append(name)
-            self._layers_entered += isinstance(part, nn.Conv2d | nn.Linear)
+    Args:
+        recorder: What was seen.
+        outputs: Nodes that the module returned.
+    """
 
-        return enter
+    def __init__(self, recorder: Recorder, outputs: set[int]) -> None:
+        self.nodes = recorder.nodes
+        self.matrices = recorder.matrices
+        self.readers: list[list[int]] = [[] for _ in self.nodes]
+        for index, node in enumerate(self.nodes):
+            for source in node.inputs:
+                self.readers[source].append(index)
+        self.outputs = outputs
+        # For every node the products whose outputs are in it, and the layer that ran last.
+        self.direct: list[frozenset[int]] = []
+        self.last: list[int] = []
+        self.fresh: list[bool] = []
+        for index, node in enumerate(self.nodes):
+            read = node.inputs
+            if node.kind in ("elementwise", "sum"):  # what is spread over a map is no part of it
+                read = [source for source in read if self.nodes[source].numel == node.numel] or read
+            sources = frozenset[int]().union(*(self.direct[source] for source in read))
+            last = max((self.last[source] for source in node.inputs), default=-1)
+            fresh = bool(node.inputs) and all(self.fresh[source] for source in node.inputs)
+            if node.kind == "layer":
+                sources, last, fresh = frozenset({index}), node.layer, True
+            elif node.kind in ("input", "product"):
+                sources, fresh = frozenset(), False
+            elif node.kind == "sum":
+                sources, fresh = frozenset({max(sources)}) if sources else sources, False
+            elif node.kind not in ("affine", "moved"):
+                fresh = False
+            self.direct.append(sources)
+            self.last.append(last)
+            self.fresh.append(fresh)
 
-    def _leave(self, part: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], output: Any) -> None:
-        if isinstance(part, nn.Conv2d):
-            image = arguments[0] if arguments else options["input"]
-            self._add_conv(image, part.weight, output, part.stride, part.padding, part.dilation, part.groups)
-        elif isinstance(part, nn.Linear):
-            self._add_linear(arguments[0] if arguments else options["input"], part.weight, output)
-        elif any(id(leaf) not in self._sources for leaf in tree_leaves(output)):
-            # Computed where functions cannot be watched, as by a custom autograd function.
-            self.know(output, self.sources((arguments, options)))
-        self._layers_entered -= isinstance(part, nn.Conv2d | nn.Linear)
-        self._path.pop()
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers with all that follows them."""
+        fields: list[dict[str, Any]] = [self._shape(matrix) for matrix in self.matrices]
+        pools = self._pools()
+        work: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        relu, residual = [0] * len(fields), [0] * len(fields)
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        before = self.sources((args, kwargs))
-        # Functions that work in place may change the shape of what they are given.
-        shape = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else ()
-        output = func(*args, **kwargs)
-        if self._layers_entered:
-            return output
-        name = func.__name__
-        if name in _UNMAPPED:
-            raise ConfigError(f"{self._path[-1]}: {_UNMAPPED[name]} cannot be mapped, only nn.Conv2d and nn.Linear")
-        if name == "conv2d":
-            self._functional_conv(output, *args, **kwargs)
-        elif name == "linear":
-            self._add_linear(args[0], args[1] if len(args) > 1 else kwargs["weight"], output)
-        elif name in _ADD and len(args) > 1 and all(self.sources(term) for term in args[:2]):
-            last = max(before)
-            self.layers[last]["residual"] = True
-            self.know(output, frozenset({last}))
-        else:
-            factor, kind = 1, None
-            if name in _POOL:
-                factor, kind = self._window_step(*args[1:], **kwargs), _POOL[name]
-            elif name in _GLOBAL_POOL and len(shape) == 4:
-                factor, kind = self._shrinkage(shape, tuple(output.shape)), _GLOBAL_POOL[name]
-            for layer in (self.layers[index] for index in before):
-                layer["relu"] |= name in _RELU
-                layer["pool"] *= factor
-                if factor > 1 and layer["pool_kind"] != "average":
-                    layer["pool_kind"] = kind
-            self.know(output, before)
-        return output
+        def add(index: int) -> None:
+            node, kind = self.nodes[index], _WORK[self.nodes[index].kind]
+            entry = work[max(self.last[index], 0), kind]
+            for place, count in enumerate((node.operations, node.reads, node.numel)):
+                entry[place] += count
+            entry[3] = max(entry[3], node.reads + node.numel)
 
-    def _window_step(self, kernel_size: Any, stride: Any = None, *_: Any, **__: Any) -> int:
-        return self._square("pooling", stride or kernel_size)
+        taken = {index for chain in pools.values() for index in chain}
+        for index, node in enumerate(self.nodes):
+            if node.kind in ("input", "layer", "moved") or index in taken:
+                continue
+            sizes = {source: self._size_at(source, index, pools) for source in self.direct[index]}
+            whole = bool(sizes) and sum(sizes.values()) == node.numel
+            if node.kind == "affine" and (self.fresh[self._single(index)] or node.scalar):
+                continue
+            if node.kind == "relu" and whole:
+                for source in sizes:
+                    relu[self.nodes[source].layer] += self.nodes[source].numel
+            elif node.kind == "sum" and whole:
+                (source,) = sizes
+                residual[self.nodes[source].layer] += self.nodes[source].numel
+            else:
+                add(index)
+        made = []
+        for number, (matrix, found) in enumerate(zip(self.matrices, fields)):
+            outputs = sum(self.nodes[product.node].numel for product in matrix.products)
+            for name, count in (("relu", relu[number]), ("residual", residual[number])):
+                found[name] = count == outputs
+                if count not in (0, outputs):  # of some uses only, or more than once
+                    more = count - outputs if count > outputs else count
+                    found[name] = count > outputs
+                    entry = work[number, "elementwise"]
+                    entry[:3] = [present + more for present in entry[:3]]
+            found |= self._pooled(matrix, pools)
+            found["after"] = [
+                {"kind": kind, **dict(zip(("operations", "reads", "writes", "held"), counts, strict=True))}
+                for (layer, kind), counts in sorted(work.items())
+                if layer == number
+            ]
+            layer = Layer.parse(found, matrix.name)
+            self._check(layer, matrix)
+            made.append(layer)
+        return tuple(made)
 
-    def _shrinkage(self, before: tuple[int, ...], after: tuple[int, ...]) -> int:
-        """By how much a function that fits its windows to the map shrinks it."""
-        if after[:2] != before[:2]:
-            return 1
-        sides = [old / new for old, new in zip(before[2:], after[2:] or (1, 1))]
-        return self._square("pooling", sides)
+    def _single(self, index: int) -> int:
+        """The node that a function of one map reads."""
+        return self.nodes[index].inputs[0]
 
-    def _functional_conv(
-        self,
-        output: Tensor,
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-    ) -> None:
-        self._add_conv(input, weight, output, stride, padding, dilation, groups)
+    def _shape(self, matrix: Matrix) -> dict[str, Any]:
+        """What a layer is, from all that its matrix was multiplied with."""
+        shapes = [self._padded(product) for product in matrix.products]
+        first, uses = dict(shapes[0]), sum(product.uses for product in matrix.products)
+        if all(product.linear for product in matrix.products):
+            vectors = {shape["in_height"] for shape in shapes}
+            if len(vectors) > 1:
+                first["in_height"], uses = sum(shape["in_height"] for shape in shapes), 1
+            for shape in shapes:
+                shape["in_height"] = first["in_height"]
+            if first["in_height"] == 1 and first["groups"] == 1:
+                first["kind"] = "linear"
+                shapes = [shape | {"kind": "linear"} for shape in shapes]
+        if any(shape != first for shape in shapes):
+            different = next(shape for shape in shapes if shape != first)
+            names = [name for name in first if first[name] != different.get(name)]
+            was = ", ".join(f"{name} {first[name]} and {different.get(name)}" for name in names)
+            raise ConfigError(f"{matrix.name}: runs in different ways, which no layer describes: {was}")
+        return {"name": matrix.name, "uses": uses, **first}
 
-    def _add_conv(
-        self, input: Tensor, weight: Tensor, output: Tensor, stride: Any, padding: Any, dilation: Any, groups: int
-    ) -> None:
-        kernel = weight.shape[2:]
-        if isinstance(padding, str):
-            padding = 0 if padding == "valid" else tuple((side - 1) / 2 for side in kernel)
-        self._add(
-            output,
-            kind="conv",
-            in_channels=input.shape[1],
-            out_channels=weight.shape[0],
-            in_height=input.shape[2],
-            in_width=input.shape[3],
-            kernel_height=kernel[0],
-            kernel_width=kernel[1],
-            stride=self._square("stride", stride),
-            padding=self._square("padding", padding),
-            groups=groups,
-        )
-        if (dilated := self._square("dilation", dilation)) != 1:
-            raise ConfigError(f"{self._path[-1]}: dilation must be 1, got {dilated}")
+    def _padded(self, product: Product) -> dict[str, Any]:
+        """A product's fields; zeros around a map that nothing else reads are the layer's padding."""
+        fields = dict(product.fields)
+        source = fields.pop("pad_node", None)
+        if source is None or set(self.readers[source]) != {product.node} or source in self.outputs:
+            return fields
+        added = self.nodes[source].pads
+        if added is None or fields["kind"] == "transposed":
+            return fields
+        fields["padding"] = tuple(own + more for own, more in zip(fields["padding"], added))
+        fields["in_height"] -= added[0] + added[1]
+        fields["in_width"] -= added[2] + added[3]
+        return fields
 
-    def _add_linear(self, input: Tensor, weight: Tensor, output: Tensor) -> None:
-        positions = input.numel() // input.shape[-1]
-        self._add(
-            output,
-            kind="linear" if positions == 1 else "conv",
-            in_channels=weight.shape[1],
-            out_channels=weight.shape[0],
-            in_height=positions,
-        )
+    def _check(self, layer: Layer, matrix: Matrix) -> None:
+        """Refuse a layer that would not be what ran."""
+        macs = sum(product.macs for product in matrix.products)
+        if layer.macs != macs:
+            raise ConfigError(f"{layer.name}: {macs} multiply-accumulates ran, a layer of its shape has {layer.macs}")
+        seen = {product.out_side for product in matrix.products}
+        if not matrix.products[0].linear and seen != {(layer.out_height, layer.out_width)}:
+            shown = ", ".join(f"{height}x{width}" for height, width in sorted(seen))
+            raise ConfigError(
+                f"{layer.name}: gave maps of {shown}, a layer of its shape gives {layer.out_height}x{layer.out_width}"
+            )
 
-    def _add(self, output: Tensor, **fields: Any) -> None:
-        name = self._path[-1]
-        if any(layer["name"] == name for layer in self.layers):
-            raise ConfigError(f"{name}: runs twice per image; every layer must run once")
-        self.know(output, frozenset({len(self.layers)}))
-        self.layers.append({"name": name, "pool": 1, "pool_kind": None, "relu": False, **fields})
+    def _pools(self) -> dict[int, list[int]]:
+        """For every product the pooling that all of its output passes, in order."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for index, node in enumerate(self.nodes):
+            if node.kind != "pool" or node.window == (1, 1):
+                continue
+            sources = self.direct[index]
+            sides = {source: self._pixels(source, found[source]) for source in sources}
+            # Pooling shared by layers is all of theirs, or else is work of its own.
+            if sources and all(
+                sides[source] == math.prod(node.spatial) and not self._passes(source, index) for source in sources
+            ):
+                for source in sources:
+                    found[source].append(index)
+        return found
 
-    def _square(self, name: str, value: Any) -> int:
-        sides = tuple(value) if isinstance(value, tuple | list) else (value,)
-        if any(side != sides[0] for side in sides) or sides[0] != int(sides[0]):
-            raise ConfigError(f"{self._path[-1]}: {name} must be the same whole number on all sides, got {value}")
-        return int(sides[0])
+    def _pixels(self, source: int, pools: list[int]) -> int:
+        """Pixels of a product's map after some pooling."""
+        matrix = self.matrices[self.nodes[source].layer]
+        product = next(product for product in matrix.products if product.node == source)
+        return self.nodes[pools[-1]].left if pools else math.prod(product.out_side)
+
+    def _passes(self, source: int, pool: int) -> bool:
+        """Whether something of a product's output goes on without passing a pooling."""
+        seen, ahead = {source}, [source]
+        while ahead:
+            index = ahead.pop()
+            readers = [reader for reader in self.readers[index] if reader != pool]
+            if index in self.outputs or (not self.readers[index] and index != source):
+                return True
+            for reader in readers:
+                node = self.nodes[reader]
+                if node.kind in ("layer", "product") or source not in self.direct[reader]:
+                    return True
+                if reader not in seen:
+                    seen.add(reader)
+                    ahead.append(reader)
+        return False
+
+    def _size_at(self, source: int, index: int, pools: dict[int, list[int]]) -> int:
+        """Values of a product's output where another node reads it."""
+        size = self.nodes[source].numel
+        for pool in pools.get(source, ()):
+            if pool < index:
+                size = size * self.nodes[pool].left // math.prod(self.nodes[pool].spatial)
+        return size
+
+    def _pooled(self, matrix: Matrix, pools: dict[int, list[int]]) -> dict[str, Any]:
+        """Pooling fields of a layer: what its first use passes."""
+        chain = [self.nodes[index] for index in pools.get(matrix.products[0].node, ())]
+        if not chain:
+            return {}
+        window = math.prod(node.window[0] for node in chain), math.prod(node.window[1] for node in chain)
+        return {"pool": window, "pool_kind": "average" if any(node.average for node in chain) else "max"}
 
 
 __all__ = ["trace"]

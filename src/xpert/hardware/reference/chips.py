@@ -351,6 +351,8 @@ def workload_of_row(i: Row) -> Workload:
     """The layers of a row; their sizes are padded already."""
     height, width, channels, kernel_height, kernel_width, outputs, pooled, stride = np.array(i["layers"]).T
     one = np.ones_like(height)
+    down, right = height - kernel_height + 1, width - kernel_width + 1
+    positions = ((down - 1) // stride + 1) * ((right - 1) // stride + 1)
     return Workload(
         in_channels=channels,
         out_channels=outputs,
@@ -358,9 +360,12 @@ def workload_of_row(i: Row) -> Workload:
         in_width=width,
         kernel_height=kernel_height,
         kernel_width=kernel_width,
-        stride=stride,
+        positions=positions,
+        reference_positions=(down / stride * right / stride).astype(np.int64),
+        multiplies=kernel_height * kernel_width * positions,
+        places=one,
         groups=one,
-        pool=1 + pooled,
+        pool=(1 + pooled) ** 2,
         averages=0 * one,
         relu=one,
         residual=0 * one,

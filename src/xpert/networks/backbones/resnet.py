@@ -62,7 +62,7 @@ def _assemble(network: Network, layers: Mapping[str, nn.Module]) -> nn.Module:
     for block, members in groupby(convolutions, _block_of):
         parts = OrderedDict(part for layer in members for part in with_norm(layer, layers[layer.name]).items())
         modules |= {block: BasicBlock(parts)} if block else parts
-    if convolutions[-1].pool > 1:
+    if convolutions[-1].pool != 1:
         modules["pool"] = nn.AvgPool2d(convolutions[-1].pool)
     modules["flatten"] = nn.Flatten()
     modules[linear.name] = layers[linear.name]

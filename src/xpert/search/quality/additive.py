@@ -164,14 +164,14 @@ def total_quality(name: str, network: Network) -> float:
         alone = Space(
             network.backbone,
             tuple((width,) for width in network.channels),
-            network.input_shape,
+            network.image_shape,
             network.num_classes,
             tuple((kernel,) for kernel in network.kernels),
         )
         _refuse_unknown(quality, alone)
         there = iter(network.layers)
         layers = [next(there) if found else None for found in alone.present(network.channels, network.kernels)]
-    constant, term = quality.terms(network.backbone, network.input_shape)
+    constant, term = quality.terms(network.backbone, network.image_shape)
     return constant + sum(term(index, layer) for index, layer in enumerate(layers))
 
 
