@@ -1,0 +1,80 @@
+"""`xpert trace`: the layers of a network of the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xpert.cli import output
+from xpert.cli.interrupts import interrupts_deferred
+from xpert.cli.options import Arguments, InputShape, Json, SourceWeights
+from xpert.cli.sources import load_source
+
+
+def trace(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The network; see docs/networks.md.")],
+    input_shape: InputShape = None,
+    argument: Arguments = None,
+    weights: SourceWeights = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a CSV: a line per layer.")] = None,
+    as_json: Json = False,
+) -> int:
+    """The layers of a network of your own, as a chip sees them.
+
+    SOURCE is **path.py:Name** or **package.module:name** (a class or function, whose code is executed), **timm:NAME**
+    or **torchvision:NAME**.
+
+    Examples: **xpert trace my_model.py:Net --input-shape 3,32,32**
+
+    **xpert trace timm:resnet18 --argument num_classes=10 --csv layers.csv**
+    """
+    with interrupts_deferred():
+        loaded = load_source(source, input_shape, argument, weights)
+    network = loaded.network()
+    rows = [_row(layer) for layer in network.layers]
+    if csv is not None:
+        output.write_csv(csv, rows)
+    if as_json:
+        figures = {"macs": network.macs, "weights": sum(layer.weights for layer in network.layers)}
+        shape = {"input_shape": network.input_shape, "num_classes": network.num_classes}
+        output.write_json({"name": loaded.name, **shape, **figures, "layers": rows})
+        return 0
+    _show(loaded.name, network.input_shape, rows)
+    return 0
+
+
+def _row(layer: Any) -> dict[str, Any]:
+    return layer.model_dump() | {
+        "out_height": layer.out_height,
+        "out_width": layer.out_width,
+        "weights": layer.weights,
+        "macs": layer.macs,
+    }
+
+
+def _show(name: str, input_shape: tuple[int, ...], rows: list[dict[str, Any]]) -> None:
+    cells = [
+        [
+            row["name"],
+            row["kind"],
+            f"{row['in_channels']} → {row['out_channels']}",
+            f"{row['in_height']}x{row['in_width']}",
+            f"{row['kernel_height']}x{row['kernel_width']}",
+            str(row["stride"]),
+            str(row["padding"]),
+            str(row["groups"]),
+            "" if row["pool"] == 1 else f"{row['pool']} {row['pool_kind']}",
+            "relu" if row["relu"] else "",
+            "sum" if row["residual"] else "",
+            f"{row['weights']:,}",
+            f"{row['macs']:,}",
+        ]
+        for row in rows
+    ]
+    total = [sum(row[key] for row in rows) for key in ("weights", "macs")]
+    cells.append(["all", *[""] * 10, *(f"{value:,}" for value in total)])
+    header = ["layer", "kind", "channels", "map", "kernel", "stride", "padding", "groups", "pool", "", "", "weights"]
+    shape = "x".join(map(str, input_shape))
+    output.show(output.table(f"{name}: layers for images of {shape}", [*header, "MACs"], cells, left=3))

@@ -1,0 +1,130 @@
+"""Networks of the user's own: `xpert trace`, and `evaluate` and `accuracy` of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from xpert.networks.sources import load_network
+
+CODE = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width=4):
+        super().__init__()
+        self.conv = nn.Conv2d(1, width, 3, stride=4)
+        self.fc = nn.Linear(width * 64, 10)
+
+    def forward(self, x):
+        return self.fc(torch.relu(self.conv(x)).flatten(1))
+"""
+FEW = ("--dataset", "digits", "--chips", "1", "--calibration-images", "16", "--images", "32")
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> str:
+    (tmp_path / "my_model.py").write_text(CODE)
+    return f"{tmp_path}/my_model.py:Net"
+
+
+@pytest.fixture
+def weights(net: str, tmp_path: Path) -> Path:
+    torch.save(load_network(net, input_shape=(1, 32, 32)).module.state_dict(), tmp_path / "w.pt")
+    return tmp_path / "w.pt"
+
+
+def test_the_layers(xpert: Callable, net: str, tmp_path: Path) -> None:
+    arguments = ("trace", net, "--input-shape", "1,32,32", "--argument", "width=2")
+    found = json.loads(xpert(*arguments, "--json").stdout)
+    assert (found["name"], found["input_shape"], found["num_classes"]) == ("Net", [1, 32, 32], 10)
+    assert found["macs"] == 2 * 9 * 64 + 128 * 10
+    assert [(row["name"], row["macs"]) for row in found["layers"]] == [("conv", 1152), ("fc", 1280)]
+    outcome = xpert(*arguments, "--csv", tmp_path / "layers.csv")
+    assert "2,432" in outcome.stdout
+    with (tmp_path / "layers.csv").open() as file:
+        assert [row["weights"] for row in csv.DictReader(file)] == ["18", "1280"]
+
+
+def test_costs(xpert: Callable, net: str, tmp_path: Path) -> None:
+    shape, design = ("--input-shape", "1,32,32"), tmp_path / "d.json"
+    own = xpert("evaluate", net, *shape, "--json", "--write", design)
+    assert own.code == 0
+    assert json.loads(own.stdout) == json.loads(xpert("evaluate", design, "--json").stdout)
+    swept = json.loads(xpert("evaluate", net, *shape, "--sweep", "rows=64,128", "--json").stdout)["sweep"]
+    assert swept[0]["edap"] == json.loads(own.stdout)["edap"] != swept[1]["edap"]
+
+
+def test_accuracy_of_source_design_and_config(xpert: Callable, net: str, weights: Path, tmp_path: Path) -> None:
+    """The same network in three ways: the same figures."""
+    design = tmp_path / "d.json"
+    xpert("evaluate", net, "--input-shape", "1,32,32", "--write", design)
+    config = {"name": "own", "network": {"source": "my_model.py:Net", "weights": "w.pt"}, "dataset": {"name": "digits"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    ways = (
+        (net, "--weights", weights),
+        (design, "--network", net, "--weights", weights),
+        (tmp_path / "config.json",),
+    )
+    outcomes = [xpert("accuracy", *way, *FEW, "--json") for way in ways]
+    assert [outcome.stderr for outcome in outcomes] == [""] * 3
+    figures = [json.loads(outcome.stdout) for outcome in outcomes]
+    assert figures[0] == figures[1] == figures[2]
+    assert figures[0]["images"] == 32
+
+
+def test_activity(xpert: Callable, net: str, weights: Path) -> None:
+    arguments = ("evaluate", net, "--weights", weights, "--dataset", "digits", "--json")
+    measured = json.loads(xpert(*arguments).stdout)
+    assumed = json.loads(xpert("evaluate", net, "--input-shape", "1,32,32", "--json").stdout)
+    assert measured["layers"][0]["input_bit_density"] != assumed["layers"][0]["input_bit_density"]
+
+
+def test_a_design_runs_no_code(refusal: Callable, net: str, weights: Path, tmp_path: Path, xpert: Callable) -> None:
+    xpert("evaluate", net, "--input-shape", "1,32,32", "--write", tmp_path / "d.json")
+    refused = refusal("accuracy", tmp_path / "d.json", "--weights", weights, *FEW)
+    assert "--network my_model.py:Net" in refused
+
+
+def test_refusals(refusal: Callable, net: str, weights: Path, design_file: Path, tmp_path: Path) -> None:
+    assert "give --input-shape" in refusal("trace", net)
+    for shape in ("3,", "3,32,x", "0,1,1", "1,2,3,4,5"):
+        assert refusal("trace", net, "--input-shape", shape).startswith("--input-shape: expected C,H,W")
+    assert "expected NAME=VALUE" in refusal("trace", net, "--argument", "width")
+    assert "width stands twice" in refusal("trace", net, "--argument", "width=1", "--argument", "width=2")
+    assert "not the source of a network" in refusal("trace", design_file)
+    assert "not YAML" in refusal("trace", net, "--argument", "width=[1")
+    assert "goes with the source" in refusal("evaluate", design_file, "--input-shape", "1,32,32")
+    assert "is a network itself" in refusal("evaluate", net, "--network", net)
+    assert "needs no source" in refusal("evaluate", design_file, "--network", net)
+    assert "does not run on an image of 1x8x8" in refusal("evaluate", net, "--input-shape", "1,8,8")
+    assert "data set 'digits' has images of" in refusal("accuracy", net, "--input-shape", "1,33,33", *FEW)
+    config = {"name": "own", "network": {"source": net}, "dataset": {"name": "digits"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    refused = refusal("search", tmp_path / "config.json", "--out", tmp_path / "run")
+    assert "a search takes a backbone" in refused
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({}, "one of backbone and source"),
+        ({"source": "a.py:B", "backbone": "vgg11", "choices": [8]}, "one of backbone and source"),
+        ({"backbone": "vgg11"}, "choices: required"),
+        ({"backbone": "vgg11", "choices": [8], "weights": "w"}, "weights: goes with source"),
+        ({"source": "a.py:B", "choices": [8]}, "choices: goes with backbone"),
+        ({"source": "a.py"}, "not the source of a network"),
+    ],
+)
+def test_configs_that_name_no_network(refusal: Callable, tmp_path: Path, network: dict, message: str) -> None:
+    config = {"name": "own", "network": network, "dataset": {"name": "digits"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert message in refusal("evaluate", tmp_path / "config.json")
