@@ -106,6 +106,8 @@ def test_refusals(refusal: Callable, net: str, weights: Path, design_file: Path,
     assert "needs no source" in refusal("evaluate", design_file, "--network", net)
     assert "does not run on an image of 1x8x8" in refusal("evaluate", net, "--input-shape", "1,8,8")
     assert "data set 'digits' has images of" in refusal("accuracy", net, "--input-shape", "1,33,33", *FEW)
+    (tmp_path / "two.py").write_text(CODE.replace("return ", "return x, "))
+    assert "answers an image with a tuple, not with [1, 10]" in refusal("accuracy", f"{tmp_path}/two.py:Net", *FEW)
     config = {"name": "own", "network": {"source": net}, "dataset": {"name": "digits"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     refused = refusal("search", tmp_path / "config.json", "--out", tmp_path / "run")
@@ -128,3 +130,19 @@ def test_configs_that_name_no_network(refusal: Callable, tmp_path: Path, network
     config = {"name": "own", "network": network, "dataset": {"name": "digits"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert message in refusal("evaluate", tmp_path / "config.json")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_onnx_file_is_the_same_network(xpert: Callable, net: str, weights: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    module = load_network(net, input_shape=(1, 32, 32), weights=weights).module
+    torch.onnx.export(module, (torch.zeros(1, 1, 32, 32),), str(tmp_path / "net.onnx"), dynamo=False)
+    source = tmp_path / "net.onnx"
+    costs = [
+        json.loads(xpert("evaluate", *way, "--json").stdout) for way in ((source,), (net, "--input-shape", "1,32,32"))
+    ]
+    assert costs[0]["edap"] == costs[1]["edap"]
+    accuracies = [
+        json.loads(xpert("accuracy", *way, *FEW, "--json").stdout) for way in ((source,), (net, "--weights", weights))
+    ]
+    assert accuracies[0] == accuracies[1]

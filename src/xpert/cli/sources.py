@@ -103,16 +103,16 @@ def read_design_and_network(
 
 
 def _checked(design: Design, loaded: LoadedNetwork, dataset: str | None) -> tuple[Design, LoadedNetwork]:
-    if dataset is not None and not loaded.trained:
-        raise ConfigError(f"{loaded.name}: its weights are random: give --weights")
+    if dataset is not None and loaded.untrained is not None:
+        raise ConfigError(f"{loaded.name}: {loaded.untrained}")
     return design, loaded
 
 
 def _on_the_default_chip(loaded: LoadedNetwork) -> Design:
-    from xpert.design import Chip, Design
+    from xpert.design import Chip
     from xpert.experiment.config import BaselineSettings
 
-    return Design.homogeneous(loaded.network(), Chip(), BaselineSettings().typical, name=loaded.name)
+    return loaded.design(Chip(), BaselineSettings().typical)
 
 
 def _image_shape(dataset: str | None) -> tuple[int, ...] | None:

@@ -23,8 +23,8 @@ def trace(
 ) -> int:
     """The layers of a network of your own, as a chip sees them.
 
-    SOURCE is **path.py:Name** or **package.module:name** (a class or function, whose code is executed), **timm:NAME**
-    or **torchvision:NAME**.
+    SOURCE is **path.py:Name** or **package.module:name** (a class or function, whose code is executed), **timm:NAME**,
+    **torchvision:NAME**, or an **.onnx** file.
 
     Examples: **xpert trace my_model.py:Net --input-shape 3,32,32**
 

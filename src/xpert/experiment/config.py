@@ -136,8 +136,9 @@ class NetworkOptions(DataModel):
     and the first of all."""
 
     source: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    """A network of one's own (docs/networks.md): `path.py:Name`, `package.module:name`, `timm:NAME`, ...; paths start
-    from the config's folder. Code that it names is executed. Costs and accuracies are computed; it is not searched."""
+    """A network of one's own (docs/networks.md): `path.py:Name`, `package.module:name`, `timm:NAME`, `net.onnx`, ...;
+    paths start from the config's folder. Code that it names is executed. Costs and accuracies are computed; it is not
+    searched."""
 
     arguments: dict[str, Any] = Field(default_factory=dict)
     """What the source's class or function is called with, by name."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from xpert.analog import NiAccuracy, ablation, at_precision, layer_snr, measure_activity, native
@@ -14,7 +15,7 @@ from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
 from xpert.errors import ConfigError, DataError
 from xpert.networks import build
-from xpert.networks.quantised import quantise, unquantised
+from xpert.networks.quantised import unquantised
 from xpert.networks.sources import LoadedNetwork
 from xpert.progress import Report, of_stage
 from xpert.results import Accuracy, AccuracyFile, Effect, LayerError, NiRecord
@@ -176,7 +177,12 @@ def _load(
         )
     if network is not None:
         images = data.normalised(data.train_images[:calibration_images])
-        return quantise(network.module, images, weight_bits=design.chip.weight_bits), data
+        with torch.no_grad():
+            answer = network.module(images[:1])
+        if not isinstance(answer, torch.Tensor) or answer.shape != (1, classes):
+            form = list(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
+            raise ConfigError(f"{network.name}: answers an image with {form}, not with [1, {classes}]: no classifier")
+        return network.quantised(images, design.chip.weight_bits), data
     if design.network.backbone == "custom":
         raise ConfigError("network.backbone: a network of your own; say where it is: --network my_model.py:Net")
     if weights is None:

@@ -229,8 +229,8 @@ class TestCatalogues:
     def test_a_network_by_name(self, timm: None) -> None:
         loaded = load_network("timm:small", arguments={"in_chans": 1})
         assert loaded.input_shape == (1, 16, 16)
-        assert not loaded.trained
-        assert load_network("timm:small", arguments={"pretrained": True}).trained
+        assert loaded.untrained
+        assert load_network("timm:small", arguments={"pretrained": True}).untrained is None
         assert [layer.name for layer in loaded.network().layers] == ["0", "2"]
         with pytest.raises(ConfigError, match="timm has no network 'smol'; did you mean small"):
             load_network("timm:smol")

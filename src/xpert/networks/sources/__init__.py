@@ -7,6 +7,7 @@ A source is one text:
 | `path.py:Name` | a class or function of a Python file, which is executed |
 | `package.module:name` | the same of a module that can be imported |
 | `timm:NAME`, `torchvision:NAME` | a network of that package, where it is installed |
+| `file.onnx` | an ONNX or QONNX file |
 
 `load_network` makes a module of it. What files of data bring is read, never executed.
 """
@@ -22,16 +23,16 @@ from xpert.errors import ConfigError
 if TYPE_CHECKING:
     from xpert.networks.sources.loading import LoadedNetwork, load_network
 
-Kind = Literal["python", "timm", "torchvision"]
+Kind = Literal["python", "timm", "torchvision", "onnx"]
 """What a source is read by."""
 
 CATALOGUES: tuple[Kind, ...] = ("timm", "torchvision")
 """Packages whose networks go by their names there."""
 
-_FILES: dict[str, Kind] = {}
+_FILES: dict[str, Kind] = {".onnx": "onnx", ".qonnx": "onnx"}
 """Kinds of file, by the end of their name."""
 
-FORMS = "path.py:Name, package.module:name, timm:NAME, torchvision:NAME"
+FORMS = "path.py:Name, package.module:name, timm:NAME, torchvision:NAME, file.onnx"
 """The forms of a source, for messages."""
 
 
