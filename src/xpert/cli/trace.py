@@ -24,7 +24,7 @@ def trace(
     """The layers of a network of your own, as a chip sees them.
 
     SOURCE is **path.py:Name** or **package.module:name** (a class or function, whose code is executed), **timm:NAME**,
-    **torchvision:NAME**, or an **.onnx** file.
+    **torchvision:NAME**, or an **.onnx** or **.pt2** file.
 
     Examples: **xpert trace my_model.py:Net --input-shape 3,32,32**
 

@@ -8,6 +8,7 @@ A source is one text:
 | `package.module:name` | the same of a module that can be imported |
 | `timm:NAME`, `torchvision:NAME` | a network of that package, where it is installed |
 | `file.onnx` | an ONNX or QONNX file |
+| `file.pt2` | what `torch.export.save` has written |
 
 `load_network` makes a module of it. What files of data bring is read, never executed.
 """
@@ -23,16 +24,16 @@ from xpert.errors import ConfigError
 if TYPE_CHECKING:
     from xpert.networks.sources.loading import LoadedNetwork, load_network
 
-Kind = Literal["python", "timm", "torchvision", "onnx"]
+Kind = Literal["python", "timm", "torchvision", "onnx", "pt2"]
 """What a source is read by."""
 
 CATALOGUES: tuple[Kind, ...] = ("timm", "torchvision")
 """Packages whose networks go by their names there."""
 
-_FILES: dict[str, Kind] = {".onnx": "onnx", ".qonnx": "onnx"}
+_FILES: dict[str, Kind] = {".onnx": "onnx", ".qonnx": "onnx", ".pt2": "pt2"}
 """Kinds of file, by the end of their name."""
 
-FORMS = "path.py:Name, package.module:name, timm:NAME, torchvision:NAME, file.onnx"
+FORMS = "path.py:Name, package.module:name, timm:NAME, torchvision:NAME, file.onnx, file.pt2"
 """The forms of a source, for messages."""
 
 

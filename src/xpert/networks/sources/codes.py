@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -33,12 +35,18 @@ class Codes(NamedTuple):
 
     @property
     def weight_bits(self) -> int:
-        """Width of weights on this grid: signed, with a code for each and its negative. [bit]"""
-        return self.bits + (self.low == 0)
+        """Width of weights on this grid: signed, whose largest and smallest code are each other's negative. [bit]
+
+        A smallest code that is larger by one, as -128, is left out.
+        """
+        if self.bits == 1:
+            return 1
+        reach = max(self.high - self.zero, self.zero - self.low - 1)
+        return 1 + math.ceil(math.log2(reach + 1))
 
 
 @torch.no_grad()
-def keep_codes(model: nn.Module, weights: dict[str, Codes], inputs: dict[str, Codes]) -> None:
+def keep_codes(model: nn.Module, weights: Mapping[str, Codes], inputs: Mapping[str, Codes]) -> None:
     """Let a quantised network compute on the grids of its file instead of those that follow from ranges.
 
     Weights keep their step at the file's width, inputs the range of the file's codes at every width.
@@ -49,7 +57,7 @@ def keep_codes(model: nn.Module, weights: dict[str, Codes], inputs: dict[str, Co
         inputs: Grids of layers' inputs, with one scale each.
     """
     for name, layer in quantised_layers(model).items():
-        if name in weights and weights[name].zero == 0:
+        if name in weights:
             layer.weight_step = (weights[name].weight_bits, float(weights[name].scale))
         if name in inputs:
             _keep_range(layer, inputs[name])

@@ -137,10 +137,19 @@ class GraphBuilder:
         self.steps: list[Step] = []
         self._parts: dict[str, nn.Module | Tensor] = {}
         self._stored: dict[str, Stored] = {}
+        self._paths: dict[str, str] = {}
 
-    def constant(self, name: str, value: Any) -> None:
-        """Know a value that is the same for all images."""
+    def constant(self, name: str, value: Any, path: str | None = None) -> None:
+        """Know a value that is the same for all images.
+
+        Args:
+            name: What it is called.
+            value: The value.
+            path: Where the module holds it, such as `features.scale`; unset: among the constants.
+        """
         self.values[name] = Known(value, constant=True)
+        if path is not None:
+            self._paths[name] = path
 
     def example(self, name: str) -> Any:
         """A value for the example image."""
@@ -270,12 +279,15 @@ class GraphBuilder:
         if not isinstance(value, Tensor):
             return value
         if argument.name not in self._stored:
-            self._stored[argument.name] = Stored(self.place(f"{_CONSTANTS}.c{len(self._stored)}", value.clone()))
+            path = self._paths.get(argument.name, f"{_CONSTANTS}.c{len(self._stored)}")
+            self._stored[argument.name] = Stored(self.place(path, value.clone()))
         return self._stored[argument.name]
 
 
 _CONSTANTS = "constants"
 _EMPTY = Graph("", (), ())
+_FAILURES = (RuntimeError, IndexError, ValueError, TypeError)
+"""What operators raise on tensors that they do not take."""
 
 
 def _same(value: Any) -> Any:
@@ -315,22 +327,30 @@ def _identifier(name: str) -> str:
 
 
 @torch.no_grad()
-def batched(graph: Graph, input_shape: Sequence[int], *, whole: bool = False) -> Graph:
+def batched(where: str, graph: Graph, input_shape: Sequence[int], *, whole: bool = False) -> Graph:
     """A graph that takes any number of images at a time, if need be one after the other.
 
     Files often hold the number of images that they were exported for. Two images together are compared with each alone.
 
     Args:
+        where: The source, for messages.
         graph: Changed in place.
         input_shape: Sizes of one image.
         whole: Whether it takes integers.
+
+    Raises:
+        ConfigError: If it does not take one image.
     """
     images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
     images = images.abs().long() if whole else images
-    alone = [graph(image) for image in images.split(1)]
+    try:
+        alone = [graph(image) for image in images.split(1)]
+    except _FAILURES as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{where}: does not take a single image: {reason}") from None
     try:
         together = graph(images)
-    except (RuntimeError, IndexError, ValueError, TypeError):
+    except _FAILURES:
         graph.one_by_one = True
         return graph
     pairs = [(together, alone)] if isinstance(together, Tensor) else list(zip(together, zip(*alone)))

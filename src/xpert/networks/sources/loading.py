@@ -17,6 +17,7 @@ from xpert.networks.quantised import quantise
 from xpert.networks.sources import Source, parse_source
 from xpert.networks.sources.catalogues import from_catalogue
 from xpert.networks.sources.codes import Codes, keep_codes
+from xpert.networks.sources.exported import from_exported
 from xpert.networks.sources.python import from_python
 from xpert.networks.sources.weights import fill_from, require_finite
 from xpert.workload.trace import trace
@@ -130,7 +131,7 @@ def load_network(
         DataError: If a file is broken, the weights are another network's or not numbers.
     """
     parsed, given = parse_source(source), dict(arguments or {})
-    made = _made(parsed, given, input_shape or (default_shape if parsed.kind == "onnx" else None))
+    made = _made(parsed, given, input_shape or (default_shape if parsed.kind in ("onnx", "pt2") else None))
     module = made.module.float().cpu().eval()
     if weights is not None:
         fill_from(module, weights)
@@ -152,6 +153,8 @@ def _made(source: Source, arguments: Mapping[str, Any], input_shape: Shape | Non
         found = from_onnx(Path(source.place), source.text, arguments, input_shape)
         missing = None if found.missing is None else f"its weights lie in {found.missing}, which is missing"
         return Made(found.module, found.input_shape, missing, found.weight_codes, found.input_codes)
+    if source.kind == "pt2":
+        return Made(*from_exported(Path(source.place), source.text, arguments, input_shape))
     listed = from_catalogue(source, arguments)
     return Made(listed.module, listed.input_shape, None if listed.trained else "its weights are random: give --weights")
 

@@ -57,7 +57,8 @@ def from_onnx(
     image = _image_input(graph, arguments)
     last_channels = _channels_are_last(graph, image)
     shape = _sizes(where, graph.inputs[image], input_shape, last_channels)
-    example = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
+    batch = graph.inputs[image][0] if graph.inputs[image] else None
+    example = torch.randn(batch or 1, *shape, generator=torch.Generator().manual_seed(0))
     tokens = image in graph.whole
     builder = _Builder(
         where, image, torch.zeros_like(example) if tokens else example, fixed_batch=graph.inputs[image][:1] == (1,)
@@ -74,7 +75,7 @@ def from_onnx(
         raise ConfigError(f"{where}: no input {min(unknown)!r}; the network has {', '.join(names)}")
     builder.add(graph)
     outputs = [name for name in graph.outputs if name in builder.graph.values]
-    module = batched(builder.graph.finish(outputs), shape, whole=tokens)
+    module = batched(where, builder.graph.finish(outputs), shape, whole=tokens)
     layers = {step.call for step in module.steps if isinstance(step.call, str)}
     weights, inputs = (
         {name: codes for name, codes in found.items() if name in layers}
@@ -134,7 +135,7 @@ def _argument(where: str, name: str, sizes: Sequence[int | None], arguments: Map
 class _Builder:
     """Turns nodes into steps and layers."""
 
-    def __init__(self, where: str, image: str, example: Tensor, *, fixed_batch: bool) -> None:
+    def __init__(self, where: str, image: str, example: Tensor, *, fixed_batch: int | None) -> None:
         self.where, self.fixed_batch = where, fixed_batch
         self.graph = GraphBuilder(where, image, example)
         self.weight_codes: dict[str, Codes] = {}
@@ -212,25 +213,25 @@ class _Builder:
             raise ConfigError("a convolution of constants is not read")
         elif node.op not in OPERATORS:
             raise ConfigError("this operator is not read")
-        elif node.op == "Reshape" and self._written_for_one(node):
+        elif node.op == "Reshape" and self._says_the_batch(node):
             call = reshape_batch(node)
         else:
             call = OPERATORS[node.op](node)
         arguments = [Ref(name) if name else None for name in node.inputs]
         self.graph.step(node.outputs, call, arguments, of_shapes=node.op in OF_SHAPES)
 
-    def _written_for_one(self, node: Node) -> bool:
-        """Whether the shape of a reshape says 1 because the file was exported for one image at a time."""
+    def _says_the_batch(self, node: Node) -> bool:
+        """Whether the first size of a reshape is the number of images that the file was exported for."""
         shape = self.graph.example(node.inputs[1])
         x = self.graph.example(node.inputs[0])
         return (
-            self.fixed_batch
+            self.fixed_batch is not None
             and self.graph.is_constant(node.inputs[1])
             and not self.graph.is_constant(node.inputs[0])
             and shape.numel() > 0
             and x.dim() > 0
-            and x.shape[0] == 1
-            and int(shape.flatten()[0]) == 1
+            and x.shape[0] == self.fixed_batch
+            and int(shape.flatten()[0]) == self.fixed_batch
         )
 
     def _branch(self, node: Node) -> None:
@@ -453,13 +454,11 @@ class _Builder:
         elif node.op == "BipolarQuant" and self.graph.is_constant(node.inputs[1]):
             self._codes[node.outputs[0]] = Codes(1, self.graph.example(node.inputs[1]), 0.0, -1, 1)
         elif node.op == "DequantizeLinear" and self.graph.is_constant(*node.inputs[1:]):
-            zero = self.graph.example(node.inputs[2]) if len(node.inputs) > 2 else torch.zeros(1, dtype=torch.uint8)
-            if not zero.is_floating_point():
-                info = torch.iinfo(zero.dtype)
-                offset = float(zero.flatten()[0])
-                self._codes[node.outputs[0]] = Codes(
-                    info.bits, self.graph.example(node.inputs[1]), offset, info.min, info.max, node.get("axis", 1)
-                )
+            scale, *zeros = map(self.graph.example, node.inputs[1:])
+            zero: Tensor = zeros[0] if zeros else torch.zeros(1, dtype=torch.uint8)
+            if not zero.is_floating_point() and bool((zero == zero.flatten()[0]).all()):
+                info, offset = torch.iinfo(zero.dtype), float(zero.flatten()[0])
+                self._codes[node.outputs[0]] = Codes(info.bits, scale, offset, info.min, info.max, node.get("axis", 1))
         elif node.op in _MOVING and node.inputs[0] in self._codes:
             self._pass_codes(node.inputs[0], node.outputs[0])
 

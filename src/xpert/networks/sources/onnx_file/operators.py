@@ -125,7 +125,7 @@ def _reshape(node: Node) -> Function:
 
 
 def reshape_batch(node: Node) -> Function:
-    """A reshape whose shape is written for one image at a time: its first axis is the batch."""
+    """A reshape whose shape holds the number of images: its first axis is the batch."""
     plain = _reshape(node)
 
     def reshape(x: Tensor, shape: Tensor) -> Tensor:
@@ -529,11 +529,13 @@ def _local_response(node: Node) -> Function:
 # Quantised values in float: the value is rounded, the arithmetic stays float.
 
 
-def _per_axis(values: Tensor | None, x: Tensor, axis: int) -> Tensor | None:
-    """Scales or zero points of one axis, so that they broadcast."""
-    if values is None or values.dim() != 1 or values.numel() == 1:
-        return values
-    return values.reshape([-1 if place == axis % x.dim() else 1 for place in range(x.dim())])
+def _per_axis(values: Tensor | None, x: Tensor, axis: int) -> Tensor:
+    """Scales or zero points of one axis, so that they broadcast; 0 where there are none."""
+    if values is None:
+        return x.new_zeros((), dtype=torch.float32)
+    if values.dim() != 1 or values.numel() == 1:
+        return values.float()
+    return values.float().reshape([-1 if place == axis % x.dim() else 1 for place in range(x.dim())])
 
 
 def _quantize_linear(node: Node) -> Function:
@@ -544,7 +546,7 @@ def _quantize_linear(node: Node) -> Function:
         low, high = torch.iinfo(kind).min, torch.iinfo(kind).max
         step, offset = _per_axis(scale, x, axis), _per_axis(zero, x, axis)
         # Half to even, and the zero point after rounding.
-        codes = torch.round(x / step) + (0 if offset is None else offset.float())
+        codes = torch.round(x / step) + offset
         return codes.clamp(low, high).to(kind)
 
     return quantise
@@ -557,7 +559,7 @@ def _dequantize_linear(node: Node) -> Function:
 
     def dequantise(x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
         step, offset = _per_axis(scale, x, axis), _per_axis(zero, x, axis)
-        return (x.float() - (0 if offset is None else offset.float())) * step
+        return (x.float() - offset) * step
 
     return dequantise
 

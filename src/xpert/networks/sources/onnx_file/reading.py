@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,16 +84,15 @@ def read_onnx(path: Path) -> OnnxFile:
         DataError: If it is missing or broken.
     """
     try:
-        import onnx
+        onnx = _module("onnx")
     except ImportError:
         raise ConfigError(f'{path}: reading ONNX needs the package onnx: pip install "xpert-imc[onnx]"') from None
-    from google.protobuf.message import DecodeError
-
+    undecoded = _module("google.protobuf.message").DecodeError
     if not path.is_file():
         raise DataError(f"{path}: {'is a folder, not an ONNX file' if path.is_dir() else 'no such ONNX file'}")
     try:
         model = onnx.load(str(path), load_external_data=False)
-    except (DecodeError, ValueError, RuntimeError) as error:
+    except (undecoded, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: not a whole ONNX file: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -108,12 +108,15 @@ def read_onnx(path: Path) -> OnnxFile:
     return OnnxFile(reader.graph(model.graph), reader.missing)
 
 
+def _module(name: str) -> Any:
+    """A module of a package that may be missing, so untyped."""
+    return importlib.import_module(name)
+
+
 def _without_functions(model: Any, path: Path) -> Any:
     """A model whose functions stand in the place of their calls."""
-    import onnx.inliner
-
     try:
-        return onnx.inliner.inline_local_functions(model)
+        return _module("onnx.inliner").inline_local_functions(model)
     except (ValueError, RuntimeError) as error:
         raise DataError(f"{path}: its functions cannot be put in place: {' '.join(str(error).split())}") from None
 
@@ -160,9 +163,9 @@ class _Reader:
 
     def tensor(self, proto: Any) -> Tensor:
         """A tensor; numbers of other float formats become float32, in which networks compute here."""
-        import onnx
-        from onnx import external_data_helper, numpy_helper
-
+        onnx, external_data_helper, numpy_helper = map(
+            _module, ("onnx", "onnx.external_data_helper", "onnx.numpy_helper")
+        )
         if external_data_helper.uses_external_data(proto):
             location = next((entry.value for entry in proto.external_data if entry.key == "location"), "")
             if not (self.path.parent / location).is_file():
