@@ -146,3 +146,17 @@ def test_an_onnx_file_is_the_same_network(xpert: Callable, net: str, weights: Pa
         json.loads(xpert("accuracy", *way, *FEW, "--json").stdout) for way in ((source,), (net, "--weights", weights))
     ]
     assert accuracies[0] == accuracies[1]
+
+
+def test_a_table_of_layers(xpert: Callable, refusal: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "NetWork_small.csv"
+    path.write_text("32,32,3,3,3,8,1,1\n1,1,2048,1,1,10,0,1\n")
+    outcome = xpert("evaluate", path, "--json")
+    assert json.loads(outcome.stdout)["operations"] == 2 * (32 * 32 * 27 * 8 + 20480)
+    assert outcome.stderr == f"xpert: note: {path}: 8 columns; 8th is the stride; maps as they enter, without padding\n"
+    assert [row["name"] for row in json.loads(xpert("trace", path, "--json").stdout)["layers"]] == ["layer1", "layer2"]
+    config = {"name": "own", "network": {"source": path.name}, "dataset": {"name": "cifar10"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert xpert("evaluate", tmp_path / "config.json", "--json").code == 0
+    outcome = xpert("accuracy", path, "--dataset", "cifar10")
+    assert (outcome.code, "holds no weights" in outcome.stderr) == (2, True)

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xpert.cli import output
 from xpert.cli.inputs import read_design_or_config
 from xpert.errors import ConfigError
 
 if TYPE_CHECKING:
     from xpert.design import Design
     from xpert.networks.sources import LoadedNetwork
+    from xpert.networks.sources.neurosim import LayerTable
 
 
 def load_source(
@@ -20,20 +22,27 @@ def load_source(
     arguments: Sequence[str] | None = None,
     weights: Path | None = None,
     default_shape: tuple[int, ...] | None = None,
-) -> LoadedNetwork:
-    """The network of a source and the flags that go with it.
+) -> LoadedNetwork | LayerTable:
+    """The network of a source and the flags that go with it; of a table of layers these alone.
 
     Raises:
         ConfigError: If one of them is wrong.
         DataError: If a file is missing or broken.
     """
-    from xpert.networks.sources import parse_source
+    from xpert.networks.sources import parse_source, read_source
+    from xpert.networks.sources.neurosim import LayerTable
 
     parse_source(source)
-    shape, given = parse_shape(input_shape), parse_arguments(arguments or ())
-    from xpert.networks.sources import load_network
-
-    return load_network(source, arguments=given, input_shape=shape, weights=weights, default_shape=default_shape)
+    found = read_source(
+        source,
+        arguments=parse_arguments(arguments or ()),
+        input_shape=parse_shape(input_shape),
+        weights=weights,
+        default_shape=default_shape,
+    )
+    if isinstance(found, LayerTable):
+        output.note(f"{source}: {found.remark}")
+    return found
 
 
 def is_source(text: str) -> bool:
@@ -102,13 +111,17 @@ def read_design_and_network(
     return _checked(design, loaded, dataset)
 
 
-def _checked(design: Design, loaded: LoadedNetwork, dataset: str | None) -> tuple[Design, LoadedNetwork]:
+def _checked(
+    design: Design, loaded: LoadedNetwork | LayerTable, dataset: str | None
+) -> tuple[Design, LoadedNetwork | None]:
+    from xpert.networks.sources.neurosim import LayerTable
+
     if dataset is not None and loaded.untrained is not None:
         raise ConfigError(f"{loaded.name}: {loaded.untrained}")
-    return design, loaded
+    return design, None if isinstance(loaded, LayerTable) else loaded
 
 
-def _on_the_default_chip(loaded: LoadedNetwork) -> Design:
+def _on_the_default_chip(loaded: LoadedNetwork | LayerTable) -> Design:
     from xpert.design import Chip
     from xpert.experiment.config import BaselineSettings
 

@@ -24,7 +24,7 @@ def trace(
     """The layers of a network of your own, as a chip sees them.
 
     SOURCE is **path.py:Name** or **package.module:name** (a class or function, whose code is executed), **timm:NAME**,
-    **torchvision:NAME**, or an **.onnx** or **.pt2** file.
+    **torchvision:NAME**, an **.onnx** or **.pt2** file, or NeuroSim's **NetWork.csv**.
 
     Examples: **xpert trace my_model.py:Net --input-shape 3,32,32**
 
@@ -54,6 +54,11 @@ def _row(layer: Any) -> dict[str, Any]:
     }
 
 
+def _sides(value: int | tuple[int, ...]) -> str:
+    """One number, or one for each side."""
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _show(name: str, input_shape: tuple[int, ...], rows: list[dict[str, Any]]) -> None:
     cells = [
         [
@@ -62,10 +67,10 @@ def _show(name: str, input_shape: tuple[int, ...], rows: list[dict[str, Any]]) -
             f"{row['in_channels']} → {row['out_channels']}",
             f"{row['in_height']}x{row['in_width']}",
             f"{row['kernel_height']}x{row['kernel_width']}",
-            str(row["stride"]),
-            str(row["padding"]),
+            _sides(row["stride"]),
+            _sides(row["padding"]),
             str(row["groups"]),
-            "" if row["pool"] == 1 else f"{row['pool']} {row['pool_kind']}",
+            "" if row["pool"] == 1 else f"{_sides(row['pool'])} {row['pool_kind'] or ''}",
             "relu" if row["relu"] else "",
             "sum" if row["residual"] else "",
             f"{row['weights']:,}",

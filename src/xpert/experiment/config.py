@@ -33,7 +33,7 @@ from xpert.design import (
 from xpert.design.network import KernelSide
 from xpert.errors import ConfigError
 from xpert.networks.backbones import BACKBONES
-from xpert.networks.sources import find_source, parse_source
+from xpert.networks.sources import find_source, parse_source, read_source
 from xpert.networks.spaces import Space, space
 from xpert.solver.registry import STRATEGIES
 from xpert.training.datasets import DATASETS
@@ -41,6 +41,7 @@ from xpert.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from xpert.networks.sources import LoadedNetwork
+    from xpert.networks.sources.neurosim import LayerTable
 
 
 def _precision_strategies() -> Collection[str]:
@@ -510,7 +511,7 @@ def homogeneous_kinds(config: SearchConfig) -> list[tuple[Any, ...]]:
     return list(itertools.product(*(dict.fromkeys(lists[field]) for field in KIND_FIELDS)))
 
 
-def typical_design(config: SearchConfig, own: LoadedNetwork | None = None) -> Design:
+def typical_design(config: SearchConfig, own: LoadedNetwork | LayerTable | None = None) -> Design:
     """The typical baseline: the unsearched backbone on the config's chip, the same periphery in every layer.
 
     Args:
@@ -529,7 +530,7 @@ def typical_design(config: SearchConfig, own: LoadedNetwork | None = None) -> De
     return Design.homogeneous(network, config.chip, config.baselines.typical, name=f"{config.name} (typical)")
 
 
-def own_network(config: SearchConfig, weights: Path | None = None) -> LoadedNetwork:
+def own_network(config: SearchConfig, weights: Path | None = None) -> LoadedNetwork | LayerTable:
     """The network of `network.source`.
 
     Args:
@@ -540,10 +541,8 @@ def own_network(config: SearchConfig, weights: Path | None = None) -> LoadedNetw
         ConfigError: If it cannot be loaded.
         DataError: If its weights are missing or broken.
     """
-    from xpert.networks.sources.loading import load_network
-
     network = config.network
-    return load_network(
+    return read_source(
         network.source or "",
         arguments=network.arguments,
         input_shape=network.input_shape,

@@ -9,12 +9,14 @@ A source is one text:
 | `timm:NAME`, `torchvision:NAME` | a network of that package, where it is installed |
 | `file.onnx` | an ONNX or QONNX file |
 | `file.pt2` | what `torch.export.save` has written |
+| `NetWork.csv` | NeuroSim's table of layers: no module, and no torch |
 
 `load_network` makes a module of it. What files of data bring is read, never executed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,17 +25,18 @@ from xpert.errors import ConfigError
 
 if TYPE_CHECKING:
     from xpert.networks.sources.loading import LoadedNetwork, load_network
+    from xpert.networks.sources.neurosim import LayerTable
 
-Kind = Literal["python", "timm", "torchvision", "onnx", "pt2"]
+Kind = Literal["python", "timm", "torchvision", "onnx", "pt2", "table"]
 """What a source is read by."""
 
 CATALOGUES: tuple[Kind, ...] = ("timm", "torchvision")
 """Packages whose networks go by their names there."""
 
-_FILES: dict[str, Kind] = {".onnx": "onnx", ".qonnx": "onnx", ".pt2": "pt2"}
+_FILES: dict[str, Kind] = {".onnx": "onnx", ".qonnx": "onnx", ".pt2": "pt2", ".csv": "table"}
 """Kinds of file, by the end of their name."""
 
-FORMS = "path.py:Name, package.module:name, timm:NAME, torchvision:NAME, file.onnx, file.pt2"
+FORMS = "path.py:Name, package.module:name, timm:NAME, torchvision:NAME, file.onnx, file.pt2, NetWork.csv"
 """The forms of a source, for messages."""
 
 
@@ -94,6 +97,34 @@ def parse_source(text: str) -> Source:
     return found
 
 
+def read_source(
+    source: str,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    weights: Path | None = None,
+    default_shape: tuple[int, ...] | None = None,
+) -> LoadedNetwork | LayerTable:
+    """The network of a source, or the layers of a table; see `load_network` and `read_layer_table`.
+
+    Raises:
+        ConfigError: If the source or what is given with it is wrong.
+        DataError: If a file is missing or broken.
+    """
+    if parse_source(source).kind != "table":
+        from xpert.networks.sources.loading import load_network
+
+        return load_network(
+            source, arguments=arguments, input_shape=input_shape, weights=weights, default_shape=default_shape
+        )
+    from xpert.networks.sources.neurosim import read_layer_table
+
+    for name, value in (("input shape", input_shape), ("arguments", arguments), ("weights", weights)):
+        if value:
+            raise ConfigError(f"{source}: a table of layers takes no {name}")
+    return read_layer_table(Path(source))
+
+
 def __getattr__(name: str) -> Any:
     if name in ("LoadedNetwork", "load_network"):
         from xpert.networks.sources import loading
@@ -102,4 +133,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["FORMS", "LoadedNetwork", "Source", "find_source", "load_network", "parse_source"]
+__all__ = ["FORMS", "LoadedNetwork", "Source", "find_source", "load_network", "parse_source", "read_source"]

@@ -131,6 +131,8 @@ def load_network(
         DataError: If a file is broken, the weights are another network's or not numbers.
     """
     parsed, given = parse_source(source), dict(arguments or {})
+    if parsed.kind == "table":
+        raise ConfigError(f"{source}: a table of layers is no network that computes")
     made = _made(parsed, given, input_shape or (default_shape if parsed.kind in ("onnx", "pt2") else None))
     module = made.module.float().cpu().eval()
     if weights is not None:

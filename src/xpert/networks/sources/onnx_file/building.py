@@ -260,9 +260,10 @@ class _Builder:
         return self.graph.example(name).float()
 
     def _named(self, node: Node, kind: str) -> str:
-        """A layer's name: the node's, or its kind and number."""
+        """A layer's name: the node's if that is a short one, or its kind and number."""
         self._counts[kind] += 1
-        return node.name.strip("/").replace("/", "_").replace(".", "_") or f"{kind}{self._counts[kind]}"
+        name = node.name.strip("/").replace("/", "_").replace(".", "_")
+        return name if 0 < len(name) <= _LONGEST_NAME else f"{kind}{self._counts[kind]}"
 
     def _place(
         self,
@@ -466,6 +467,8 @@ class _Builder:
         if old in self._codes:
             self._codes[new] = self._codes[old]
 
+
+_LONGEST_NAME = 80
 
 _MOVING = (
     "Reshape",
