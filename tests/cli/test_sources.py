@@ -160,3 +160,16 @@ def test_a_table_of_layers(xpert: Callable, refusal: Callable, tmp_path: Path) -
     assert xpert("evaluate", tmp_path / "config.json", "--json").code == 0
     outcome = xpert("accuracy", path, "--dataset", "cifar10")
     assert (outcome.code, "holds no weights" in outcome.stderr) == (2, True)
+
+
+def test_inputs_of_neurosim(xpert: Callable, refusal: Callable, net: str, weights: Path, tmp_path: Path) -> None:
+    outcome = xpert("trace", net, "--input-shape", "1,32,32", "--neurosim", tmp_path / "table", "--json")
+    assert outcome.stderr == f"xpert: note: wrote {tmp_path}/table/NetWork_Net.csv\n"
+    assert (tmp_path / "table" / "NetWork_Net.csv").read_text() == "32,32,1,3,3,4,0,4\n1,1,256,1,1,10,0,1\n"
+    arguments = ("trace", net, "--weights", weights, "--neurosim", tmp_path / "n", "--dataset", "digits")
+    assert xpert(*arguments).code == 0
+    found = sorted(path.relative_to(tmp_path / "n").as_posix() for path in (tmp_path / "n").rglob("*.*"))
+    records = [f"layer_record_Net/{name}" for name in ("inputconv.csv", "inputfc.csv", "trace_command.sh")]
+    weights_of = [f"layer_record_Net/weight{name}.csv" for name in ("conv", "fc")]
+    assert found == ["NeuroSIM/NetWork_Net.csv", *records, *weights_of]
+    assert "goes with --neurosim" in refusal("trace", net, "--dataset", "digits")

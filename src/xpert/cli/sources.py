@@ -84,7 +84,7 @@ def read_design_and_network(
     if is_source(what):
         if network is not None:
             raise ConfigError(f"--network: goes with a design, but {what} is a network itself")
-        loaded = load_source(what, input_shape, arguments, weights, _image_shape(dataset))
+        loaded = load_source(what, input_shape, arguments, weights, image_shape(dataset))
         return _checked(_on_the_default_chip(loaded), loaded, dataset)
 
     from xpert.design import Design
@@ -128,7 +128,12 @@ def _on_the_default_chip(loaded: LoadedNetwork | LayerTable) -> Design:
     return loaded.design(Chip(), BaselineSettings().typical)
 
 
-def _image_shape(dataset: str | None) -> tuple[int, ...] | None:
+def image_shape(dataset: str | None) -> tuple[int, ...] | None:
+    """The shape of a data set's images.
+
+    Raises:
+        ConfigError: If there is no such data set.
+    """
     from xpert.training.datasets import DATASETS
 
     return None if dataset is None else DATASETS.find(dataset).info.input_shape
