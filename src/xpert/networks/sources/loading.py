@@ -98,14 +98,19 @@ class LoadedNetwork:
         Raises:
             ConfigError: If it does not run on such images, or computes what crossbars cannot hold.
         """
-        layers = trace(self.module, self.input_shape)
+        shape: Any = self.input_shape
+        layers = trace(self.module, shape)
         classes = self._outputs() or layers[-1].out_channels
-        return Network(backbone="custom", input_shape=self.input_shape, num_classes=max(classes, 2), layers=layers)
+        fields = {"backbone": "custom", "input_shape": shape, "num_classes": max(classes, 2), "layers": layers}
+        return Network.parse(fields, self.name)
 
     def _outputs(self) -> int | None:
         """How many numbers it answers an image with, where it answers with a vector."""
-        with torch.no_grad():
-            answer = self.module(torch.zeros(1, *self.input_shape))
+        try:
+            with torch.no_grad():
+                answer = self.module(torch.zeros(1, *self.input_shape))
+        except (RuntimeError, TypeError, IndexError, ValueError):
+            return None  # it takes integers
         return answer.shape[1] if isinstance(answer, Tensor) and answer.dim() == 2 else None
 
 
