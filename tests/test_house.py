@@ -56,7 +56,7 @@ def test_nothing_is_unpickled() -> None:
     texts = {str(path): path.read_text(encoding="utf-8") for path in FILES}
     assert [(name, word) for name, text in texts.items() for word in forbidden if word in text] == []
     # State dicts of torch are read without the objects that they may hold.
-    loads = [call for text in texts.values() for call in re.findall(r"torch\.load\([^)]*\)", text)]
+    loads = [call for text in texts.values() for call in re.findall(r"torch\.load\(.*", text)]
     assert loads
     assert [call for call in loads if "weights_only=True" not in call] == []
 

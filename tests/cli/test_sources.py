@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from xpert.experiment import SearchConfig
 from xpert.networks.sources import load_network
 
 CODE = """\
@@ -173,3 +174,10 @@ def test_inputs_of_neurosim(xpert: Callable, refusal: Callable, net: str, weight
     weights_of = [f"layer_record_Net/weight{name}.csv" for name in ("conv", "fc")]
     assert found == ["NeuroSIM/NetWork_Net.csv", *records, *weights_of]
     assert "goes with --neurosim" in refusal("trace", net, "--dataset", "digits")
+
+
+def test_a_config_that_spells_out_defaults_is_the_same() -> None:
+    """As that of a run folder does."""
+    for network in ({"source": "my_model.py:Net", "weights": "w.pt"}, {"backbone": "vgg11", "choices": [8, 16]}):
+        config = SearchConfig.parse({"name": "own", "network": network, "dataset": {"name": "digits"}})
+        assert SearchConfig.parse(json.loads(config.model_dump_json())) == config

@@ -152,18 +152,18 @@ class NetworkOptions(DataModel):
     source's own."""
 
     @model_validator(mode="after")
-    def _one_network(self, info: ValidationInfo) -> Self:
+    def _one_network(self) -> Self:
         if (self.backbone is None) == (self.source is None):
             raise ValueError("backbone: one of backbone and source must be given")
         if self.backbone is not None:
             if not self.choices:
                 raise ValueError("choices: required, but not given")
             for name in ("arguments", "input_shape", "weights"):
-                if name in self.model_fields_set and getattr(self, name):
+                if getattr(self, name):
                     raise ValueError(f"{name}: goes with source, not with backbone")
             return self
         for name in ("choices", "kernels"):
-            if name in self.model_fields_set:
+            if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: goes with backbone, not with source")
         parse_source(self.source or "")
         return self
@@ -171,11 +171,13 @@ class NetworkOptions(DataModel):
     @model_validator(mode="before")
     @classmethod
     def _from_the_folder(cls, data: Any, info: ValidationInfo) -> Any:
-        """Paths made whole, so that they mean the same in the config of a run folder."""
+        """Paths made whole, so that they mean the same in the config of a run folder, which spells out defaults."""
         folder = (info.context or {}).get("folder", Path())
         if not isinstance(data, dict):
             return data
-        changed = dict(data)
+        changed = {name: value for name, value in data.items() if value is not None}
+        if "source" in changed and not changed.get("choices"):
+            changed.pop("choices", None)
         if isinstance(data.get("source"), str) and (found := find_source(data["source"])) and found.is_file:
             changed["source"] = str((folder / data["source"]).absolute())
         if isinstance(data.get("weights"), str):
