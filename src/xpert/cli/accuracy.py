@@ -11,7 +11,8 @@ import typer
 from xpert.cli import output
 from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Device, Json
+from xpert.cli.options import Arguments, DesignSource, Device, InputShape, Json
+from xpert.cli.sources import read_design_and_network
 from xpert.files import jsonable, write_atomically
 from xpert.text import plain_percent
 
@@ -27,9 +28,17 @@ _Changes = Annotated[
 
 
 def accuracy(
-    design: Annotated[Path, typer.Argument(metavar="DESIGN.json", help="The design.")],
-    weights: Annotated[Path, typer.Option(metavar="W.safetensors", help="The trained weights.")],
+    design: Annotated[
+        str, typer.Argument(metavar="DESIGN.json|SOURCE", help="A design, or a network (docs/networks.md).")
+    ],
     dataset: Annotated[str, typer.Option(metavar="NAME", help="Data set of the images; see docs/configuration.md.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="W.safetensors", help="The trained weights; of a source, its own by default."),
+    ] = None,
+    network: DesignSource = None,
+    input_shape: InputShape = None,
+    argument: Arguments = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
     chips: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the cells' variation to average over.")] = 5,
     calibration_images: Annotated[
@@ -64,12 +73,15 @@ def accuracy(
 
     **xpert accuracy runs/a/design.json --weights runs/a/weights.safetensors --dataset digits --ablation --write
     runs/a/accuracy.json**, then **xpert report runs/a**
+
+    **xpert accuracy my_model.py:Net --weights my.safetensors --dataset cifar10 --set rows=128**
     """
     from xpert.cli.sweep import with_values
-    from xpert.design import Design
 
-    loaded = with_values(Design.read(design), changes) if changes else Design.read(design)
-    require_file(weights, "weight file")
+    read, own = read_design_and_network(design, network, input_shape, argument, weights, dataset)
+    if weights is not None:
+        require_file(weights, "weight file")
+    loaded = with_values(read, changes) if changes else read
 
     with interrupts_deferred():
         from xpert.experiment.measure import accuracy_of_design
@@ -80,6 +92,7 @@ def accuracy(
             weights,
             dataset,
             data_dir,
+            network=own,
             seed=seed,
             chips=chips,
             calibration_images=calibration_images,

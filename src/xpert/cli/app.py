@@ -20,6 +20,7 @@ from xpert.cli.reproduce import reproduce
 from xpert.cli.search import search
 from xpert.cli.shipped import init, parts, presets
 from xpert.cli.solve import solve
+from xpert.cli.trace import trace
 from xpert.cli.validate import validate
 from xpert.errors import XpertError
 
@@ -87,5 +88,5 @@ def xpert(
 
 
 # In the order in which the help lists them.
-for _command in (search, reproduce, evaluate, accuracy, compare, validate, solve, report, init, presets, parts):
+for _command in (search, reproduce, evaluate, accuracy, trace, compare, validate, solve, report, init, presets, parts):
     app.command()(_command)

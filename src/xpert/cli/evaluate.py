@@ -10,9 +10,10 @@ import typer
 
 from xpert.cli import output
 from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation, show_variants
-from xpert.cli.inputs import read_design, require_file
+from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Json
+from xpert.cli.options import Arguments, DesignSource, InputShape, Json
+from xpert.cli.sources import read_design_and_network
 from xpert.errors import ConfigError
 from xpert.files import write_atomically
 from xpert.progress import Progress
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(metavar="DESIGN.json|CONFIG.yaml", help="A design, or a config.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="DESIGN.json|CONFIG.yaml|SOURCE", help="A design, a config, or a network (docs/networks.md)."
+        ),
+    ],
     as_json: Json = False,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write a CSV: a line per layer, or per design of a sweep.")
@@ -42,13 +48,17 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="W.safetensors",
-            help="Measure the layers' activity on these trained weights instead of assuming it; needs --dataset.",
+            help="Measure the layers' activity on these trained weights instead of assuming it; needs --dataset. Of a "
+            "source, its own weights by default.",
         ),
     ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Data set of the images for --weights; see docs/configuration.md."),
     ] = None,
+    network: DesignSource = None,
+    input_shape: InputShape = None,
+    argument: Arguments = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
     write: Annotated[
         Path | None, typer.Option(metavar="DESIGN.json", help="Also write the design, measured activity included.")
@@ -72,7 +82,8 @@ def evaluate(
     """Area, latency, energy, EDAP, TOPS/W and TOPS/mm² of a design, by component and by layer.
 
     Of a config, the typical homogeneous design is evaluated: the unsearched backbone on the config's chip, with the
-    periphery of `baselines.typical` in every layer.
+    periphery of `baselines.typical` in every layer. So is a network of your own, on the default chip unless --sweep
+    says otherwise.
 
     Examples: **xpert evaluate runs/quickstart/design.json**
 
@@ -81,19 +92,24 @@ def evaluate(
     **xpert evaluate config.yaml --sweep adc_type=sar,flash --sweep columns_per_adc=2,4,8,16,32**
 
     **xpert evaluate design.json --weights weights.safetensors --dataset digits --draw chip.svg**
+
+    **xpert evaluate my_model.py:Net --input-shape 3,32,32 --sweep rows=64,128**
     """
-    if (weights is None) != (dataset is None):
+    if weights is not None and dataset is None:
         raise ConfigError("--weights and --dataset go together: activity is measured on weights with images")
     if sweep and draw is not None:
         raise ConfigError("--draw: draws one chip; leave out --sweep")
     if sweep and variants:
         raise ConfigError("--variants: of one design; leave out --sweep")
-    design = read_design(file)
-    if weights is not None and dataset is not None:
-        require_file(weights, "weight file")
+    design, loaded = read_design_and_network(what, network, input_shape, argument, weights, dataset)
+    if dataset is not None:
+        if weights is not None:
+            require_file(weights, "weight file")
+        elif loaded is None:
+            raise ConfigError("--weights and --dataset go together: activity is measured on weights with images")
         with interrupts_deferred():
             from xpert.experiment.measure import activity_of_design
-        design = activity_of_design(design, weights, dataset, data_dir)
+        design = activity_of_design(design, weights, dataset, data_dir, network=loaded)
     if write is not None:
         design.write(write)
 

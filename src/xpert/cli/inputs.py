@@ -9,10 +9,24 @@ from xpert.errors import DataError
 
 if TYPE_CHECKING:
     from xpert.design import Design
+    from xpert.experiment.config import SearchConfig
 
 
 def read_design(path: Path) -> Design:
     """A design file, or the typical design of a config file.
+
+    Raises:
+        ConfigError: If it is neither, or breaks a rule.
+    """
+    from xpert.design import Design
+    from xpert.experiment.config import typical_design
+
+    found = read_design_or_config(path)
+    return found if isinstance(found, Design) else typical_design(found)
+
+
+def read_design_or_config(path: Path) -> Design | SearchConfig:
+    """A design file or a config file, by what it holds.
 
     Raises:
         ConfigError: If it is neither, or breaks a rule.
@@ -23,9 +37,9 @@ def read_design(path: Path) -> Design:
     network, periphery = data.get("network"), data.get("periphery")
     if isinstance(periphery, list) or (isinstance(network, dict) and "layers" in network):
         return Design.parse(data, str(path), path.parent)
-    from xpert.experiment.config import SearchConfig, typical_design
+    from xpert.experiment.config import SearchConfig
 
-    return typical_design(SearchConfig.parse(data, str(path), path.parent))
+    return SearchConfig.parse(data, str(path), path.parent)
 
 
 def designs_of(path: Path) -> list[Path]:

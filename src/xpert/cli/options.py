@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,3 +12,21 @@ Processes = Annotated[
     int, typer.Option(help="How many processes train together: one per GPU, or on a share of the cores each.", min=1)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+InputShape = Annotated[
+    str | None,
+    typer.Option(metavar="C,H,W", help="Channels, height and width of an image, where the source does not say it."),
+]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Argument of the source's class or function; repeat for more."),
+]
+SourceWeights = Annotated[
+    Path | None,
+    typer.Option(metavar="W.safetensors", help="Weights, safetensors or a state dict; else the source's own."),
+]
+DesignSource = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE", help="The network of a DESIGN.json whose backbone is `custom`, which it does not hold itself."
+    ),
+]

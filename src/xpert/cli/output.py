@@ -104,6 +104,12 @@ def fail(message: str) -> None:
         sys.stderr.write(f"xpert: error: {' '.join(message.split())}\n")
 
 
+def note(message: str) -> None:
+    """Write to stderr, as one line, what a user should know who did not ask."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"xpert: note: {' '.join(message.split())}\n")
+
+
 @contextlib.contextmanager
 def progress() -> Iterator[Report | None]:
     """A callback that shows progress on stderr while the block runs; None where stderr is no terminal.

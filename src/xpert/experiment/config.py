@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     create_model,
@@ -32,10 +33,15 @@ from xpert.design import (
 from xpert.design.network import KernelSide
 from xpert.errors import ConfigError
 from xpert.networks.backbones import BACKBONES
+from xpert.networks.sources import find_source, parse_source, read_source
 from xpert.networks.spaces import Space, space
 from xpert.solver.registry import STRATEGIES
 from xpert.training.datasets import DATASETS
 from xpert.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from xpert.networks.sources import LoadedNetwork
+    from xpert.networks.sources.neurosim import LayerTable
 
 
 def _precision_strategies() -> Collection[str]:
@@ -85,6 +91,8 @@ def _explained(message: str) -> WrapValidator:
     return WrapValidator(check)
 
 
+Side = Annotated[int, Field(ge=1, le=1 << 20)]
+
 Options = Annotated[tuple[Channels, ...], Field(min_length=1, max_length=64)]
 Choices = Annotated[
     Options | Annotated[tuple[Options, ...], Field(min_length=1, max_length=1000)],
@@ -101,27 +109,80 @@ Kernels = Annotated[
 
 
 class NetworkOptions(DataModel):
-    """The backbone and what may change in it."""
+    """The backbone and what may change in it, or a network of one's own."""
 
-    backbone: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=100,
-            description="Backbone, or one that is registered (docs/how-to/add-a-backbone.md).",
-        ),
-        OneOf(lambda: BACKBONES),
-    ]
+    backbone: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=100,
+                description="Backbone, or one that is registered (docs/how-to/add-a-backbone.md).",
+            ),
+            OneOf(lambda: BACKBONES),
+        ]
+        | None
+    ) = None
+    """Backbone, or one that is registered (docs/how-to/add-a-backbone.md); this or `source`."""
 
-    choices: Choices
-    """Channels to choose from, rising: one list for all channel decisions, or a list for each. In a VGG every
-    convolution decides; in a ResNet every stage and, in every block, the first convolution. There 0 leaves the block
-    out; in a list for all that holds where it is possible: for all blocks but the last and those with a projection."""
+    choices: Choices = ()
+    """Channels to choose from, rising: one list for all channel decisions, or a list for each; required with
+    `backbone`. In a VGG every convolution decides; in a ResNet every stage and, in every block, the first convolution.
+    There 0 leaves the block out; in a list for all that holds where it is possible: for all blocks but the last and
+    those with a projection."""
 
     kernels: Kernels = (3,)
     """Kernel sides of the 3x3 convolutions to choose from, rising: one list for all, or a list for each. 0 leaves a
     layer out; in a list for all that holds where it is possible: in a VGG for all convolutions but the last of a stage
     and the first of all."""
+
+    source: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """A network of one's own (docs/networks.md): `path.py:Name`, `package.module:name`, `timm:NAME`, `net.onnx`, ...;
+    paths start from the config's folder. Code that it names is executed. Costs and accuracies are computed; it is not
+    searched."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What the source's class or function is called with, by name."""
+
+    input_shape: tuple[Side, Side, Side] | None = None
+    """Channels, height and width of an image; unset: the source's own, else the data set's."""
+
+    weights: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """Trained weights of the source, from the config's folder: safetensors, or a state dict of `torch.save`; unset: the
+    source's own."""
+
+    @model_validator(mode="after")
+    def _one_network(self) -> Self:
+        if (self.backbone is None) == (self.source is None):
+            raise ValueError("backbone: one of backbone and source must be given")
+        if self.backbone is not None:
+            if not self.choices:
+                raise ValueError("choices: required, but not given")
+            for name in ("arguments", "input_shape", "weights"):
+                if getattr(self, name):
+                    raise ValueError(f"{name}: goes with source, not with backbone")
+            return self
+        for name in ("choices", "kernels"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: goes with backbone, not with source")
+        parse_source(self.source or "")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_folder(cls, data: Any, info: ValidationInfo) -> Any:
+        """Paths made whole, so that they mean the same in the config of a run folder, which spells out defaults."""
+        folder = (info.context or {}).get("folder", Path())
+        if not isinstance(data, dict):
+            return data
+        changed = {name: value for name, value in data.items() if value is not None}
+        if "source" in changed and not changed.get("choices"):
+            changed.pop("choices", None)
+        if isinstance(data.get("source"), str) and (found := find_source(data["source"])) and found.is_file:
+            changed["source"] = str((folder / data["source"]).absolute())
+        if isinstance(data.get("weights"), str):
+            changed["weights"] = str((folder / data["weights"]).absolute())
+        return changed
 
 
 class DatasetOptions(DataModel):
@@ -401,10 +462,10 @@ class SearchConfig(FileModel):
                 f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
             )
         try:
-            backbone = search_space(self)
+            backbone = search_space(self) if self.network.source is None else None
         except ConfigError as error:
             raise ValueError(f"network: {error}") from None
-        if not backbone.own_layers:
+        if backbone is not None and not backbone.own_layers:
             from xpert.search.quality.registry import QUALITIES, LayerSum
 
             quality = QUALITIES.find(self.architecture.quality)
@@ -434,8 +495,14 @@ class SearchConfig(FileModel):
 
 
 def search_space(config: SearchConfig) -> Space:
-    """The networks among which a config chooses."""
+    """The networks among which a config chooses.
+
+    Raises:
+        ConfigError: If the config's network is one of the user's own, or its choices do not fit the backbone.
+    """
     images, network = DATASETS.find(config.dataset.name).info, config.network
+    if network.backbone is None:
+        raise ConfigError("network.source: a search takes a backbone; `evaluate` and `accuracy` take sources")
     return space(network.backbone, network.choices, images.input_shape, len(images.classes), network.kernels)
 
 
@@ -449,8 +516,41 @@ def homogeneous_kinds(config: SearchConfig) -> list[tuple[Any, ...]]:
     return list(itertools.product(*(dict.fromkeys(lists[field]) for field in KIND_FIELDS)))
 
 
-def typical_design(config: SearchConfig) -> Design:
-    """The typical baseline: the unsearched backbone on the config's chip, the same periphery in every layer."""
-    networks = search_space(config)
-    network = networks.network(networks.default_channels)
+def typical_design(config: SearchConfig, own: LoadedNetwork | LayerTable | None = None) -> Design:
+    """The typical baseline: the unsearched backbone on the config's chip, the same periphery in every layer.
+
+    Args:
+        config: The config.
+        own: The network of `network.source` where it is loaded already.
+
+    Raises:
+        ConfigError: If the config's network is one of the user's own that cannot be loaded or mapped.
+        DataError: If its weights are missing or broken.
+    """
+    if config.network.source is None:
+        networks = search_space(config)
+        network = networks.network(networks.default_channels)
+    else:
+        network = (own or own_network(config)).network()
     return Design.homogeneous(network, config.chip, config.baselines.typical, name=f"{config.name} (typical)")
+
+
+def own_network(config: SearchConfig, weights: Path | None = None) -> LoadedNetwork | LayerTable:
+    """The network of `network.source`.
+
+    Args:
+        config: The config.
+        weights: Weight file in the place of the config's.
+
+    Raises:
+        ConfigError: If it cannot be loaded.
+        DataError: If its weights are missing or broken.
+    """
+    network = config.network
+    return read_source(
+        network.source or "",
+        arguments=network.arguments,
+        input_shape=network.input_shape,
+        weights=weights or (Path(network.weights) if network.weights else None),
+        default_shape=DATASETS.find(config.dataset.name).info.input_shape,
+    )

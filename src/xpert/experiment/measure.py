@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from xpert.analog import NiAccuracy, ablation, at_precision, layer_snr, measure_activity, native
 from xpert.analog.accuracy import correct_answers
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
-from xpert.errors import DataError
+from xpert.errors import ConfigError, DataError
 from xpert.networks import build
 from xpert.networks.quantised import unquantised
+from xpert.networks.sources import LoadedNetwork
 from xpert.progress import Report, of_stage
 from xpert.results import Accuracy, AccuracyFile, Effect, LayerError, NiRecord
 from xpert.statistics import Bools
@@ -61,10 +63,11 @@ def _record(found: NiAccuracy) -> NiRecord:
 
 def accuracy_of_design(
     design: Design,
-    weights: Path,
+    weights: Path | None,
     dataset: str,
     data_dir: Path | None,
     *,
+    network: LoadedNetwork | None = None,
     seed: int = 0,
     chips: int = 5,
     calibration_images: int = 128,
@@ -79,9 +82,10 @@ def accuracy_of_design(
 
     Args:
         design: The design.
-        weights: Its network's weights.
+        weights: Its network's weights; unused where `network` is given.
         dataset: Name of the data set.
         data_dir: Folder of data sets.
+        network: Its network where that is the user's own, with its weights.
         seed: Of the sampled chips.
         chips: How many chips are sampled.
         calibration_images: Training images on which ADC ranges are set, and batch norms measured.
@@ -97,7 +101,7 @@ def accuracy_of_design(
         DataError: If the weights or the data set are missing, broken, or do not fit the design.
     """
     place = device_of(device)
-    model, data = _load(design, weights, dataset, data_dir)
+    model, data = _load(design, weights, dataset, data_dir, network, calibration_images)
     model, data = model.to(place), data.to(place)
     test = TestSet(
         data.in_batches(data.test_images[:images]),
@@ -134,20 +138,36 @@ def accuracy_of_design(
 
 
 def activity_of_design(
-    design: Design, weights: Path, dataset: str, data_dir: Path | None, *, images: int = 128
+    design: Design,
+    weights: Path | None,
+    dataset: str,
+    data_dir: Path | None,
+    *,
+    network: LoadedNetwork | None = None,
+    images: int = 128,
 ) -> Design:
-    """A design with the activity of its layers, measured on a weight file and a data set's training images.
+    """A design with the activity of its layers, measured on a data set's training images; see `accuracy_of_design`.
 
     Raises:
         ConfigError: If the network cannot be rebuilt from the design.
         DataError: If the weights or the data set are missing, broken, or do not fit the design.
     """
-    model, data = _load(design, weights, dataset, data_dir)
+    model, data = _load(design, weights, dataset, data_dir, network, images)
     return measure_activity(model, design, data.normalised(data.train_images[:images]))
 
 
-def _load(design: Design, weights: Path, dataset: str, data_dir: Path | None) -> tuple[nn.Module, Dataset]:
-    """The trained network of a design, and the data set for it."""
+def _load(
+    design: Design,
+    weights: Path | None,
+    dataset: str,
+    data_dir: Path | None,
+    network: LoadedNetwork | None,
+    calibration_images: int,
+) -> tuple[nn.Module, Dataset]:
+    """The trained network of a design, quantised, and the data set for it.
+
+    A network of the user's own has its layers' input ranges set on so many training images.
+    """
     data = load_dataset(dataset, data_dir)
     shape, classes = data.input_shape, data.num_classes
     if shape != design.network.input_shape or classes != design.network.num_classes:
@@ -155,6 +175,18 @@ def _load(design: Design, weights: Path, dataset: str, data_dir: Path | None) ->
             f"data set {dataset!r} has images of {shape} and {classes} classes; the design's network takes "
             f"{design.network.input_shape} and {design.network.num_classes}"
         )
+    if network is not None:
+        images = data.normalised(data.train_images[:calibration_images])
+        with torch.no_grad():
+            answer = network.module(images[:1])
+        if not isinstance(answer, torch.Tensor) or answer.shape != (1, classes):
+            form = list(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
+            raise ConfigError(f"{network.name}: answers an image with {form}, not with [1, {classes}]: no classifier")
+        return network.quantised(images, design.chip.weight_bits), data
+    if design.network.backbone == "custom":
+        raise ConfigError("network.backbone: a network of your own; say where it is: --network my_model.py:Net")
+    if weights is None:
+        raise ConfigError("--weights: needed for a design or config, which hold none")
     model = build(design.network, weight_bits=design.chip.weight_bits)
     load_weights(model, weights)
     return model, data

@@ -14,7 +14,7 @@ from torch import nn
 from xpert.design import KIND_FIELDS, Design, Network, options_of
 from xpert.errors import ConfigError
 from xpert.experiment.cache import StageCache
-from xpert.experiment.config import SearchConfig, homogeneous_kinds
+from xpert.experiment.config import SearchConfig, homogeneous_kinds, search_space
 from xpert.experiment.run import open_run, read_config, versions
 from xpert.experiment.stages.architecture import quality_of, search_network
 from xpert.experiment.stages.evaluation import Trained, accuracy_against_precision, compare_designs
@@ -82,7 +82,9 @@ def run_search(
     if stop_after is not None and stop_after not in STAGES:
         raise ConfigError(f"--stop-after: must be one of {', '.join(STAGES)}, got {stop_after!r}")
     place = device_of(device)
-    refuse_odd_numbers(processes, config or read_config(out), place)
+    given = config or read_config(out)
+    search_space(given)  # a network that is not searched is refused before there is a folder
+    refuse_odd_numbers(processes, given, place)
     with (
         open_run(out, config, resume=resume) as run,
         computing_on(run.config.threads),

@@ -128,6 +128,7 @@ class _Quantised(nn.Module):
         self.signed_input = signed_input
         self.set_precision(weight_bits, input_bits)
         self.quantised = True
+        self.weight_step: tuple[int, float] | None = None
         self.weight_noise: float | Tensor | None = None
         self.noise_generator: torch.Generator | None = None
         # Batch norm, ReLU and image normalisation leave values of about unit spread: a start until calibration.
@@ -169,6 +170,8 @@ class _Quantised(nn.Module):
     def integer_weight(self) -> IntegerWeight:
         """Weights as integers: `round(weight / scale)` with `scale = max|weight| / (2**(weight_bits - 1) - 1)`.
 
+        Weights that come rounded to so many bits, `weight_step`, keep their own step as the scale.
+
         Weights of 1 bit are the sign, +1 for 0, with `scale = mean|weight|`, which is nearest to them in squares.
 
         Source: Krishnamoorthi, arXiv 1806.08342, section 2.2 (uniform symmetric quantiser), one scale per layer;
@@ -179,6 +182,9 @@ class _Quantised(nn.Module):
             scale = weight.abs().mean().clamp_min(torch.finfo(weight.dtype).tiny)
             return IntegerWeight(torch.where(weight >= 0, 1, -1).int(), scale)
         levels = 2 ** (self.weight_bits - 1) - 1
+        if self.weight_step is not None and self.weight_step[0] == self.weight_bits:
+            step = torch.tensor(self.weight_step[1], dtype=weight.dtype, device=weight.device)
+            return IntegerWeight(torch.round(weight / step).clamp_(-levels, levels).int(), step)
         # A layer of zeros has no scale of its own; any positive one represents it.
         scale = weight.abs().amax().clamp_min(torch.finfo(weight.dtype).tiny * levels) / levels
         return IntegerWeight(torch.round(weight / scale).int(), scale)

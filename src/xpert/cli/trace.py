@@ -1,0 +1,137 @@
+"""`xpert trace`: the layers of a network of the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xpert.cli import output
+from xpert.cli.interrupts import interrupts_deferred
+from xpert.cli.options import Arguments, InputShape, Json, SourceWeights
+from xpert.cli.sources import image_shape, load_source
+from xpert.errors import ConfigError
+
+if TYPE_CHECKING:
+    from xpert.design import Network
+    from xpert.networks.sources import LoadedNetwork
+    from xpert.networks.sources.neurosim import LayerTable
+
+
+def trace(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The network; see docs/networks.md.")],
+    input_shape: InputShape = None,
+    argument: Arguments = None,
+    weights: SourceWeights = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a CSV: a line per layer.")] = None,
+    neurosim: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write NeuroSim's NetWork_NAME.csv; with --dataset its traces of weights and inputs, too, of the "
+            "first test image, and trace_command.sh.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Data set of the image for --neurosim; see docs/configuration.md."),
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
+    as_json: Json = False,
+) -> int:
+    """The layers of a network of your own, as a chip sees them.
+
+    SOURCE is **path.py:Name** or **package.module:name** (a class or function, whose code is executed), **timm:NAME**,
+    **torchvision:NAME**, an **.onnx** or **.pt2** file, or NeuroSim's **NetWork.csv**.
+
+    Examples: **xpert trace my_model.py:Net --input-shape 3,32,32**
+
+    **xpert trace timm:resnet18 --argument num_classes=10 --csv layers.csv**
+
+    **xpert trace net.onnx --neurosim Inference_pytorch --dataset cifar10**
+    """
+    if dataset is not None and neurosim is None:
+        raise ConfigError("--dataset: goes with --neurosim, whose traces are of an image")
+    with interrupts_deferred():
+        loaded = load_source(source, input_shape, argument, weights, image_shape(dataset))
+    network = loaded.network()
+    rows = [_row(layer) for layer in network.layers]
+    if csv is not None:
+        output.write_csv(csv, rows)
+    if neurosim is not None:
+        _write_neurosim(neurosim, loaded, network, dataset, data_dir)
+    if as_json:
+        figures = {"macs": network.macs, "weights": sum(layer.weights for layer in network.layers)}
+        shape = {"input_shape": network.input_shape, "num_classes": network.num_classes}
+        output.write_json({"name": loaded.name, **shape, **figures, "layers": rows})
+        return 0
+    _show(loaded.name, network.input_shape, rows)
+    return 0
+
+
+def _write_neurosim(
+    folder: Path, loaded: LoadedNetwork | LayerTable, network: Network, dataset: str | None, data_dir: Path | None
+) -> None:
+    from xpert.networks.neurosim import BITS, write_layer_table, write_traces
+    from xpert.networks.sources.neurosim import LayerTable
+
+    if dataset is None:
+        output.note(f"wrote {write_layer_table(folder, loaded.name, network)}")
+        return
+    if isinstance(loaded, LayerTable) or loaded.untrained is not None:
+        raise ConfigError(f"{loaded.name}: {loaded.untrained}")
+    from xpert.training import load_dataset
+
+    data = load_dataset(dataset, data_dir)
+    if data.input_shape != loaded.input_shape:
+        raise ConfigError(
+            f"data set {dataset!r} has images of {data.input_shape}; {loaded.name} takes {loaded.input_shape}"
+        )
+    model = loaded.quantised(data.normalised(data.train_images[:_CALIBRATION_IMAGES]), BITS)
+    image = data.normalised(data.test_images[:1])
+    output.note(f"wrote {write_traces(folder, loaded.name, network, model, image)}, which runs in {folder}")
+
+
+_CALIBRATION_IMAGES = 128
+"""Training images that show the range of the inputs."""
+
+
+def _row(layer: Any) -> dict[str, Any]:
+    return layer.model_dump() | {
+        "out_height": layer.out_height,
+        "out_width": layer.out_width,
+        "weights": layer.weights,
+        "macs": layer.macs,
+    }
+
+
+def _sides(value: int | tuple[int, ...]) -> str:
+    """One number, or one for each side."""
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _show(name: str, input_shape: tuple[int, ...], rows: list[dict[str, Any]]) -> None:
+    cells = [
+        [
+            row["name"],
+            row["kind"],
+            f"{row['in_channels']} → {row['out_channels']}",
+            f"{row['in_height']}x{row['in_width']}",
+            f"{row['kernel_height']}x{row['kernel_width']}",
+            _sides(row["stride"]),
+            _sides(row["padding"]),
+            str(row["groups"]),
+            "" if row["pool"] == 1 else f"{_sides(row['pool'])} {row['pool_kind'] or ''}",
+            "relu" if row["relu"] else "",
+            "sum" if row["residual"] else "",
+            f"{row['weights']:,}",
+            f"{row['macs']:,}",
+        ]
+        for row in rows
+    ]
+    total = [sum(row[key] for row in rows) for key in ("weights", "macs")]
+    cells.append(["all", *[""] * 10, *(f"{value:,}" for value in total)])
+    header = ["layer", "kind", "channels", "map", "kernel", "stride", "padding", "groups", "pool", "", "", "weights"]
+    shape = "x".join(map(str, input_shape))
+    output.show(output.table(f"{name}: layers for images of {shape}", [*header, "MACs"], cells, left=3))
