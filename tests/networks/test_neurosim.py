@@ -83,6 +83,9 @@ def test_traces_multiply_to_the_layers_outputs(model: nn.Module, tmp_path: Path)
 
 def test_what_neurosim_does_not_know(tmp_path: Path) -> None:
     grouped = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2))
-    with pytest.raises(ConfigError, match="0: NeuroSim knows no groups, got 2"):
+    with pytest.raises(ConfigError, match="0: NeuroSim knows no groups"):
         write_layer_table(tmp_path, "net", network_of(grouped))
+    uneven = nn.Sequential(nn.Conv2d(2, 4, 3, stride=(2, 1)))
+    with pytest.raises(ConfigError, match="0: NeuroSim knows one stride for both directions"):
+        write_layer_table(tmp_path, "net", network_of(uneven))
     assert not list(tmp_path.iterdir())

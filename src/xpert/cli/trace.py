@@ -58,7 +58,7 @@ def trace(
     network = loaded.network()
     rows = [_row(layer) for layer in network.layers]
     if csv is not None:
-        output.write_csv(csv, rows)
+        output.write_csv(csv, [_flat(row) for row in rows])
     if neurosim is not None:
         _write_neurosim(neurosim, loaded, network, dataset, data_dir)
     if as_json:
@@ -106,6 +106,15 @@ def _row(layer: Any) -> dict[str, Any]:
     }
 
 
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A layer as one line: sides as `2x1`, the operations of each kind of digital work that follows as `after.KIND`."""
+    line = {key: _sides(value) if isinstance(value, tuple) else value for key, value in row.items() if key != "after"}
+    for work in row["after"]:
+        key = f"after.{work['kind']}"
+        line[key] = line.get(key, 0) + work["operations"]
+    return line
+
+
 def _sides(value: int | tuple[int, ...]) -> str:
     """One number, or one for each side."""
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -121,17 +130,21 @@ def _show(name: str, input_shape: tuple[int, ...], rows: list[dict[str, Any]]) -
             f"{row['kernel_height']}x{row['kernel_width']}",
             _sides(row["stride"]),
             _sides(row["padding"]),
+            "" if row["dilation"] == 1 else _sides(row["dilation"]),
             str(row["groups"]),
+            str(row["uses"]),
             "" if row["pool"] == 1 else f"{_sides(row['pool'])} {row['pool_kind'] or ''}",
             "relu" if row["relu"] else "",
             "sum" if row["residual"] else "",
+            f"{digital:,}" if (digital := sum(work["operations"] for work in row["after"])) else "",
             f"{row['weights']:,}",
             f"{row['macs']:,}",
         ]
         for row in rows
     ]
     total = [sum(row[key] for row in rows) for key in ("weights", "macs")]
-    cells.append(["all", *[""] * 10, *(f"{value:,}" for value in total)])
-    header = ["layer", "kind", "channels", "map", "kernel", "stride", "padding", "groups", "pool", "", "", "weights"]
+    cells.append(["all", *[""] * 13, *(f"{value:,}" for value in total)])
+    header = ["layer", "kind", "channels", "map", "kernel", "stride", "padding"]
+    header += ["dilation", "groups", "uses", "pool", "", "", "digital", "weights"]
     shape = "x".join(map(str, input_shape))
     output.show(output.table(f"{name}: layers for images of {shape}", [*header, "MACs"], cells, left=3))

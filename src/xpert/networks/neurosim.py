@@ -50,8 +50,14 @@ def write_layer_table(folder: Path, name: str, network: Network) -> Path:
 
 
 def _row(layer: Layer) -> tuple[int, ...]:
-    if layer.groups != 1:
-        raise ConfigError(f"{layer.name}: NeuroSim knows no groups, got {layer.groups}")
+    for word, value, known in (
+        ("transposed convolutions", layer.kind == "transposed", False),
+        ("groups", layer.groups, 1),
+        ("dilation", layer.dilation, 1),
+        ("layers that run several times per image", layer.uses, 1),
+    ):
+        if value != known:
+            raise ConfigError(f"{layer.name}: NeuroSim knows no {word}")
     if not isinstance(layer.stride, int):
         raise ConfigError(f"{layer.name}: NeuroSim knows one stride for both directions, got {layer.stride}")
     return (
@@ -89,7 +95,10 @@ def write_traces(folder: Path, name: str, network: Network, model: nn.Module, im
     inputs: dict[str, Tensor] = {}
 
     def observer(layer: str) -> Callable[..., None]:
-        return lambda _, arguments: inputs.setdefault(layer, arguments[0])
+        def observe(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            inputs[layer] = arguments[0]
+
+        return observe
 
     handles = [layer.register_forward_pre_hook(observer(key)) for key, layer in layers.items()]
     try:

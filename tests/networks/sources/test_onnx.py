@@ -573,7 +573,7 @@ REAL = [
     ("rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx", (3, 64, 96), {}),
     ("rapidocr_onnxruntime", "models/ch_PP-OCRv4_rec_infer.onnx", (3, 48, 160), {}),
     ("rapidocr_onnxruntime", "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", (3, 48, 192), {}),
-    ("silero_vad", "data/silero_vad.onnx", (576,), {"state": 0.0, "sr": 16000}),
+    ("silero_vad", "data/silero_vad.onnx", (576,), {"state": 0, "sr": 16000}),
     ("silero_vad", "data/silero_vad_half.onnx", (576,), {"state": 0.0}),
     ("magika", "models/standard_v3_3/model.onnx", (2048,), {}),
 ]

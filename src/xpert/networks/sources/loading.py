@@ -98,8 +98,7 @@ class LoadedNetwork:
         Raises:
             ConfigError: If it does not run on such images, or computes what crossbars cannot hold.
         """
-        shape: Any = self.input_shape
-        layers = trace(self.module, shape)
+        layers, shape = trace(self.module, self.input_shape), self.input_shape
         classes = self._outputs() or layers[-1].out_channels
         fields = {"backbone": "custom", "input_shape": shape, "num_classes": max(classes, 2), "layers": layers}
         return Network.parse(fields, self.name)

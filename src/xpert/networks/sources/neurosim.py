@@ -188,7 +188,8 @@ def _row(path: Path, number: int, values: Sequence[float], columns: Mapping[str,
         )
     stride = int(values[columns["stride"]]) if "stride" in columns else 1
     padding = int(values[columns["padding"]]) if "padding" in columns else None
-    return _Row(*whole[:6], bool(whole[6]), stride, padding)
+    height, width, in_channels, kernel_height, kernel_width, out_channels, pooled = whole
+    return _Row(height, width, in_channels, kernel_height, kernel_width, out_channels, bool(pooled), stride, padding)
 
 
 def _without_doubles(rows: Sequence[_Row]) -> tuple[Sequence[_Row], bool]:
@@ -262,8 +263,8 @@ def _layer(path: Path, index: int, rows: Sequence[_Row], sizes: _Sizes) -> Layer
 def _pooling(sides: tuple[int, int], row: _Row, after: _Row | None) -> dict[str, Any]:
     """Pooling by two, or a global average where a linear layer with as many inputs as there are channels follows."""
     last = after is None or (not after.is_map and after.in_channels == row.out_channels)
-    if last and sides[0] == sides[1] and sides[0] > 1:
-        return {"pool": sides[0], "pool_kind": "average" if sides[0] > 2 else "max"}
+    if last and max(sides) > 1:
+        return {"pool": sides, "pool_kind": "average" if max(sides) > 2 else "max"}
     return {"pool": 2, "pool_kind": "max"}
 
 

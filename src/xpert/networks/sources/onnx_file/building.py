@@ -69,7 +69,8 @@ def from_onnx(
         builder.first(Tensor.to, torch.int64)
     for name in names:
         if name != image:
-            builder.graph.constant(name, _argument(where, name, graph.inputs[name], arguments))
+            value = _argument(where, name, graph.inputs[name], arguments)
+            builder.graph.constant(name, value.long() if name in graph.whole else value.float())
     unknown = arguments.keys() - set(names)
     if unknown:
         raise ConfigError(f"{where}: no input {min(unknown)!r}; the network has {', '.join(names)}")
@@ -128,7 +129,6 @@ def _argument(where: str, name: str, sizes: Sequence[int | None], arguments: Map
         value = torch.as_tensor(arguments[name])
     except (TypeError, ValueError, RuntimeError):
         raise ConfigError(f"{where}: {name}: not a number or list of numbers") from None
-    value = value.float() if value.is_floating_point() else value
     return value.expand([size or 1 for size in sizes]).clone() if value.dim() == 0 and sizes else value
 
 
@@ -165,7 +165,9 @@ class _Builder:
             try:
                 self._add(node, readers, graph.outputs, done)
             except XpertError as error:
-                raise ConfigError(f"{self.where}: {_place(node)}: {error}".replace(f"{self.where}: " * 2, "")) from None
+                # Of a branch the inner place says where.
+                inner = str(error).removeprefix(f"{self.where}: ")
+                raise ConfigError(f"{self.where}: {_place(node)}: {inner}") from None
             except (
                 RuntimeError,
                 IndexError,
