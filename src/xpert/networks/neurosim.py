@@ -135,7 +135,7 @@ def _bits(layer: QuantLayer, x: Tensor) -> Tensor:
             raise ConfigError("padding by name is not written")
         vectors = F.unfold(codes.float(), layer.kernel_size, layer.dilation, layer.padding, layer.stride)[0].int()
     else:
-        vectors = codes.reshape(-1, layer.in_features).T
+        vectors = codes.reshape(-1, codes.shape[-1]).T
     bits = [(vectors >> place) & 1 for place in range(BITS - 1, -1, -1)]
     return torch.stack(bits, dim=-1).flatten(1)
 
