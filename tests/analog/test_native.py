@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xpert.analog import native
 from xpert.analog.columns import converted_sums, summed_readings, torch_readings
-from xpert.analog.grid import Blocks, Columns, Conversion, on_grid
+from xpert.analog.grid import SIGMA_BITS, Blocks, Columns, Conversion, on_grid, sigma
 from xpert.native.compiler import BUILDS, FLAGS, build
 
 SOURCE = native.CODE.source
@@ -50,6 +50,8 @@ def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, Conversion, Blocks, int]:
     blocks = tuple((first, min(first + block, rows)) for first in range(0, rows, block))
     offset = torch.randn((len(blocks), groups, columns), generator=generator) if draw(st.booleans()) else None
     variance = torch.rand((groups, rows, columns), generator=generator) * scale / 50 if draw(st.booleans()) else None
+    if variance is not None:
+        variance *= 0.1 ** torch.randint(0, 5, (columns,), generator=generator)
     conversion = Conversion(
         lowest=torch.randint(low, low + 2, (columns,), generator=generator).float(),
         bits=adc_bits,
@@ -99,6 +101,27 @@ def test_perfect_levels_read_as_rounding_does() -> None:
     # On the grid of 2**-10 step, one sum in about a thousand is half-way.
     assert (found[0] != found[1]).float().mean() < 0.02
     assert (found[0] - found[1]).abs().max() <= 2**7
+
+
+def test_every_two_columns_have_a_grid_of_noise_of_their_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    size = torch.tensor([1.0, 1.0, 1e-4, 1e-4, 0.01])
+    variance = torch.rand((1, 64, 5), generator=generator) * size
+    columns = on_grid(
+        torch.randn((1, 64, 5), generator=generator),
+        Conversion(torch.full((5,), -32.0), 6, variance=variance),
+        ((0, 64),),
+    )
+    assert columns.variance is not None
+    errors = []
+    for _ in range(200):
+        driven = torch.randperm(64, generator=generator)[:16]
+        found = sigma(columns.variance[0][:, driven].sum(1).float(), columns.variance_unit[0], columns.floor[0])
+        wanted = variance[0, driven].sum(0).double().sqrt() * 2.0 ** (columns.fraction + SIGMA_BITS)
+        errors.append(found * 2.0 ** columns.sigma_shift[0] / wanted - 1)
+    # Of 16 rows with about 64 units, each is off by a sixth of a unit squared: sqrt(16 / 6) / 64 / 2 of the root.
+    assert (torch.stack(errors).square().mean(dim=0).sqrt() < 0.02).all()
+    assert (torch.stack(errors).mean(dim=0).abs() < 0.003).all()
 
 
 @needs_compiler

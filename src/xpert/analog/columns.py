@@ -153,7 +153,7 @@ def torch_readings(
     cells = torch.cat(of_cells)  # [chips * groups, rows, columns]
     starts = torch.cat([one.start for one in columns], dim=1).to(shared.exact)  # [blocks, chips * groups, columns]
     step = _of_each(columns, groups, [2.0**-one.fraction for one in columns])
-    noise = _Noise(columns, groups) if any(one.noisy for one in columns) else None
+    noise = _Noise(columns) if any(one.noisy for one in columns) else None
     noisy = _of_each(columns, groups, [float(one.noisy) for one in columns]) > 0
     levels = _levels(columns)
     total = torch.empty((n_chips * groups, positions, n_columns), dtype=shared.sum_type(input_bits), device=device)
@@ -206,10 +206,11 @@ def _of_each(columns: Sequence[Columns], groups: int, numbers: list[float]) -> T
 class _Noise:
     """Noise of the column sums of several chips, on the grid."""
 
-    def __init__(self, columns: Sequence[Columns], groups: int) -> None:
-        self._unit = _of_each(columns, groups, [one.variance_unit for one in columns])
-        self._floor = _of_each(columns, groups, [one.floor for one in columns])
-        self._sigma_unit = _of_each(columns, groups, [float(one.sigma_unit) for one in columns])
+    def __init__(self, columns: Sequence[Columns]) -> None:
+        # Numbers of each column, [chips * groups, 1, columns].
+        self._unit = torch.cat([one.variance_unit for one in columns]).unsqueeze(1)
+        self._floor = torch.cat([one.floor for one in columns]).unsqueeze(1)
+        self._scale = 2.0 ** torch.cat([one.sigma_shift for one in columns]).unsqueeze(1)
         self._variance: Tensor | None = None
         if any(one.variance is not None for one in columns):
             parts = [one.conductance.new_zeros(()) if one.variance is None else one.variance for one in columns]
@@ -231,7 +232,7 @@ class _Noise:
             planes = planes.square()  # a cell's deviation lasts as long as the row's pulse
         no_rows = torch.zeros((), device=planes.device)
         of_rows = no_rows if self._variance is None else torch.bmm(planes, self._variance[:, low:high])
-        deviation = sigma(of_rows, self._unit, self._floor) * self._sigma_unit
+        deviation = sigma(of_rows, self._unit, self._floor) * self._scale
         # A product of two numbers with fractions, rounded down: a sum then passes a level as if it was not rounded.
         noise = (deviation.long() * z.long()).bitwise_right_shift_(gaussian.FRACTION + SIGMA_BITS)
         return noise.to(planes.dtype)

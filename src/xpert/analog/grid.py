@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ class Columns:
     """What `summed_readings` computes with: integers, in units of `2**-fraction` steps.
 
     A column sum less `base` is `start + sum of conductance`. The standard deviation of its noise, in eighths of those
-    units, is `sigma_unit * sigma(sum of variance, variance_unit, floor)`. That times a normal number is rounded down.
+    units, is `2**sigma_shift * sigma(sum of variance, variance_unit, floor)`. Times a normal number it is rounded down.
     """
 
     blocks: Blocks
@@ -99,14 +100,14 @@ class Columns:
     variance: Tensor | None
     """[groups, columns, rows], uint8, with sums over a block of at most 255; int32 where there are several pulses."""
 
-    variance_unit: float
-    """An integer."""
+    variance_unit: Tensor
+    """[groups, columns], float32 integers; the same for two columns, as are the next ones."""
 
-    floor: float
-    """An integer."""
+    floor: Tensor
+    """[groups, columns], float32 integers."""
 
-    sigma_unit: int
-    """A power of two, so that standard deviations have no more digits than they need."""
+    sigma_shift: Tensor
+    """[groups, columns], int32: standard deviations have no more digits than they need."""
 
     pulses: int = 1
     """Unit pulses of the largest input."""
@@ -126,7 +127,13 @@ class Columns:
     @property
     def noisy(self) -> bool:
         """Whether any column sum varies from one read cycle to the next."""
-        return self.variance is not None or self.floor > 0
+        return self.variance is not None or bool(self.floor.any())
+
+    @functools.cached_property
+    def sigmas(self) -> Tensor:
+        """`sigma` of all sums of variances, for two columns each [groups, pairs, 256], uint8; where inputs are bits."""
+        pairs = [of_column[:, ::2].unsqueeze(2) for of_column in (self.variance_unit, self.floor)]
+        return sigma(torch.arange(256.0, device=self.floor.device), *pairs).clamp_max_(_BYTE).byte()
 
     def sum_type(self, input_bits: int) -> torch.dtype:
         """Integers that hold the sum of all readings of a column."""
@@ -134,7 +141,7 @@ class Columns:
         return torch.int32 if largest * (2**input_bits - 1) * len(self.blocks) < 2**31 else torch.int64
 
 
-def sigma(variance: Tensor, unit: Tensor | float, floor: Tensor | float) -> Tensor:
+def sigma(variance: Tensor, unit: Tensor, floor: Tensor) -> Tensor:
     """`round(sqrt(floor + unit * variance) / 16)` of integers as floats: at most 255, where none is a pulse width.
 
     What is below the root is then held exactly in float32, and every step is right to the last bit on any device.
@@ -156,8 +163,9 @@ def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Colu
     it is the fine one, with `2**f * B < 2**23`: for ADCs of more than about 8 bits. Integers stay as they are. Where
     inputs are pulse widths it is finer, with `2**f * B < 2**32`.
 
-    Variances of cells are rounded to 1/255 of the largest sum over a block. What one cell loses or gains, the next one
-    makes up for: sums over neighbouring rows are never off by more than a unit, so that small variances count as well.
+    Variances of cells are rounded to 1/255 of the largest sum over a block of two columns. What one cell loses or
+    gains, the next one makes up for: sums over neighbouring rows are never off by more than a unit, so that small
+    variances count as well.
 
     Args:
         conductance: [groups, rows, columns], in ADC steps.
@@ -179,23 +187,25 @@ def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Colu
         float(sums.abs().max()) / 2,  # exact in float32 before base is subtracted
         half_window + 1,
     )
-    variance, cell_unit, most = None, 0.0, 0.0
+    variance, most, cell_unit = None, conductance.new_zeros((), dtype=torch.float64), 0.0
     if conversion.variance is not None:
-        most = float(block_sums(conversion.variance.double(), blocks).max())
-        cell_unit = (most or 1.0) / (_BYTE if pulses == 1 else 2**_NARROW)
+        most = _of_pairs(block_sums(conversion.variance.double(), blocks).amax(dim=0))
+        cell_unit = most / (_BYTE if pulses == 1 else 2**_NARROW)
         variance = _shared_out(conversion.variance, cell_unit, blocks)
-    largest = math.sqrt(conversion.floor + most * pulses**2)
-    bound = max(bound, 2**SIGMA_BITS * largest * 1.004)  # so that a byte times 2**7 is enough on the coarse grid
+    largest = (conversion.floor + most * pulses**2).sqrt_()
+    # So that a byte times 2**7 is enough on the coarse grid.
+    bound = max(bound, 2**SIGMA_BITS * float(largest.max()) * 1.004)
     fraction = _digits(bound, _NARROW)
     narrow = pulses == 1 and math.sqrt(rows / 12) * 2.0**-fraction <= _COARSEST_ERROR
     if not narrow:
         fraction = _digits(bound, _WIDE if pulses == 1 else _PULSED)
     start = -base if conversion.offset is None else conversion.offset - base
     # Binary digits of bytes behind the grid's point; a standard deviation rounds to at most 255.
-    sigma_digits = SIGMA_BITS
-    if pulses == 1 and largest > 0:
-        sigma_digits = min(SIGMA_BITS, math.floor(math.log2(_BYTE / largest)) - fraction)
-    square = (_SIGMA_ROOT * 2.0 ** (fraction + sigma_digits)) ** 2
+    digits = torch.full((), SIGMA_BITS, device=conductance.device)
+    if pulses == 1:
+        digits = ((_BYTE / largest).log2_().floor_() - fraction).clamp_max_(SIGMA_BITS)
+    square = (_SIGMA_ROOT * 2.0 ** (fraction + digits.double())) ** 2
+    shape = conductance.shape[::2]  # groups and columns
     wide = torch.int32 if pulses == 1 else torch.int64
     cells = _rounded(conductance, fraction, wide).transpose(1, 2)
     return Columns(
@@ -204,15 +214,15 @@ def on_grid(conductance: Tensor, conversion: Conversion, blocks: Blocks) -> Colu
         fraction,
         narrow,
         (cells.short() if narrow else cells).contiguous(),
-        _rounded(start, fraction, wide).expand(len(blocks), *conductance.shape[::2]).contiguous(),
+        _rounded(start, fraction, wide).expand(len(blocks), *shape).contiguous(),
         base.int(),
         (conversion.lowest - base).int(),
         None
         if variance is None
         else variance.to(torch.uint8 if pulses == 1 else torch.int32).transpose(1, 2).contiguous(),
-        float(round(cell_unit * square)),
-        float(math.ceil(conversion.floor * square)),
-        2 ** (SIGMA_BITS - sigma_digits),
+        (cell_unit * square).round_().float().expand(shape),
+        (conversion.floor * square).ceil_().float().expand(shape),
+        (SIGMA_BITS - digits).int().expand(shape),
         pulses,
         None if conversion.levels is None else _thresholds(conversion.levels, fraction, wide),
         None if conversion.adc is None else conversion.adc.int(),
@@ -226,11 +236,18 @@ def _thresholds(errors: Tensor, fraction: int, dtype: torch.dtype) -> Tensor:
     return _rounded((ideal + errors).clamp(-most, most), fraction, dtype).sort(dim=3).values.contiguous()
 
 
-def _shared_out(variance: Tensor, unit: float, blocks: Blocks) -> Tensor:
+def _of_pairs(of_columns: Tensor) -> Tensor:
+    """For a column and the next one, the larger number of both [groups, columns]."""
+    groups, columns = of_columns.shape
+    pairs = torch.cat([of_columns, of_columns.new_zeros((groups, columns % 2))], dim=1).unflatten(1, (-1, 2))
+    return pairs.amax(dim=2, keepdim=True).expand_as(pairs).flatten(1)[:, :columns]
+
+
+def _shared_out(variance: Tensor, unit: Tensor, blocks: Blocks) -> Tensor:
     """Variances [groups, rows, columns] in whole units, which have their sums over a block's first rows, rounded."""
     parts = []
     for start, stop in blocks:
-        sums = (variance[:, start:stop].double().cumsum(dim=1) / unit).round_()
+        sums = variance[:, start:stop].double().cumsum(dim=1).div_(unit.unsqueeze(1)).nan_to_num_(0.0).round_()
         parts.append(sums.diff(dim=1, prepend=torch.zeros_like(sums[:, :1])))
     return torch.cat(parts, dim=1)
 

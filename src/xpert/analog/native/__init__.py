@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from xpert.analog import gaussian
-from xpert.analog.grid import Columns, sigma
+from xpert.analog.grid import Columns
 from xpert.native import Code
 
 
@@ -22,11 +22,10 @@ class _Problem(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("codes", "conductance", "variance", "start", "base", "lowest")),
-        *((name, ctypes.c_void_p) for name in ("levels", "adc", "blocks", "normal", "sigma", "out")),
+        *((name, ctypes.c_void_p) for name in ("levels", "adc", "blocks", "normal", "sigma", "sigma_shift", "out")),
         *((name, ctypes.c_int64) for name in ("code_bytes", "narrow", "out_bytes", "noisy")),
         *((name, ctypes.c_int64) for name in ("groups", "positions", "stride", "rows", "columns", "n_blocks")),
         *((name, ctypes.c_int64) for name in ("input_bits", "adc_bits", "fraction", "n_adcs", "n_levels", "threads")),
-        ("sigma_unit", ctypes.c_int64),
         *((name, ctypes.c_uint64) for name in ("key", "first", "multiplier", "weights")),
     )
 
@@ -65,7 +64,7 @@ def _read(
     groups, positions, rows = codes.shape
     blocks = torch.tensor(columns.blocks, dtype=torch.int64)
     table = torch.tensor(gaussian.TABLE, dtype=torch.int8)
-    deviation = sigma(torch.arange(256.0), columns.variance_unit, columns.floor).byte()
+    shifts = columns.sigma_shift.contiguous()
     levels = columns.levels
     problem = _Problem(
         codes=codes.data_ptr(),
@@ -78,7 +77,8 @@ def _read(
         adc=None if columns.adc is None else columns.adc.data_ptr(),
         blocks=blocks.data_ptr(),
         normal=table.data_ptr(),
-        sigma=deviation.data_ptr(),
+        sigma=columns.sigmas.data_ptr(),
+        sigma_shift=shifts.data_ptr(),
         out=out.data_ptr(),
         code_bytes=codes.element_size(),
         narrow=columns.narrow,
@@ -98,7 +98,6 @@ def _read(
         threads=torch.get_num_threads(),
         key=key % 2**64,
         first=first,
-        sigma_unit=columns.sigma_unit,
         multiplier=gaussian.MULTIPLIER,
         weights=gaussian.WEIGHTS[0] | gaussian.WEIGHTS[1] << 8,
     )

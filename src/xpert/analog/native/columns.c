@@ -55,13 +55,13 @@ struct problem {
     const int32_t *adc;         // [columns]: which of the n_adcs converts; only with levels
     const int64_t *blocks;      // [n_blocks][2]: first and last-plus-one row
     const int8_t *normal;       // [128]: entries of which two are weighed and added up to a normal number
-    const uint8_t *sigma;       // [256]: standard deviation for each sum of variances, in sigma_unit
+    const uint8_t *sigma;       // [groups][pairs][256]: standard deviation for each sum of two columns' variances
+    const int32_t *sigma_shift; // [groups][columns]: its power of two
     void *out;                  // [groups][columns][stride], int32 or int64
     int64_t code_bytes, narrow, out_bytes, noisy;
     int64_t groups, positions, stride, rows, columns, n_blocks, input_bits, adc_bits, fraction;
     int64_t n_adcs, n_levels;
     int64_t threads;
-    int64_t sigma_unit;
     uint64_t key, first, multiplier, weights; // weights: of a lower byte's entry; 2^8 times that of an upper one's
 };
 
@@ -130,6 +130,10 @@ struct work {
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static inline const uint8_t *sigmas(const struct problem *p, int64_t group, int64_t column) {
+    return p->sigma + (group * up(p->columns, 2) + column / 2) * 256;
+}
 
 static int64_t rows_per_word(const struct problem *p) {
 #if defined(SIMD)
@@ -411,6 +415,8 @@ struct column {
 struct pair {
     struct column columns[2];
     const Table *tables;           // [3][lookups]: of both columns, and of both one's variances
+    const uint8_t *sigma;          // [256]
+    int sigma_shift;
     const uint32_t (*keys)[ROUNDS];
     int64_t lookups;
     int first;                     // whether this is the first block
@@ -492,11 +498,11 @@ static inline __attribute__((always_inline)) void add_readings(
         Vector z_a[4], z_b[4];
         const Vector *at_u = (const Vector *)(w->at[0] + vector) + half, *at_v = (const Vector *)(w->at[1] + vector) + half;
         draw(p, pair->keys + b, *at_u, *at_v, n_bits, z_a, z_b);
-        int digits = __builtin_ctzll((unsigned long long)p->sigma_unit);
-        Vector byte = OP(set1_epi16)((int16_t)(255 << digits)), always = OP(set1_epi16)((int16_t)(p->sigma[0] << digits));
+        int digits = pair->sigma_shift;
+        Vector byte = OP(set1_epi16)((int16_t)(255 << digits)), always = OP(set1_epi16)((int16_t)(pair->sigma[0] << digits));
         __m128i left = _mm_cvtsi32_si128(digits), right = _mm_cvtsi32_si128(8 - digits);
         UNROLLED for (int j = 0; j < n_bits; j++) {
-            Vector both = kind == VARYING ? of_256(p->sigma, variance[j]) : zero();
+            Vector both = kind == VARYING ? of_256(pair->sigma, variance[j]) : zero();
             Vector of_a = kind == VARYING ? (Vector)(OP(sll_epi16)(both, left) & byte) : always;
             Vector of_b = kind == VARYING ? (Vector)(OP(srl_epi16)(both, right) & byte) : always;
             a[j] = OP(adds_epi16)(a[j], OP(mulhi_epi16)(of_a, z_a[j]));
@@ -563,6 +569,7 @@ static void prepare(
     Table *tables = (Table *)w->table + place * 3 * w->words;
     pair->tables = tables, pair->keys = (const uint32_t(*)[ROUNDS])w->keys[place];
     pair->lookups = up(rows, ROWS), pair->first = block == 0;
+    pair->sigma = sigmas(p, group, column), pair->sigma_shift = p->sigma_shift[group * p->columns + column];
     for (int c = 0; c < 2; c++) {
         int64_t of = smaller(column + c, p->columns - 1); // a last one has no next
         int64_t at = group * p->columns + of, from = at * p->rows + low;
@@ -605,7 +612,8 @@ static inline int32_t value(const struct problem *p, int64_t at) {
 }
 
 static void add_noise(
-    const struct work *w, int32_t sum[LANES], const int32_t variance[LANES], int64_t vector, int b, int odd
+    const struct work *w, int32_t sum[LANES], const int32_t variance[LANES], int64_t vector, int b, int64_t group,
+    int64_t column
 ) {
     const struct problem *p = w->p;
     const uint16_t *at_u = (const uint16_t *)(w->at[0] + vector), *at_v = (const uint16_t *)(w->at[1] + vector);
@@ -617,11 +625,13 @@ static void add_noise(
             uint16_t low = (uint16_t)(u[lane] * (uint32_t)multiplier), high = (u[lane] * (uint32_t)multiplier) >> 16;
             u[lane] = high ^ v[lane] ^ (uint16_t)w->keys[0][b][(i + 2) % ROUNDS], v[lane] = low;
         }
+    const uint8_t *sigma = sigmas(p, group, column);
+    int64_t unit = (int64_t)1 << p->sigma_shift[group * p->columns + column];
     int32_t lower = p->weights & 255, upper = (int32_t)(p->weights >> 8);
     for (int lane = 0; lane < LANES; lane++) {
-        uint16_t word = odd ? v[lane] : u[lane];
+        uint16_t word = column & 1 ? v[lane] : u[lane];
         int32_t z = lower * p->normal[word & 127] + upper * p->normal[(word >> 8) & 127];
-        sum[lane] += (int32_t)((p->sigma[variance[lane]] * p->sigma_unit * z) >> NOISE_SHIFT);
+        sum[lane] += (int32_t)((sigma[variance[lane]] * unit * z) >> NOISE_SHIFT);
     }
 }
 
@@ -663,7 +673,7 @@ static void convert_wide(
                     for (int lane = 0; lane < LANES; lane++)
                         variance[lane] += variances[2 * i][index[lane] & 255] + variances[2 * i + 1][index[lane] >> 8];
             }
-            if (p->noisy) add_noise(w, sum, variance, t, b, column & 1);
+            if (p->noisy) add_noise(w, sum, variance, t, b, group, column);
             if (levels) {
                 int32_t count[LANES] = {0};
                 for (int lane = 0; lane < LANES; lane++) sum[lane] -= bottom * (1 << fraction);
