@@ -95,12 +95,15 @@ class SampledChips:
         test: Images; on every chip the first that it reads. With `adaptive_batch_norm` it measures the statistics of
             its batch norms on the calibration images before that.
         sampling: Which chips.
+        recall: Whether what layers gave is kept for the next design, see `Recall`: for designs that differ in few.
 
     Raises:
         ConfigError: If batch norms are to be measured, and there are none, or no images for it.
     """
 
-    def __init__(self, model: nn.Module, design: Design, test: TestSet, sampling: Sampling) -> None:
+    def __init__(
+        self, model: nn.Module, design: Design, test: TestSet, sampling: Sampling, *, recall: bool = False
+    ) -> None:
         self._images, self._labels = test.images, test.labels
         self._seed, self._batch_size = sampling.seed, sampling.batch_size
         self._order = [layer.name for layer in design.network.layers]
@@ -114,7 +117,7 @@ class SampledChips:
             self._calibration = test.calibration
             model = with_chip_norms(model)
             at_a_time = max(at_a_time, len(test.calibration))
-        self._model, self._run = model, Recall(model)
+        self._model, self._recall = model, Recall(model) if recall else None
         cells = sum(layer.weights.numel() * layer.code.slices for layer in layers)
         values = at_a_time * max(map(_values, design.network.layers))
         most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * values))
@@ -136,7 +139,8 @@ class SampledChips:
     def reorder(self, order: Tensor) -> None:
         """Read the images in another order from now on; `order` [images] has their present numbers."""
         self._images, self._labels = self._images[order], self._labels[order]
-        self._run = Recall(self._model)
+        if self._recall is not None:
+            self._recall = Recall(self._model)
 
     def correct(self, design: Design, progress: Report | None = None, *, images: slice | None = None) -> Bools:
         """Whether the network is right on each image and chip, [chips, images].
@@ -180,7 +184,8 @@ class SampledChips:
         rewind(self._model, self._read_before + start)
         images, labels, first = self._images[start:stop], self._labels[start:stop], start
         for batch, truth in zip(images.split(self._batch_size), labels.split(self._batch_size)):
-            outputs = self._run(batch.repeat(len(group), 1, 1, 1), (group, first, first + len(batch)))
+            inputs, numbers = batch.repeat(len(group), 1, 1, 1), (group, first, first + len(batch))
+            outputs = self._model(inputs) if self._recall is None else self._recall(inputs, numbers)
             first += len(batch)
             yield outputs.unflatten(0, (len(group), -1)), truth
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from xpert.analog.layer import AnalogLayer, analog_layers
 
-LIMIT = 1 << 30
+LIMIT = 1 << 29
 """Bytes of outputs that are kept. Batches that come first are; others are computed anew."""
 
 

@@ -54,7 +54,7 @@ class ChipBench:
             raise DataError("precision search: there are no validation images to measure accuracy on")
         self._keys = tuple(Periphery.decisions()) if design.chip.analog.adcs_differ else SUMS_FIELDS
         analog = to_analog(model, design, generator=None, calibration=test.calibration)
-        self._sampled = SampledChips(analog, design, test, sampling)
+        self._sampled = SampledChips(analog, design, test, sampling, recall=True)
         self._seed = sampling.seed
         self._file = file
         self._measured: dict[str, _Packed] = {}
