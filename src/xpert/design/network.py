@@ -24,10 +24,8 @@ KernelSide = Annotated[int, Field(ge=0, le=LARGEST_KERNEL)]
 """Side of a backbone's kernel; 0 leaves the layer out. [pixel]"""
 
 
-def _shortest(sides: int | tuple[int, ...]) -> int | tuple[int, ...]:
+def _shortest(sides: tuple[int, ...]) -> int | tuple[int, ...]:
     """Sides in their shortest form: one number where all are equal, two where opposite ones are."""
-    if isinstance(sides, int):
-        return sides
     if len(sides) == 4 and sides[0] == sides[1] and sides[2] == sides[3]:
         sides = (sides[0], sides[2])
     return sides[0] if len(set(sides)) == 1 else sides
@@ -35,12 +33,16 @@ def _shortest(sides: int | tuple[int, ...]) -> int | tuple[int, ...]:
 
 Step = Annotated[int, Field(ge=1, le=1 << 20)]
 
-Steps = Annotated[Step | tuple[Step, Step], AfterValidator(_shortest)]
+Steps = Step | Annotated[tuple[Step, Step], AfterValidator(_shortest)]
 """One number for both directions, or [down, right]. [pixel]"""
 
 Border = Annotated[int, Field(ge=0, le=1 << 20)]
 
-Borders = Annotated[Border | tuple[Border, Border] | tuple[Border, Border, Border, Border], AfterValidator(_shortest)]
+Borders = (
+    Border
+    | Annotated[tuple[Border, Border], AfterValidator(_shortest)]
+    | Annotated[tuple[Border, Border, Border, Border], AfterValidator(_shortest)]
+)
 """One number for all sides, [above and below, left and right] or [top, bottom, left, right]. [pixel]"""
 
 WorkKind = Literal["product", "softmax", "norm", "activation", "elementwise", "pool", "lookup"]
@@ -150,7 +152,14 @@ class Layer(DataModel):
         for name in ("in_channels", "out_channels"):
             if getattr(self, name) % self.groups:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be a multiple of groups ({self.groups})")
-        if self.out_height < 1 or self.out_width < 1:
+        padding, plain = self.padding, self.dilation == 1 and self.kind != "transposed"
+        if plain and isinstance(padding, int):  # what search spaces make by the thousand
+            fits = (
+                self.in_height + 2 * padding >= self.kernel_height and self.in_width + 2 * padding >= self.kernel_width
+            )
+        else:
+            fits = self.out_height >= 1 and self.out_width >= 1
+        if not fits:
             top, bottom, left, right = self.paddings
             raise ValueError(
                 f"kernel {self.kernel_height}x{self.kernel_width} does not fit the padded map "

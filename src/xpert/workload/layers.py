@@ -227,35 +227,44 @@ def _work_of(layer: Layer) -> tuple[int, ...]:
 
 
 def _shape_of(layer: Layer) -> tuple[int, ...]:
-    strides, spans = layer.strides, layer.spans
-    top, bottom, left, right = layer.paddings
-    if layer.kind == "transposed":
-        windows = [_windows(layer, axis) for axis in (0, 1)]
-        kernel = [-(-span // stride) for span, stride in zip(spans, strides)]
-        padded = [count + side - 1 for count, side in zip(windows, kernel)]
-        positions = windows[0] * windows[1]
-        reference = positions
-        # Exact however the equivalent kernel is filled up: for all places of an output together.
-        multiplies = layer.kernel_height * layer.kernel_width * layer.in_height * layer.in_width
-        places = strides[0] * strides[1]
+    stride, padding, pool = layer.stride, layer.padding, layer.pool
+    kernel_height, kernel_width, places = layer.kernel_height, layer.kernel_width, 1
+    plain = layer.dilation == 1 and layer.kind != "transposed"
+    if plain and isinstance(stride, int) and isinstance(padding, int) and isinstance(pool, int):
+        # What search spaces make by the thousand: the same as below, without a call.
+        down = right = stride
+        in_height, in_width = layer.in_height + 2 * padding, layer.in_width + 2 * padding
+        height, width, pixels = in_height - kernel_height + 1, in_width - kernel_width + 1, pool * pool
     else:
-        kernel = [layer.kernel_height, layer.kernel_width]
-        padded = [layer.in_height + top + bottom, layer.in_width + left + right]
-        positions = layer.out_height * layer.out_width
-        height, width = (side - span + 1 for side, span in zip(padded, spans))
-        reference = int(height / strides[0] * width / strides[1])
-        multiplies, places = kernel[0] * kernel[1] * positions, 1
+        (down, right), (top, bottom, left, right_side) = layer.strides, layer.paddings
+        in_height, in_width = layer.in_height + top + bottom, layer.in_width + left + right_side
+        spans, (pool_height, pool_width) = layer.spans, layer.pools
+        height, width, pixels = in_height - spans[0] + 1, in_width - spans[1] + 1, pool_height * pool_width
+    if layer.kind == "transposed":
+        products = kernel_height * kernel_width * layer.in_height * layer.in_width
+        positions = reference = _windows(layer, 0) * _windows(layer, 1)
+        places = down * right
+        kernel_height, kernel_width = (-(-span // step) for span, step in zip(layer.spans, layer.strides))
+        in_height, in_width = _windows(layer, 0) + kernel_height - 1, _windows(layer, 1) + kernel_width - 1
+    else:
+        positions = ((height - 1) // down + 1) * ((width - 1) // right + 1)
+        reference = int(height / down * width / right)
+        products = kernel_height * kernel_width * positions
+    uses = layer.uses
     return (
         layer.in_channels,
         layer.out_channels * places,
-        *padded,
-        *kernel,
-        positions * layer.uses,
-        reference * layer.uses,
-        multiplies * layer.uses,
+        in_height,
+        in_width,
+        kernel_height,
+        kernel_width,
+        positions * uses,
+        reference * uses,
+        # Exact however the kernel of a transposed convolution is filled up: for all places of an output together.
+        products * uses,
         places,
         layer.groups,
-        layer.pools[0] * layer.pools[1],
+        pixels,
         int(layer.averages),
         int(layer.relu),
         int(layer.residual),
