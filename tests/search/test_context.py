@@ -71,6 +71,8 @@ def test_what_is_infeasible_at_first_is_refused_and_later_ends_it() -> None:
 def test_energy_per_operation_is_a_ratio_and_energy_is_not() -> None:
     energy, ratio = (solve_tables(PROBLEM, Goal(name), Effort()) for name in ("energy", "tops_per_watt"))
     assert (energy.value, ratio.value) == (2.0, 0.5)
+    begun = solve_tables(PROBLEM, Goal("tops_per_watt"), Effort(), start=np.array([[0, 1]]))
+    assert begun.value == 0.5
 
 
 def test_an_interrupted_search_ends_the_search_around_it() -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpert.errors import ConfigError
 from xpert.solver.problem import Problem
@@ -24,7 +25,13 @@ SMALLEST = 1e-10
 
 
 def minimize_ratio(
-    problem: Problem, numerator: str, denominator: str, solve: Callable[..., Solution], **options: Any
+    problem: Problem,
+    numerator: str,
+    denominator: str,
+    solve: Callable[..., Solution],
+    *,
+    start: NDArray[np.int64] | None = None,
+    **options: Any,
 ) -> Solution:
     """The design with the least ratio of two quantities.
 
@@ -33,6 +40,7 @@ def minimize_ratio(
         numerator: A quantity.
         denominator: A quantity that is positive for every design.
         solve: `xpert.solver.solve`, or what takes a problem as it does.
+        start: A design [layers, 2] to begin with, feasible or not.
         **options: For `solve`.
 
     Returns:
@@ -47,7 +55,7 @@ def minimize_ratio(
     if not least > 0:
         raise ConfigError(f"{problem.name}: {denominator} can be as low as {least:.6g}; a denominator is above 0")
     parts = (numerator, denominator)
-    best = solve(replace(problem, minimize=(numerator,)), **options)
+    best = solve(replace(problem, minimize=(numerator,)), start=start, **options)
     evaluations, seconds = best.evaluations, best.seconds
     trace = list(best.trace)
     ratio, bound = best.totals[numerator] / best.totals[denominator], None
