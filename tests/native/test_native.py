@@ -38,7 +38,7 @@ def test_a_damaged_library_is_built_again(tmp_path: Path) -> None:
 
 
 def test_without_a_compiler_there_is_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "installed", lambda code, folder: None)
+    monkeypatch.setattr(native, "installed", lambda code: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for compiler, reason in (("no-such-compiler", "no-such-compiler"), ("false", "returned non-zero exit status")):
         monkeypatch.setenv("CC", compiler)
@@ -77,7 +77,7 @@ def test_an_installed_library_is_the_best_for_this_processor(tmp_path: Path) -> 
 @needs_compiler
 def test_an_installed_library_needs_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, *BUILDS)
-    monkeypatch.setattr(native, "installed", lambda code, _, of=native.installed: of(code, tmp_path))
+    monkeypatch.setattr(native, "installed", lambda code, of=native.installed: of(code, tmp_path))
     monkeypatch.setattr(native, "compiled", None)
     assert CODE.library() is not None
     assert CODE.implementation().endswith(", as installed")

@@ -114,7 +114,7 @@ def ours(problem: dict[str, Any], tensors: dict[str, Tensor | None], norm: tuple
     rounding = None if clip is None else Rounding(clip, clip.detach() / largest, largest)
     return normalised(  # type: ignore[misc]
         **maps, norm=Norm(*norm, 0.3, 1e-4), relu=problem["relu"], rounding=rounding, pooling=problem["pooling"]
-    )
+    ).values
 
 
 def results(function: Any, problem: dict[str, Any], tensors: dict[str, Tensor | None]) -> dict[str, Tensor]:
@@ -204,13 +204,33 @@ def test_rounding_alone(each_build: None, problem: dict[str, Any], dtype: torch.
     found, expected = (
         run(x.detach().clone().requires_grad_(), clip.clone().requires_grad_())
         for run in (
-            lambda x, clip: graded(rounded(x, Rounding(clip, step, largest)), x, clip),
+            lambda x, clip: graded(rounded(x, Rounding(clip, step, largest)).values, x, clip),
             lambda x, clip: graded(TorchRounding.apply(x.float(), clip, largest).to(dtype), x, clip),
         )
     )
     assert torch.equal(found[0], expected[0])
     assert torch.equal(found[1], expected[1])
     torch.testing.assert_close(found[2], expected[2], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_codes_are_the_rounded_values_in_steps(each_build: None, dtype: torch.dtype, bits: int) -> None:
+    problem = {"shape": (3, 21, 5, 7), "bits": bits, "seed": 2, "affine": True, "added": False, "zero": False}
+    y, clip, largest = made(problem, dtype)["y"], torch.tensor(1.3), 2**bits - 1
+    assert y is not None
+    rounding = Rounding(clip, clip / largest, largest, codes=True)
+    pooling = Pooling((2, 2), (2, 2), (0, 0))
+    for values, codes in (
+        rounded(y, rounding),
+        normalised(y, None, None, Norm(None, None, 0.0, 1e-5), rounding=rounding),
+        normalised(y, None, None, Norm(None, None, 0.0, 1e-5), rounding=rounding, pooling=pooling),
+    ):
+        assert codes is not None
+        assert codes.dtype == torch.uint8
+        assert codes.stride() == values.stride()
+        assert codes.unique().numel() > min(largest, 20)
+        assert torch.equal((codes * rounding.scale).to(dtype), values)
 
 
 def graded(value: Tensor, *leaves: Tensor) -> list[Tensor]:
@@ -276,7 +296,7 @@ def test_a_mean_far_from_zero_costs_no_digits(each_build: None) -> None:
     y = torch.randn(8, 5, 9, 9, generator=torch.Generator().manual_seed(0)) * 0.01 + 100
     y = y.contiguous(memory_format=torch.channels_last)
     mean, variance = torch.zeros(5), torch.ones(5)
-    found = normalised(y, None, None, Norm(mean, variance, 1.0, 0.0), relu=False)
+    found = normalised(y, None, None, Norm(mean, variance, 1.0, 0.0), relu=False).values
     exact = y.double()
     axes = (0, 2, 3)
     torch.testing.assert_close(variance.double(), exact.var(axes), rtol=1e-5, atol=0)

@@ -217,6 +217,20 @@ def test_noise_only_while_training_and_from_its_generator() -> None:
     assert torch.equal(layer.quantised_weight(), clean)
 
 
+@pytest.mark.parametrize(("weight_bits", "largest"), [(1, 127), (4, 127), (8, 127), (11, 1023)])
+def test_weights_with_noise_are_integers_again(weight_bits: int, largest: int) -> None:
+    """Of 8 bits at least, so that products of them stay those of integers; the largest is the end of their range."""
+    layer = linear(normal(400, 50).tolist(), weight_bits=weight_bits)
+    set_weight_noise(layer, 0.1, torch.Generator().manual_seed(3))
+    integer, scale = layer.felt_weight()
+    assert integer.dtype == torch.int32
+    assert integer.abs().max() == largest
+    set_weight_noise(layer, 0.1, torch.Generator().manual_seed(3))
+    assert torch.equal(layer.quantised_weight(), layer.weight + (integer * scale - layer.weight))
+    layer.eval()
+    assert torch.equal(layer.felt_weight().value, layer.integer_weight().value)
+
+
 def test_noise_of_a_table_depends_on_the_integer_weight() -> None:
     layer = linear([[1.0, -0.5, 0.0, -1.0]] * 20_000, weight_bits=3)
     assert layer.integer_weight().value[0].tolist() == [3, -2, 0, -3]

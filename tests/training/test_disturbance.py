@@ -40,7 +40,7 @@ def test_output_noise_has_the_power_that_was_measured() -> None:
 
 def test_noise_of_the_device_reaches_the_weights() -> None:
     model = network().train()
-    table = torch.linspace(0.5, 4.0, 256)
+    table = torch.linspace(2.0, 16.0, 256)
     with training_noise(model, Disturbance(weight_deviation=table), "device", torch.Generator().manual_seed(0)):
         layer = model[3]
         integer, scale = layer.integer_weight()

@@ -20,7 +20,7 @@ from pathlib import Path
 from xpert.native.compiler import BUILDS, FLAGS, build
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Code:
     """A C file that becomes a library."""
 
@@ -34,13 +34,13 @@ class Code:
         """The compiled code, or None where torch computes instead."""
         if _switched_off():
             return None
-        return installed(self, self.source.parent) or compiled(self, os.environ.get("CC"), cache_folder())[0]
+        return installed(self) or compiled(self, os.environ.get("CC"), cache_folder())[0]
 
     def implementation(self) -> str:
         """What computes on this machine's CPU, and why if it is not the C code."""
         if _switched_off():
             return "torch: XPERT_NATIVE=0"
-        if library := installed(self, self.source.parent):
+        if library := installed(self):
             return f"C: {library.instruction_set().decode()}, as installed"
         return compiled(self, os.environ.get("CC"), cache_folder())[1]
 
@@ -58,15 +58,26 @@ class Code:
 
 def cache_folder() -> Path | None:
     """Where compiled code is kept; None where the user has no home."""
+    return _cache_folder(os.environ.get("XDG_CACHE_HOME"))
+
+
+@functools.cache
+def _cache_folder(of_all_programs: str | None) -> Path | None:
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xpert"
+        return Path(of_all_programs or Path.home() / ".cache") / "xpert"
     except RuntimeError:
         return None
 
 
 @functools.cache
-def installed(code: Code, folder: Path) -> ctypes.CDLL | None:
-    """The library that XPert was installed with, or None; once per process."""
+def installed(code: Code, folder: Path | None = None) -> ctypes.CDLL | None:
+    """The library that XPert was installed with, or None; once per process.
+
+    Args:
+        code: What it is made of.
+        folder: Where it is; unset: beside its source.
+    """
+    folder = folder or code.source.parent
     try:
         return _best(code, lambda name: folder / f"{code.source.stem}-{name}.so")
     except OSError:  # none there, or not for this system

@@ -93,7 +93,7 @@ class _Block:
         shortcut = self.shortcut_norm(self.shortcut(x)) if block.projects else x
         y = self.second(self.first(x))
         if shortcut.shape == y.shape and _able(block.norm2, y) and not _hooked(block.relu2):
-            return passes.normalised(y, *_of_norm(block.norm2), added=shortcut)
+            return passes.normalised(y, *_of_norm(block.norm2), added=shortcut).values
         return block.relu2(block.norm2(y) + shortcut)
 
 
@@ -105,7 +105,7 @@ class _Reading:
 
     def __call__(self, x: Tensor) -> Tensor:
         if passes.able(x) and _rounds(self.layer, x):
-            return self.layer(passes.rounded(x, self.layer.input_rounding()), rounded=True)
+            return self.layer(*passes.rounded(x, self.layer.input_rounding()), rounded=True)
         return self.layer(x)
 
 
@@ -137,10 +137,12 @@ class _Run:
                 y = module(y)
             return y if self.layer is None else _Reading(self.layer)(y)
         rounding = self.layer.input_rounding() if _rounds(self.layer, y) else None
-        y = passes.normalised(y, *_of_norm(self.norm), relu=self.relu is not None, rounding=rounding, pooling=pooling)
+        values, codes = passes.normalised(
+            y, *_of_norm(self.norm), relu=self.relu is not None, rounding=rounding, pooling=pooling
+        )
         if self.layer is None:
-            return y
-        return self.layer(y, rounded=True) if rounding else self.layer(y)
+            return values
+        return self.layer(values, codes, rounded=True) if rounding else self.layer(values)
 
 
 def _hooked(module: nn.Module) -> bool:

@@ -31,7 +31,8 @@ class _Pass(ctypes.Structure):
     """`struct pass` of passes.c."""
 
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("y", "gradient", "added", "out", "result", "pooled", "masked", "index")),
+        *((name, ctypes.c_void_p) for name in ("y", "gradient", "added", "out", "result", "pooled", "masked")),
+        *((name, ctypes.c_void_p) for name in ("codes", "index")),
         *((name, ctypes.c_void_p) for name in ("scale", "shift", "running_mean", "running_variance", "constants")),
         *((name, ctypes.c_void_p) for name in ("scale_gradient", "shift_gradient")),
         ("clip_gradient", ctypes.c_double),
@@ -60,6 +61,19 @@ class Rounding(NamedTuple):
 
     largest: int
     """Code."""
+
+    codes: bool = False
+    """Whether the codes themselves are asked for as well; of up to 8 bits."""
+
+
+class Rounded(NamedTuple):
+    """A map rounded to codes."""
+
+    values: Tensor
+    """Codes times their scale."""
+
+    codes: Tensor | None
+    """uint8, if they were asked for; without a gradient."""
 
 
 class Pooling(NamedTuple):
@@ -122,7 +136,7 @@ def normalised(
     relu: bool = True,
     rounding: Rounding | None = None,
     pooling: Pooling | None = None,
-) -> Tensor:
+) -> Rounded:
     """`pool(round(relu(norm(y) + added)))`, differentiable in maps, scale, shift and clip.
 
     Args:
@@ -136,9 +150,10 @@ def normalised(
         pooling: Whether and how it is pooled, one for which `can_pool` holds.
 
     Returns:
-        Channels-last, in the number format of `y`.
+        The result, channels-last, in the number format of `y`; with its codes, if asked for.
     """
-    return _Normalised.apply(y, scale, shift, added, rounding.clip if rounding else None, norm, relu, rounding, pooling)
+    clip = rounding.clip if rounding else None
+    return Rounded(*_Normalised.apply(y, scale, shift, added, clip, norm, relu, rounding, pooling))
 
 
 class _Normalised(torch.autograd.Function):
@@ -154,7 +169,7 @@ class _Normalised(torch.autograd.Function):
         relu: bool,
         rounding: Rounding | None,
         pooling: Pooling | None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
         y = _stored(y)
         images, channels, *size = y.shape
         of_pool: dict[str, Any] = {}
@@ -192,6 +207,7 @@ class _Normalised(torch.autograd.Function):
             "forward",
             common,
             out=out,
+            codes=(codes := _codes(out, rounding)),
             scale=scale,
             shift=shift,
             running_mean=norm.running_mean,
@@ -203,11 +219,11 @@ class _Normalised(torch.autograd.Function):
         ctx.save_for_backward(y, pooled, index, constants, None if added is None else out)
         ctx.common = {name: value for name, value in common.items() if not isinstance(value, Tensor)}
         ctx.clip_factor = 1 / channels**0.5
-        return out
+        return _given(ctx, out, codes)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor, _: None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         y, pooled, index, constants, result = ctx.saved_tensors
         gradient = _stored(gradient)
         out = torch.empty_like(y)
@@ -232,14 +248,14 @@ class _Normalised(torch.autograd.Function):
         return out, *of_norm, for_added, for_clip, None, None, None, None
 
 
-def rounded(x: Tensor, rounding: Rounding) -> Tensor:
+def rounded(x: Tensor, rounding: Rounding) -> Rounded:
     """A map for which `able` holds, rounded to codes; differentiable in it and the clip."""
-    return _Rounded.apply(x, rounding.clip, rounding)
+    return Rounded(*_Rounded.apply(x, rounding.clip, rounding))
 
 
 class _Rounded(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, _clip: Tensor, rounding: Rounding) -> Tensor:
+    def forward(ctx: Any, x: Tensor, _clip: Tensor, rounding: Rounding) -> tuple[Tensor, Tensor | None]:
         x = _stored(x)
         out = torch.empty_like(x)
         step = float(rounding.scale)
@@ -255,12 +271,13 @@ class _Rounded(torch.autograd.Function):
             "inverse_step": float(1 / rounding.scale),
         }
         ctx.save_for_backward(x)
-        _run("forward", ctx.common, y=x, out=out)
-        return out
+        codes = _codes(out, rounding)
+        _run("forward", ctx.common, y=x, out=out, codes=codes)
+        return _given(ctx, out, codes)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor, _: None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (x,) = ctx.saved_tensors
         out = torch.empty_like(x)
         done = _run("backward", ctx.common, y=x, gradient=_stored(gradient), out=out)
@@ -268,6 +285,18 @@ class _Rounded(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             for_clip = torch.tensor(done.clip_gradient / x.shape[1] ** 0.5, dtype=torch.float32)
         return out, for_clip, None
+
+
+def _codes(out: Tensor, rounding: Rounding | None) -> Tensor | None:
+    """Memory for the codes of a result."""
+    return torch.empty_like(out, dtype=torch.uint8) if rounding and rounding.codes else None
+
+
+def _given(ctx: Any, out: Tensor, codes: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    if codes is not None:
+        ctx.mark_non_differentiable(codes)
+    ctx.set_materialize_grads(False)
+    return out, codes
 
 
 def _run(function: str, common: dict[str, Any], **more: Any) -> _Pass:
@@ -288,4 +317,4 @@ def _map(images: int, channels: int, size: tuple[int, int], dtype: torch.dtype) 
     return torch.empty((images, channels, *size), dtype=dtype, memory_format=torch.channels_last)
 
 
-__all__ = ["CODE", "Norm", "Pooling", "Rounding", "able", "can_pool", "normalised", "rounded"]
+__all__ = ["CODE", "Norm", "Pooling", "Rounded", "Rounding", "able", "can_pool", "normalised", "rounded"]

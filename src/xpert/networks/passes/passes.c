@@ -18,6 +18,7 @@
 #include <immintrin.h>
 enum { LANES = 16 };
 #elif defined(__AVX2__)
+#include <immintrin.h>
 enum { LANES = 8 };
 #else
 enum { LANES = 4 };
@@ -38,10 +39,8 @@ typedef float Floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
 typedef uint32_t Words __attribute__((vector_size(4 * LANES)));
 typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
-typedef uint8_t Bytes __attribute__((vector_size(LANES)));
 typedef Floats AnyFloats __attribute__((aligned(4), may_alias));
 typedef Halves AnyHalves __attribute__((aligned(2), may_alias));
-typedef Bytes AnyBytes __attribute__((aligned(1), may_alias));
 
 struct pass {
     const void *y;          // map before the norm
@@ -51,6 +50,7 @@ struct pass {
     void *result;           // backward, where something was added: the result, in which the ReLU shows
     void *pooled;           // where there is pooling: y at the largest of each window, shaped as the result
     void *masked;           // backward, with pooling or something added: the gradient where it passes, as the result
+    uint8_t *codes;         // with rounding: the result as codes, or null
     uint8_t *index;         // with pooling: which position of the window it was
     const float *scale;     // [channels] of the norm, or null
     const float *shift;     // [channels]
@@ -68,14 +68,51 @@ struct pass {
     float step, inverse_step;
 };
 
-// ---- vectors of any processor ----
+// ---- vectors ----
+
+// Where the compiler makes too much of plain vectors there are instructions of the processor.
+#if defined(__AVX512BW__)
+typedef __mmask16 Mask;
+#define FIRST(n) ((__mmask16)((1u << (n)) - 1))
+INLINE Floats choose(Mask mask, Floats yes, Floats no) { return (Floats)_mm512_mask_blend_ps(mask, no, yes); }
+INLINE Floats kept(Mask mask, Floats v) { return (Floats)_mm512_maskz_mov_ps(mask, v); }
+INLINE Mask above(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+INLINE Mask not_below(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+INLINE Mask is_nan(Floats a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+INLINE Mask equal(Ints a, Ints b) { return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b); }
+INLINE Ints choose_ints(Mask mask, Ints yes, Ints no) {
+    return (Ints)_mm512_mask_blend_epi32(mask, (__m512i)no, (__m512i)yes);
+}
+INLINE Mask opposite(Mask mask) { return (Mask)~mask; }
+INLINE Floats at_least(Floats low, Floats v) { return (Floats)_mm512_max_ps(low, v); }
+INLINE Floats at_most(Floats high, Floats v) { return (Floats)_mm512_min_ps(high, v); }
+INLINE Floats nearest(Floats v) { return (Floats)_mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+#else
+typedef Ints Mask;
+INLINE Floats choose(Mask mask, Floats yes, Floats no) { return (Floats)((mask & (Ints)yes) | (~mask & (Ints)no)); }
+INLINE Floats kept(Mask mask, Floats v) { return (Floats)(mask & (Ints)v); }
+INLINE Mask above(Floats a, Floats b) { return a > b; }
+INLINE Mask not_below(Floats a, Floats b) { return a >= b; }
+INLINE Mask is_nan(Floats a) { return a != a; }
+INLINE Mask equal(Ints a, Ints b) { return a == b; }
+INLINE Ints choose_ints(Mask mask, Ints yes, Ints no) { return (mask & yes) | (~mask & no); }
+INLINE Mask opposite(Mask mask) { return ~mask; }
+// Not a number stays what it is.
+INLINE Floats at_least(Floats low, Floats v) { return choose(v < low, low, v); }
+INLINE Floats at_most(Floats high, Floats v) { return choose(v > high, high, v); }
+// Halves to even; |v| < 2**22.
+INLINE Floats nearest(Floats v) {
+    Floats large = (Floats){0} + 12582912.0f;
+    return (v + large) - large;
+}
+#endif
 
 INLINE Floats load(const void *map, int64_t at, int64_t n, int bfloat16) {
     if (!bfloat16) {
         const float *from = (const float *)map + at;
         if (n == LANES) return *(const AnyFloats *)from;
 #if defined(__AVX512BW__)
-        return (Floats)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), from);
+        return (Floats)_mm512_maskz_loadu_ps(FIRST(n), from);
 #endif
         Floats some = {0};
         for (int64_t i = 0; i < n; i++) some[i] = from[i];
@@ -85,11 +122,17 @@ INLINE Floats load(const void *map, int64_t at, int64_t n, int bfloat16) {
     Halves some = {0};
     if (n == LANES) some = *(const AnyHalves *)from;
 #if defined(__AVX512BW__)
-    else some = (Halves)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), from);
+    else some = (Halves)_mm256_maskz_loadu_epi16(FIRST(n), from);
 #else
     else for (int64_t i = 0; i < n; i++) some[i] = from[i];
 #endif
     return (Floats)(__builtin_convertvector(some, Words) << 16);
+}
+
+INLINE Halves as_bfloat16(Floats values) {
+    Words bits = (Words)values;
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16; // to the nearest, halves to even
+    return __builtin_convertvector((Words)choose_ints(is_nan(values), (Ints){0} + 0x7FC0, (Ints)bits), Halves);
 }
 
 INLINE void store(void *map, int64_t at, Floats values, int64_t n, int bfloat16) {
@@ -99,37 +142,54 @@ INLINE void store(void *map, int64_t at, Floats values, int64_t n, int bfloat16)
         else for (int64_t i = 0; i < n; i++) to[i] = values[i];
         return;
     }
-    Words bits = (Words)values;
-    Words nan = (Words)(values != values);
-    bits = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16; // to the nearest, halves to even
-    Halves some = __builtin_convertvector((nan & 0x7FC0) | (~nan & bits), Halves);
+    Halves some = as_bfloat16(values);
     uint16_t *to = (uint16_t *)map + at;
     if (n == LANES) *(AnyHalves *)to = some;
 #if defined(__AVX512BW__)
-    else _mm256_mask_storeu_epi16(to, (__mmask16)((1u << n) - 1), (__m256i)some);
+    else _mm256_mask_storeu_epi16(to, FIRST(n), (__m256i)some);
 #else
     else for (int64_t i = 0; i < n; i++) to[i] = some[i];
 #endif
 }
 
-INLINE Floats where(Ints mask, Floats yes, Floats no) { return (Floats)((mask & (Ints)yes) | (~mask & (Ints)no)); }
+INLINE Ints load_bytes(const uint8_t *from, int64_t n) {
+#if defined(__AVX512BW__)
+    return (Ints)_mm512_cvtepu8_epi32(n == LANES ? _mm_loadu_si128((const void *)from) : _mm_maskz_loadu_epi8(FIRST(n), from));
+#else
+#if defined(__AVX2__)
+    if (n == LANES) return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)from));
+#endif
+    Ints some = {0};
+    for (int64_t i = 0; i < n; i++) some[i] = from[i];
+    return some;
+#endif
+}
 
-// What passes: NaN does, as in torch.
-INLINE Ints within(Floats v, Floats low, Floats high) { return ~((v <= low) | (v >= high)); }
+INLINE void store_bytes(uint8_t *to, Ints values, int64_t n) {
+#if defined(__AVX512BW__)
+    if (n == LANES) _mm_storeu_si128((void *)to, _mm512_cvtepi32_epi8((__m512i)values));
+    else _mm512_mask_cvtepi32_storeu_epi8(to, FIRST(n), (__m512i)values);
+#else
+#if defined(__AVX2__)
+    __m256i words = _mm256_packus_epi32((__m256i)values, (__m256i)values); // 0 1 2 3, 0 1 2 3, 4 5 6 7, 4 5 6 7
+    __m128i bytes = _mm256_castsi256_si128(_mm256_permute4x64_epi64(words, 0x88));
+    if (n == LANES) return _mm_storel_epi64((void *)to, _mm_packus_epi16(bytes, bytes));
+#endif
+    for (int64_t i = 0; i < n; i++) to[i] = (uint8_t)values[i];
+#endif
+}
 
-// Halves to even; |v| < 2**22.
-INLINE Floats nearest(Floats v) {
-    Floats large = (Floats){0} + 12582912.0f;
-    return (v + large) - large;
+// Where the gradient passes: NaN lets it, as in torch.
+INLINE Mask within(Floats v, Floats low, Floats high) {
+    return opposite(not_below(low, v)) & opposite(not_below(v, high));
 }
 
 // ---- parts and threads ----
 
-typedef void Work(const struct pass *pass, void *memory, int64_t part, int64_t parts);
+typedef void Work(const void *task, int64_t part, int64_t parts);
 
 struct team {
-    const struct pass *pass;
-    void *memory;
+    const void *task;
     Work *work;
     atomic_llong next;
     int64_t parts;
@@ -138,18 +198,17 @@ struct team {
 static void *member(void *argument) {
     struct team *team = argument;
     for (int64_t part; (part = atomic_fetch_add(&team->next, 1)) < team->parts;)
-        team->work(team->pass, team->memory, part, team->parts);
+        team->work(team->task, part, team->parts);
     return NULL;
 }
 
-static void in_parts(const struct pass *pass, void *memory, Work *work, int64_t parts) {
-    struct team team = {.pass = pass, .memory = memory, .work = work, .parts = parts};
-    pthread_t threads[PARTS];
-    int started = 0;
-    while (started + 1 < parts && started + 1 < pass->threads && !pthread_create(&threads[started], NULL, member, &team))
-        started++;
+static void in_parts(Work *work, const void *task, int64_t parts, int64_t threads) {
+    struct team team = {.task = task, .work = work, .parts = parts};
+    pthread_t started[PARTS];
+    int64_t n = 0;
+    while (n + 1 < parts && n + 1 < threads && !pthread_create(&started[n], NULL, member, &team)) n++;
     member(&team);
-    for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    for (int64_t i = 0; i < n; i++) pthread_join(started[i], NULL);
 }
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -176,6 +235,7 @@ static int64_t begin(int64_t n, int64_t period, int64_t part, int64_t parts) {
 
 // What all parts of one call share. Arrays have the length of a period; sums are [parts][period].
 struct memory {
+    const struct pass *pass;
     int64_t period, parts;
     float *factor, *offset, *mean, *slope, *constant, *direction;
     double *sum, *product, *clip;
@@ -183,6 +243,7 @@ struct memory {
 };
 
 static int allocate(struct memory *m, const struct pass *p, int64_t parts) {
+    m->pass = p;
     m->period = period(p->channels);
     m->parts = parts;
     int64_t n = m->period;
@@ -244,11 +305,11 @@ INLINE void sums(const struct pass *p, struct memory *m, int64_t part, int64_t f
     do {                                                                                                               \
         Floats near = *(AnyFloats *)(m->mean + (j)), sum = *(AnyFloats *)(block + (j));                                \
         Floats square = *(AnyFloats *)(block + m->period + (j));                                                       \
-        Ints beyond = {0}; /* lanes that hold no element */                                                            \
-        for (int64_t i = n; i < LANES; i++) beyond[i] = -1;                                                            \
+        Ints held = {0}; /* lanes that hold an element */                                                              \
+        for (int64_t i = 0; i < (n); i++) held[i] = -1;                                                                \
         for (int64_t row = 0; row < (rows); row++) {                                                                   \
             Floats v = load(p->y, (at) + row * m->period, n, bfloat16) - near;                                         \
-            if ((n) < LANES) v = (Floats)(~beyond & (Ints)v);                                                          \
+            if ((n) < LANES) v = (Floats)(held & (Ints)v);                                                             \
             sum += v, square += v * v;                                                                                 \
         }                                                                                                              \
         *(AnyFloats *)(block + (j)) = sum, *(AnyFloats *)(block + m->period + (j)) = square;                           \
@@ -278,14 +339,12 @@ INLINE void largest(
     Ints which = (Ints){0} + index[0];
     for (int64_t k = 1; k < positions; k++) {
         Floats v = load(p->y, from + at[k] + channel, n, bfloat16), key = v * direction;
-        Ints take = (key > best_key) | (key != key);
-        best = where(take, v, best), best_key = where(take, key, best_key);
-        which = (take & index[k]) | (~take & which);
+        Mask take = above(key, best_key) | is_nan(key);
+        best = choose(take, v, best), best_key = choose(take, key, best_key);
+        which = choose_ints(take, (Ints){0} + index[k], which);
     }
     store(p->pooled, to + channel, best, n, bfloat16);
-    Bytes bytes = __builtin_convertvector(which, Bytes);
-    if (n == LANES) *(AnyBytes *)(p->index + to + channel) = bytes;
-    else for (int64_t i = 0; i < n; i++) p->index[to + channel + i] = bytes[i];
+    store_bytes(p->index + to + channel, which, n);
 }
 
 // The largest of each window of an image, or the smallest where the norm turns the order round.
@@ -333,8 +392,12 @@ INLINE void apply(
             int64_t place = (at) + row * m->period;                                                                    \
             Floats v = load(from, place, n, bfloat16) * factor + offset;                                               \
             if (added) v += load(p->added, place, n, bfloat16);                                                        \
-            v = where(v <= low, low, v);                                                                               \
-            if (rounded) v = nearest(where(v >= high, high, v) * inverse) * step;                                      \
+            v = at_least(low, v);                                                                                      \
+            if (rounded) {                                                                                             \
+                v = nearest(at_most(high, v) * inverse);                                                               \
+                if (p->codes) store_bytes(p->codes + place, __builtin_convertvector(v, Ints), n);                      \
+                v *= step;                                                                                             \
+            }                                                                                                          \
             store(p->out, place, v, n, bfloat16);                                                                      \
         }                                                                                                              \
     } while (0)
@@ -352,13 +415,13 @@ INLINE void gradient_sums(
     float *block = m->block + 2 * m->period * part;
     double *clip_sum = m->clip + LANES * part;
     void *masked = p->normalise ? p->masked : p->out;
-    Floats low = (Floats){0} + p->low, high = (Floats){0} + p->high, clip = {0};
-    Floats step = (Floats){0} + p->step, inverse = (Floats){0} + p->inverse_step, share = (Floats){0} + 1 / p->high;
+    Floats low = (Floats){0} + p->low, high = (Floats){0} + p->high;
+    Floats step = (Floats){0} + p->step, inverse = (Floats){0} + p->inverse_step, clip = {0}, over = {0};
 #define AFTER                                                                                                          \
     do {                                                                                                               \
         flush(m, part);                                                                                                \
-        for (int i = 0; i < LANES; i++) clip_sum[i] += clip[i];                                                        \
-        clip = (Floats){0};                                                                                            \
+        for (int i = 0; i < LANES; i++) clip_sum[i] += clip[i] / p->high + over[i];                                    \
+        clip = over = (Floats){0};                                                                                     \
     } while (0)
 #define BODY(at, j, rows, n)                                                                                           \
     do {                                                                                                               \
@@ -369,12 +432,11 @@ INLINE void gradient_sums(
             int64_t place = (at) + row * m->period;                                                                    \
             Floats y = load(from, place, n, bfloat16), g = load(p->gradient, place, n, bfloat16);                      \
             Floats v = added ? load(p->result, place, n, bfloat16) : y * factor + offset;                              \
-            Floats passed = (Floats)(within(v, low, high) & (Ints)g);                                                  \
-            sum += passed, product += passed * (y - mean);                                                             \
-            if (rounded) {                                                                                             \
-                clip += passed * (nearest(v * inverse) * step - v) * share + (Floats)((v >= high) & (Ints)g);          \
-            }                                                                                                          \
-            if (masked) store(masked, place, passed, n, bfloat16);                                                     \
+            Mask inside = within(v, low, high);                                                                        \
+            Floats in = kept(inside, g);                                                                               \
+            sum += in, product += in * (y - mean);                                                                     \
+            if (rounded) clip += in * (nearest(v * inverse) * step - v), over += kept(not_below(v, high), g);          \
+            if (masked) store(masked, place, in, n, bfloat16);                                                         \
         }                                                                                                              \
         *(AnyFloats *)(block + (j)) = sum, *(AnyFloats *)(block + m->period + (j)) = product;                          \
     } while (0)
@@ -394,7 +456,7 @@ INLINE void input_gradient(const struct pass *p, struct memory *m, int64_t part,
             int64_t place = (at) + row * m->period;                                                                    \
             Floats y = load(p->y, place, n, bfloat16), g;                                                              \
             if (p->masked) g = load(p->masked, place, n, bfloat16);                                                    \
-            else g = (Floats)(within(y * factor + offset, low, high) & (Ints)load(p->gradient, place, n, bfloat16));   \
+            else g = kept(within(y * factor + offset, low, high), load(p->gradient, place, n, bfloat16));              \
             store(p->out, place, g * factor + (y * slope + constant), n, bfloat16);                                    \
         }                                                                                                              \
     } while (0)
@@ -422,11 +484,8 @@ INLINE void pixel_gradient(
     Floats g = {0};
     for (int64_t k = 0; k < n_windows; k++) {
         int64_t place = image + at[k] + channel;
-        Bytes bytes = {0};
-        if (n == LANES) bytes = *(AnyBytes *)(p->index + place);
-        else for (int64_t i = 0; i < n; i++) bytes[i] = p->index[place + i];
-        Ints here = __builtin_convertvector(bytes, Ints) == index[k];
-        g += (Floats)(here & (Ints)load(p->masked, place, n, bfloat16));
+        Mask here = equal(load_bytes(p->index + place, n), (Ints){0} + index[k]);
+        g += kept(here, load(p->masked, place, n, bfloat16));
     }
     Floats factor = *(AnyFloats *)(m->factor + channel);
     Floats slope = *(AnyFloats *)(m->slope + channel), constant = *(AnyFloats *)(m->constant + channel);
@@ -456,37 +515,42 @@ INLINE void unpooled_gradient(const struct pass *p, struct memory *m, int64_t pa
 
 // ---- the same for both number formats, with and without rounding and addition ----
 
-static void measure_part(const struct pass *p, void *memory, int64_t part, int64_t parts) {
-    if (p->bfloat16) measure(p, memory, part, parts, 1);
-    else measure(p, memory, part, parts, 0);
+static void measure_part(const void *task, int64_t part, int64_t parts) {
+    struct memory *m = (struct memory *)task;
+    if (m->pass->bfloat16) measure(m->pass, m, part, parts, 1);
+    else measure(m->pass, m, part, parts, 0);
 }
 
 #define CHOSEN(function)                                                                                               \
     do {                                                                                                               \
+        struct memory *m = (struct memory *)task;                                                                      \
+        const struct pass *p = m->pass;                                                                                \
         if (p->bfloat16) {                                                                                             \
-            if (p->rounded) function(p, memory, part, parts, 1, 1, 0);                                                 \
-            else if (p->added) function(p, memory, part, parts, 1, 0, 1);                                              \
-            else function(p, memory, part, parts, 1, 0, 0);                                                            \
+            if (p->rounded) function(p, m, part, parts, 1, 1, 0);                                                      \
+            else if (p->added) function(p, m, part, parts, 1, 0, 1);                                                   \
+            else function(p, m, part, parts, 1, 0, 0);                                                                 \
         } else {                                                                                                       \
-            if (p->rounded) function(p, memory, part, parts, 0, 1, 0);                                                 \
-            else if (p->added) function(p, memory, part, parts, 0, 0, 1);                                              \
-            else function(p, memory, part, parts, 0, 0, 0);                                                            \
+            if (p->rounded) function(p, m, part, parts, 0, 1, 0);                                                      \
+            else if (p->added) function(p, m, part, parts, 0, 0, 1);                                                   \
+            else function(p, m, part, parts, 0, 0, 0);                                                                 \
         }                                                                                                              \
     } while (0)
 
-static void apply_part(const struct pass *p, void *memory, int64_t part, int64_t parts) { CHOSEN(apply); }
+static void apply_part(const void *task, int64_t part, int64_t parts) { CHOSEN(apply); }
 
-static void gradient_sums_part(const struct pass *p, void *memory, int64_t part, int64_t parts) {
+static void gradient_sums_part(const void *task, int64_t part, int64_t parts) {
     CHOSEN(gradient_sums);
 }
 
-static void input_gradient_part(const struct pass *p, void *memory, int64_t part, int64_t parts) {
+static void input_gradient_part(const void *task, int64_t part, int64_t parts) {
+    struct memory *m = (struct memory *)task;
+    const struct pass *p = m->pass;
     if (p->pooled) {
-        if (p->bfloat16) unpooled_gradient(p, memory, part, parts, 1);
-        else unpooled_gradient(p, memory, part, parts, 0);
+        if (p->bfloat16) unpooled_gradient(p, m, part, parts, 1);
+        else unpooled_gradient(p, m, part, parts, 0);
     } else {
-        if (p->bfloat16) input_gradient(p, memory, part, parts, 1);
-        else input_gradient(p, memory, part, parts, 0);
+        if (p->bfloat16) input_gradient(p, m, part, parts, 1);
+        else input_gradient(p, m, part, parts, 0);
     }
 }
 
@@ -542,11 +606,11 @@ int forward(struct pass *p) {
             float scale = p->scale ? p->scale[i % p->channels] : 1;
             m->mean[i] = element_of(p, i % p->channels), m->direction[i] = (scale > 0) - (scale < 0);
         }
-        in_parts(p, m, measure_part, parts);
+        in_parts(measure_part, m, parts, p->threads);
         finish(p, m);
     }
     constants(p, m);
-    in_parts(p, m, apply_part, parts_of(result_elements(p)));
+    in_parts(apply_part, m, parts_of(result_elements(p)), p->threads);
     free(m->sum);
     return 0;
 }
@@ -558,7 +622,7 @@ int backward(struct pass *p) {
     if (allocate(m, p, parts)) return 1;
     memset(m->block, 0, parts * 2 * m->period * sizeof *m->block);
     constants(p, m);
-    in_parts(p, m, gradient_sums_part, parts);
+    in_parts(gradient_sums_part, m, parts, p->threads);
     p->clip_gradient = 0;
     for (int64_t i = 0; i < LANES * parts; i++) p->clip_gradient += m->clip[i];
     if (p->normalise) {
@@ -573,7 +637,7 @@ int backward(struct pass *p) {
         }
         for (int64_t i = channels; i < m->period; i++)
             m->slope[i] = m->slope[i - channels], m->constant[i] = m->constant[i - channels];
-        in_parts(p, m, input_gradient_part, map_parts(p));
+        in_parts(input_gradient_part, m, map_parts(p), p->threads);
     }
     free(m->sum);
     return 0;
