@@ -46,6 +46,9 @@ EFFECTS: dict[str, tuple[dict[str, float], dict[str, object]]] = {
 
 ALL = "all of these"
 
+FLASH_BITS = (4, 6, 8)
+"""Precisions at which flash ADCs, each threshold with an offset of its own, are timed against SAR ADCs."""
+
 PEERS = {
     "NeuroSim V1.3": (4.97, 3.01),
     "NeuroSim V1.4": (4.33, 3.02),
@@ -85,9 +88,10 @@ def layer(channels: int, side: int) -> tuple[QuantConv2d, torch.Tensor]:
     return convolution, images
 
 
-def on_crossbars(convolution: QuantConv2d, images: torch.Tensor, effect: str, input_bits: int = 8) -> AnalogLayer:
+def on_crossbars(
+    convolution: QuantConv2d, images: torch.Tensor, effect: str, periphery: Periphery = PERIPHERY
+) -> AnalogLayer:
     """The layer on a chip with an effect, ready to compute."""
-    periphery = PERIPHERY.replace(input_bits=input_bits)
     analog = AnalogLayer(convolution, chip(effect), periphery)
     analog.calibrate_adcs(analog.sample_inputs(images, 256))
     analog.program(torch.Generator().manual_seed(1))
@@ -133,6 +137,12 @@ def layer_speed(channels: int, side: int, rounds: int) -> dict[str, dict[str, fl
         out = torch.empty((vectors, 2 * channels), dtype=dtype)
         return lambda: [torch.mm(bits, cells, out=out) for _ in range(calls)]
 
+    for bits in FLASH_BITS:
+        for kind in ("SAR", "flash"):
+            periphery = PERIPHERY.replace(adc_bits=bits, adc_type=kind.lower())
+            converted = on_crossbars(*layer(channels, side), ALL, periphery)
+            tasks[f"{bits}-bit {kind}"] = lambda analog=converted: analog(images)
+
     flat = images.to(memory_format=torch.channels_last)
     tasks["fp32 products alone"] = products(torch.float32)
     tasks["bf16 products alone"] = products(torch.bfloat16)
@@ -140,11 +150,22 @@ def layer_speed(channels: int, side: int, rounds: int) -> dict[str, dict[str, fl
     tasks["quantised layer"] = lambda: convolution(images)
     with torch.no_grad():
         seconds = in_turns(tasks, rounds)
-        with in_torch():
-            slow = in_turns({f"torch, {name}": tasks[name] for name in ("6-bit ADC alone", ALL)}, 1)
-    speed = {name: BATCH / time for name, time in (seconds | slow).items()}
+        with in_torch():  # of one image: it takes a hundred times as long
+            some = [on_crossbars(*layer(channels, side), effect) for effect in ("6-bit ADC alone", ALL)]
+            slow = in_turns(
+                {name: lambda analog=analog: analog(images[:1]) for name, analog in zip(("ADC", ALL), some)}, 1
+            )
+    speed = {name: BATCH / time for name, time in seconds.items()}
+    speed |= {f"torch, {name}": 1 / time for name, time in slow.items()}
     ours = {name: speed.pop(name) for name in (*EFFECTS, ALL)}
-    return {"images_per_second": ours, "baselines_images_per_second": speed}
+    kinds = {bits: [speed.pop(f"{bits}-bit {kind}") for kind in ("SAR", "flash")] for bits in FLASH_BITS}
+    return {
+        "images_per_second": ours,
+        "all_over_bf16_products": {"all": ours[ALL] / speed["bf16 products alone"]},
+        "flash_images_per_second": {f"{bits} bits": flash for bits, (_, flash) in kinds.items()},
+        "flash_over_sar_time": {f"{bits} bits": sar / flash for bits, (sar, flash) in kinds.items()},
+        "baselines_images_per_second": speed,
+    }
 
 
 def peak_over_activations(channels: int, side: int, input_bits: int) -> float:
@@ -156,7 +177,7 @@ def peak_over_activations(channels: int, side: int, input_bits: int) -> float:
 
     torch.set_num_threads(1)
     convolution, images = layer(channels, side)
-    analog = on_crossbars(convolution, images, ALL, input_bits)
+    analog = on_crossbars(convolution, images, ALL, PERIPHERY.replace(input_bits=input_bits))
     with torch.no_grad():
         analog(images[:1])
         ctypes.CDLL(None).malloc_trim(0)  # what was freed counts again when it is used
@@ -214,8 +235,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds over which the median is taken (default 7)")
-    parser.add_argument("--images", type=int, default=64, help="images through the whole network; 0: none (default 64)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds over which the median is taken (default 5)")
+    parser.add_argument(
+        "--images", type=int, default=0, help="images through VGG16 (default none: programming takes a minute)"
+    )
     parser.add_argument("--network-threads", type=int, default=2, help="threads for the whole network (default 2)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
