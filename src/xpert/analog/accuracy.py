@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from xpert.analog.layer import analog_layers
 from xpert.analog.precision import at_precision
 from xpert.analog.recall import Recall
 from xpert.analog.sampling import Sampling, TestSet
-from xpert.design import AnalogSettings, Design, Layer
+from xpert.design import AnalogSettings, Design, Layer, Periphery
 from xpert.errors import ConfigError, DataError
 from xpert.networks.images import Images
 from xpert.progress import Progress, Report
@@ -125,6 +126,7 @@ class SampledChips:
         size = math.ceil(len(chips) / math.ceil(len(chips) / most))  # groups of about the same size
         self._groups = [chips[first : first + size] for first in range(0, len(chips), size)]
         self._programmed: range | None = None
+        self._measured: tuple[range, tuple[Periphery, ...]] | None = None
 
     @property
     def n_images(self) -> int:
@@ -167,7 +169,7 @@ class SampledChips:
         with torch.no_grad(), at_precision(self._model, design):
             for group in self._groups:
                 before = len(found)
-                for outputs, truth in self._outputs(group, start, stop, report):
+                for outputs, truth in self._outputs(group, design, start, stop, report):
                     found.append(Margins.of(outputs, truth))
                     right = [part.correct for part in found]
                     report(accuracy=sum(map(np.sum, right)) / sum(part.size for part in right))
@@ -175,19 +177,25 @@ class SampledChips:
         return Margins.joined(found, axis=0)
 
     def _outputs(
-        self, group: range, start: int, stop: int, report: Callable[..., None]
+        self, group: range, design: Design, start: int, stop: int, report: Callable[..., None]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The network's outputs [chips, images, classes] for some images on the chips of a group, and their classes."""
         self._program(group, report)
-        if self._calibration is not None:
-            measure_norms(self._model, self._calibration, len(group))
+        if self._calibration is not None and self._measured != (group, design.periphery):
+            run = functools.partial(self._run, batch=(group, "calibration"))
+            measure_norms(self._model, self._calibration, len(group), run)
+            self._measured = group, design.periphery
         rewind(self._model, self._read_before + start)
         images, labels, first = self._images[start:stop], self._labels[start:stop], start
         for batch, truth in zip(images.split(self._batch_size), labels.split(self._batch_size)):
             inputs, numbers = batch.repeat(len(group), 1, 1, 1), (group, first, first + len(batch))
-            outputs = self._model(inputs) if self._recall is None else self._recall(inputs, numbers)
+            outputs = self._run(inputs, numbers)
             first += len(batch)
             yield outputs.unflatten(0, (len(group), -1)), truth
+
+    def _run(self, inputs: Tensor, batch: Hashable) -> Tensor:
+        """The network's output for a batch that something stands for."""
+        return self._model(inputs) if self._recall is None else self._recall(inputs, batch)
 
     @property
     def _read_before(self) -> int:

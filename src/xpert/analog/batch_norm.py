@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -56,13 +58,16 @@ def with_chip_norms(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def measure_norms(model: nn.Module, images: Tensor, n_chips: int) -> None:
+def measure_norms(
+    model: nn.Module, images: Tensor, n_chips: int, run: Callable[[Tensor], object] | None = None
+) -> None:
     """Have every chip measure the statistics of its batch norms, each on what those before it make of the images.
 
     Args:
         model: From `with_chip_norms`, on that many programmed chips.
         images: Normalised images [n, channels, height, width], the same for all chips.
         n_chips: How many there are.
+        run: Runs the model; by default it is called.
 
     Source: Joshi et al., Nature Communications 11, 2473 (2020), "adaptive batch normalization statistics update": there
         as a running mean over batches, here over all images at once.
@@ -71,7 +76,7 @@ def measure_norms(model: nn.Module, images: Tensor, n_chips: int) -> None:
     for norm in norms:
         norm.measuring = n_chips
     try:
-        model(images.repeat(n_chips, 1, 1, 1))
+        (run or model)(images.repeat(n_chips, 1, 1, 1))
     finally:
         for norm in norms:
             norm.measuring = 0

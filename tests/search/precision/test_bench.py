@@ -10,22 +10,25 @@ import pytest
 import torch
 from torch import nn
 
+from xpert.analog import accuracy
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import AnalogSettings, Chip, Design, Device, Network, Periphery
 from xpert.errors import RunError
 from xpert.networks.quantised import QuantLinear, calibrate_quantisers
 from xpert.search.precision.bench import ChipBench
+from xpert.search.precision.looks import Looks
 from xpert.statistics import Bools
 from xpert.workload.trace import trace
 
 
-def problem(analog: AnalogSettings) -> tuple[nn.Module, Design, TestSet]:
+def problem(analog: AnalogSettings, *, norm: bool = False) -> tuple[nn.Module, Design, TestSet]:
     """A small network with as many answers right as its own float answers say."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(48, 1, 4, 4, generator=generator)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = nn.Sequential(nn.Flatten(), QuantLinear(16, 24), nn.ReLU(), QuantLinear(24, 10))
+        norms = [nn.BatchNorm1d(24)] if norm else []
+        model = nn.Sequential(nn.Flatten(), QuantLinear(16, 24), *norms, nn.ReLU(), QuantLinear(24, 10)).eval()
     calibrate_quantisers(model, images)
     network = Network(backbone="custom", input_shape=(1, 4, 4), layers=trace(model, (1, 4, 4)))
     chip = Chip(rows=16, columns=16, device=Device(programming_sigma=0.02), analog=analog)
@@ -91,3 +94,23 @@ def test_a_broken_file_of_measurements_is_said_to_be_one(tmp_path: Path) -> None
     (tmp_path / "measured.json").write_text('{"6/8": {}}')
     with pytest.raises(RunError, match="not a file of measurements"):
         ChipBench(model, design, test, Sampling(0, 2), tmp_path / "measured.json")
+
+
+def test_batch_norms_are_measured_once_for_a_design(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks, and designs in turn, give what a measurement in one go gives."""
+    settings = AnalogSettings(adc_offset_sigma=0, adc_noise=0.5, adaptive_batch_norm=True)
+    model, design, test = problem(settings, norm=True)
+    coarse = design.with_values(["adc_bits"], [[4], [2]])
+    measured: list[int] = []
+    measure = accuracy.measure_norms
+    monkeypatch.setattr(accuracy, "measure_norms", lambda *given: measured.append(1) or measure(*given))
+    bench = ChipBench(model, design, test, Sampling(0, 2), looks=Looks.hardest_first(np.arange(48.0), 0))
+    assert bench.looks is not None
+    bench(design)
+    measured.clear()
+    found = bench(coarse)
+    assert len(bench.looks.ends) > 2
+    assert len(measured) == 1
+    bench(design.with_values(["adc_bits"], [[2], [2]]))
+    again = ChipBench(model, coarse, test, Sampling(0, 2), looks=bench.looks)
+    assert np.array_equal(found, again(coarse))
