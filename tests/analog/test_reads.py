@@ -184,8 +184,9 @@ def test_binary_weights_are_signs_times_their_mean() -> None:
     assert float(integer.scale) == pytest.approx(0.5)
     set_weight_noise(layer, torch.tensor([0.0, 0.1]), torch.Generator().manual_seed(0))
     noisy = layer.train().quantised_weight()
-    assert torch.equal(noisy[integer.value < 0], torch.full((2,), -0.5))
-    assert not torch.equal(noisy[integer.value > 0], torch.full((4,), 0.5))
+    # Rounded to integers of 8 bits again.
+    torch.testing.assert_close(noisy[integer.value < 0], torch.full((2,), -0.5), rtol=0, atol=0.003)
+    assert (noisy[integer.value > 0] - 0.5).abs().max() > 0.01
     with pytest.raises(ConfigError, match=r"weight_bits must be 1 ... 16, got 0"):
         layer.set_precision(0, 8, False)
 

@@ -150,7 +150,10 @@ def test_the_table_says_what_the_results_say(done: Path) -> None:
     reached = "reached" if results["target_met"] else "NOT reached"
     assert f"target NI-accuracy of 5.00 % is {reached} by ours" in text
     tree = ET.fromstring((done / "front.svg").read_text())  # noqa: S314 (our own)
-    assert len(tree.findall(".//{*}g[@clip-path]/{*}use")) >= 2
+    fronts = [point["ni_accuracy"] for front in results["fronts"].values() for point in front]
+    best = max(*fronts, *(row["validation"]["mean"] for row in results["homogeneous"]))
+    shown = sum(accuracy >= best - 0.1 for accuracy in fronts)
+    assert len(tree.findall(".//{*}g[@clip-path]/{*}use")) >= max(shown, 1)
 
 
 def test_a_finished_experiment_is_not_run_again(done: Path) -> None:
