@@ -126,7 +126,7 @@ def test_in_bfloat16_both_are_as_near_to_float32(model: nn.Module) -> None:
     exact, expected = step(model), step(plain, torch.bfloat16)
     with fused(other):
         found = step(other, torch.bfloat16)
-    assert 0 < distance(found, exact) < 1.2 * distance(expected, exact)
+    assert 0 < distance(found, exact) < 1.5 * distance(expected, exact)
 
 
 @needs_compiler

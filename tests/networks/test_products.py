@@ -15,8 +15,9 @@ from xpert.networks import products
 from xpert.networks.products import Geometry, convolution
 from xpert.networks.quantised import QuantConv2d
 
+POINTS, SAME = (Geometry((1, 1), (padding, padding), (1, 1)) for padding in (0, 1))
 needs_products = pytest.mark.skipif(
-    not products.able(torch.ones(1, 1, 1, 1)), reason="this processor, or this torch, has no 8-bit products"
+    not products.able(torch.ones(1, 1, 1, 1), POINTS), reason="this processor, or this torch, has no 8-bit products"
 )
 
 
@@ -24,9 +25,8 @@ needs_products = pytest.mark.skipif(
 def geometries(draw: st.DrawFn) -> tuple[Tensor, Tensor, Geometry]:
     """Codes, an integer weight and how they are convolved."""
     n, inputs, outputs, height, width = (draw(st.integers(1, most)) for most in (3, 40, 40, 9, 9))
-    kernel, stride, dilation = (draw(st.tuples(st.integers(1, 3), st.integers(1, 3))) for _ in range(3))
-    reach = [(size - 1) * factor + 1 for size, factor in zip(kernel, dilation)]
-    padding = tuple(max(draw(st.integers(0, 1)), -(-(need - side) // 2)) for need, side in zip(reach, (height, width)))
+    side = draw(st.sampled_from([1, 3]))
+    kernel = side, side
     generator = torch.Generator().manual_seed(draw(st.integers(0, 1 << 30)))
     codes = torch.randint(0, 256, (n, inputs, height, width), generator=generator)
     weight = torch.randint(-127, 128, (outputs, inputs, *kernel), generator=generator)
@@ -34,7 +34,7 @@ def geometries(draw: st.DrawFn) -> tuple[Tensor, Tensor, Geometry]:
     return (
         codes.to(torch.uint8).contiguous(memory_format=layout),
         weight.to(torch.int8).contiguous(memory_format=layout),
-        Geometry(stride, padding, dilation),
+        Geometry((1, 1), (side // 2,) * 2, (1, 1)),
     )
 
 
@@ -74,8 +74,11 @@ def test_the_convolution_and_its_gradients(geometry: tuple[Tensor, Tensor, Geome
 
 @needs_products
 def test_sums_beyond_32_bits_are_left_to_others() -> None:
-    assert products.able(torch.ones(1, 7000, 3, 3))
-    assert not products.able(torch.ones(1, 8000, 3, 3))
+    assert not products.able(torch.ones(1, 8, 3, 3), POINTS)
+    assert not products.able(torch.ones(1, 8, 3, 3), SAME._replace(stride=(2, 2)))
+    assert not products.able(torch.ones(1, 8, 3, 2), SAME)
+    assert products.able(torch.ones(1, 7000, 3, 3), SAME)
+    assert not products.able(torch.ones(1, 8000, 3, 3), SAME)
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ def without_products(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def layer(**options: int) -> tuple[QuantConv2d, Tensor]:
     torch.manual_seed(0)
-    made = QuantConv2d(9, 11, 3, stride=2, padding=1, **options)
+    made = QuantConv2d(9, 11, 3, padding=1, **options)
     return made.train(), torch.rand(4, 9, 8, 8)
 
 
@@ -100,15 +103,15 @@ def test_other_versions_of_torch_and_other_processors_do_without(monkeypatch: py
         raise AttributeError("'_OpNamespace' 'onednn' object has no attribute 'qconv_prepack'")
 
     def wrong(codes: Tensor, _: float, weight: Tensor, *__: object) -> Tensor:
-        return F.conv2d(codes.float(), weight.float(), None, (2, 1), (1, 1)) + 1
+        return F.conv2d(codes.float(), weight.float(), None, (1, 1), (1, 1)) + 1
 
     for broken in (gone, wrong):
         monkeypatch.setattr(products, "_convolution", broken)
         products._operation_is_there.cache_clear()
-        assert not products.able(torch.ones(1, 1, 1, 1))
+        assert not products.able(torch.ones(1, 1, 1, 1), POINTS)
     monkeypatch.undo()
     products._operation_is_there.cache_clear()
-    assert products.able(torch.ones(1, 1, 1, 1))
+    assert products.able(torch.ones(1, 1, 1, 1), POINTS)
 
 
 def test_evaluation_is_the_same_without_them(without_products: None) -> None:
@@ -148,5 +151,5 @@ def test_a_layer_computes_from_codes_what_it_computes_from_values(bias: bool) ->
     [{"weight_bits": 9}, {"input_bits": 9}, {"signed_input": True}, {"groups": 3}, {"padding_mode": "circular"}],
 )
 def test_what_does_not_fit_is_left_to_others(options: dict) -> None:
-    assert QuantConv2d(9, 12, 3).input_rounding().codes
-    assert not QuantConv2d(9, 12, 3, **options).input_rounding().codes
+    assert QuantConv2d(9, 12, 3, padding=1).input_rounding().codes
+    assert not QuantConv2d(9, 12, 3, padding=1, **options).input_rounding().codes

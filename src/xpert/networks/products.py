@@ -26,11 +26,16 @@ class Geometry(NamedTuple):
     dilation: tuple[int, ...]
 
 
-def able(weight: Tensor) -> bool:
-    """Whether a weight [outputs, inputs, height, width] of 8-bit integers can be multiplied with 8-bit codes here."""
+def able(weight: Tensor, geometry: Geometry) -> bool:
+    """Whether a weight [outputs, inputs, height, width] of 8-bit integers can be multiplied with 8-bit codes here.
+
+    Only convolutions that keep the size of maps: torch 2.13's operation is not safe on every other.
+    """
+    kernel = tuple(weight.shape[2:])
     return (
         weight.device.type == "cpu"
-        and weight.dim() == 4
+        and kernel in ((1, 1), (3, 3))
+        and geometry == Geometry((1, 1), (kernel[0] // 2,) * 2, (1, 1))
         and weight[0].numel() * 255 * 127 <= _LARGEST_SUM
         and _operation_is_there()
     )
@@ -44,7 +49,7 @@ def _operation_is_there() -> bool:
     generator = torch.Generator().manual_seed(0)
     codes = torch.randint(0, 256, (2, 20, 5, 5), generator=generator).to(torch.uint8)
     weight = torch.randint(-127, 128, (7, 20, 3, 3), generator=generator).to(torch.int8)
-    geometry = Geometry((2, 1), (1, 1), (1, 1))
+    geometry = Geometry((1, 1), (1, 1), (1, 1))
     try:
         found = sums(codes, weight, geometry)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):  # another version of torch

@@ -397,7 +397,7 @@ class QuantConv2d(_QuantConv, nn.Conv2d):
             and self.groups == 1
             and self.padding_mode == "zeros"
             and not isinstance(self.padding, str)
-            and products.able(self.weight)
+            and products.able(self.weight, self._geometry())
         )
 
     def _integer_products(self, x: Tensor, codes: Tensor) -> Tensor:
@@ -414,7 +414,7 @@ class QuantConv2d(_QuantConv, nn.Conv2d):
         return products.sums(inputs.to(torch.uint8), weight.to(torch.int8), self._geometry()).double()
 
     def _geometry(self) -> products.Geometry:
-        return products.Geometry(self.stride, self.padding, self.dilation)  # type: ignore[arg-type]
+        return products.Geometry(tuple(self.stride), tuple(self.padding), tuple(self.dilation))
 
 
 class QuantConv1d(_QuantConv, nn.Conv1d):
