@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -91,7 +92,7 @@ def without_products(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     products._operation_is_there.cache_clear()
 
 
-def layer(**options: int) -> tuple[QuantConv2d, Tensor]:
+def layer(**options: Any) -> tuple[QuantConv2d, Tensor]:
     torch.manual_seed(0)
     made = QuantConv2d(9, 11, 3, padding=1, **options)
     return made.train(), torch.rand(4, 9, 8, 8)
