@@ -44,7 +44,7 @@ def awkward() -> nn.Module:
                 norm.bias.copy_(torch.linspace(-0.5, 1, norm.num_features))
     return nn.Sequential(
         nn.Sequential(convolution(3, 7, signed_input=True), norms[0], nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
-        nn.Sequential(nn.Sequential(convolution(7, 5)), norms[1], nn.MaxPool2d((2, 1))),
+        nn.Sequential(nn.Sequential(convolution(7, 5, padding=1)), norms[1], nn.MaxPool2d((2, 1))),
         nn.Dropout(0.0),
         convolution(5, 6, padding=1, input_bits=12),
         nn.Sequential(norms[2], nn.ReLU(inplace=True)),
@@ -126,7 +126,7 @@ def test_in_bfloat16_both_are_as_near_to_float32(model: nn.Module) -> None:
     exact, expected = step(model), step(plain, torch.bfloat16)
     with fused(other):
         found = step(other, torch.bfloat16)
-    assert 0 < distance(found, exact) < 1.5 * distance(expected, exact)
+    assert 0 < distance(found, exact) < 1.2 * distance(expected, exact)
 
 
 @needs_compiler
