@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
@@ -178,24 +179,24 @@ class Layer(DataModel):
     @property
     def strides(self) -> tuple[int, int]:
         """Stride down and right. [pixel]"""
-        return _pair(self.stride)
+        return both_sides(self.stride)
 
     @property
     def dilations(self) -> tuple[int, int]:
         """Dilation down and right. [pixel]"""
-        return _pair(self.dilation)
+        return both_sides(self.dilation)
 
     @property
     def pools(self) -> tuple[int, int]:
         """Window of the pooling, down and right. [pixel]"""
-        return _pair(self.pool)
+        return both_sides(self.pool)
 
     @property
     def paddings(self) -> tuple[int, int, int, int]:
         """Padding at the top, bottom, left and right. [pixel]"""
         if isinstance(self.padding, tuple) and len(self.padding) == 4:
             return self.padding
-        down, right = _pair(self.padding)
+        down, right = both_sides(self.padding)
         return down, down, right, right
 
     @property
@@ -218,7 +219,7 @@ class Layer(DataModel):
         stride, span = self.strides[axis], self.spans[axis]
         before, after = self.paddings[2 * axis : 2 * axis + 2]
         if self.kind == "transposed":
-            return (side - 1) * stride + span - before - after + _pair(self.output_padding)[axis]
+            return (side - 1) * stride + span - before - after + both_sides(self.output_padding)[axis]
         return (side + before + after - span) // stride + 1
 
     @property
@@ -243,8 +244,9 @@ class Layer(DataModel):
         return self.weights * height * width * self.uses
 
 
-def _pair(sides: int | tuple[int, ...]) -> tuple[int, int]:
-    return (sides[0], sides[1]) if isinstance(sides, tuple) else (sides, sides)
+def both_sides(value: int | Sequence[int]) -> tuple[int, int]:
+    """Down and right, of one number for both or a sequence of one or two."""
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
 class Network(DataModel):

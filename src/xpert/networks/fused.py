@@ -16,14 +16,12 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
+from xpert.design.network import both_sides
 from xpert.networks import passes
 from xpert.networks.assembly import BasicBlock
-from xpert.networks.quantised import QuantConv2d, QuantLayer
+from xpert.networks.quantised import BFLOAT16_BITS, QuantConv2d, QuantLayer
 
 _Step = Callable[[Tensor], Tensor]
-
-_EXACT_BITS = 8
-"""Codes of so many bits are exact in bfloat16. [bit]"""
 
 
 @contextlib.contextmanager
@@ -179,14 +177,10 @@ def _of_norm(norm: Any) -> tuple[Tensor | None, Tensor | None, passes.Norm]:
 
 def _pooling(pool: nn.MaxPool2d, y: Tensor) -> passes.Pooling | None:
     """A pooling that can be computed together with what comes before it."""
-    if pool.ceil_mode or pool.return_indices or _pair(pool.dilation) != (1, 1):
+    if pool.ceil_mode or pool.return_indices or both_sides(pool.dilation) != (1, 1):
         return None
-    pooling = passes.Pooling(_pair(pool.kernel_size), _pair(pool.stride), _pair(pool.padding))
+    pooling = passes.Pooling(both_sides(pool.kernel_size), both_sides(pool.stride), both_sides(pool.padding))
     return pooling if passes.can_pool(pooling, y) else None
-
-
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def _rounds(layer: nn.Module | None, x: Tensor) -> TypeGuard[QuantLayer]:
@@ -197,7 +191,7 @@ def _rounds(layer: nn.Module | None, x: Tensor) -> TypeGuard[QuantLayer]:
         and layer.quantised
         and not layer.signed_input
         and not _hooked(layer)
-        and (x.dtype == torch.float32 or layer.input_bits <= _EXACT_BITS)
+        and (x.dtype == torch.float32 or layer.input_bits <= BFLOAT16_BITS)
     )
 
 

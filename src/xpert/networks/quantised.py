@@ -27,7 +27,7 @@ from xpert.networks.passes import Rounding
 _SMALLEST_CLIP = 1e-6
 _CALIBRATION_VALUES = 1 << 16
 _CALIBRATION_CLIPS = 64
-_BFLOAT16_BITS = 8
+BFLOAT16_BITS = 8
 """Codes of so many bits are exact in bfloat16. [bit]"""
 
 _PRODUCT_BITS = 8
@@ -246,7 +246,7 @@ class _Quantised(nn.Module):
         """
         scale, zero_point = self.input_grid()
         low = -int(zero_point) if self.signed_input else 0
-        if x.dtype != torch.bfloat16 or self.weight.dtype != torch.float32 or self.input_bits > _BFLOAT16_BITS:
+        if x.dtype != torch.bfloat16 or self.weight.dtype != torch.float32 or self.input_bits > BFLOAT16_BITS:
             x = x.float()
         return _QuantiseInput.apply(x, self._clip(), scale, low, low + 2**self.input_bits - 1)
 
@@ -786,6 +786,7 @@ def calibrate_quantisers(model: nn.Module, images: Tensor, layers: Iterable[Quan
 
 
 __all__ = [
+    "BFLOAT16_BITS",
     "ROOT",
     "InputCode",
     "IntegerWeight",

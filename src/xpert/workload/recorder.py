@@ -14,6 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from xpert.design.network import both_sides
 from xpert.errors import ConfigError
 from xpert.workload.operators import CONVOLUTIONS, CUT_AT_ZERO, MATRIX_PRODUCTS, base_name, kind_of, words_for
 
@@ -457,16 +458,11 @@ def _pooling(name: str, args: Any, kwargs: Any, before: tuple[int, ...], after: 
             node.window = (before[-2] // after[-2], before[-1] // after[-1])
         node.kind = "pool" if before[-2:] != after[-2:] else "moved"
         return node
-    kernel = _both(args[1] if len(args) > 1 else kwargs["kernel_size"])
+    kernel = both_sides(args[1] if len(args) > 1 else kwargs["kernel_size"])
     stride = args[2] if len(args) > 2 else kwargs.get("stride")
-    node.window = _both(stride) if stride else kernel
+    node.window = both_sides(stride) if stride else kernel
     node.operations = node.numel * kernel[0] * kernel[1]
     return node
-
-
-def _both(value: Any) -> tuple[int, int]:
-    sides = [int(side) for side in value] if isinstance(value, tuple | list) else [int(value)]
-    return sides[0], sides[-1]
 
 
 __all__ = ["Matrix", "Node", "Product", "Recorder"]
