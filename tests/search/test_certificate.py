@@ -199,3 +199,19 @@ def test_nothing_is_claimed_where_nothing_is_proven() -> None:
     assert found.lower_bound is None
     assert found.relaxed is None
     assert Goal("edap").met(found.evaluation)
+
+
+@pytest.mark.parametrize("objective", ["edap", "latency"])
+def test_copies_are_chosen_and_proven(objective: str) -> None:
+    chip, networks = CHIPS["small tiles"], space("vgg11", (24,), (3, 32, 32), 10)
+    peripheries = [Periphery(adc_bits=5, input_bits=4, copies=copies) for copies in (None, 6, 40)]
+    figures = every(networks, chip, peripheries)
+    budgets = Budgets(area_mm2=float(np.quantile(figures["area"], 0.3)))
+    kept = figures["area"] <= budgets.area_mm2
+    best = np.min(np.prod([figures[name] for name in OBJECTIVES[objective]], axis=0)[kept])
+    found = searched(networks, chip, peripheries, objective, budgets)
+    assert found.lower_bound is not None
+    assert found.lower_bound <= best * (1 + 1e-9)
+    assert found.value == pytest.approx(best, rel=1e-9)
+    assert found.lower_bound == pytest.approx(best, rel=1e-9)
+    assert len({entry.copies for entry in found.design.periphery}) > 1, "layers differ"

@@ -512,7 +512,8 @@ def homogeneous_kinds(config: SearchConfig) -> list[tuple[Any, ...]]:
     lists = config.periphery.options | {"adc_type": (*usual, *config.periphery.options["adc_type"])}
     for field in KIND_FIELDS:
         if field != "adc_type":
-            lists[field] = tuple(sorted({*lists[field], getattr(config.baselines.typical, field)}))
+            options = {*lists[field], getattr(config.baselines.typical, field)}
+            lists[field] = tuple(sorted(options, key=lambda option: option or 0))
     return list(itertools.product(*(dict.fromkeys(lists[field]) for field in KIND_FIELDS)))
 
 

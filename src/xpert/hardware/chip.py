@@ -181,9 +181,11 @@ def build_tiles(
         conductance: Mean conductance of an active cell with its access transistor, [*batch, layers]. [S]
     """
     organisation = mapping.organisation
-    # Many layers are alike: one tile for each kind of layer, [*batch, layers] -> [kinds].
+    # Many layers are alike: one tile for each kind of layer, [*batch, layers] -> [kinds]. How many copies of it a layer
+    # has changes no tile.
+    built = {name: values for name, values in periphery.values.items() if name != "copies"}
     keys, index = distinct(
-        *periphery.values.values(),
+        *built.values(),
         mapping.rows % crossbar.rows,
         density,
         conductance,
@@ -194,8 +196,8 @@ def build_tiles(
         organisation.pe_side,
         organisation.tile_side // organisation.pe_side,
     )
-    fields = len(periphery.values)
-    kind = PeripheryArrays(*keys[:fields], adcs=periphery.adcs)
+    fields = len(built)
+    kind = PeripheryArrays(**dict(zip(built, keys)), copies=np.zeros_like(keys[0]), adcs=periphery.adcs)
     rest, density, conductance, *sizes = keys[fields:]
     pe_side, tile_side, novel, novel_pes, conventional_side, conventional_pes = sizes
 

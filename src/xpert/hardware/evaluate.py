@@ -323,7 +323,7 @@ def cost_layers(
         reads: Reads of full crossbars and of those with a layer's last rows, [*batch, layers], where they were
             measured (`measure_reads`) rather than computed from density and conductance.
     """
-    mapping = map_layers(chip, workload, p.switches)
+    mapping = map_layers(chip, workload, p.switches, copies=periphery.copies)
     density = chip.activity.input_bit_density if density is None else density
     if conductance is None:
         conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)

@@ -303,7 +303,7 @@ def _costs_of(
         lambda array: np.broadcast_to(array.reshape(-1, 1, 1), shape), Workload.from_layers(list(layers))
     )
     periphery = map_arrays(lambda array: np.broadcast_to(array[:, None], shape), options)
-    mapping = map_layers(chip, workload, p.switches, context.organisation)
+    mapping = map_layers(chip, workload, p.switches, context.organisation, periphery.copies)
     conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
     tile = build_tiles(p, chip, crossbar, periphery, mapping, chip.activity.input_bit_density, conductance)
     period = sensing_periods(p, chip, crossbar, tile, mapping)

@@ -363,8 +363,14 @@ def _pitches(space: Space, chip: Chip, options: Sequence[Periphery]) -> dict[Per
 
 def _promising(pitches: dict[Periphery, tuple[float, Design]], goal: Goal) -> list[tuple[float, Design]]:
     """The smallest pitch, for tight budgets, and those whose homogeneous designs do best; small first."""
-    ordered = list(pitches.values())
-    best = sorted(ordered, key=lambda entry: goal.value(evaluate(entry[1])))[:_SEARCHED]
+    # Tiles are the same however many copies there are: of options that differ in copies alone the best stands for all.
+    best_of: dict[Periphery, tuple[float, tuple[float, Design]]] = {}
+    for option, entry in pitches.items():
+        ranked = goal.value(evaluate(entry[1])), entry
+        tile = option.replace(copies=None)
+        best_of[tile] = min(best_of.get(tile, ranked), ranked, key=lambda one: one[0])
+    ordered = [entry for _, entry in best_of.values()]
+    best = [entry for _, entry in sorted(best_of.values(), key=lambda one: one[0])[:_SEARCHED]]
     return [entry for index, entry in enumerate(ordered) if index == 0 or entry in best]
 
 

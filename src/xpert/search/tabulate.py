@@ -161,8 +161,9 @@ def problem_of(
         "energy": time * (shared - power) * PER_SI,
         LEAKAGE: shared - power,
     }
+    several_precisions = len({entry.values(PRECISION_FIELDS) for entry in options}) > 1
     labels = [
-        tuple(_label(option, options, several_kernels=len(kernels) > 1) for option in row)
+        tuple(_label(option, several_kernels=len(kernels) > 1, several_precisions=several_precisions) for option in row)
         for kernels, row in zip(space.kernels, layer_options(space, options), strict=True)
     ]
     choices = [
@@ -182,14 +183,14 @@ def problem_of(
     )
 
 
-def _label(option: Option, options: Sequence[Periphery], *, several_kernels: bool) -> str:
+def _label(option: Option, *, several_kernels: bool, several_precisions: bool) -> str:
     """What a layer chose, for people: the kernel where it has several, and what the peripheries differ in."""
     chosen = option.periphery
     if chosen is None:
         return "left out"
     parts = [f"{option.kernel}x{option.kernel}"] if several_kernels else []
     parts.append(chosen.short(ARCHITECTURE_FIELDS))
-    if len({entry.values(PRECISION_FIELDS) for entry in options}) > 1:
+    if several_precisions:
         parts.append(chosen.short(PRECISION_FIELDS))
     return "/".join(parts)
 
