@@ -289,7 +289,14 @@ class Demands:
 
 
 def demands_of(
-    p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, period: np.ndarray, mapping: Mapping, workload: Workload
+    p: Process,
+    chip: Chip,
+    crossbar: Crossbar,
+    tile: Tile,
+    period: np.ndarray,
+    mapping: Mapping,
+    workload: Workload,
+    depth: int,
 ) -> Demands:
     """What every layer demands of the chip.
 
@@ -301,6 +308,7 @@ def demands_of(
         period: Sensing cycle of every layer. [s]
         mapping: What every layer occupies.
         workload: Shapes of every layer.
+        depth: Layers of the chip.
     """
     pe, organisation = tile.pe, mapping.organisation
     pipelined = chip.execution == "pipelined"
@@ -318,7 +326,7 @@ def demands_of(
         organisation.tile_side // organisation.pe_side, novel_span
     )
     if pipelined:
-        pes = pes * (workload.depth + 1)
+        pes = pes * (depth + 1)
     demanded = (
         mapping.tiles, tile.area.total, mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping),
         lanes * np.where(pipelined, mapping.tiles, 1), tile.sharing, held_bits, period,

@@ -331,7 +331,7 @@ def cost_layers(
     if reads is not None:
         tile = replace(tile, pe=replace(tile.pe, full=reads[0], partial=reads[1]))
     period = sensing_periods(p, chip, crossbar, tile, mapping)
-    demands = demands_of(p, chip, crossbar, tile, period, mapping, workload)
+    demands = demands_of(p, chip, crossbar, tile, period, mapping, workload, workload.depth)
     context = context_of(p, chip, crossbar, mapping, demands)
     shared, digital = build_shared(p, chip, context), None
     if workload.digital is not None:

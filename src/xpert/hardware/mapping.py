@@ -110,6 +110,7 @@ def map_layers(
     switches: Switches,
     organisation: Organisation | None = None,
     copies: np.ndarray | None = None,
+    heights: np.ndarray | None = None,
 ) -> Mapping:
     """The mapping of every layer.
 
@@ -123,6 +124,7 @@ def map_layers(
         switches: For the number of output positions.
         organisation: Of PEs and tiles, where the layers are not the whole network on which it depends.
         copies: Chosen copies of every layer, [*batch, layers]; 0: by the rules. None: by the rules in all layers.
+        heights: Of the network's maps, where the layers are not the whole network, [layers of the network]. [pixel]
     """
     columns = chip.weight_code.columns_per_weight
     groups, group_rows, group_columns = workload.groups, workload.matrix_rows, workload.matrix_columns * columns
@@ -158,7 +160,7 @@ def map_layers(
     duplication_rows = np.where(novel, 1, pe_rows) * crossbar_rows
     duplication_columns = np.where(novel, 1, pe_columns) * crossbar_columns
     duplication = duplication_rows * duplication_columns
-    target = _pipeline_speed_up(chip, workload)
+    target = _pipeline_speed_up(chip, workload.in_height, workload.in_height if heights is None else heights)
     vectors = workload.positions if switches.true_output_positions else workload.reference_positions
     chosen = turns = None
     useful = np.maximum(target, duplication)
@@ -351,14 +353,13 @@ def _best_use(chip: Chip, matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndar
     )
 
 
-def _pipeline_speed_up(chip: Chip, workload: Workload) -> np.ndarray:
-    """How often a layer is to be repeated so that a pipelined chip is not held up by its largest maps."""
+def _pipeline_speed_up(chip: Chip, height: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """How often layers of these heights are to be repeated so that maps of a pipelined chip do not hold it up."""
     if chip.pipeline_speed_up is None:
-        return np.ones(workload.shape, dtype=np.int64)
-    height = workload.in_height
-    tallest = np.max(height, axis=-1, keepdims=True)
+        return np.ones(height.shape, dtype=np.int64)
+    tallest = np.max(heights, axis=-1, keepdims=True)
     # Linear layers have maps of one row and would allow any degree.
-    shortest = np.min(np.where(height > 1, height, tallest), axis=-1, keepdims=True)
+    shortest = np.min(np.where(heights > 1, heights, tallest), axis=-1, keepdims=True)
     bound = ceil_div(tallest, np.minimum(chip.pipeline_speed_up, tallest // shortest))
     return np.ceil((height / bound) ** 2).astype(np.int64)
 

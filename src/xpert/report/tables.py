@@ -443,6 +443,7 @@ def component_title(name: str) -> str:
 
 OBJECTIVE_UNITS = {
     "latency": "µs",
+    "throughput": "µs",
     "energy": "µJ",
     "area": "mm²",
     "edp": "µJ·µs",
@@ -454,7 +455,7 @@ OBJECTIVE_UNITS = {
 
 def objective_name(name: str) -> str:
     """An objective of a search as people write it within a sentence."""
-    names = {"edap": "EDAP", "edp": "EDP", "tops_per_watt": "energy per operation"}
+    names = {"edap": "EDAP", "edp": "EDP", "tops_per_watt": "energy per operation", "throughput": "time per image"}
     return names.get(name, name)
 
 
