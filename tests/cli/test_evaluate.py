@@ -149,6 +149,19 @@ def test_sweep_is_the_cross_product(xpert: Callable, design_file: Path, tmp_path
     assert all(f"{row['edap']:.0f}" in table or f"{row['edap']:.3e}" in table for row in swept)
 
 
+def test_sweep_of_copies(xpert: Callable, design_file: Path, tmp_path: Path) -> None:
+    swept = figures_of(xpert, "evaluate", design_file, "--sweep", "copies=null,1,2")["sweep"]
+    plain = figures_of(xpert, "evaluate", design_file)
+    assert [row["copies"] for row in swept] == [None, 1, 2]
+    assert swept[0]["latency_us"] == plain["latency_us"]
+    assert swept[1]["latency_us"] > swept[2]["latency_us"] > plain["latency_us"]
+    assert "chosen" not in xpert("evaluate", design_file).stdout
+    design = Design.read(design_file)
+    chosen = design.with_values(("copies",), [(3,), *[(None,)] * (len(design.periphery) - 1)])
+    chosen.write(tmp_path / "copies.json")
+    assert "chosen" in xpert("evaluate", tmp_path / "copies.json").stdout
+
+
 def test_sweep_of_the_chip(xpert: Callable, design_file: Path) -> None:
     swept = figures_of(xpert, "evaluate", design_file, "--sweep", "rows=64,128", "--sweep", "device.cell_bits=2,4")
     base = figures_of(xpert, "evaluate", design_file)
@@ -248,7 +261,7 @@ def test_compare_takes_a_ratio_apart(xpert: Callable, refusal: Callable, design_
     files = [design_file, tmp_path / "other.json"]
     compared = figures_of(xpert, "compare", *files, "--factors")
     shares = {one["name"]: one["edap"] for one in compared["factors"]}
-    assert list(shares) == ["network", *Periphery.decisions()]
+    assert list(shares) == ["network", *Periphery().taken()]
     assert math.prod(shares.values()) == pytest.approx(1 / compared["ratios"][1]["edap"])
     assert "factors" not in figures_of(xpert, "compare", *files)
     table = xpert("compare", *files, "--factors").stdout

@@ -116,3 +116,30 @@ def test_ctrl_c_says_how_to_go_on(config: Path, tmp_path: Path, interruptible: C
         assert process.stdout.read() == ""
     assert process.returncode == 130
     assert (out / "state" / "architecture.json").exists()
+
+
+def test_throughput_of_a_pipelined_chip(xpert: Callable, refusal: Callable, config: Path, tmp_path: Path) -> None:
+    """Copies are searched where a config has options of them, and images per second follow."""
+    out = tmp_path / "run"
+    asked = {
+        "chip": {"execution": "pipelined", "pipeline_speed_up": 4, "pes_per_tile": 4},
+        "architecture": {"objective": "throughput", "minimum_quality": None, "area_budget_mm2": 10.0},
+        "periphery": {"adc_types": ["sar"], "columns_per_adc": [8], "copies": [1, 8, 60]},
+    }
+    config.write_text(yaml.safe_dump(TINY | asked))
+    assert "--stop-after architecture" in refusal("search", config, "--out", out)
+    assert not out.exists()
+    outcome = xpert("search", config, "--out", out, "--stop-after", "architecture")
+    assert outcome.code == 0, outcome.stderr
+    assert "time per image" in outcome.stdout
+    assert "chosen copies" in outcome.stdout
+    found = json.loads((out / "state" / "architecture.json").read_text())
+    assert found["lower_bound"] <= found["value"]
+    copies = [entry.get("copies") for entry in found["design"]["periphery"]]
+    assert set(copies) <= {1, 8, 60}
+    assert len(set(copies)) > 1
+    (tmp_path / "found.json").write_text(json.dumps(found["design"]))
+    evaluated = xpert("evaluate", tmp_path / "found.json", "--json")
+    figures = json.loads(evaluated.stdout)
+    assert figures["frames_per_second"] == pytest.approx(1e6 / found["value"], rel=1e-9)
+    assert "Chosen copies" in (out / "report.html").read_text()

@@ -22,6 +22,7 @@ from xpert.design import (
     Layer,
     Network,
     Periphery,
+    decisions_taken,
     options_of,
 )
 from xpert.errors import ConfigError
@@ -38,7 +39,7 @@ def two_layers() -> Design:
 def test_every_field_is_a_decision() -> None:
     assert list(Periphery.decisions()) == list(Periphery.model_fields)
     assert all(isinstance(decision, Decision) for decision in Periphery.decisions().values())
-    assert ARCHITECTURE_FIELDS == KIND_FIELDS == ("adc_type", "columns_per_adc")
+    assert ARCHITECTURE_FIELDS == KIND_FIELDS == ("adc_type", "columns_per_adc", "copies")
     assert PRECISION_FIELDS == tuple(Periphery.decisions(changes_sums=True)) == ("adc_bits", "input_bits")
 
 
@@ -56,9 +57,31 @@ def test_words() -> None:
     assert entry.sums_key() == "5/3"
     assert entry.in_words() == "flash, 4 columns per ADC, 5-bit ADC, 3-bit inputs"
     decisions = Periphery.decisions()
-    assert [decision.title for decision in decisions.values()] == ["ADC", "Columns per ADC", "ADC bits", "Input bits"]
+    assert [decision.title for decision in decisions.values()] == [
+        *("ADC", "Columns per ADC", "ADC bits", "Input bits", "Chosen copies")
+    ]
     assert decisions["input_bits"].axis == "Input precision [bit]"
     assert decisions["columns_per_adc"].axis == "Column sharing"
+
+
+def test_optional_decisions_are_named_where_they_are_taken() -> None:
+    plain, chosen = Periphery(), Periphery(copies=4)
+    assert plain.model_dump() == {"adc_type": "sar", "columns_per_adc": 8, "adc_bits": 6, "input_bits": 8}
+    assert plain.replace(copies=None) == plain == Periphery.parse(plain.model_dump() | {"copies": None})
+    assert chosen.model_dump() == plain.model_dump() | {"copies": 4}
+    assert Periphery.parse(chosen.model_dump()) == chosen != plain
+    assert [entry.short() for entry in (plain, chosen)] == ["sar/8/6/8", "sar/8/6/8/4 copies"]
+    assert (chosen.short(KIND_FIELDS), chosen.sums_key()) == ("sar/8/4 copies", "6/8")
+    assert chosen.in_words() == plain.in_words() + ", 4 copies"
+    assert (plain.short([]), plain.short(["copies"])) == ("", "")
+    assert list(decisions_taken([plain, plain])) == [name for name in Periphery.decisions() if name != "copies"]
+    assert "copies" in decisions_taken([plain, chosen], "architecture")
+    assert "copies" not in decisions_taken([chosen], "precision")
+    design = two_layers().with_values(("copies",), [(None,), (2,)])
+    assert [entry.copies for entry in Design.parse(design.model_dump(mode="json")).periphery] == [None, 2]
+    for wrong in (0, True, 5000):
+        with pytest.raises(ConfigError, match="copies"):
+            Periphery.parse({"copies": wrong})
 
 
 def test_options_follow_the_order_of_the_fields() -> None:
@@ -180,7 +203,7 @@ except Exception as error:
     assert "precision.adc_redundancies: options must differ" in str(error), error
 else:
     raise AssertionError("two options are the same")
-assert [entry.short() for entry in peripheries([("flash", 4, "loose")], own, asked.precision.combinations())] == [
+assert [entry.short() for entry in peripheries([("flash", 4, None, "loose")], own, asked.precision.combinations())] == [
     "flash/4/4/8/1/loose",
     "flash/4/4/8/3/loose",
 ]

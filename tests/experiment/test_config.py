@@ -123,7 +123,13 @@ def test_residual_blocks_may_be_left_out() -> None:
         (("architecture", "strategy"), "luck", "architecture.strategy: must be one of exact, gradient"),
         (("architecture", "quality"), "snip", "architecture.quality: must be one of width_law, parameters, macs"),
         (("precision", "strategy"), "exact", "precision.strategy: must be one of sensitivity, gradient, evolution"),
-        (("precision", "objective"), "area", "precision.objective: must be one of latency, energy, edp, edap"),
+        (
+            ("precision", "objective"),
+            "area",
+            "precision.objective: must be one of latency, throughput, energy, edp, edap",
+        ),
+        (("periphery", "copies"), [0], "periphery.copies.0: Input should be greater than or equal to 1 (got 0)"),
+        (("periphery", "copies"), [None, 2, None], "periphery.copies: options must differ, got [None, 2, None]"),
         (("architecture", "area_budget_mm2"), 0, "architecture.area_budget_mm2: Input should be greater than 0"),
         (("architecture", "area_budget_mm2"), float("nan"), "architecture.area_budget_mm2: Input should be a finite"),
         (
@@ -262,3 +268,12 @@ def test_strategies_from_outside_are_known(monkeypatch: pytest.MonkeyPatch) -> N
             settings.parse({"strategy": "luck"})
         registry.register(registry.find(registry.names()[0]), "luck")
         assert settings.parse({"strategy": "luck"}).strategy == "luck"
+
+
+@pytest.mark.parametrize("asked", [{"objective": "tops_per_watt"}, {"robust": ["nominal", "clock-chip"]}])
+def test_what_pipelined_chips_have_no_search_for(asked: dict[str, Any]) -> None:
+    chip = {"execution": "pipelined", "pipeline_speed_up": 4}
+    (field,) = asked
+    SearchConfig.parse(MINIMAL | {"architecture": asked})
+    with pytest.raises(ConfigError, match=f"^architecture.{field}: .*not searched on pipelined chips$"):
+        SearchConfig.parse(MINIMAL | {"chip": chip, "architecture": asked})

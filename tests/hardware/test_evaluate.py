@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from xpert.design import Activity, AnalogSettings, Buffers, Chip, Design, Device, Layer, Network, Periphery, Technology
 from xpert.errors import ConfigError
-from xpert.hardware import PHYSICAL, REFERENCE, PeripheryArrays, Switches, evaluate, evaluate_batch
+from xpert.hardware import PHYSICAL, REFERENCE, Evaluation, PeripheryArrays, Switches, evaluate, evaluate_batch
 from xpert.hardware.breakdown import COMPONENTS
 from xpert.workload.layers import Workload
 
@@ -411,3 +412,52 @@ def test_every_switch_does_something(conv):
                     dead.discard(name)
     assert not dead
     assert all(getattr(PHYSICAL, field.name) is not getattr(REFERENCE, field.name) for field in fields(Switches))
+
+
+def with_copies(network: Network, copies: int | None, **chip: Any) -> Evaluation:
+    return evaluate(Design.homogeneous(network, Chip(**chip), Periphery(copies=copies)))
+
+
+@given(copies=st.sampled_from([1, 2, 3, 8, 20, 100]), pipelined=st.booleans(), novel=st.booleans())
+def test_more_copies_are_faster_and_larger(small, copies, pipelined, novel):
+    chip = {"execution": "pipelined", "pipeline_speed_up": 4} if pipelined else {}
+    chip |= {"mapping": "novel", "subarrays_per_pe": None, "pes_per_tile": None} if novel else {}
+    fewer, more = (with_copies(small, count, **chip) for count in (copies, 2 * copies))
+    assert np.all(more.layers.latency.adc <= fewer.layers.latency.adc * (1 + 1e-12))
+    assert np.all(more.tiles >= fewer.tiles)
+    if more.tiles.tolist() == fewer.tiles.tolist():  # else the H-tree is longer
+        assert np.all(more.layers.latency.total <= fewer.layers.latency.total * (1 + 1e-12))
+    assert more.speed_up.tolist() == [min(2 * copies, n) for n in (256, 256, 64, 1)]
+
+
+def test_chosen_copies_share_the_positions_of_a_map(small):
+    """Conversions take a turn for each position of the busiest copy, buffers of tiles their share; energy the same."""
+    one, two, most = (with_copies(small, count) for count in (1, 2, 4096))
+    for name in ("adc", "other"):
+        first = getattr(one.layers.latency, name)
+        assert np.allclose(getattr(two.layers.latency, name)[:3], first[:3] / 2)
+        assert np.allclose(getattr(most.layers.latency, name)[:3], np.array(first)[:3] / [256, 256, 64])
+        assert getattr(most.layers.latency, name)[3] == first[3], "a single position"
+    assert most.speed_up.tolist() == [256, 256, 64, 1]
+    third = np.array([getattr(one.layers.latency, name)[2] for name in ("buffers", "interconnect")])
+    spread = np.array([getattr(most.layers.latency, name)[2] for name in ("buffers", "interconnect")])
+    assert np.all(spread < third), "64 copies of its tiles have 64 times the buffers and H-trees"
+    for name in ("array", "adc", "accumulation", "buffers", "digital", "other"):  # but for longer wires
+        assert np.allclose(getattr(two.layers.energy, name), getattr(one.layers.energy, name), rtol=1e-12)
+    assert most.tiles[2] == 64 * one.tiles[2]
+
+
+def test_as_many_copies_as_the_rule_has_are_the_rule(small):
+    """Where the rule's copies divide the positions and lie in one tile each, choosing them changes nothing."""
+    ruled = with_copies(small, None)
+    periphery = tuple(Periphery(copies=int(count)) for count in ruled.speed_up)
+    chosen = evaluate(Design(network=small, periphery=periphery))
+    assert ruled.tiles.tolist() == chosen.tiles.tolist()
+    assert np.allclose(ruled.layers.latency.total[:3], chosen.layers.latency.total[:3], rtol=1e-12)
+    assert np.allclose(ruled.layers.area.total, chosen.layers.area.total, rtol=1e-12)
+
+
+def test_copies_are_named_where_they_are_chosen(small):
+    layers = evaluate(Design(network=small, periphery=(Periphery(copies=2), *[Periphery()] * 3))).to_dict()["layers"]
+    assert [layer.get("copies") for layer in layers] == [2, None, None, None]
+    assert "copies" not in layers[1]

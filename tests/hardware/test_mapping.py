@@ -190,3 +190,36 @@ def test_every_floorplan_of_the_reference(reference_rows):
         assert mapping.organisation.tile_side[0] * chip.rows == outputs["conventional_tile_size_cells"], row["id"]
         assert mapping.organisation.pe_side[0] * chip.rows == outputs["conventional_pe_size_cells"], row["id"]
         assert mapping.organisation.novel_side[0] * chip.rows == outputs["novel_pe_size_cells"], row["id"]
+
+
+def test_chosen_copies_by_hand(conv):
+    work = Workload.from_layers(
+        [
+            conv("first", (3, 64), 32),  # fits 8 x 4 times into a tile
+            conv("second", (64, 128), 32),  # two tiles hold it twice
+            conv("third", (256, 512), 8),  # ten tiles, once
+            conv("small", (64, 128), 2),
+            Layer(name="linear", kind="linear", in_channels=128, out_channels=10),
+            Layer(name="steps", kind="linear", in_channels=128, out_channels=10, uses=7),
+        ]
+    )
+    copies = np.array([40, 3, 2, 64, 8, 8])
+    mapping = map_layers(Chip(), work, PHYSICAL, copies=copies)
+    # No more than output positions: 4 of the small map, and of linear layers one, however often they are used.
+    assert mapping.speed_up.tolist() == [40, 3, 2, 4, 1, 1]
+    assert mapping.tiles.tolist() == [2, 4, 20, 4, 1, 1]
+    assert mapping.turns is not None
+    assert mapping.turns.tolist() == [26, 342, 32, 1, 1, 7]
+    used = [27 * 128 * 40 / (2 * 512**2), 576 * 256 * 3 / (4 * 512**2), 2304 * 1024 / (10 * 512**2)]
+    assert utilization(Chip(), work, mapping)[:3].tolist() == pytest.approx(used)
+    # 20 copies of the first in the busier of its two tiles, 2 of the second.
+    assert mapping.tile_share()[:3].tolist() == pytest.approx([20 * 26 / 1024, 2 * 342 / 1024, 32 / 64])
+
+
+def test_what_is_not_chosen_follows_the_rules(conv):
+    chip = Chip(execution="pipelined", pipeline_speed_up=8)
+    work = Workload.from_layers([conv("large", (512, 512), 32), conv("small", (512, 512), 4)])
+    ruled, mixed = (map_layers(chip, work, PHYSICAL, copies=copies) for copies in (None, np.array([0, 3])))
+    assert mixed.speed_up.tolist() == [ruled.speed_up[0], 3]
+    assert mixed.tiles.tolist() == [ruled.tiles[0], 3 * 18]
+    assert mixed.tile_share().tolist() == [1, pytest.approx(6 / 16)]

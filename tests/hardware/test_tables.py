@@ -26,6 +26,8 @@ CHIPS = {
     "asynchronous": Chip(synchronous=False),
     "chosen tiles": Chip(**AUTO),
     "novel": Chip(mapping="novel", **AUTO),
+    "pipelined": Chip(execution="pipelined", pipeline_speed_up=4),
+    "pipelined, small tiles": Chip(execution="pipelined", pipeline_speed_up=8, subarrays_per_pe=1, pes_per_tile=4),
     "sram": Chip(
         device=Device(cell="sram", cell_bits=1, cell_height_f=10, cell_width_f=28),
         buffers=Buffers(global_kind="sram", tile_core_bits=64),
@@ -204,7 +206,13 @@ def test_indices_may_be_narrow_integers(vgg11):
 def test_what_has_no_tables(vgg11):
     with pytest.raises(ConfigError, match="at least one option"):
         cost_tables(Chip(), vgg11, [])
-    with pytest.raises(ConfigError, match="'layer_by_layer' only"):
-        cost_tables(Chip(execution="pipelined", pipeline_speed_up=4), vgg11, OPTIONS)
     with pytest.raises(ConfigError, match="fresh_tree_leakage"):
         cost_tables(Chip(), vgg11, OPTIONS, switches=REFERENCE)
+
+
+def test_copies_by_the_rule_depend_on_all_kernels_of_a_pipelined_chip():
+    networks, chip = space("vgg11", (16,), kernels=(3, 5)), Chip(execution="pipelined", pipeline_speed_up=4)
+    cost_tables(chip, networks, [Periphery(copies=2)])
+    cost_tables(Chip(), networks, [Periphery()])
+    with pytest.raises(ConfigError, match=r"peripheries\.1\.copies: must be chosen on a pipelined chip"):
+        cost_tables(chip, networks, [Periphery(copies=2), Periphery()])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xpert.design import Chip, Design, Device, Periphery, Technology
-from xpert.errors import InfeasibleError
+from xpert.errors import ConfigError, InfeasibleError
 from xpert.hardware import PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
 from xpert.hardware.circuits import h_tree
@@ -199,3 +199,69 @@ def test_nothing_is_claimed_where_nothing_is_proven() -> None:
     assert found.lower_bound is None
     assert found.relaxed is None
     assert Goal("edap").met(found.evaluation)
+
+
+@pytest.mark.parametrize("objective", ["edap", "latency"])
+def test_copies_are_chosen_and_proven(objective: str) -> None:
+    chip, networks = CHIPS["small tiles"], space("vgg11", (24,), (3, 32, 32), 10)
+    peripheries = [Periphery(adc_bits=5, input_bits=4, copies=copies) for copies in (None, 6, 40)]
+    figures = every(networks, chip, peripheries)
+    budgets = Budgets(area_mm2=float(np.quantile(figures["area"], 0.3)))
+    kept = figures["area"] <= budgets.area_mm2
+    best = np.min(np.prod([figures[name] for name in OBJECTIVES[objective]], axis=0)[kept])
+    found = searched(networks, chip, peripheries, objective, budgets)
+    assert found.lower_bound is not None
+    assert found.lower_bound <= best * (1 + 1e-9)
+    assert found.value == pytest.approx(best, rel=1e-9)
+    assert found.lower_bound == pytest.approx(best, rel=1e-9)
+    assert len({entry.copies for entry in found.design.periphery}) > 1, "layers differ"
+
+
+PIPELINED = Chip(execution="pipelined", pipeline_speed_up=4, subarrays_per_pe=1, pes_per_tile=4)
+
+
+@pytest.mark.parametrize(
+    ("objective", "limits"),
+    [
+        ("throughput", {"area_mm2": 0.3}),
+        ("throughput", {"energy_uj": 0.3, "power_mw": 0.4}),
+        ("edap", {"area_mm2": 0.5}),
+        ("energy", {"latency_us": 0.3}),
+        ("area", {"power_mw": 0.5}),
+    ],
+)
+def test_pipelined_chips(objective: str, limits: dict[str, float]) -> None:
+    """Copies balance the layers: the slowest sets the time from image to image, for which all tiles leak."""
+    networks = space("vgg11", (24,), (3, 16, 16), 10)
+    peripheries = [Periphery(adc_bits=5, input_bits=4, copies=copies) for copies in (None, 2, 40)]
+    figures = every(networks, PIPELINED, peripheries)
+    figures["power"] = 1e3 * figures["energy"] / figures["latency"]
+    budgets = Budgets(**{name: float(np.quantile(figures[name.split("_")[0]], q)) for name, q in limits.items()})
+    kept = np.all([figures[name.split("_")[0]] <= getattr(budgets, name) for name in limits], axis=0)
+    best = np.min(np.prod([figures[name] for name in OBJECTIVES[objective]], axis=0)[kept])
+    found = searched(networks, PIPELINED, peripheries, objective, budgets)
+    assert found.lower_bound is not None
+    assert found.lower_bound <= best * (1 + 1e-9)
+    assert found.value == pytest.approx(best, rel=1e-9)
+    assert found.lower_bound >= 0.9 * best
+    assert architecture_fronts(found.problem, networks, PIPELINED, peripheries, "macs", 3, found.relaxed) == ()
+
+
+def test_networks_of_a_pipelined_chip() -> None:
+    """Widths are chosen with the copies, at a least quality; what can be left out is not proven."""
+    networks = space("vgg11", [(8, 24)] + [(16,)] * 3 + [(16, 32)] + [(16,)] * 3, (3, 16, 16), 10)
+    peripheries = [Periphery(adc_bits=5, input_bits=4, copies=copies) for copies in (4, 40)]
+    figures = every(networks, PIPELINED, peripheries)
+    backbone = additive_quality("macs").measure(networks.network(networks.default_channels))
+    least = float(np.median(figures["quality"])) / backbone
+    area = float(np.quantile(figures["area"], 0.5))
+    kept = (figures["area"] <= area) & (figures["quality"] >= least * backbone * (1 - 1e-9))
+    best = np.min(figures["latency"][kept])
+    found = searched(networks, PIPELINED, peripheries, "throughput", Budgets(area_mm2=area), least)
+    assert found.lower_bound is not None
+    assert 0.9 * best <= found.lower_bound <= best * (1 + 1e-9)
+    assert found.value == pytest.approx(best, rel=1e-9)
+    with_kernels = space("vgg11", (16,), (3, 16, 16), 10, kernels=(0, 3))  # without copies by the rule
+    assert searched(with_kernels, PIPELINED, peripheries[:1], "latency").lower_bound is None
+    with pytest.raises(ConfigError, match="not searched on pipelined chips"):
+        searched(networks, PIPELINED, peripheries, "tops_per_watt")

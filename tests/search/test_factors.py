@@ -30,7 +30,7 @@ def after(chip: Chip | None = None) -> Design:
 
 def test_shares_multiply_to_the_ratio() -> None:
     found = factors(BEFORE, after())
-    assert [one.name for one in found] == ["network", *Periphery.decisions()]
+    assert [one.name for one in found] == ["network", *Periphery().taken()]
     for quantity in QUANTITIES:
         ratio = float(getattr(evaluate(BEFORE), quantity) / getattr(evaluate(after()), quantity))
         assert math.prod(one.shares[quantity] for one in found) == pytest.approx(ratio, rel=1e-12)
@@ -38,7 +38,7 @@ def test_shares_multiply_to_the_ratio() -> None:
 
 def test_shares_are_means_over_all_orders() -> None:
     end = after()
-    names = ["network", *Periphery.decisions()]
+    names = ["network", *Periphery().taken()]
     value = {}
     sums = dict.fromkeys(names, 0.0)
     for order in permutations(names):

@@ -35,7 +35,7 @@ def show_evaluation(figures: dict[str, Any]) -> None:
     Args:
         figures: From `Evaluation.to_dict`.
     """
-    from xpert.design import Periphery
+    from xpert.design import OPTIONAL_FIELDS, Periphery
 
     headline = [plain_number(figures[key]) for key in HEADLINE]
     output.show(output.table(figures["name"], TITLES, [headline], left=0))
@@ -48,7 +48,11 @@ def show_evaluation(figures: dict[str, Any]) -> None:
     components = _component_rows(figures)
     output.show(output.table("By component", ["component", *shares], components))
     output.show(output.table("By layer", ["layer", *shares, "of it leakage"], _layer_rows(figures)))
-    decisions = Periphery.decisions()
+    decisions = {
+        name: decision
+        for name, decision in Periphery.decisions().items()
+        if name not in OPTIONAL_FIELDS or any(name in layer for layer in figures["layers"])
+    }
     titles = (decision.label.replace(" ", "\n", 1) for decision in decisions.values())
     header = ["layer", "channels", *titles, "tiles", "copies", "used", "ones"]
     output.show(output.table("Periphery, mapping and activity", header, _mapping_rows(figures, decisions), left=3))
@@ -108,7 +112,7 @@ def _mapping_rows(figures: dict[str, Any], periphery: Iterable[str]) -> list[lis
         [
             layer["name"],
             f"{layer['in_channels']} → {layer['out_channels']}",
-            *(str(layer[key]) for key in (*periphery, "tiles", "speed_up")),
+            *(str(layer.get(key, "-")) for key in (*periphery, "tiles", "speed_up")),
             *(plain_percent(layer[key]) for key in ("utilization", "input_bit_density")),
         ]
         for layer in figures["layers"]

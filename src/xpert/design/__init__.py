@@ -33,12 +33,14 @@ from xpert.design.parts import PART_KINDS, load_part, part_names, part_text
 from xpert.design.periphery import (
     ARCHITECTURE_FIELDS,
     KIND_FIELDS,
+    OPTIONAL_FIELDS,
     PRECISION_FIELDS,
     SUMS_FIELDS,
     AdcType,
     Decision,
     Periphery,
     Phase,
+    decisions_taken,
     options_of,
 )
 from xpert.design.process import ProcessData
@@ -51,6 +53,7 @@ __all__ = [
     "KIND_FIELDS",
     "LAYOUTS",
     "OFF",
+    "OPTIONAL_FIELDS",
     "PART_KINDS",
     "PRECISION_FIELDS",
     "SCHEMA",
@@ -80,6 +83,7 @@ __all__ = [
     "Technology",
     "WeightCode",
     "Work",
+    "decisions_taken",
     "describe",
     "load_part",
     "options_of",

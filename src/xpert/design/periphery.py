@@ -4,6 +4,9 @@ The fields of `Periphery` are the list of decisions. Each says in its `Decision`
 it. The options of a config, labels, columns of tables, names of sweeps and the keys of measured accuracies follow; so
 do the arrays that costs are computed from, the simulation's layers, the rows of results and the figures of a report.
 
+A field whose default is None is optional: while it is None the chip's own rule holds, and it is neither written nor
+shown.
+
 What a new field must bring is its physics: what it costs, in `xpert.hardware` (circuits find its values in
 `PeripheryArrays.values`), and, where it changes sums, what it does to them in `xpert.analog` (layers find its value in
 their `periphery`).
@@ -16,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from xpert.design._base import DataModel
 from xpert.design.adc_registry import ADC_NAME
@@ -27,6 +30,7 @@ AdcType = Annotated[str, Field(pattern=ADC_NAME, max_length=60)]
 ColumnsPerAdc = Annotated[int, Field(ge=1, le=1024)]
 AdcBits = Annotated[int, Field(ge=1, le=12)]
 InputBits = Annotated[int, Field(ge=1, le=16)]
+Copies = Annotated[int, Field(ge=1, le=4096)]
 
 Phase = Literal["architecture", "precision"]
 """When a decision is taken: with the network's channels, or on the trained network with its accuracy measured."""
@@ -78,7 +82,7 @@ class Decision:
 
 
 class Periphery(DataModel):
-    """ADC type, column sharing, ADC precision and input precision of a layer's subarrays."""
+    """ADC type, column sharing, ADC precision and input precision of a layer's subarrays, and what else is decided."""
 
     adc_type: Annotated[
         AdcType,
@@ -143,6 +147,29 @@ class Periphery(DataModel):
     ] = 8
     """Input precision: bit-serial read cycles per input vector. [bit]"""
 
+    copies: Annotated[
+        Copies | None,
+        Decision(
+            phase="architecture",
+            changes_sums=False,
+            quantity="number of copies",
+            label="chosen copies",
+            words="{} copies",
+            options_name="copies",
+            options=(None,),
+            options_text="Copies of a layer's weights that work at once on different output positions, against area; "
+            "null: as many as the mapping's own rule makes.",
+        ),
+    ] = None
+    """Copies of the layer's weights, each for other output positions, of which there are no fewer; unset: tiles are
+    filled with copies, and pipelined chips have more of early layers."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A file says what was decided. What it does not name keeps its meaning when further decisions come.
+        unset = [name for name in OPTIONAL_FIELDS if getattr(self, name) is None]
+        return {name: value for name, value in handler(self).items() if name not in unset}
+
     @classmethod
     def decisions(cls, phase: Phase | None = None, *, changes_sums: bool | None = None) -> dict[str, Decision]:
         """The fields in order, and what they are.
@@ -173,14 +200,24 @@ class Periphery(DataModel):
         """
         return self.replace(**dict(zip(fields, values, strict=True)))
 
+    def taken(self, fields: Iterable[str] | None = None) -> list[str]:
+        """Those of some fields, or of all, that are decided: the others are optional and None."""
+        fields = self.decisions() if fields is None else fields
+        return [name for name in fields if getattr(self, name) is not None]
+
     def short(self, fields: Iterable[str] | None = None) -> str:
-        """Values of some fields, or all, in the least space: `sar/8/6/8`."""
-        return "/".join(map(str, self.values(self.decisions() if fields is None else fields)))
+        """Values of some fields, or all, in the least space, optional ones in words: `sar/8/6/8`, `sar/8/4 copies`."""
+        decisions = self.decisions()
+        return "/".join(
+            decisions[name].words.format(value) if name in OPTIONAL_FIELDS else str(value)
+            for name in self.taken(fields)
+            for value in [getattr(self, name)]
+        )
 
     def in_words(self, fields: Iterable[str] | None = None) -> str:
         """Values of some fields, or all, in words: `sar, 8 columns per ADC, 6-bit ADC, 8-bit inputs`."""
         decisions = self.decisions()
-        return ", ".join(decisions[name].words.format(getattr(self, name)) for name in fields or decisions)
+        return ", ".join(decisions[name].words.format(getattr(self, name)) for name in self.taken(fields))
 
     def sums_key(self) -> str:
         """What a measured accuracy is kept by: all that changes column sums, as `6/8`."""
@@ -200,6 +237,18 @@ def options_of(base: Periphery, **lists: Iterable[Any]) -> list[Periphery]:
     fields = sorted(lists, key=lambda name: [*type(base).model_fields, name].index(name))
     return [base.with_values(fields, values) for values in itertools.product(*(lists[name] for name in fields))]
 
+
+def decisions_taken(peripheries: Sequence[Periphery], phase: Phase | None = None) -> dict[str, Decision]:
+    """The decisions that some of these take, in the order of the fields: what a table of them has columns for."""
+    return {
+        name: decision
+        for name, decision in Periphery.decisions(phase).items()
+        if name not in OPTIONAL_FIELDS or any(getattr(entry, name) is not None for entry in peripheries)
+    }
+
+
+OPTIONAL_FIELDS = tuple(name for name in Periphery.decisions() if Periphery.model_fields[name].default is None)
+"""Fields that may be None."""
 
 ARCHITECTURE_FIELDS = tuple(Periphery.decisions("architecture"))
 """Fields of phase 1."""

@@ -252,7 +252,8 @@ class ArchitectureSettings(DataModel):
     """How the space is searched; `exact` proves what it finds."""
 
     objective: Annotated[str, OneOf(_objectives_1)] = "edap"
-    """What is minimised; of TOPS/W, its inverse, the energy per operation."""
+    """What is minimised; of TOPS/W, its inverse, the energy per operation; of throughput, the time from image to image
+    (on a pipelined chip the slowest layer's)."""
 
     area_budget_mm2: Limit | None = None
     """Largest chip area; unset: no limit. [mm2]"""
@@ -456,6 +457,11 @@ class SearchConfig(FileModel):
                 if len(set(options)) < len(options):
                     name = decisions[field].options_name
                     raise ValueError(f"{part}.{name}: options must differ, got {shown(list(options))}")
+        if self.chip.execution == "pipelined":
+            if self.architecture.objective == "tops_per_watt":
+                raise ValueError("architecture.objective: tops_per_watt is not searched on pipelined chips")
+            if self.architecture.robust:
+                raise ValueError("architecture.robust: is not searched on pipelined chips")
         shares = (*self.periphery.options["columns_per_adc"], self.baselines.typical.columns_per_adc)
         if max(shares) > self.chip.columns:
             raise ValueError(
@@ -512,7 +518,8 @@ def homogeneous_kinds(config: SearchConfig) -> list[tuple[Any, ...]]:
     lists = config.periphery.options | {"adc_type": (*usual, *config.periphery.options["adc_type"])}
     for field in KIND_FIELDS:
         if field != "adc_type":
-            lists[field] = tuple(sorted({*lists[field], getattr(config.baselines.typical, field)}))
+            options = {*lists[field], getattr(config.baselines.typical, field)}
+            lists[field] = tuple(sorted(options, key=lambda option: option or 0))
     return list(itertools.product(*(dict.fromkeys(lists[field]) for field in KIND_FIELDS)))
 
 

@@ -181,9 +181,11 @@ def build_tiles(
         conductance: Mean conductance of an active cell with its access transistor, [*batch, layers]. [S]
     """
     organisation = mapping.organisation
-    # Many layers are alike: one tile for each kind of layer, [*batch, layers] -> [kinds].
+    # Many layers are alike: one tile for each kind of layer, [*batch, layers] -> [kinds]. How many copies of it a layer
+    # has changes no tile.
+    built = {name: values for name, values in periphery.values.items() if name != "copies"}
     keys, index = distinct(
-        *periphery.values.values(),
+        *built.values(),
         mapping.rows % crossbar.rows,
         density,
         conductance,
@@ -194,8 +196,8 @@ def build_tiles(
         organisation.pe_side,
         organisation.tile_side // organisation.pe_side,
     )
-    fields = len(periphery.values)
-    kind = PeripheryArrays(*keys[:fields], adcs=periphery.adcs)
+    fields = len(built)
+    kind = PeripheryArrays(**dict(zip(built, keys)), copies=np.zeros_like(keys[0]), adcs=periphery.adcs)
     rest, density, conductance, *sizes = keys[fields:]
     pe_side, tile_side, novel, novel_pes, conventional_side, conventional_pes = sizes
 
@@ -287,7 +289,14 @@ class Demands:
 
 
 def demands_of(
-    p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, period: np.ndarray, mapping: Mapping, workload: Workload
+    p: Process,
+    chip: Chip,
+    crossbar: Crossbar,
+    tile: Tile,
+    period: np.ndarray,
+    mapping: Mapping,
+    workload: Workload,
+    depth: int,
 ) -> Demands:
     """What every layer demands of the chip.
 
@@ -299,6 +308,7 @@ def demands_of(
         period: Sensing cycle of every layer. [s]
         mapping: What every layer occupies.
         workload: Shapes of every layer.
+        depth: Layers of the chip.
     """
     pe, organisation = tile.pe, mapping.organisation
     pipelined = chip.execution == "pipelined"
@@ -316,7 +326,7 @@ def demands_of(
         organisation.tile_side // organisation.pe_side, novel_span
     )
     if pipelined:
-        pes = pes * (workload.depth + 1)
+        pes = pes * (depth + 1)
     demanded = (
         mapping.tiles, tile.area.total, mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping),
         lanes * np.where(pipelined, mapping.tiles, 1), tile.sharing, held_bits, period,

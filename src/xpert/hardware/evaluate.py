@@ -323,7 +323,7 @@ def cost_layers(
         reads: Reads of full crossbars and of those with a layer's last rows, [*batch, layers], where they were
             measured (`measure_reads`) rather than computed from density and conductance.
     """
-    mapping = map_layers(chip, workload, p.switches)
+    mapping = map_layers(chip, workload, p.switches, copies=periphery.copies)
     density = chip.activity.input_bit_density if density is None else density
     if conductance is None:
         conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
@@ -331,7 +331,7 @@ def cost_layers(
     if reads is not None:
         tile = replace(tile, pe=replace(tile.pe, full=reads[0], partial=reads[1]))
     period = sensing_periods(p, chip, crossbar, tile, mapping)
-    demands = demands_of(p, chip, crossbar, tile, period, mapping, workload)
+    demands = demands_of(p, chip, crossbar, tile, period, mapping, workload, workload.depth)
     context = context_of(p, chip, crossbar, mapping, demands)
     shared, digital = build_shared(p, chip, context), None
     if workload.digital is not None:

@@ -76,6 +76,11 @@ class Mapping:
     """Copies of the matrix in all that the pipeline asked for, or more where they fit into the same tiles."""
     vectors: np.ndarray
     """Input vectors per image: output positions."""
+    chosen: np.ndarray | None = None
+    """Copies of the matrix in all where a design chooses them, 0 where the rules above decide; None: they do in all
+    layers."""
+    turns: np.ndarray | None = None
+    """Input vectors that each of the chosen copies takes; None where none are chosen."""
 
     @property
     def tiles(self) -> np.ndarray:
@@ -85,17 +90,41 @@ class Mapping:
     @property
     def speed_up(self) -> np.ndarray:
         """Copies of the matrix in all."""
-        return self.duplication_rows * self.duplication_columns * self.copies
+        ruled = self.duplication_rows * self.duplication_columns * self.copies
+        return ruled if self.chosen is None else np.where(self.chosen > 0, self.chosen, ruled)
+
+    def tile_share(self) -> np.ndarray | float:
+        """Share of the input vectors that the busiest of the copies of a layer's tiles takes.
+
+        1 where copies are not chosen: all vectors then pass the buffers of one of them, as the reference has it.
+        """
+        if self.chosen is None or self.turns is None:
+            return 1.0
+        busiest = ceil_div(self.chosen, self.copies) * self.turns
+        return np.where(self.chosen > 0, np.minimum(busiest / self.vectors, 1.0), 1.0)
 
 
-def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation: Organisation | None = None) -> Mapping:
+def map_layers(
+    chip: Chip,
+    workload: Workload,
+    switches: Switches,
+    organisation: Organisation | None = None,
+    copies: np.ndarray | None = None,
+    heights: np.ndarray | None = None,
+) -> Mapping:
     """The mapping of every layer.
+
+    Copies that a design chooses work at once on different output positions, so there are no more of them than a layer
+    has positions in one use; as many as fit lie in a tile. Where none are chosen, tiles are filled with copies, and
+    pipelined chips have more of them for early layers (`Chip.pipeline_speed_up`).
 
     Args:
         chip: Crossbar size, columns per weight, and the tile organisation where it is fixed.
         workload: Shapes, [*batch, layers].
         switches: For the number of output positions.
         organisation: Of PEs and tiles, where the layers are not the whole network on which it depends.
+        copies: Chosen copies of every layer, [*batch, layers]; 0: by the rules. None: by the rules in all layers.
+        heights: Of the network's maps, where the layers are not the whole network, [layers of the network]. [pixel]
     """
     columns = chip.weight_code.columns_per_weight
     groups, group_rows, group_columns = workload.groups, workload.matrix_rows, workload.matrix_columns * columns
@@ -131,7 +160,15 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
     duplication_rows = np.where(novel, 1, pe_rows) * crossbar_rows
     duplication_columns = np.where(novel, 1, pe_columns) * crossbar_columns
     duplication = duplication_rows * duplication_columns
-    target = _pipeline_speed_up(chip, workload)
+    target = _pipeline_speed_up(chip, workload.in_height, workload.in_height if heights is None else heights)
+    vectors = workload.positions if switches.true_output_positions else workload.reference_positions
+    chosen = turns = None
+    useful = np.maximum(target, duplication)
+    if copies is not None and np.any(copies):
+        once = np.maximum(vectors // workload.uses, 1)
+        chosen = np.minimum(copies.astype(np.int64), once)
+        turns = ceil_div(once, np.maximum(chosen, 1)) * workload.uses
+        target, useful = np.where(chosen > 0, chosen, target), np.where(chosen > 0, chosen, useful)
     return Mapping(
         organisation=organisation,
         novel=novel,
@@ -147,8 +184,10 @@ def map_layers(chip: Chip, workload: Workload, switches: Switches, organisation:
         tiles_down=ceil_div(row_blocks, tile_side),
         tiles_across=ceil_div(matrix.column_blocks, tile_side),
         copies=ceil_div(target, duplication),
-        useful_copies=np.maximum(target, duplication),
-        vectors=workload.positions if switches.true_output_positions else workload.reference_positions,
+        useful_copies=useful,
+        vectors=vectors,
+        chosen=chosen,
+        turns=turns,
     )
 
 
@@ -314,14 +353,13 @@ def _best_use(chip: Chip, matrix: _Matrix, novel: np.ndarray, novel_pes: np.ndar
     )
 
 
-def _pipeline_speed_up(chip: Chip, workload: Workload) -> np.ndarray:
-    """How often a layer is to be repeated so that a pipelined chip is not held up by its largest maps."""
+def _pipeline_speed_up(chip: Chip, height: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """How often layers of these heights are to be repeated so that maps of a pipelined chip do not hold it up."""
     if chip.pipeline_speed_up is None:
-        return np.ones(workload.shape, dtype=np.int64)
-    height = workload.in_height
-    tallest = np.max(height, axis=-1, keepdims=True)
+        return np.ones(height.shape, dtype=np.int64)
+    tallest = np.max(heights, axis=-1, keepdims=True)
     # Linear layers have maps of one row and would allow any degree.
-    shortest = np.min(np.where(height > 1, height, tallest), axis=-1, keepdims=True)
+    shortest = np.min(np.where(heights > 1, heights, tallest), axis=-1, keepdims=True)
     bound = ceil_div(tallest, np.minimum(chip.pipeline_speed_up, tallest // shortest))
     return np.ceil((height / bound) ** 2).astype(np.int64)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xpert.design import ADCS, Adc, Periphery, shown
+from xpert.design import ADCS, OPTIONAL_FIELDS, Adc, Periphery, shown
 from xpert.design.adc_registry import adc_types
 from xpert.errors import ConfigError
 from xpert.hardware import circuits
@@ -51,6 +51,7 @@ class PeripheryArrays(_Arrays):
         columns_per_adc: Columns that share an ADC.
         adc_bits: ADC precision. [bit]
         input_bits: Input precision. [bit]
+        copies: Copies of the layer's weights; 0: as the mapping has them. So with all optional numbers: 0 is unset.
         adcs: The chip's ADCs of the user's own.
     """
 
@@ -113,10 +114,14 @@ class PeripheryArrays(_Arrays):
         return _types(self.adcs)
 
     def entry(self, index: int) -> dict[str, Any]:
-        """What one element chose, by field, as `Periphery` has it."""
+        """What one element chose, by field, as `Periphery` has it; optional fields where they are set."""
         found = {name: array[index].item() for name, array in self.values.items()}
         found["adc_type"] = self.types[found["adc_type"]]
-        return {name: type(Periphery.model_fields[name].default)(value) for name, value in found.items()}
+        return {
+            name: int(value) if name in OPTIONAL_FIELDS else type(Periphery.model_fields[name].default)(value)
+            for name, value in found.items()
+            if value or name not in OPTIONAL_FIELDS
+        }
 
     def kinds(self) -> Iterator[tuple[AdcKind, np.ndarray]]:
         """The kinds of ADC that occur, each with where it does.
@@ -136,7 +141,7 @@ class PeripheryArrays(_Arrays):
 
 def _array(column: list[Any]) -> np.ndarray:
     """The values of one field; numbers as floats, which costs are computed in."""
-    array = np.array(column)
+    array = np.array([0 if value is None else value for value in column])
     return array.astype(float) if array.dtype.kind in "iub" else array
 
 

@@ -160,6 +160,8 @@ class CostTables:
     """Area of the blocks that all layers share; to be added to the sum of the layers' areas. [m2]"""
     leakage_constant: float
     """Leakage power of these blocks; `energy` contains it already. [W]"""
+    pipelined: bool = False
+    """Whether all layers work at once: the latency of a design is that of its slowest layer, for which all leak."""
 
     def totals(self, widths: np.ndarray, options: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Area [m2], latency [s] and energy [J] of designs, by looking them up.
@@ -171,7 +173,8 @@ class CostTables:
         batch = np.broadcast_shapes(np.shape(widths)[:-1], np.shape(options)[:-1])
         widths = np.broadcast_to(widths, (*batch, np.shape(widths)[-1])).reshape(-1, np.shape(widths)[-1])
         options = np.broadcast_to(options, (*batch, len(self.layers))).reshape(-1, len(self.layers))
-        sums = np.zeros((3, len(options)))
+        names = ("area", "latency", "dynamic_energy" if self.pipelined else "energy", "leakage")
+        sums = np.zeros((4, len(options)))
         for start in range(0, len(options), _BLOCK):
             part = slice(start, start + _BLOCK)
             # Narrow integers would not hold the place of an entry.
@@ -180,9 +183,15 @@ class CostTables:
                 _, n_out, n_options = table.area.shape
                 incoming = taken[source] if source >= 0 else 0
                 entry = (incoming * n_out + taken[index]) * n_options + options[part, index]
-                for total, values in zip(sums, (table.area, table.latency, table.energy)):
-                    total[part] += values.reshape(-1)[entry]
-        area, latency, energy = (total.reshape(batch) for total in sums)
+                for name, total in zip(names, sums):
+                    values = getattr(table, name).reshape(-1)[entry]
+                    if self.pipelined and name == "latency":
+                        total[part] = np.maximum(total[part], values)
+                    else:
+                        total[part] += values
+        area, latency, energy, leakage = (total.reshape(batch) for total in sums)
+        if self.pipelined:
+            energy = energy + (leakage + self.leakage_constant) * latency
         return area + self.area_constant, latency, energy
 
 
@@ -206,10 +215,10 @@ def cost_tables(
         progress: Called with the layers done, those of different widths and kernels apart.
 
     Raises:
-        ConfigError: If there are no peripheries, if the chip is pipelined (a layer then waits for the slowest, so costs
-            do not add up), or if the switches let a layer inherit another's leakage.
+        ConfigError: If there are no peripheries, or if the switches let a layer inherit another's leakage.
     """
     _check(chip, peripheries, switches)
+    heights = _heights(chip, space, peripheries)
     if context is None:
         original = Design.homogeneous(space.network(space.default_channels), chip, peripheries[0])
         context = evaluate(original, switches).context
@@ -234,7 +243,8 @@ def cost_tables(
     at_once = max(1, _BLOCK // len(peripheries))
     blocks = []
     for start in range(0, len(layers), at_once):
-        blocks.append(_costs_of(p, chip, crossbar, layers[start : start + at_once], options, context, shared, unit))
+        some = layers[start : start + at_once]
+        blocks.append(_costs_of(p, chip, crossbar, some, heights, options, context, shared, unit))
         if progress is not None:
             progress(Progress(unit="layer", done=min(start + at_once, len(layers)), total=len(layers)))
     costs, done = np.concatenate(blocks, axis=1), 0  # [quantities, layers, peripheries]
@@ -256,6 +266,7 @@ def cost_tables(
         context=context,
         area_constant=float(np.squeeze(shared.area.total)),
         leakage_constant=float(np.squeeze(shared.leakage)),
+        pipelined=chip.execution == "pipelined",
     )
 
 
@@ -280,10 +291,27 @@ def _check(chip: Chip, peripheries: Sequence[Periphery], switches: Switches) -> 
         raise ConfigError("peripheries: cost tables need at least one option")
     for index, entry in enumerate(peripheries):
         chip.check_adc(entry.adc_type, entry.adc_bits, f"peripheries.{index}.adc_type", f"peripheries.{index}.adc_bits")
-    if chip.execution == "pipelined":
-        raise ConfigError("chip.execution: cost tables exist for 'layer_by_layer' only, got 'pipelined'")
     if not switches.fresh_tree_leakage:
         raise ConfigError("switches: cost tables need fresh_tree_leakage, with which layers do not affect one another")
+
+
+def _heights(chip: Chip, space: SearchSpace, peripheries: Sequence[Periphery]) -> np.ndarray:
+    """Heights of the maps of all layers: on them the copies of a pipelined chip depend that are not chosen. [layers]"""
+    if chip.execution != "pipelined":
+        return np.ones(len(space.widths), dtype=np.int64)  # not asked for
+    if any(len(row) > 1 for row in space.kernels):
+        for index, entry in enumerate(peripheries):
+            if entry.copies is None:
+                raise ConfigError(
+                    f"peripheries.{index}.copies: must be chosen on a pipelined chip whose kernels are searched: "
+                    "copies by the mapping's rule depend on the kernels of all layers"
+                )
+    layers = [
+        space.layer(index, max(ins), max(outs), max(kernels))
+        for index, (ins, outs, kernels) in enumerate(zip(space.entering, space.widths, space.kernels))
+        if max(ins) and max(outs) and max(kernels)
+    ]
+    return Workload.from_layers(layers).in_height
 
 
 def _costs_of(
@@ -291,23 +319,24 @@ def _costs_of(
     chip: Chip,
     crossbar: Crossbar,
     layers: Sequence[Layer],
+    heights: np.ndarray,
     options: PeripheryArrays,
     context: Context,
     shared: Shared,
     unit: DigitalUnit | None,
 ) -> np.ndarray:
-    """The `_FIGURES` of layers and their demands, [quantities, layers, peripheries]."""
+    """The `_FIGURES` of layers and their demands, [quantities, layers, peripheries]; `heights`: of all maps."""
     # A trailing axis of one layer; every combination is a chip of its own in the same context.
     shape = (len(layers), *options.shape, 1)
     workload = map_arrays(
         lambda array: np.broadcast_to(array.reshape(-1, 1, 1), shape), Workload.from_layers(list(layers))
     )
     periphery = map_arrays(lambda array: np.broadcast_to(array[:, None], shape), options)
-    mapping = map_layers(chip, workload, p.switches, context.organisation)
+    mapping = map_layers(chip, workload, p.switches, context.organisation, periphery.copies, heights)
     conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
     tile = build_tiles(p, chip, crossbar, periphery, mapping, chip.activity.input_bit_density, conductance)
     period = sensing_periods(p, chip, crossbar, tile, mapping)
-    demands = demands_of(p, chip, crossbar, tile, period, mapping, workload)
+    demands = demands_of(p, chip, crossbar, tile, period, mapping, workload, len(heights))
     digital = None
     if unit is not None and workload.digital is not None:
         digital = run_unit(p, unit, timing_of(p, chip, period, context), workload.digital, context, shared)

@@ -263,8 +263,8 @@ class Mode(NamedTuple):
     """Each PE of a tile holds all that the tile holds."""
     spread: np.ndarray
     """PEs without weights are not visited."""
-    speed_up: np.ndarray
-    """Copies of the matrix that share the input vectors."""
+    busy: np.ndarray
+    """Time of a PE, relative to that in which it would take all input vectors: copies share them."""
     copies_down: np.ndarray
     """Copies inside a PE, one below the other, where it holds the whole matrix; else 1."""
     copies_across: np.ndarray
@@ -280,12 +280,21 @@ def mode_of(p: Process, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> Mod
     if p.switches.keep_all_rows:
         whole = whole & (mapping.rows <= tile.pe.side * crossbar.rows)
         whole = whole & (mapping.columns <= tile.pe.side * crossbar.columns)
+    busy = 1 / np.where(whole, side**2, speed_down * speed_across)
+    copies_down = np.where(whole, ceil_div(speed_down, side), 1)
+    copies_across = np.where(whole, ceil_div(speed_across, side), 1)
+    if mapping.chosen is not None and mapping.turns is not None:
+        # They lie in as many PEs as possible; the fullest has so many, each of which takes its turns.
+        within = np.where(whole, ceil_div(ceil_div(mapping.chosen, mapping.copies), side**2), 1)
+        chosen = mapping.chosen > 0
+        busy = np.where(chosen, mapping.turns * within / mapping.vectors, busy)
+        copies_down, copies_across = np.where(chosen, within, copies_down), np.where(chosen, 1, copies_across)
     return Mode(
         whole=whole,
         spread=whole | mapping.novel | (speed_down * speed_across > 1),
-        speed_up=speed_down * speed_across,
-        copies_down=np.where(whole, ceil_div(speed_down, side), 1),
-        copies_across=np.where(whole, ceil_div(speed_across, side), 1),
+        busy=busy,
+        copies_down=copies_down,
+        copies_across=copies_across,
     )
 
 
@@ -343,7 +352,7 @@ def _run_tile(
         latency = latency.maximum(time * (count > 0))
     if not switches.idle_pes_silent:
         energy = energy + _repeated(tile, mode, pe_runs, down, across)
-    latency = latency * (1 / np.where(mode.whole, tile.pes_per_side**2, mode.speed_up))
+    latency = latency * mode.busy
 
     # The adder tree sums PEs that hold different rows.
     pes_down = down[0].pieces + down[1].pieces
@@ -362,16 +371,18 @@ def _run_tile(
     reads = mapping.vectors * pe.input_bits
     outgoing = words * (1 + tile.tree_bits) * mapping.vectors / kernel
     incoming = part.input_rows * reads * np.sqrt(kernel)
-    latency = latency + Breakdown(accumulation=timing.digital(tree, turns))
+    # Tiles of different copies work at once; those within a tile share its tree, buffers and H-tree.
+    busiest = mapping.tile_share()
+    latency = latency + Breakdown(accumulation=timing.digital(tree, turns) * busiest)
     energy = energy + Breakdown(accumulation=tree.energy * spends)
     for buffer, bits in ((tile.input_buffer, incoming), (tile.output_buffer, outgoing)):
         lines = bits / buffer.line_bits
         time = timing.digital(buffer.core, lines) + timing.write(buffer.core, lines)
-        latency = latency + Breakdown(buffers=time / _lines_at_once(p, tile, mapping, buffer))
+        latency = latency + Breakdown(buffers=time / _lines_at_once(p, tile, mapping, buffer) * busiest)
         energy = energy + Breakdown(buffers=(buffer.core.energy + buffer.core.write_energy) * lines)
     uses = (outgoing + incoming) / tile.bus_bits
     return (
-        latency + Breakdown(interconnect=timing.digital(tile.h_tree, uses)),
+        latency + Breakdown(interconnect=timing.digital(tile.h_tree, uses) * busiest),
         energy + Breakdown(interconnect=tile.h_tree.energy * uses),
     )
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from xpert import text
-from xpert.design import PRECISION_FIELDS, Design, Periphery
+from xpert.design import PRECISION_FIELDS, Design, decisions_taken
 from xpert.files import write_atomically
 from xpert.report import palette, plots, tables
 from xpert.report.chip_drawing import draw_chip, h_tree, scale_bar, slot_lines
@@ -63,7 +63,9 @@ def render(files: RunFiles) -> str:
         baselines=beside,
         rows=rows,
         tables=tables,
-        decisions=Periphery.decisions(),
+        decisions=decisions_taken(
+            [*(searched.layers if searched else ()), *(files.design.periphery if files.design else ())]
+        ),
         palette=palette,
         layer_rows=tables.layer_rows(searched, typical) if searched else [],
         kernels=tables.searched_kernels(files.design),

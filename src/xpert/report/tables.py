@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from xpert.design import ARCHITECTURE_FIELDS, Design, Periphery
+from xpert.design import ARCHITECTURE_FIELDS, Design, Periphery, decisions_taken
 from xpert.results import (
     BASELINES,
     Accuracy,
@@ -64,15 +64,15 @@ def adc_name(adc_type: str) -> str:
 
 
 def shown_value(periphery: Periphery, field: str) -> str:
-    """A field of a periphery as people write it."""
+    """A field of a periphery as people write it; a dash where it is not decided."""
     value = getattr(periphery, field)
-    return adc_name(value) if field == "adc_type" else str(value)
+    return adc_name(value) if field == "adc_type" else "-" if value is None else str(value)
 
 
 def in_words(periphery: Periphery, fields: Iterable[str]) -> str:
     """Fields of a periphery in words: `SAR, 8 columns per ADC`."""
     decisions = Periphery.decisions()
-    return ", ".join(decisions[field].words.format(shown_value(periphery, field)) for field in fields)
+    return ", ".join(decisions[name].words.format(shown_value(periphery, name)) for name in periphery.taken(fields))
 
 
 def effect_name(effect: str) -> str:
@@ -356,7 +356,7 @@ def architecture_tables(architecture: Architecture, design: Design) -> list[Tabl
         summary.add_row(_plain_title(quantity), *map(_plain_number, values), *words)
     summary.add_row(Text(architecture.quality_name), *(f"{costs.quality:.6g}" for _, costs in columns))
     layers = Table("layer", box=box.SIMPLE_HEAD, pad_edge=False)
-    decisions = Periphery.decisions("architecture")
+    decisions = decisions_taken(design.periphery, "architecture")
     for name in ("channels", *(decision.label for decision in decisions.values()), "kernel", "map"):
         layers.add_column(name, justify="right")
     for layer, periphery in zip(design.network.layers, design.periphery, strict=True):
@@ -443,6 +443,7 @@ def component_title(name: str) -> str:
 
 OBJECTIVE_UNITS = {
     "latency": "µs",
+    "throughput": "µs",
     "energy": "µJ",
     "area": "mm²",
     "edp": "µJ·µs",
@@ -454,7 +455,7 @@ OBJECTIVE_UNITS = {
 
 def objective_name(name: str) -> str:
     """An objective of a search as people write it within a sentence."""
-    names = {"edap": "EDAP", "edp": "EDP", "tops_per_watt": "energy per operation"}
+    names = {"edap": "EDAP", "edp": "EDP", "tops_per_watt": "energy per operation", "throughput": "time per image"}
     return names.get(name, name)
 
 

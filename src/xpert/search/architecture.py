@@ -144,8 +144,10 @@ def search_architecture(
 
     Raises:
         InfeasibleError: If no design meets budgets and quality.
-        ConfigError: If the objective or the strategy is unknown.
+        ConfigError: If the objective or the strategy is unknown, or energy per operation is asked of a pipelined chip.
     """
+    if chip.execution == "pipelined" and objective == ENERGY_PER_OPERATION:
+        raise ConfigError(f"objective: {ENERGY_PER_OPERATION} is no product, and not searched on pipelined chips")
     goal = Goal(objective, budgets)
     floor = QualityFloor(space, quality, minimum_quality)
     search = _Search(space, chip, goal, floor, Effort(strategy, seed, seconds, evaluations), progress)
@@ -263,11 +265,13 @@ class _Search:
     def _provable(self) -> bool:
         quality = self._floor.quality
         additive = self._floor.minimum is None or quality.tabulated == quality.name
+        if self._chip.execution == "pipelined" and any(0 in row for row in (*self._space.widths, *self._space.kernels)):
+            return False  # trees of a pipelined chip grow with the number of its layers
         return additive and self._chip.subarrays_per_pe is not None
 
     def relaxed(self, options: Sequence[Periphery]) -> Problem | None:
-        """A problem in which no design is dearer than it is; None where there is no proof."""
-        if not self._provable:
+        """A problem in which no design is dearer than it is; None where there is no proof, or no fronts for it."""
+        if not self._provable or self._chip.execution == "pipelined":
             return None
         tables = relaxation(self._chip, self._space, options)
         goal = replace(self._goal, budgets=replace(self._goal.budgets, least_area_mm2=None))
@@ -363,8 +367,14 @@ def _pitches(space: Space, chip: Chip, options: Sequence[Periphery]) -> dict[Per
 
 def _promising(pitches: dict[Periphery, tuple[float, Design]], goal: Goal) -> list[tuple[float, Design]]:
     """The smallest pitch, for tight budgets, and those whose homogeneous designs do best; small first."""
-    ordered = list(pitches.values())
-    best = sorted(ordered, key=lambda entry: goal.value(evaluate(entry[1])))[:_SEARCHED]
+    # Tiles are the same however many copies there are: of options that differ in copies alone the best stands for all.
+    best_of: dict[Periphery, tuple[float, tuple[float, Design]]] = {}
+    for option, entry in pitches.items():
+        ranked = goal.value(evaluate(entry[1])), entry
+        tile = option.replace(copies=None)
+        best_of[tile] = min(best_of.get(tile, ranked), ranked, key=lambda one: one[0])
+    ordered = [entry for _, entry in best_of.values()]
+    best = [entry for _, entry in sorted(best_of.values(), key=lambda one: one[0])[:_SEARCHED]]
     return [entry for index, entry in enumerate(ordered) if index == 0 or entry in best]
 
 

@@ -14,6 +14,9 @@ whatever a layer demands more of costs all layers more. So this is a branch and 
   exact.
 - Regions whose bound is not below the incumbent are done. The least bound of what is left is the proof.
 
+A pipelined chip shares more: its tiles share the global buffer's bandwidth, and the buffer holds the maps of all
+layers. Both are sums over layers, with ranges like the others; their upper ends are budgets of the relaxation.
+
 Every design has its slot among those that are tried, see `floorplan.choose_slot`: some option's tile, doubled a few
 times, and less than twice the largest tile of the design. So in a region some layer's tile is larger than half of a
 slot.
@@ -37,6 +40,7 @@ from xpert.hardware.floorplan import grid, share_of_slot
 from xpert.hardware.tables import CostTables, cost_tables, global_banks, shared_costs
 from xpert.networks.spaces import Space
 from xpert.search.objectives import OBJECTIVES, PER_SI, Goal
+from xpert.search.period import PipelinedProblem
 from xpert.solver.exact import bound_below
 from xpert.solver.problem import Problem
 from xpert.solver.solution import Solution
@@ -55,6 +59,9 @@ LARGE = "tiles above half a slot"
 
 SLOTS = "slots"
 """Name of the number of slots among the shared quantities."""
+
+TILES, BUFFER = "tiles", "buffer_bits"
+"""Names of the number of tiles, and of the bits in the global buffer, among the shared quantities."""
 
 Allowed = Sequence[NDArray[np.bool_]]
 """Which entries [in_widths, out_widths, options] of each layer may be chosen."""
@@ -116,7 +123,18 @@ class Demanded:
         self._demands = [layer.demands for layer in tables.layers]
         self._possible = [np.isfinite(layer.area) for layer in tables.layers]
         names = ["tree_inputs", "tree_bits", "word_bits", "pool_window", "residual"]
-        names += ["averaged", "average_window", "buffer_bits"]
+        names += ["averaged", "average_window"]
+        # For every quantity of which the chip needs the sum over its layers one array per layer.
+        self.sums: dict[str, list[NDArray[np.float64]]] = {}
+        bank = global_banks(chip, np.array([1.0]), tables.context.bus_bits)
+        self._line_bits = float(np.squeeze(bank.cores * bank.line_bits))
+        if chip.execution == "pipelined":
+            self.sums = {
+                TILES: [own.tiles for own in self._demands],
+                BUFFER: [own.buffer_bits / 2 for own in self._demands],
+            }
+        else:
+            names.append(BUFFER)
         if chip.clock == "chip":
             names.append("sensing_period")
         # For every shared quantity but the slots one array [in_widths, out_widths, options] per layer.
@@ -162,6 +180,9 @@ class Demanded:
             # Every layer demands its least at least, and the chip the largest of these.
             low[name] = max(float(entries[own].min()) for entries, own in zip(values, kept, strict=True))
             high[name] = max(float(entries[own].max()) for entries, own in zip(values, kept, strict=True))
+        for name, values in self.sums.items():
+            low[name] = sum(float(entries[own].min()) for entries, own in zip(values, kept, strict=True))
+            high[name] = sum(float(entries[own].max()) for entries, own in zip(values, kept, strict=True))
         taken = [entries[own] for entries, own in zip(self.taken(slot), kept, strict=True)]
         low[SLOTS] = max(1.0, float(np.ceil(sum(float(entries.min()) for entries in taken))))
         high[SLOTS] = max(1.0, float(np.ceil(sum(float(entries.max()) for entries in taken))))
@@ -192,17 +213,39 @@ class Demanded:
             most = max(float(entries[place]) for entries, place in zip(values, places, strict=True))
             if most > region.low[name] * (1 + _SLACK):
                 return name, most
+        for name, values in self.sums.items():
+            total = sum(float(entries[place]) for entries, place in zip(values, places, strict=True))
+            low = region.low[name]
+            if total > low * (1 + _SLACK):
+                # In the middle: a range of sums is long, and its upper end alone bounds nothing.
+                return name, low + math.ceil((total - low) / 2)
         return None
+
+    def with_sums(self, problem: Problem, region: Region) -> Problem:
+        """A problem with the upper ends of a region's sums as budgets."""
+        if not self.sums:
+            return problem
+        return replace(
+            problem,
+            costs=dict(problem.costs) | {name: tuple(values) for name, values in self.sums.items()},
+            at_most=dict(problem.at_most) | {name: region.high[name] * (1 + _SLACK) for name in self.sums},
+        )
 
     def below(self, name: str, most: float) -> float:
         """The largest value of a shared quantity below a given one."""
         if name == SLOTS:
             return most - 1
+        if name in self.sums:
+            return most - (1.0 if name == TILES else 0.5)  # whole tiles, half of whole bits
         known = np.concatenate([entries.ravel() for entries in self.values[name]])
         return float(known[known < most * (1 - _SLACK)].max())
 
     def between(self, name: str, region: Region) -> NDArray[np.float64]:
-        """All values of a shared quantity within a region's range."""
+        """All values of a shared quantity within a region's range; of a sum those at which banks of a buffer change."""
+        if name in self.sums:
+            # Banks together hold whole lines of the bus, see `circuits.banks`: within a line nothing changes.
+            low, high = region.low[name], region.high[name]
+            return np.unique(np.concatenate([[low, high], np.arange(low, high, self._line_bits)]))
         known = np.unique(np.concatenate([entries.ravel() for entries in self.values[name]]))
         low, high = region.low[name] * (1 - _SLACK), region.high[name] * (1 + _SLACK)
         return known[(low <= known) & (known <= high)]
@@ -258,9 +301,10 @@ def certify(
         tables = region_tables(chip, space, options, context, demanded, region)
         try:
             posed = pose(tables, demanded.allowed(region), region_goal(goal, region, tables))
-            posed = with_a_large_tile(posed, demanded.large(region.slot))
+            posed = demanded.with_sums(with_a_large_tile(posed, demanded.large(region.slot)), region)
             if (
                 best is not None
+                and not isinstance(posed, PipelinedProblem)
                 and goal.objective in OBJECTIVES
                 and closed(bound_below(posed, best.value, best.totals))
             ):

@@ -23,6 +23,7 @@ from xpert.errors import InfeasibleError
 from xpert.hardware import Evaluation, evaluate
 from xpert.progress import Report
 from xpert.search.objectives import ENERGY_PER_OPERATION, Goal
+from xpert.search.period import PipelinedProblem, solve_pipelined
 from xpert.solver.problem import Problem
 from xpert.solver.ratio import minimize_ratio
 from xpert.solver.solution import Solution
@@ -108,7 +109,7 @@ def solve_tables(
     """The best design of a tabulated problem by a goal's objective.
 
     Args:
-        problem: Of the goal; for energy per operation it tabulates `operations`.
+        problem: Of the goal; for energy per operation it tabulates `operations`, for a pipelined chip it says so.
         goal: What is minimised.
         effort: How it is searched.
         progress: Called with every row of the trace as figures.
@@ -126,7 +127,9 @@ def solve_tables(
         "progress": progress,
         "start": start,
     }
-    if goal.objective == ENERGY_PER_OPERATION:
+    if isinstance(problem, PipelinedProblem):
+        solution = solve_pipelined(problem, goal, solve, **options)
+    elif goal.objective == ENERGY_PER_OPERATION:
         solution = minimize_ratio(problem, "energy", "operations", solve, **options)
     else:
         solution = solve(problem, **options)

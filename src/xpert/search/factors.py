@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.design import Design, Network, Periphery
+from xpert.design import Design, Network, Periphery, decisions_taken
 from xpert.errors import ConfigError
 from xpert.hardware import PHYSICAL, Switches, evaluate
 
@@ -69,7 +69,8 @@ def factors(before: Design, after: Design, switches: Switches = PHYSICAL) -> tup
     """
     if before.activity is not None or after.activity is not None:
         raise ConfigError("factors: designs must have no measured activity, for their mixtures have none")
-    names = ["network", *Periphery.decisions(), *(["chip"] if before.chip != after.chip else [])]
+    taken = decisions_taken([*before.periphery, *after.periphery])
+    names = ["network", *taken, *(["chip"] if before.chip != after.chip else [])]
     logs = _logs(before, after, names, switches)  # [mixtures, quantities]; bit i of a number: factor i is after's
     everything = len(logs) - 1
     found = []

@@ -14,6 +14,7 @@ from xpert.progress import Report
 from xpert.results import Costs, Front, FrontPoint
 from xpert.search.architecture import QUALITY
 from xpert.search.objectives import OBJECTIVES, objective_value
+from xpert.search.period import PipelinedProblem
 from xpert.search.quality.additive import total_quality
 from xpert.search.tabulate import design_of
 from xpert.solver import pareto
@@ -50,8 +51,10 @@ def architecture_fronts(
         progress: Called as work goes on.
 
     Returns:
-        Latency against area, and EDAP against quality.
+        Latency against area, and EDAP against quality; none of pipelined chips, whose problems are no sums.
     """
+    if isinstance(problem, PipelinedProblem):
+        return ()
     without_area = {
         key: {name: bound for name, bound in getattr(problem, key).items() if name != "area"}
         for key in ("at_most", "at_least")

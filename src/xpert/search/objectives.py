@@ -14,12 +14,17 @@ from xpert.solver.problem import Problem
 
 OBJECTIVES: Mapping[str, tuple[str, ...]] = {
     "latency": ("latency",),
+    "throughput": ("latency",),
     "energy": ("energy",),
     "area": ("area",),
     "edp": ("energy", "latency"),
     "edap": ("energy", "latency", "area"),
 }
-"""Quantities whose product an objective is, each in the unit that people read: mm2, us, uJ."""
+"""Quantities whose product an objective is, each in the unit that people read: mm2, us, uJ.
+
+Throughput is one over the time from image to image, which is the latency of an evaluation: pipelined, the period that
+the slowest layer sets.
+"""
 
 UNITS: Mapping[str, str] = {"area": "mm2", "latency": "us", "energy": "uJ"}
 """Units of the tables and of the objectives' factors."""

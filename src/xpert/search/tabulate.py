@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpert.design import ARCHITECTURE_FIELDS, PRECISION_FIELDS, Chip, Design, Layer, Network, Periphery
+from xpert.errors import ConfigError
 from xpert.hardware import evaluate
 from xpert.hardware.chip import Context
 from xpert.hardware.tables import CostTables, Option, cost_tables, layer_options
 from xpert.networks.spaces import Space
 from xpert.search.objectives import PER_SI, UNITS, Goal
+from xpert.search.period import LEAKAGE, PipelinedProblem
 from xpert.solver.problem import Choices, Problem
 from xpert.workload.layers import on_crossbars
-
-LEAKAGE = "leakage"
-"""Name of the leakage power above its lower bound, a quantity of the problems. [W]"""
 
 Tables = Sequence[NDArray[np.float64]]
 """One array [in_widths, out_widths, options] per layer."""
@@ -51,23 +50,25 @@ def build_problem(
     coupled: Mapping[str, tuple[str, str, float]] | None = None,
     inputs: tuple[int, ...] = (),
     ties: tuple[int, ...] = (),
+    pipelined: bool = False,
     name: str,
 ) -> Problem:
     """The problem of a goal on tabulated costs.
 
     Args:
         layers: What each layer may choose.
-        costs: Area, latency and energy, in `UNITS`.
+        costs: Area, latency and energy, in `UNITS`; pipelined: those of a `PipelinedProblem`.
         constants: What blocks that all layers share add to a sum, in `UNITS`.
         terms: Quantities beside the costs, by name.
         goal: What is minimised, and the budgets.
         coupled: As in `Problem`.
         inputs: For every layer the one that feeds it; by default a chain.
         ties: For every layer the one whose width it shares; by default its own.
+        pipelined: Whether the slowest layer sets the time for all.
         name: For messages.
     """
     shapes = [table.shape for table in costs["area"]]
-    problem = Problem(
+    problem = (PipelinedProblem if pipelined else Problem)(
         layers=tuple(layers),
         costs={quantity: tuple(tables) for quantity, tables in costs.items()}
         | {
@@ -84,7 +85,10 @@ def build_problem(
         units=UNITS,
         name=name,
     )
-    return goal.budgets.restrict(problem)
+    budgets = goal.budgets
+    if pipelined:  # what depends on the period is in the goal
+        budgets = replace(budgets, latency_us=None, energy_uj=None, power_mw=None)
+    return budgets.restrict(problem)
 
 
 def space_problem(
@@ -126,7 +130,8 @@ def problem_of(
 
     All tiles leak as long as an image takes. So the energy is D + P T with the dynamic energy D, the leakage power P
     and the latency T, sums over layers all three. With lower bounds p and t of P and T that is (D + p T + t P - p t) +
-    (P - p)(T - t), of which the first is a sum, too, and the second is small.
+    (P - p)(T - t), of which the first is a sum, too, and the second is small. On pipelined chips the time is the
+    largest latency, which `period` takes care of: then D, P and the latencies are the tables.
 
     Args:
         space: Networks to choose from.
@@ -148,6 +153,8 @@ def problem_of(
     costs: dict[str, Tables] = {
         name: tuple(getattr(own, name) * PER_SI for own in layers) for name in ("area", "latency")
     }
+    if tables.pipelined:
+        power = time = 0.0
     costs["energy"] = tuple(
         (own.dynamic_energy + power * own.latency + time * own.leakage) * PER_SI for own in layers
     )  # uJ
@@ -161,8 +168,9 @@ def problem_of(
         "energy": time * (shared - power) * PER_SI,
         LEAKAGE: shared - power,
     }
+    several_precisions = len({entry.values(PRECISION_FIELDS) for entry in options}) > 1
     labels = [
-        tuple(_label(option, options, several_kernels=len(kernels) > 1) for option in row)
+        tuple(_label(option, several_kernels=len(kernels) > 1, several_precisions=several_precisions) for option in row)
         for kernels, row in zip(space.kernels, layer_options(space, options), strict=True)
     ]
     choices = [
@@ -175,21 +183,22 @@ def problem_of(
         constants,
         terms,
         goal,
-        coupled={"energy": (LEAKAGE, "latency", time * PER_SI)},
+        coupled={} if tables.pipelined else {"energy": (LEAKAGE, "latency", time * PER_SI)},
         inputs=space.inputs,
         ties=space.leaders,
+        pipelined=tables.pipelined,
         name=name,
     )
 
 
-def _label(option: Option, options: Sequence[Periphery], *, several_kernels: bool) -> str:
+def _label(option: Option, *, several_kernels: bool, several_precisions: bool) -> str:
     """What a layer chose, for people: the kernel where it has several, and what the peripheries differ in."""
     chosen = option.periphery
     if chosen is None:
         return "left out"
     parts = [f"{option.kernel}x{option.kernel}"] if several_kernels else []
     parts.append(chosen.short(ARCHITECTURE_FIELDS))
-    if len({entry.values(PRECISION_FIELDS) for entry in options}) > 1:
+    if several_precisions:
         parts.append(chosen.short(PRECISION_FIELDS))
     return "/".join(parts)
 
@@ -238,7 +247,12 @@ def network_tables(
 
     Returns:
         For every quantity an array [peripheries] per layer, and what shared blocks add to a sum, in `UNITS`.
+
+    Raises:
+        ConfigError: If the chip is pipelined: its latency is no sum over layers.
     """
+    if design.chip.execution == "pipelined":
+        raise ConfigError("chip.execution: phase 2 is for 'layer_by_layer' only, got 'pipelined'")
     index = {entry: place for place, entry in enumerate(dict.fromkeys(entry for row in peripheries for entry in row))}
     # Layers that are kept off the crossbars have no periphery, and so no cost that depends on it.
     network = design.network.replace(layers=on_crossbars(design.network))

@@ -68,6 +68,8 @@ class Workload:
     """Kernel width; transposed: of the equivalent convolution. [pixel]"""
     positions: np.ndarray
     """Input vectors per image and group: output positions before pooling, of all uses."""
+    uses: np.ndarray
+    """How often a layer runs per image, one use after the other."""
     reference_positions: np.ndarray
     """What the reference simulator takes for them: `h / stride * w / stride` with the positions at stride 1."""
     multiplies: np.ndarray
@@ -259,6 +261,7 @@ def _shape_of(layer: Layer) -> tuple[int, ...]:
         kernel_height,
         kernel_width,
         positions * uses,
+        uses,
         reference * uses,
         # Exact however the kernel of a transposed convolution is filled up: for all places of an output together.
         products * uses,

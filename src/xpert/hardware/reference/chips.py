@@ -361,6 +361,7 @@ def workload_of_row(i: Row) -> Workload:
         kernel_height=kernel_height,
         kernel_width=kernel_width,
         positions=positions,
+        uses=one,
         reference_positions=(down / stride * right / stride).astype(np.int64),
         multiplies=kernel_height * kernel_width * positions,
         places=one,
