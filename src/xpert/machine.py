@@ -12,6 +12,9 @@ from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 
+_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""What holds the limit of a control group, of version 2 and 1, as a container sees it."""
+
 
 def cpu_name() -> str:
     """Name of the processor."""
@@ -44,6 +47,17 @@ def peak_memory_mib() -> float | None:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
+def memory_bytes() -> int | None:
+    """Memory that this process may use: the machine's, or what its control group is held to; None where not known."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for limit in _MEMORY_LIMITS:
+        with contextlib.suppress(OSError, ValueError):
+            found.append(int(limit.read_text(encoding="ascii")))
+    return min(found, default=None)
+
+
 @functools.cache
 def keep_freed_memory() -> None:
     """Have the C library keep what is freed, for the next step or table, which needs it again.
@@ -58,4 +72,4 @@ def keep_freed_memory() -> None:
         mallopt(trim_threshold, 2**31 - 1)
 
 
-__all__ = ["cores", "cpu_name", "keep_freed_memory", "peak_memory_mib", "usual_threads"]
+__all__ = ["cores", "cpu_name", "keep_freed_memory", "memory_bytes", "peak_memory_mib", "usual_threads"]

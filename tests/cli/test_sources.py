@@ -181,3 +181,65 @@ def test_a_config_that_spells_out_defaults_is_the_same() -> None:
     for network in ({"source": "my_model.py:Net", "weights": "w.pt"}, {"backbone": "vgg11", "choices": [8, 16]}):
         config = SearchConfig.parse({"name": "own", "network": network, "dataset": {"name": "digits"}})
         assert SearchConfig.parse(json.loads(config.model_dump_json())) == config
+
+
+def test_layers_are_kept_off_the_crossbars_by_name(
+    xpert: Callable, refusal: Callable, net: str, weights: Path, tmp_path: Path
+) -> None:
+    """The same by a flag, of a source and of a design, and by a config; in cost, and in simulation."""
+    shape, off = ("--input-shape", "1,32,32"), ("--digital", "co*")
+    found = json.loads(xpert("evaluate", net, *shape, *off, "--json", "--write", tmp_path / "off.json").stdout)
+    assert [(row["name"], row.get("digital", False)) for row in found["layers"]] == [("conv", True), ("fc", False)]
+    xpert("evaluate", net, *shape, "--write", tmp_path / "d.json")
+    assert json.loads(xpert("evaluate", tmp_path / "d.json", *off, "--json").stdout) == found
+    config = {
+        "name": "own",
+        "network": {"source": "my_model.py:Net", "weights": "w.pt", "digital": ["co*"]},
+        "dataset": {"name": "digits"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    of_config = json.loads(xpert("evaluate", tmp_path / "config.json", "--json").stdout)
+    assert [row["energy_uj"] for row in of_config["layers"]] == [row["energy_uj"] for row in found["layers"]]
+    table = xpert("evaluate", tmp_path / "off.json").stdout
+    assert [line for line in table.splitlines() if line.strip().startswith("conv") and "digital" in line]
+    rows = json.loads(xpert("trace", net, *shape, *off, "--json").stdout)["layers"]
+    assert [row["digital"] for row in rows] == [True, False]
+
+    noisy = ("--set", "programming_sigma=0.8")
+    on, kept = (
+        json.loads(xpert("accuracy", net, "--weights", weights, *FEW, *noisy, *flags, "--layers", "--json").stdout)
+        for flags in ((), off)
+    )
+    assert [row["layer"] for row in kept["layers"]] == ["fc"]
+    assert [row["layer"] for row in on["layers"]] == ["conv", "fc"]
+    of_config = json.loads(xpert("accuracy", tmp_path / "config.json", *FEW, *noisy, "--layers", "--json").stdout)
+    assert of_config["layers"] == kept["layers"]
+
+    assert refusal("evaluate", net, *shape, "--digital", "head") == (
+        "digital: no layer is called 'head'; there are conv, fc"
+    )
+    assert refusal("evaluate", net, *shape, "--digital", "*") == (
+        "network.layers: all of them are digital, so that no crossbar is needed"
+    )
+
+
+def test_layers_of_backbones_are_kept_off_the_crossbars(xpert: Callable, refusal: Callable, tmp_path: Path) -> None:
+    config = {
+        "name": "off",
+        "network": {"backbone": "vgg11", "choices": [4, 8], "digital": ["conv1"]},
+        "dataset": {"name": "digits"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    outcome = xpert("evaluate", tmp_path / "config.json", "--json", "--write", tmp_path / "d.json")
+    assert outcome.code == 0
+    first = json.loads(outcome.stdout)["layers"][0]
+    assert (first["name"], first["digital"], first["tiles"]) == ("conv1", True, 0)
+    from xpert.design import Design
+    from xpert.networks import build
+    from xpert.training import save_weights
+
+    save_weights(build(Design.read(tmp_path / "d.json").network), tmp_path / "w.safetensors")
+    outcome = xpert("accuracy", tmp_path / "d.json", "--weights", tmp_path / "w.safetensors", *FEW, "--json")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    message = refusal("search", tmp_path / "config.json", "--out", tmp_path / "run")
+    assert message == "network.digital: a search puts all layers on crossbars; `evaluate` and `accuracy` take it"

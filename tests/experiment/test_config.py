@@ -112,7 +112,11 @@ def test_residual_blocks_may_be_left_out() -> None:
         (("network", "kernels"), [3, [5]], "network.kernels: must be a list of kernel sides"),
         (("network", "kernels"), [2], "network: kernels must be odd, 1 to 31, or 0 to leave a layer out, got 2"),
         (("network", "kernels"), [3, 5], "architecture.quality: the width law knows 3x3 kernels, and 0"),
-        (("dataset", "name"), "imagenet", "dataset.name: must be one of cifar10, cifar100, digits (got 'imagenet')"),
+        (
+            ("dataset", "name"),
+            "imagenet",
+            "dataset.name: must be one of cifar10, cifar100, digits, imagefolder, npz, tinyimagenet (got 'imagenet')",
+        ),
         (("dataset", "validation"), 1, "dataset.validation: Input should be less than 1 (got 1)"),
         (("chip", "rows"), 3, "chip.rows: Input should be greater than or equal to 8 (got 3)"),
         (("periphery", "adc_types"), [], "periphery.adc_types: Tuple should have at least 1 item"),

@@ -11,8 +11,9 @@ from torch import nn
 
 from xpert.design import Chip, Design, Layer, Network, Periphery, Work
 from xpert.errors import ConfigError
-from xpert.hardware import evaluate
+from xpert.hardware import evaluate, evaluate_batch
 from xpert.hardware.digital import build_unit
+from xpert.hardware.subarray import PeripheryArrays
 from xpert.hardware.switches import PHYSICAL
 from xpert.hardware.technology import process_on
 from xpert.search.tabulate import network_tables
@@ -92,16 +93,66 @@ def test_a_digital_layer_takes_no_tiles_and_its_work_is_the_one_befores() -> Non
     evaluation = evaluate(design)
     assert evaluation.layer_names == ("a", "b")
     assert [layer.name for layer in on_crossbars(design.network)] == ["a", "b"]
-    found = evaluation.to_dict()["layers"][0]
-    assert found["digital_macs"] == deep.macs + 8 * 64  # and the ReLU
+    own, off, _ = evaluation.to_dict()["layers"]
+    assert (own["digital_macs"], own["breakdown"]["latency_us"]["digital"] > 0) == (0, True)  # its own ReLU
+    assert (off["name"], off["digital"], off["tiles"], off["area_mm2"]) == ("deep", True, 0, 0)
+    assert off["digital_macs"] == deep.macs + 8 * 64  # and the ReLU
     everywhere = evaluate(design_of(conv("a"), deep.replace(digital=False), conv("b", relu=False)))
     assert evaluation.context.tiles < everywhere.context.tiles
     with pytest.raises(ConfigError, match="all of them are digital"):
         evaluate(design_of(deep))
     by_name = design_of(conv("a"), deep.replace(digital=False), conv("b", relu=False)).network.with_digital("d?e*")
     assert by_name == design.network
-    with pytest.raises(ConfigError, match="no layer is called 'head'"):
+    with pytest.raises(ConfigError, match=r"digital: no layer is called 'head'; there are a, deep, b$"):
         design.network.with_digital("head")
+    many = Network(backbone="custom", layers=[conv(f"c{number}") for number in range(40)])
+    with pytest.raises(ConfigError, match=r", c28, c29, and 10 more$"):
+        many.with_digital("head")
+
+
+@pytest.mark.parametrize("execution", ["layer_by_layer", "pipelined"])
+def test_rows_of_digital_layers_are_taken_out_of_those_before(execution: str) -> None:
+    """Rows are in the network's order, none is below zero, and they and what is shared add up to the chip's figures."""
+    chip = {"execution": execution} | ({"pipeline_speed_up": 1} if execution == "pipelined" else {})
+    first, odd, later = (conv(name, digital=True) for name in ("first", "odd", "later"))
+    tiny = conv("tiny", in_height=1, in_width=1, digital=True)  # less than a turn of all lanes
+    design = design_of(first, conv("a", work("softmax")), odd, tiny, conv("b"), later, **chip)
+    evaluation = evaluate(design)
+    rows = evaluation.to_dict()["layers"]
+    assert [row["name"] for row in rows] == ["first", "a", "odd", "tiny", "b", "later"]
+    assert [row.get("digital", False) for row in rows] == [True, False, True, True, False, True]
+    for quantity in ("latency_us", "energy_uj", "area_mm2"):
+        for row in rows:
+            assert row[quantity] >= 0
+            assert min(row["breakdown"][quantity].values()) >= -1e-12 * row[quantity]
+            assert row[quantity] == pytest.approx(sum(row["breakdown"][quantity].values()))
+        layers = getattr(evaluation.layers, quantity.partition("_")[0])
+        total = np.broadcast_to(layers.total, 2).sum() * 1e6
+        assert sum(row[quantity] for row in rows) == pytest.approx(total)
+    # Alike layers cost alike, wherever they are; the small one a 64th of the products' time.
+    assert rows[0]["energy_uj"] == pytest.approx(rows[2]["energy_uj"]) == pytest.approx(rows[5]["energy_uj"])
+    parts = [row["breakdown"]["latency_us"]["digital"] for row in rows]
+    assert parts[3] == pytest.approx(parts[2] / 64)
+    assert rows[1]["digital_functions"] == 1 << 16
+    # A chip without it is cheaper by about its row.
+    without = evaluate(design_of(first, conv("a", work("softmax")), odd, tiny, conv("b"), **chip))
+    assert evaluation.dynamic_energy - without.dynamic_energy == pytest.approx(
+        (rows[5]["energy_uj"] - rows[5]["leakage_energy_uj"]) * 1e-6
+    )
+
+
+def test_a_batch_of_networks_with_and_without_digital_work_equals_the_designs() -> None:
+    designs = [
+        design_of(conv("a"), conv("b")),
+        design_of(conv("a", work("softmax")), conv("b", work("product"))),
+        design_of(conv("a"), conv("c", digital=True), conv("b")),
+    ]
+    arrays = PeripheryArrays.of([PERIPHERY] * 2)
+    batch = evaluate_batch(Chip(), Workload.stack([Workload.from_network(one.network) for one in designs]), arrays)
+    for index, design in enumerate(designs):
+        alone = evaluate(design)
+        for quantity in ("area", "latency", "energy", "leakage_power"):
+            assert getattr(batch, quantity)[index] == getattr(alone, quantity), quantity
 
 
 def test_tables_add_up_to_the_evaluation() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from xpert.design import Design
 from xpert.errors import DataError, RunError
 from xpert.hardware import evaluate
-from xpert.report import page, palette, write_report
+from xpert.report import chip_svg, page, palette, write_report
 from xpert.report.run_files import RunFiles
 from xpert.results import Results
 from xpert.text import number
@@ -409,3 +409,23 @@ def test_a_broken_run_leaves_the_old_report(results: dict[str, Any], write_run: 
 def test_the_same_run_gives_the_same_page(results: dict[str, Any], write_run: Write):
     folder = write_run(results)
     assert write_report(folder).read_bytes() == write_report(folder).read_bytes()
+
+
+def test_layers_off_the_crossbars_have_rows_of_their_own(design: Design, results: dict[str, Any]):
+    """Last in the table, without periphery; tiles keep their numbers and names, in the page and in the picture."""
+    network = design.network
+    off = network.layers[1].name
+    design = design.replace(network=network.with_digital(off), activity=None)
+    evaluation = evaluate(design).to_dict()
+    results["searched"]["evaluation"] = evaluation
+    page = rendered(results)
+    rows = re.findall(r'<tr><th scope="row"><span class="swatch".*?</tr>', page, re.DOTALL)
+    assert len(rows) == len(network.layers)
+    assert [off in row and "digital: off the crossbars" in row for row in rows] == [False] * (len(rows) - 1) + [True]
+    names = [layer.name for layer in network.layers if layer.name != off]
+    for place, name in enumerate(names, start=1):
+        assert f"</span>{place}&ensp;{name}</th>" in rows[place - 1]
+    picture = chip_svg(evaluation)
+    for place, name in enumerate(names, start=1):
+        assert f"{name} ({place})" in picture
+    assert f"{off} (" not in picture

@@ -116,7 +116,10 @@ def test_impossible_splits_are_refused(digits: Dataset, share: float) -> None:
 
 
 def test_unknown_data_sets_are_refused() -> None:
-    with pytest.raises(ConfigError, match="dataset: must be one of cifar10, cifar100, digits, got 'mnist'"):
+    with pytest.raises(
+        ConfigError,
+        match="dataset: must be one of cifar10, cifar100, digits, imagefolder, npz, tinyimagenet, got 'mnist'",
+    ):
         load_dataset("mnist")
 
 

@@ -107,7 +107,7 @@ class SampledChips:
     ) -> None:
         self._images, self._labels = test.images, test.labels
         self._seed, self._batch_size = sampling.seed, sampling.batch_size
-        self._order = [layer.name for layer in design.network.layers]
+        self._order = [layer.name for layer in design.network.on_crossbars]
         layers = analog_layers(model).values()
         self._ir_drop = any(layer.chip.analog.ir_drop for layer in layers)
         at_a_time = min(self._batch_size, len(self._images))

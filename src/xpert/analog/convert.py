@@ -85,7 +85,7 @@ def to_analog(
     elif needed or analog.compensates_offsets:
         calibrate_adcs(model, calibration)
     if generator is not None:
-        reprogram(model, generator, [layer.name for layer in design.network.layers if not layer.digital])
+        reprogram(model, generator, [layer.name for layer in design.network.on_crossbars])
     return model
 
 

@@ -47,7 +47,8 @@ def layer_errors(
         progress: Called after each layer with the layers done, and with its name, `layer`.
 
     Returns:
-        Noise-to-signal power [layers, options], layers in the design's order. Roughly additive over layers.
+        Noise-to-signal power [layers, options], layers in the design's order; 0 of digital ones. Roughly
+        additive over layers.
 
     Raises:
         ConfigError: If model and design do not match or there are no options.
@@ -57,8 +58,10 @@ def layer_errors(
     analog = to_analog(model, design, generator=generator, settings=settings, calibration=images)
     samples = sample_inputs(analog, images, positions)
     layers = analog_layers(analog)
-    errors = np.empty((len(layers), len(options)))
+    errors = np.zeros((len(design.network.layers), len(options)))
     for index, (entry, own) in enumerate(zip(design.network.layers, design.periphery, strict=True)):
+        if entry.digital:
+            continue
         peripheries = [own.with_values(PRECISION_FIELDS, values) for values in options]
         layer, vectors = layers[entry.name], samples[entry.name]
         reference = _reference(layer, vectors)
@@ -73,7 +76,7 @@ def layer_errors(
                 output = _moved(output, variance, mean)
             errors[index, option] = float((output - reference).square().mean() / signal)
         if progress is not None:
-            progress(Progress(unit="layer", done=index + 1, total=len(layers), figures={"layer": entry.name}))
+            progress(Progress(unit="layer", done=index + 1, total=len(errors), figures={"layer": entry.name}))
     return errors
 
 

@@ -60,10 +60,10 @@ def layer_snr(
         progress: Called after each batch with the images done.
 
     Returns:
-        In the design's order.
+        Of the layers on crossbars, in the design's order.
     """
     analog = to_analog(model, design, generator=None, settings=settings, calibration=calibration_images)
-    order = [layer.name for layer in design.network.layers]
+    order = [layer.name for layer in design.network.on_crossbars]
     reprogram(analog, chip_generator(seed, chip), order)
     layers = analog_layers(analog)
     powers = {name: _Powers() for name in order}

@@ -11,8 +11,8 @@ import typer
 from xpert.cli import output
 from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, DesignSource, Device, InputShape, Json
-from xpert.cli.sources import read_design_and_network
+from xpert.cli.options import Arguments, DesignSource, Device, Digital, InputShape, Json
+from xpert.cli.sources import read_design_and_network, with_digital
 from xpert.files import jsonable, write_atomically
 from xpert.text import plain_percent
 
@@ -31,7 +31,9 @@ def accuracy(
     design: Annotated[
         str, typer.Argument(metavar="DESIGN.json|SOURCE", help="A design, or a network (docs/networks.md).")
     ],
-    dataset: Annotated[str, typer.Option(metavar="NAME", help="Data set of the images; see docs/configuration.md.")],
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME", help="Data set of the images, or code that makes it; see docs/your-data.md.")
+    ],
     weights: Annotated[
         Path | None,
         typer.Option(metavar="W.safetensors", help="The trained weights; of a source, its own by default."),
@@ -39,7 +41,8 @@ def accuracy(
     network: DesignSource = None,
     input_shape: InputShape = None,
     argument: Arguments = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
+    digital: Digital = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets, or of this one.")] = None,
     chips: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the cells' variation to average over.")] = 5,
     calibration_images: Annotated[
         int,
@@ -78,7 +81,8 @@ def accuracy(
     """
     from xpert.cli.sweep import with_values
 
-    read, own = read_design_and_network(design, network, input_shape, argument, weights, dataset)
+    read, own = read_design_and_network(design, network, input_shape, argument, weights, dataset, data_dir)
+    read = with_digital(read, digital)
     if weights is not None:
         require_file(weights, "weight file")
     loaded = with_values(read, changes) if changes else read

@@ -12,8 +12,8 @@ from xpert.cli import output
 from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation, show_variants
 from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, DesignSource, InputShape, Json
-from xpert.cli.sources import read_design_and_network
+from xpert.cli.options import Arguments, DesignSource, Digital, InputShape, Json
+from xpert.cli.sources import read_design_and_network, with_digital
 from xpert.errors import ConfigError
 from xpert.files import write_atomically
 from xpert.progress import Progress
@@ -54,12 +54,13 @@ def evaluate(
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Data set of the images for --weights; see docs/configuration.md."),
+        typer.Option(metavar="NAME", help="Data set of the images for --weights; see docs/your-data.md."),
     ] = None,
     network: DesignSource = None,
     input_shape: InputShape = None,
     argument: Arguments = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
+    digital: Digital = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets, or of this one.")] = None,
     write: Annotated[
         Path | None, typer.Option(metavar="DESIGN.json", help="Also write the design, measured activity included.")
     ] = None,
@@ -94,6 +95,8 @@ def evaluate(
     **xpert evaluate design.json --weights weights.safetensors --dataset digits --draw chip.svg**
 
     **xpert evaluate my_model.py:Net --input-shape 3,32,32 --sweep rows=64,128**
+
+    **xpert evaluate timm:mobilenetv3_small_100 --digital conv_stem --digital "*.conv_dw"**
     """
     if weights is not None and dataset is None:
         raise ConfigError("--weights and --dataset go together: activity is measured on weights with images")
@@ -101,7 +104,8 @@ def evaluate(
         raise ConfigError("--draw: draws one chip; leave out --sweep")
     if sweep and variants:
         raise ConfigError("--variants: of one design; leave out --sweep")
-    design, loaded = read_design_and_network(what, network, input_shape, argument, weights, dataset)
+    design, loaded = read_design_and_network(what, network, input_shape, argument, weights, dataset, data_dir)
+    design = with_digital(design, digital)
     if dataset is not None:
         if weights is not None:
             require_file(weights, "weight file")

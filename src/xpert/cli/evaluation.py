@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xpert.cli import output
@@ -107,13 +107,20 @@ def _with_shares(figures: dict[str, Any], values: dict[str, Any]) -> list[str]:
     return cells
 
 
-def _mapping_rows(figures: dict[str, Any], periphery: Iterable[str]) -> list[list[str]]:
+def _mapping_rows(figures: dict[str, Any], periphery: Collection[str]) -> list[list[str]]:
     return [
         [
             layer["name"],
             f"{layer['in_channels']} → {layer['out_channels']}",
             *(str(layer.get(key, "-")) for key in (*periphery, "tiles", "speed_up")),
             *(plain_percent(layer[key]) for key in ("utilization", "input_bit_density")),
+        ]
+        if not layer.get("digital")
+        else [
+            layer["name"],
+            f"{layer['in_channels']} → {layer['out_channels']}",
+            "digital",
+            *[""] * (len(periphery) + 3),
         ]
         for layer in figures["layers"]
     ]

@@ -24,6 +24,13 @@ SourceWeights = Annotated[
     Path | None,
     typer.Option(metavar="W.safetensors", help="Weights, safetensors or a state dict; else the source's own."),
 ]
+Digital = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Keep layers of such names off the crossbars (`conv1`, `*.depthwise`); repeat for more.",
+    ),
+]
 DesignSource = Annotated[
     str | None,
     typer.Option(

@@ -22,6 +22,7 @@ def load_source(
     arguments: Sequence[str] | None = None,
     weights: Path | None = None,
     default_shape: tuple[int, ...] | None = None,
+    digital: Sequence[str] | None = None,
 ) -> LoadedNetwork | LayerTable:
     """The network of a source and the flags that go with it; of a table of layers these alone.
 
@@ -39,6 +40,7 @@ def load_source(
         input_shape=parse_shape(input_shape),
         weights=weights,
         default_shape=default_shape,
+        digital=tuple(digital or ()),
     )
     if isinstance(found, LayerTable):
         output.note(f"{source}: {found.remark}")
@@ -59,6 +61,7 @@ def read_design_and_network(
     arguments: Sequence[str] | None,
     weights: Path | None,
     dataset: str | None,
+    data_dir: Path | None,
 ) -> tuple[Design, LoadedNetwork | None]:
     """What a command works on: a design or config, with its network where that is the user's own; or a source.
 
@@ -72,6 +75,7 @@ def read_design_and_network(
         arguments: From --argument.
         weights: From --weights.
         dataset: From --dataset.
+        data_dir: From --data-dir.
 
     Returns:
         The design (of a source, the network on the default chip with the typical periphery in every layer), and its
@@ -84,7 +88,7 @@ def read_design_and_network(
     if is_source(what):
         if network is not None:
             raise ConfigError(f"--network: goes with a design, but {what} is a network itself")
-        loaded = load_source(what, input_shape, arguments, weights, image_shape(dataset))
+        loaded = load_source(what, input_shape, arguments, weights, image_shape(dataset, data_dir, input_shape))
         return _checked(_on_the_default_chip(loaded), loaded, dataset)
 
     from xpert.design import Design
@@ -111,6 +115,21 @@ def read_design_and_network(
     return _checked(design, loaded, dataset)
 
 
+def with_digital(design: Design, patterns: Sequence[str] | None) -> Design:
+    """The design with layers kept off the crossbars whose names match, from --digital.
+
+    Raises:
+        ConfigError: If a pattern matches no layer, or no layer is left on crossbars.
+    """
+    from xpert.workload.layers import on_crossbars
+
+    if not patterns:
+        return design
+    found = design.replace(network=design.network.with_digital(*patterns))
+    on_crossbars(found.network)
+    return found
+
+
 def _checked(
     design: Design, loaded: LoadedNetwork | LayerTable, dataset: str | None
 ) -> tuple[Design, LoadedNetwork | None]:
@@ -128,15 +147,21 @@ def _on_the_default_chip(loaded: LoadedNetwork | LayerTable) -> Design:
     return loaded.design(Chip(), BaselineSettings().typical)
 
 
-def image_shape(dataset: str | None) -> tuple[int, ...] | None:
-    """The shape of a data set's images.
+def image_shape(
+    dataset: str | None, data_dir: Path | None = None, input_shape: str | None = None
+) -> tuple[int, ...] | None:
+    """The shape of a data set's images; none where there is no data set, or where a flag says the shape.
 
     Raises:
         ConfigError: If there is no such data set.
+        DataError: If it is one of the user's own, and missing or not of one shape.
     """
-    from xpert.training.datasets import DATASETS
+    from xpert.training.datasets import describe_dataset
+    from xpert.training.source import DataRequest
 
-    return None if dataset is None else DATASETS.find(dataset).info.input_shape
+    if dataset is None or input_shape is not None:
+        return None
+    return describe_dataset(DataRequest(dataset) if data_dir is None else DataRequest(dataset, data_dir)).input_shape
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:

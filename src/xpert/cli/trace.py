@@ -9,7 +9,7 @@ import typer
 
 from xpert.cli import output
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, InputShape, Json, SourceWeights
+from xpert.cli.options import Arguments, Digital, InputShape, Json, SourceWeights
 from xpert.cli.sources import image_shape, load_source
 from xpert.errors import ConfigError
 
@@ -23,6 +23,7 @@ def trace(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="The network; see docs/networks.md.")],
     input_shape: InputShape = None,
     argument: Arguments = None,
+    digital: Digital = None,
     weights: SourceWeights = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a CSV: a line per layer.")] = None,
     neurosim: Annotated[
@@ -35,9 +36,9 @@ def trace(
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Data set of the image for --neurosim; see docs/configuration.md."),
+        typer.Option(metavar="NAME", help="Data set of the image for --neurosim; see docs/your-data.md."),
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets, or of this one.")] = None,
     as_json: Json = False,
 ) -> int:
     """The layers of a network of your own, as a chip sees them.
@@ -54,7 +55,9 @@ def trace(
     if dataset is not None and neurosim is None:
         raise ConfigError("--dataset: goes with --neurosim, whose traces are of an image")
     with interrupts_deferred():
-        loaded = load_source(source, input_shape, argument, weights, image_shape(dataset))
+        loaded = load_source(
+            source, input_shape, argument, weights, image_shape(dataset, data_dir, input_shape), digital
+        )
     network = loaded.network()
     rows = [_row(layer) for layer in network.layers]
     if csv is not None:
@@ -82,8 +85,9 @@ def _write_neurosim(
     if isinstance(loaded, LayerTable) or loaded.untrained is not None:
         raise ConfigError(f"{loaded.name}: {loaded.untrained}")
     from xpert.training import load_dataset
+    from xpert.training.source import request_for
 
-    data = load_dataset(dataset, data_dir)
+    data = load_dataset(request_for(dataset, data_dir, loaded.input_shape))
     if data.input_shape != loaded.input_shape:
         raise ConfigError(
             f"data set {dataset!r} has images of {data.input_shape}; {loaded.name} takes {loaded.input_shape}"
@@ -124,7 +128,7 @@ def _show(name: str, input_shape: tuple[int, ...], rows: list[dict[str, Any]]) -
     cells = [
         [
             row["name"],
-            row["kind"],
+            f"{row['kind']}, digital" if row["digital"] else row["kind"],
             f"{row['in_channels']} → {row['out_channels']}",
             f"{row['in_height']}x{row['in_width']}",
             f"{row['kernel_height']}x{row['kernel_width']}",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from xpert.design._base import DataModel
+from xpert.design._base import DataModel, shown
 from xpert.errors import ConfigError
 
 Size = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -249,6 +249,10 @@ def both_sides(value: int | Sequence[int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
+_NAMES_SHOWN = 30
+"""Layers that a message lists."""
+
+
 class Network(DataModel):
     """The layers that are mapped onto crossbars, in order, and how to rebuild the network."""
 
@@ -268,7 +272,7 @@ class Network(DataModel):
     """Classes."""
 
     layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=10_000)]
-    """Layers on crossbars."""
+    """Layers on crossbars, and those that are kept off them (`digital`)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -287,15 +291,26 @@ class Network(DataModel):
         Raises:
             ConfigError: If a pattern matches no layer.
         """
+        if not patterns:
+            return self
         for pattern in patterns:
             if not any(fnmatchcase(layer.name, pattern) for layer in self.layers):
-                raise ConfigError(f"no layer is called {pattern!r}")
+                names = [layer.name for layer in self.layers]
+                more = f", and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+                raise ConfigError(
+                    f"digital: no layer is called {shown(pattern)}; there are {', '.join(names[:_NAMES_SHOWN])}{more}"
+                )
         return self.replace(
             layers=tuple(
                 layer.replace(digital=True) if any(fnmatchcase(layer.name, p) for p in patterns) else layer
                 for layer in self.layers
             )
         )
+
+    @property
+    def on_crossbars(self) -> tuple[Layer, ...]:
+        """The layers that crossbars hold: all that are not `digital`."""
+        return tuple(layer for layer in self.layers if not layer.digital)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -36,8 +36,9 @@ from xpert.networks.backbones import BACKBONES
 from xpert.networks.sources import find_source, parse_source, read_source
 from xpert.networks.spaces import Space, space
 from xpert.solver.registry import STRATEGIES
-from xpert.training.datasets import DATASETS
+from xpert.training.datasets import DATASETS, describe_dataset, find_dataset
 from xpert.training.settings import TrainingSettings
+from xpert.training.source import DataRequest, DatasetInfo, DataSource
 
 if TYPE_CHECKING:
     from xpert.networks.sources import LoadedNetwork
@@ -92,6 +93,8 @@ def _explained(message: str) -> WrapValidator:
 
 
 Side = Annotated[int, Field(ge=1, le=1 << 20)]
+
+PictureSide = Annotated[int, Field(ge=1, le=1 << 14)]
 
 Options = Annotated[tuple[Channels, ...], Field(min_length=1, max_length=64)]
 Choices = Annotated[
@@ -151,6 +154,11 @@ class NetworkOptions(DataModel):
     """Trained weights of the source, from the config's folder: safetensors, or a state dict of `torch.save`; unset: the
     source's own."""
 
+    digital: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    """Names of layers that stay off the crossbars, in which `*` and `?` stand for any characters: `conv1`,
+    `*.depthwise`. The digital unit computes them. Costs and accuracies take it; a search puts all layers of a backbone
+    on crossbars."""
+
     @model_validator(mode="after")
     def _one_network(self) -> Self:
         if (self.backbone is None) == (self.source is None):
@@ -185,6 +193,14 @@ class NetworkOptions(DataModel):
         return changed
 
 
+class _NamedOrMade(OneOf):
+    """Marks a field that takes one of some names, or code that makes what they stand for."""
+
+    def _check(self, name: str) -> str:
+        source = None if name in self.known() else find_source(name)
+        return name if source is not None and source.kind == "python" else super()._check(name)
+
+
 class DatasetOptions(DataModel):
     """The images."""
 
@@ -192,18 +208,75 @@ class DatasetOptions(DataModel):
         str,
         Field(
             min_length=1,
-            max_length=100,
-            description="Data set, or one that is registered (docs/how-to/add-a-data-set.md). "
-            "`digits` comes with the installation; the others are read from `data_dir`.",
+            max_length=4096,
+            description="Data set, or one that is registered (docs/how-to/add-a-data-set.md), or code that makes one "
+            "(docs/your-data.md): `path.py:factory`, from the config's folder, or `package.module:factory`, which is "
+            "executed. `digits` comes with the installation; the others are read from `data_dir`.",
         ),
-        OneOf(lambda: DATASETS),
+        _NamedOrMade(lambda: DATASETS),
     ]
 
     data_dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    """Folder of data sets on disk; unset: `data` in the working directory."""
+    """Folder of data sets on disk, or of this one; for `npz` also the file; unset: `data` in the working directory."""
+
+    size: tuple[PictureSide, PictureSide] | None = None
+    """Height and width to which pictures are scaled, so that they cover it, and cut; unset: they must be alike.
+    [pixel]"""
+
+    channels: Literal[1, 3] | None = None
+    """Channels into which pictures are converted; unset: 1 where all are grey, else 3."""
+
+    mirror: bool | None = None
+    """Whether an image and its mirror image mean the same, so that `training.flip` applies; unset: as the data set
+    says, which for one of your own is no."""
+
+    streaming: bool | None = None
+    """Whether pictures stay on disk until a batch of them is needed; unset: where all of them, decoded, take up more
+    than a quarter of the memory. Results do not depend on it."""
+
+    workers: Annotated[int, Field(ge=1, le=256)] = 2
+    """Threads that decode streamed pictures."""
 
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training images that is held back, for phase 2 to measure accuracy on."""
+
+    @property
+    def request(self) -> DataRequest:
+        """What these options ask for."""
+        return DataRequest(
+            self.name,
+            Path("data" if self.data_dir is None else self.data_dir),
+            self.size,
+            self.channels,
+            self.mirror,
+            self.streaming,
+            self.workers,
+        )
+
+    @property
+    def info(self) -> DatasetInfo | None:
+        """What is known of the images without looking at them; None of images of the user's own."""
+        source = find_dataset(self.name)
+        return source.info if isinstance(source, DataSource) else None
+
+    @model_validator(mode="after")
+    def _as_they_are(self) -> Self:
+        info = self.info
+        if info is not None:
+            for name, is_so in (("size", info.input_shape[1:]), ("channels", info.input_shape[0])):
+                if getattr(self, name) not in (None, is_so):
+                    raise ValueError(f"{name}: images of {self.name} are {shown(is_so)}, and are not changed")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_folder(cls, data: Any, info: ValidationInfo) -> Any:
+        """A path made whole, so that it means the same in the config of a run folder."""
+        folder = (info.context or {}).get("folder", Path())
+        if not isinstance(data, dict) or not isinstance(name := data.get("name"), str) or name in DATASETS.known():
+            return data
+        found = find_source(name)
+        return data | {"name": str((folder / name).absolute())} if found is not None and found.is_file else data
 
 
 class OptionLists(DataModel):
@@ -468,7 +541,8 @@ class SearchConfig(FileModel):
                 f"columns_per_adc must not exceed the crossbar's {self.chip.columns} columns, got {max(shares)}"
             )
         try:
-            backbone = search_space(self) if self.network.source is None else None
+            info = self.dataset.info or _ANY_IMAGES
+            backbone = _space_of(self.network, info) if self.network.source is None else None
         except ConfigError as error:
             raise ValueError(f"network: {error}") from None
         if backbone is not None and not backbone.own_layers:
@@ -500,13 +574,24 @@ class SearchConfig(FileModel):
         return cls.parse(read_mapping(path, "config file"), str(path), Path(path).parent)
 
 
+_ANY_IMAGES = DatasetInfo("", (3, 64, 64), tuple(map(str, range(10))), mirror=False)
+"""What the choices of a config are checked for where its images are the user's own: a config is read without them."""
+
+
 def search_space(config: SearchConfig) -> Space:
     """The networks among which a config chooses.
 
     Raises:
-        ConfigError: If the config's network is one of the user's own, or its choices do not fit the backbone.
+        ConfigError: If the config's network is one of the user's own, or its choices do not fit the backbone, or the
+            backbone does not fit the images.
+        DataError: If images of the user's own are missing or do not fit together.
     """
-    images, network = DATASETS.find(config.dataset.name).info, config.network
+    if config.network.digital and config.network.backbone is not None:
+        raise ConfigError("network.digital: a search puts all layers on crossbars; `evaluate` and `accuracy` take it")
+    return _space_of(config.network, describe_dataset(config.dataset.request))
+
+
+def _space_of(network: NetworkOptions, images: DatasetInfo) -> Space:
     if network.backbone is None:
         raise ConfigError("network.source: a search takes a backbone; `evaluate` and `accuracy` take sources")
     return space(network.backbone, network.choices, images.input_shape, len(images.classes), network.kernels)
@@ -535,8 +620,8 @@ def typical_design(config: SearchConfig, own: LoadedNetwork | LayerTable | None 
         DataError: If its weights are missing or broken.
     """
     if config.network.source is None:
-        networks = search_space(config)
-        network = networks.network(networks.default_channels)
+        networks = _space_of(config.network, describe_dataset(config.dataset.request))
+        network = networks.network(networks.default_channels).with_digital(*config.network.digital)
     else:
         network = (own or own_network(config)).network()
     return Design.homogeneous(network, config.chip, config.baselines.typical, name=f"{config.name} (typical)")
@@ -559,5 +644,6 @@ def own_network(config: SearchConfig, weights: Path | None = None) -> LoadedNetw
         arguments=network.arguments,
         input_shape=network.input_shape,
         weights=weights or (Path(network.weights) if network.weights else None),
-        default_shape=DATASETS.find(config.dataset.name).info.input_shape,
+        default_shape=network.input_shape or describe_dataset(config.dataset.request).input_shape,
+        digital=network.digital,
     )

@@ -21,6 +21,7 @@ from xpert.progress import Report, of_stage
 from xpert.results import Accuracy, AccuracyFile, Effect, LayerError, NiRecord
 from xpert.statistics import Bools
 from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
+from xpert.training.source import request_for
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def accuracy_of_design(
     Args:
         design: The design.
         weights: Its network's weights; unused where `network` is given.
-        dataset: Name of the data set.
+        dataset: Name of the data set, or the code that makes it; pictures come in the shape that the network takes.
         data_dir: Folder of data sets.
         network: Its network where that is the user's own, with its weights.
         seed: Of the sampled chips.
@@ -101,7 +102,7 @@ def accuracy_of_design(
         DataError: If the weights or the data set are missing, broken, or do not fit the design.
     """
     place = device_of(device)
-    model, data = _load(design, weights, dataset, data_dir, network, calibration_images)
+    model, data = _load(design, weights, dataset, data_dir, network, calibration_images, progress)
     model, data = model.to(place), data.to(place)
     test = TestSet(
         data.in_batches(data.test_images[:images]),
@@ -163,12 +164,13 @@ def _load(
     data_dir: Path | None,
     network: LoadedNetwork | None,
     calibration_images: int,
+    progress: Report | None = None,
 ) -> tuple[nn.Module, Dataset]:
     """The trained network of a design, quantised, and the data set for it.
 
     A network of the user's own has its layers' input ranges set on so many training images.
     """
-    data = load_dataset(dataset, data_dir)
+    data = load_dataset(request_for(dataset, data_dir, design.network.input_shape), progress=progress)
     shape, classes = data.input_shape, data.num_classes
     if shape != design.network.input_shape or classes != design.network.num_classes:
         raise DataError(

@@ -43,8 +43,8 @@ _STATE = "state"
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 """How `write_atomically` names a file that is not finished; a kill leaves it behind."""
 
-_FREE_TO_DIFFER = frozenset({"versions", "dataset.data_dir"})
-"""What a resumed run may change: where the data lies and the versions, which change no decision."""
+_FREE_TO_DIFFER = frozenset({"versions", "dataset.data_dir", "dataset.streaming", "dataset.workers"})
+"""What a resumed run may change: where data lie, how they are read, and the versions, which change no decision."""
 
 
 class Run:

@@ -41,13 +41,13 @@ class Recipe:
     """Of the initial weights and of everything random after."""
 
 
-def load_split(options: DatasetOptions, seed: int, device: torch.device) -> Dataset:
+def load_split(options: DatasetOptions, seed: int, device: torch.device, progress: Report | None = None) -> Dataset:
     """A data set, with its validation images held back.
 
     Raises:
         DataError: If it is missing or broken.
     """
-    return load_dataset(options.name, options.data_dir).split(options.validation, seed).to(device)
+    return load_dataset(options.request, progress=progress).split(options.validation, seed).to(device)
 
 
 def new_model(
@@ -141,7 +141,7 @@ def finetune(
     hold = not design.chip.analog.adaptive_batch_norm
     if settings.finetune == "simulation":
         analog = to_analog(model, design, generator=None, calibration=calibration)
-        order = [layer.name for layer in design.network.layers]
+        order = [layer.name for layer in design.network.on_crossbars]
 
         def before_step(generator: torch.Generator) -> None:
             reprogram(analog, generator, order)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog.sampling import Sampling, TestSet
-from xpert.design import Design, Network
+from xpert.design import Design, Network, shown
+from xpert.errors import RunError
 from xpert.experiment.baselines import typical_of
 from xpert.experiment.cache import StageCache
 from xpert.experiment.config import search_space
@@ -21,14 +22,17 @@ from xpert.experiment.run import Run
 from xpert.experiment.stages.precision import Floors, Phase2, choose_precisions
 from xpert.experiment.stages.training import train_network
 from xpert.experiment.trainings import Recipe, load_split, new_model
-from xpert.files import copy_atomically
+from xpert.files import copy_atomically, write_atomically
 from xpert.machine import peak_memory_mib
 from xpert.progress import Progress, Report, of_stage
-from xpert.results import Accuracy, PrecisionStage, Stage, Training
+from xpert.results import Accuracy, ImagesFile, PrecisionStage, Stage, Training
 from xpert.search.objectives import Budgets
-from xpert.training import TrainingSettings, load_weights
+from xpert.training import Dataset, TrainingSettings, load_weights
 
 S = TypeVar("S", bound=Stage)
+
+_HASHED_AT_ONCE = 1024
+"""Images, or labels."""
 
 
 def timed(compute: Callable[[], S]) -> S:
@@ -38,6 +42,37 @@ def timed(compute: Callable[[], S]) -> S:
     if result.seconds is not None:
         return result
     return result.replace(seconds=time.perf_counter() - started, peak_memory_mib=peak_memory_mib())
+
+
+def _note_images(run: Run, data: Dataset) -> None:
+    """Keep what a run's images are, and refuse to go on with others.
+
+    Raises:
+        RunError: If they are not those that the run began with, or the disk refuses.
+    """
+    found = ImagesFile.parse(
+        {
+            "name": data.name,
+            "input_shape": data.input_shape,
+            "classes": data.classes,
+            "mean": data.mean,
+            "std": data.std,
+            "train": len(data.train_labels),
+            "validation": len(data.validation_labels),
+            "test": len(data.test_labels),
+        }
+    )
+    path = run.path / "images.json"
+    if not path.exists():
+        write_atomically(path, found.to_json(indent=1))
+        return
+    before, now = ImagesFile.read(path, "record of images").to_dict(), found.to_dict()
+    changed = next((name for name in now if before.get(name) != now[name]), None)
+    if changed is not None:
+        raise RunError(
+            f"{path}: the images are not those that the run began with: {changed} was {shown(before.get(changed))}, is "
+            f"{shown(now[changed])}"
+        )
 
 
 class Workspace:
@@ -56,7 +91,8 @@ class Workspace:
         self.run, self.config, self.device = run, run.config, device
         self._progress, self._cache = progress, cache
         self.space = search_space(self.config)
-        self.dataset = load_split(self.config.dataset, self.config.seed, device)
+        self.dataset = load_split(self.config.dataset, self.config.seed, device, progress)
+        _note_images(run, self.dataset)
 
     def report(self, stage: str) -> Report:
         """What a stage reports to."""
@@ -206,7 +242,8 @@ class Workspace:
             data.test_images, data.test_labels,
         ):  # fmt: skip
             digest.update(str((part.dtype, tuple(part.shape))).encode())
-            digest.update(part.cpu().contiguous().numpy().tobytes())
+            for batch in part.split(_HASHED_AT_ONCE):
+                digest.update(batch.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
 

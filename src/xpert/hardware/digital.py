@@ -35,6 +35,8 @@ class DigitalUnit:
 
     lanes: Array
     """Lanes."""
+    present: Array
+    """1 where a chip has the unit."""
     mac: Cost
     """A multiply-accumulate in a lane."""
     function: Cost
@@ -43,12 +45,12 @@ class DigitalUnit:
     @property
     def area(self) -> Breakdown:
         """Area of all lanes. [m2]"""
-        return Breakdown(digital=(self.mac.area + self.function.area) * self.lanes)
+        return Breakdown(digital=(self.mac.area + self.function.area) * self.lanes * self.present)
 
     @property
     def leakage(self) -> Array:
         """Leakage power of all lanes. [W]"""
-        return (self.mac.leakage + self.function.leakage) * self.lanes
+        return (self.mac.leakage + self.function.leakage) * self.lanes * self.present
 
     def beside(self, p: Process, shared: Shared) -> Shared:
         """The shared blocks of a chip with this unit."""
@@ -56,8 +58,8 @@ class DigitalUnit:
         return replace(shared, area=shared.area + self.area, leakage=leakage)
 
 
-def build_unit(p: Process, chip: Chip, context: Context) -> DigitalUnit:
-    """The unit of a chip.
+def build_unit(p: Process, chip: Chip, context: Context, work: DigitalWork | None = None) -> DigitalUnit:
+    """The unit of a chip; in a batch, of those chips that have work for it.
 
     A lane multiplies two words and adds the product to a sum in a register. Beside that it looks up a slope and an
     offset by the highest bits of a word, multiplies and adds.
@@ -71,9 +73,14 @@ def build_unit(p: Process, chip: Chip, context: Context) -> DigitalUnit:
     table = circuits.register_file(p, _SEGMENTS * entry, entry)
     return DigitalUnit(
         lanes=lanes,
+        present=1.0 if work is None else np.any(_amounts(work) > 0, axis=-1, keepdims=True).astype(float),
         mac=_in_a_row(p, multiplier, adder, register),
         function=_in_a_row(p, table, circuits.multiply_add(p, WORD_BITS, WORD_BITS, 1.0)),
     )
+
+
+def _amounts(work: DigitalWork) -> np.ndarray:
+    return work.macs + work.functions + work.reads + work.writes
 
 
 def _in_a_row(p: Process, *parts: Cost) -> Cost:
@@ -91,20 +98,37 @@ def _in_a_row(p: Process, *parts: Cost) -> Cost:
 
 
 def run_unit(
-    p: Process, unit: DigitalUnit, timing: Timing, work: DigitalWork, context: Context, shared: Shared
+    p: Process,
+    unit: DigitalUnit,
+    timing: Timing,
+    work: DigitalWork,
+    context: Context,
+    shared: Shared,
+    *,
+    whole: bool = True,
 ) -> tuple[Breakdown, Breakdown]:
     """Latency [s] and dynamic energy [J] of every layer's digital work, for one image. [*batch, layers]
 
     Lanes work at once on different values; functions follow the products. The buffer feeds them as it feeds tiles.
+
+    Args:
+        p: Process.
+        unit: The chip's unit.
+        timing: Of the layers.
+        work: Of the layers.
+        context: Of the chip.
+        shared: Its blocks.
+        whole: Whether lanes are idle in the last turn of a layer; else parts of a layer's work are shares of its time.
     """
+    turns = np.ceil if whole else np.asarray
     line = context.buffer_line_bits
     reads, writes = work.reads * WORD_BITS / line, work.writes * WORD_BITS / line
     parallel = context.bus_bits / line
     if not p.switches.banks_feed_bus:
         parallel = np.minimum(context.buffer_cores, np.ceil(parallel))
     moved = timing.digital(shared.buffer, reads) + timing.write(shared.buffer, writes)
-    spent = timing.digital(unit.mac, np.ceil(work.macs / unit.lanes))
-    spent = spent + timing.digital(unit.function, np.ceil(work.functions / unit.lanes))
+    spent = timing.digital(unit.mac, turns(work.macs / unit.lanes))
+    spent = spent + timing.digital(unit.function, turns(work.functions / unit.lanes))
     return (
         Breakdown(buffers=moved / parallel, digital=spent),
         Breakdown(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from xpert.hardware.chip import (
     timing_of,
 )
 from xpert.hardware.crossbar import Crossbar, active_conductance, crossbar_of
-from xpert.hardware.digital import build_unit, run_unit
+from xpert.hardware.digital import DigitalUnit, build_unit, run_unit
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, map_layers, utilization
 from xpert.hardware.pe import Read
@@ -32,7 +32,7 @@ from xpert.hardware.switches import PHYSICAL, Switches
 from xpert.hardware.technology import Process, process_on
 from xpert.hardware.tile import Tile
 from xpert.machine import keep_freed_memory
-from xpert.workload.layers import Workload
+from xpert.workload.layers import Workload, digital_layers, work_of_digital
 
 _BLOCK = 1024
 """Chips that are evaluated at once: as many as keep the working set in the processor's caches."""
@@ -55,6 +55,8 @@ class CostedChip:
     """What of the whole chip reaches into its layers."""
     shared: Shared
     """Blocks that all layers share."""
+    unit: DigitalUnit | None
+    """The digital unit, which is one of them."""
     layers: Layers
     """Cost of the layers."""
     density: np.ndarray
@@ -103,6 +105,8 @@ class Evaluation:
     """What tables call it."""
     layer_names: tuple[str, ...] = ()
     """Names of the layers."""
+    digital_layers: tuple[DigitalLayer, ...] = ()
+    """Layers that are kept off the crossbars, and their parts in the costs of the layers before them."""
 
     @property
     def area(self) -> np.ndarray:
@@ -197,18 +201,30 @@ class Evaluation:
             "tiles": int(self.context.tiles[..., 0]),
             "slots": int(self.context.slots[..., 0]) if planned else None,
             "slot_mm2": float(self.context.slot[..., 0] * 1e6) if planned else None,
-            "layers": [self._layer(index) for index in range(self.workload.depth)],
+            "layers": self._rows(),
             "breakdown": {
                 unit: _plain(getattr(self, f"{quantity}_by_component"), scale, ...)
                 for unit, (quantity, scale) in _QUANTITIES.items()
             },
         }
 
+    def _rows(self) -> list[dict[str, Any]]:
+        """The layers in the order of the network."""
+        rows = [self._layer(index) for index in range(self.workload.depth)]
+        for layer in self.digital_layers:
+            rows.insert(layer.place, layer.to_dict())
+        return rows
+
     def _layer(self, index: int) -> dict[str, Any]:
         parts = {
             unit: _plain(getattr(self.layers, quantity), scale, index)
             for unit, (quantity, scale) in _QUANTITIES.items()
         }
+        for layer in self.digital_layers:
+            if layer.owner == index:
+                for unit, (quantity, scale) in _QUANTITIES.items():
+                    own = _plain(getattr(layer, quantity), scale, ...)
+                    parts[unit] = {name: value - own[name] for name, value in parts[unit].items()}
         return {
             "name": self.layer_names[index] if self.layer_names else str(index),
             **{unit: sum(components.values()) for unit, components in parts.items()},
@@ -232,7 +248,98 @@ class Evaluation:
         work = self.workload.digital
         if work is None:
             return {}
-        return {"digital_macs": int(work.macs[index]), "digital_functions": int(work.functions[index])}
+        macs, functions = int(work.macs[index]), int(work.functions[index])
+        own = [layer for layer in self.digital_layers if layer.owner == index]
+        return {
+            "digital_macs": macs - sum(layer.macs for layer in own),
+            "digital_functions": functions - sum(layer.functions for layer in own),
+        }
+
+
+@dataclass(frozen=True)
+class DigitalLayer:
+    """A layer that is kept off the crossbars: its share in the costs of the layer before it, of which it is a part."""
+
+    name: str
+    """Its name."""
+    place: int
+    """Its place in the network."""
+    owner: int
+    """Place, among the layers on crossbars, of the one to whose costs its own are counted."""
+    entry: dict[str, Any]
+    """Its periphery in the design, which it does not use."""
+    channels: tuple[int, int]
+    """Input and output channels."""
+    macs: int
+    """Multiply-accumulates of the digital unit."""
+    functions: int
+    """Values of functions that it looks up."""
+    latency: Breakdown
+    """Time per image. [s]"""
+    energy: Breakdown
+    """Energy per image. [J]"""
+    area: Breakdown = field(default_factory=Breakdown)
+    """None: the unit is shared. [m2]"""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its figures as plain data, those that layers on crossbars have."""
+        parts = {unit: _plain(getattr(self, name), scale, ...) for unit, (name, scale) in _QUANTITIES.items()}
+        return {
+            "name": self.name,
+            "digital": True,
+            **{unit: sum(components.values()) for unit, components in parts.items()},
+            "leakage_energy_uj": parts["energy_uj"]["leakage"],
+            "tiles": 0,
+            "slot_share": None,
+            "speed_up": 1,
+            "utilization": 0.0,
+            "sensing_period_ns": None,
+            **self.entry,
+            "input_bit_density": None,
+            "cell_conductance_us": None,
+            "in_channels": self.channels[0],
+            "out_channels": self.channels[1],
+            "digital_macs": self.macs,
+            "digital_functions": self.functions,
+            "breakdown": parts,
+        }
+
+
+def _digital_layers(p: Process, design: Design, costed: CostedChip) -> tuple[DigitalLayer, ...]:
+    """What the layers that are kept off the crossbars cost."""
+    found = digital_layers(design.network)
+    if not found or costed.unit is None:
+        return ()
+    work = work_of_digital([layer for layer, _ in found])
+    owners = np.array([owner for _, owner in found])
+    context, shared = costed.context, costed.shared
+    timing = timing_of(
+        p, design.chip, np.broadcast_to(costed.sensing_period, costed.mapping.tiles.shape)[owners], context
+    )
+    latency, energy = run_unit(p, costed.unit, timing, work, context, shared, whole=False)
+    if p.switches.post_layout_energy:
+        energy = energy * p.calibration.post_layout_energy
+    if design.chip.execution == "layer_by_layer" and p.switches.own_tiles_leak:
+        energy = energy + Breakdown(leakage=(context.tile_leakage + shared.leakage) * latency.total)
+
+    def at(index: int) -> Callable[[Array], Array]:
+        return lambda values: np.broadcast_to(values, owners.shape)[index]
+
+    places = {layer.name: place for place, layer in enumerate(design.network.layers)}
+    return tuple(
+        DigitalLayer(
+            layer.name,
+            places[layer.name],
+            owner,
+            design.periphery[places[layer.name]].model_dump(),
+            (layer.in_channels, layer.out_channels),
+            int(work.macs[index]),
+            int(work.functions[index]),
+            latency.map(at(index)),
+            energy.map(at(index)),
+        )
+        for index, (layer, owner) in enumerate(found)
+    )
 
 
 def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
@@ -257,15 +364,10 @@ def evaluate(design: Design, switches: Switches = PHYSICAL) -> Evaluation:
         density = np.array([entry.input_bit_density for entry in activity])
         given = (entry.cell_conductance_s for entry in activity)
         conductance = np.array([active_conductance(p, crossbar, value) for value in given])
-    return summarise(
-        p,
-        chip,
-        workload,
-        periphery,
-        cost_layers(p, chip, crossbar, workload, periphery, density=density, conductance=conductance),
-        name=design.name,
-        layer_names=tuple(layer.name for layer in design.network.layers if not layer.digital),
-    )
+    costed = cost_layers(p, chip, crossbar, workload, periphery, density=density, conductance=conductance)
+    names = tuple(layer.name for layer in design.network.on_crossbars)
+    found = summarise(p, chip, workload, periphery, costed, name=design.name, layer_names=names)
+    return replace(found, digital_layers=_digital_layers(p, design, costed))
 
 
 def evaluate_batch(
@@ -333,14 +435,14 @@ def cost_layers(
     period = sensing_periods(p, chip, crossbar, tile, mapping)
     demands = demands_of(p, chip, crossbar, tile, period, mapping, workload, workload.depth)
     context = context_of(p, chip, crossbar, mapping, demands)
-    shared, digital = build_shared(p, chip, context), None
+    shared, digital, unit = build_shared(p, chip, context), None, None
     if workload.digital is not None:
-        unit = build_unit(p, chip, context)
+        unit = build_unit(p, chip, context, workload.digital)
         shared = unit.beside(p, shared)
         digital = run_unit(p, unit, timing_of(p, chip, period, context), workload.digital, context, shared)
     layers = run_layers(p, chip, crossbar, tile, period, mapping, workload, context, shared, digital)
     assumed = (np.broadcast_to(values, workload.shape) for values in (density, conductance))
-    return CostedChip(mapping, tile, period, context, shared, layers, *assumed)
+    return CostedChip(mapping, tile, period, context, shared, unit, layers, *assumed)
 
 
 def summarise(

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
+
+
+class ImageBytes(Protocol):
+    """Images of bytes [n, channels, height, width] that are taken in batches: a tensor, or what reads them then."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, some: slice | Tensor, /) -> Self: ...
+
+    def split(self, size: int, /) -> Iterable[Tensor]:
+        """Batches of so many, in order; the last may be smaller."""
+        ...
 
 
 def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -29,7 +42,7 @@ class NormalisedImages:
         std: Standard deviation of each channel, likewise.
     """
 
-    def __init__(self, images: Tensor, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, images: ImageBytes, mean: Sequence[float], std: Sequence[float]) -> None:
         self._images, self._mean, self._std = images, mean, std
 
     def __len__(self) -> int:
@@ -39,7 +52,7 @@ class NormalisedImages:
         """Some of the images, by a slice or their numbers."""
         return NormalisedImages(self._images[some], self._mean, self._std)
 
-    def split(self, size: int) -> Iterator[Tensor]:
+    def split(self, size: int) -> Iterable[Tensor]:
         """Batches of so many images, float32 [size, channels, height, width]; the last may be smaller."""
         for batch in self._images.split(size):
             yield normalised(batch, self._mean, self._std)
@@ -48,4 +61,4 @@ class NormalisedImages:
 Images = Tensor | NormalisedImages
 """Normalised images that are read a batch at a time."""
 
-__all__ = ["Images", "NormalisedImages", "normalised"]
+__all__ = ["ImageBytes", "Images", "NormalisedImages", "normalised"]

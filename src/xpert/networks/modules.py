@@ -48,7 +48,7 @@ def build(
     expected = space(network.backbone, options, network.image_shape, network.num_classes).network(
         network.channels, network.kernels
     )
-    given = tuple(map(_with_pool_kind, network.layers, expected.layers))
+    given = tuple(map(_comparable, network.layers, expected.layers))
     if given != expected.layers or len(given) != len(network.layers):
         wrong = next(
             (i for i, (a, b) in enumerate(zip(given, expected.layers)) if a != b),
@@ -76,8 +76,9 @@ def build(
     return model
 
 
-def _with_pool_kind(layer: Layer, expected: Layer) -> Layer:
-    """A layer of a file that does not say what its pooling takes; files of before version 0.3 do not."""
+def _comparable(layer: Layer, expected: Layer) -> Layer:
+    """A layer wherever it is computed, and with what its pooling takes; files of before version 0.3 do not say that."""
+    layer = layer.replace(digital=False) if layer.digital else layer
     return layer.replace(pool_kind=expected.pool_kind) if layer.pool_kind is None else layer
 
 

@@ -82,7 +82,7 @@ def draw_chip(evaluation: EvaluationRecord) -> ChipDrawing | None:
     Raises:
         DataError: If tiles do not fit the slots that the evaluation gives them.
     """
-    layers, slot = evaluation.layers, evaluation.slot_mm2
+    layers, slot = evaluation.on_crossbars, evaluation.slot_mm2
     if slot is None or not 0 < sum(layer.tiles for layer in layers) <= MAX_TILES:
         return None
     shares = [_share(layer, slot) for layer in layers]

@@ -106,7 +106,7 @@ def _rest(drawing: ChipDrawing, colours: Mapping[str, str], scale: float) -> Ite
 
 def _tiles(chip: EvaluationRecord, drawing: ChipDrawing, colours: Mapping[str, str], scale: float) -> Iterator[str]:
     for tile in drawing.tiles:
-        layer = chip.layers[tile.layer]
+        layer = chip.on_crossbars[tile.layer]
         own = tile.width * tile.height
         title = (
             f"{layer.name} ({tile.layer + 1}): tile of {number(own)} mm² in {_fraction(layer.slot_share)} slot, "
@@ -156,7 +156,7 @@ def _legend(
     notes: Iterable[str],
 ) -> Iterator[str]:
     yield f'<text y="12" font-weight="bold" font-size="15">{escape(chip.name)}</text>'
-    tiles, layers = len(drawing.tiles), len(chip.layers)
+    tiles, layers = len(drawing.tiles), len(chip.on_crossbars)
     yield f'<text y="{12 + _LINE:.0f}">{number(chip.area_mm2)} mm², {tiles} tiles, {layers} layers</text>'
     for line, (name, area) in enumerate(areas.items(), 2):
         y = 12 + _LINE * (line + 0.5)

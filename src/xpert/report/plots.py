@@ -261,9 +261,12 @@ def layers(evaluation: EvaluationRecord, field: str) -> go.Figure:
 def layer_change(searched: EvaluationRecord, typical: EvaluationRecord, field: str) -> go.Figure | None:
     """Area, latency or energy of the layers that two designs share: from the typical to the searched one."""
     quantity = BY_FIELD[field]
-    before = {layer.name: getattr(layer, field) for layer in typical.layers}
+    # A layer that is kept off the crossbars has no area, which a logarithmic axis cannot show.
+    before = {layer.name: value for layer in typical.layers if (value := getattr(layer, field)) > 0}
     pairs = [
-        (layer.name, before[layer.name], getattr(layer, field)) for layer in searched.layers if layer.name in before
+        (layer.name, before[layer.name], value)
+        for layer in searched.layers
+        if layer.name in before and (value := getattr(layer, field)) > 0
     ]
     if not pairs:
         return None
@@ -561,7 +564,7 @@ def precision_search(precision: Precision, chosen: EvaluationRecord | None, fiel
     tried = [entry for entry in precision.tried if getattr(entry, field) and entry.ni_accuracy is not None]
     if not tried:
         return None
-    layers = chosen.layers if chosen else ()
+    layers = chosen.on_crossbars if chosen else ()
     decided = {name: tuple(getattr(layer, name) for layer in layers) for name in PRECISION_FIELDS}
     taken = [entry for entry in tried if entry.precisions == decided]
     kept = [entry for entry in tried if entry.feasible]

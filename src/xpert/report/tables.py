@@ -363,7 +363,7 @@ def architecture_tables(architecture: Architecture, design: Design) -> list[Tabl
         layers.add_row(
             Text(layer.name),
             f"{layer.in_channels} > {layer.out_channels}",
-            *(Text(shown_value(periphery, field)) for field in decisions),
+            *(Text("digital" if layer.digital else shown_value(periphery, field)) for field in decisions),
             f"{layer.kernel_height}x{layer.kernel_width}",
             f"{layer.out_height}x{layer.out_width}",
         )
@@ -403,7 +403,7 @@ SHARED = ("area_mm2", "latency_us", "energy_uj")
 
 
 def layer_rows(evaluation: EvaluationRecord, typical: EvaluationRecord | None) -> list[LayerRow]:
-    """The layers of a design with their shares of the chip."""
+    """The layers of a design with their shares of the chip; those that are kept off the crossbars come last."""
     originals = {layer.name: layer.out_channels for layer in typical.layers} if typical else {}
     return [
         LayerRow(
@@ -411,7 +411,7 @@ def layer_rows(evaluation: EvaluationRecord, typical: EvaluationRecord | None) -
             originals.get(layer.name),
             {field: getattr(layer, field) / getattr(evaluation, field) for field in SHARED},
         )
-        for layer in evaluation.layers
+        for layer in sorted(evaluation.layers, key=lambda layer: layer.digital)
     ]
 
 

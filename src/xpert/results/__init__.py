@@ -14,6 +14,7 @@ from xpert.results.designs import (
     Tiling,
 )
 from xpert.results.evaluation import FIGURES, EvaluationRecord, LayerCost, ratios
+from xpert.results.images import ImagesFile
 from xpert.results.record import OpenRecord, Record
 from xpert.results.run import Machine, Results
 from xpert.results.stages import (
@@ -64,6 +65,7 @@ __all__ = [
     "FrontPoint",
     "HomogeneousCosts",
     "HomogeneousDesign",
+    "ImagesFile",
     "JointRound",
     "LayerCost",
     "LayerError",

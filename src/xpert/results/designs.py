@@ -30,7 +30,7 @@ class Row(Record):
     @property
     def homogeneous(self) -> LayerCost | None:
         """A layer that stands for all, if all have the same periphery."""
-        layers = self.evaluation.layers
+        layers = self.evaluation.on_crossbars
         kinds = {layer.values(Periphery.decisions()) for layer in layers}
         return layers[0] if len(kinds) == 1 else None
 

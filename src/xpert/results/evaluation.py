@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 import pydantic
 from pydantic import Field
@@ -24,13 +24,16 @@ class LayerCost(Periphery, Record):
     """One layer of an evaluation: its periphery, what it costs and where it is."""
 
     name: str
-    area_mm2: Positive
+    digital: bool = False
+    """Whether the layer is kept off the crossbars: it has no tiles, and does not use its periphery."""
+
+    area_mm2: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     latency_us: Positive
     energy_uj: Positive
     leakage_energy_uj: float | None = None
     """Leakage in `energy_uj`."""
 
-    tiles: Annotated[int | float, Field(gt=0, le=1e6)]
+    tiles: Annotated[int | float, Field(ge=0, le=1e6)]
     slot_share: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of a slot of the floorplan that a tile takes: 1, 1/2, 1/4, ...; None without a floorplan."""
 
@@ -56,6 +59,12 @@ class LayerCost(Periphery, Record):
     """Values of functions that the digital unit looks up after the layer."""
 
     breakdown: Breakdown = Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="after")
+    def _has_tiles(self) -> Self:
+        if not self.digital and not (self.tiles > 0 and self.area_mm2 > 0):
+            raise ValueError(f"tiles and area_mm2 of {self.name} must be above 0")
+        return self
 
 
 class EvaluationRecord(Record):
@@ -91,6 +100,11 @@ class EvaluationRecord(Record):
 
     layers: tuple[LayerCost, ...] = ()
     breakdown: Breakdown = Field(default_factory=dict)
+
+    @property
+    def on_crossbars(self) -> tuple[LayerCost, ...]:
+        """The layers that crossbars hold."""
+        return tuple(layer for layer in self.layers if not layer.digital)
 
 
 def ratios(found: EvaluationRecord, base: EvaluationRecord) -> dict[str, float]:

@@ -1,7 +1,9 @@
-"""Data sets: held in memory as bytes, augmented a batch at a time on the device that trains."""
+"""Data sets: bytes, in memory or streamed, augmented a batch at a time on the device that trains."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,16 +11,24 @@ import torch
 from torch import Tensor
 
 from xpert.errors import ConfigError, DataError
+from xpert.machine import memory_bytes
 from xpert.networks.images import NormalisedImages, normalised
-from xpert.progress import Report
-from xpert.training.datasets import DATASETS
-from xpert.training.source import DatasetInfo
+from xpert.progress import Progress, Report
+from xpert.training.datasets import find_dataset
+from xpert.training.source import DataRequest, DatasetInfo, RawImages
 from xpert.training.splits import stratified
+from xpert.training.streaming import StreamedImages
+
+_SHARE_OF_MEMORY = 0.25
+"""Images that take up more of the memory are streamed: beside them stand the copies of splitting and of devices."""
+
+_BATCH = 1024
+"""Images that are counted at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images as bytes [n, channels, height, width] in channels-last memory, and their labels [n]."""
+    """Images as bytes [n, channels, height, width], in channels-last memory or streamed, and their labels [n]."""
 
     name: str
     """Name by which it is loaded."""
@@ -35,19 +45,19 @@ class Dataset:
     mirror: bool
     """Whether an image and its mirror image mean the same."""
 
-    train_images: Tensor
+    train_images: Tensor | StreamedImages
     """uint8; what is trained on."""
 
     train_labels: Tensor
     """int64."""
 
-    validation_images: Tensor
+    validation_images: Tensor | StreamedImages
     """uint8; empty until `split`."""
 
     validation_labels: Tensor
     """int64."""
 
-    test_images: Tensor
+    test_images: Tensor | StreamedImages
     """uint8; for final accuracies only."""
 
     test_labels: Tensor
@@ -76,7 +86,7 @@ class Dataset:
         """
         if not 0 < validation < 1:
             raise ConfigError(f"validation must be above 0 and below 1, got {validation}")
-        images = torch.cat([self.train_images, self.validation_images])
+        images = _joined(self.train_images, self.validation_images)
         labels = torch.cat([self.train_labels, self.validation_labels])
         kept, held_back = stratified(labels, validation, seed)
         if not len(kept) or not len(held_back):
@@ -89,11 +99,11 @@ class Dataset:
             validation_labels=labels[held_back],
         )
 
-    def normalised(self, images: Tensor) -> Tensor:
+    def normalised(self, images: Tensor | StreamedImages) -> Tensor:
         """Images [n, channels, height, width] of bytes as float32 of zero mean and unit spread per channel."""
-        return normalised(images, self.mean, self.std)
+        return normalised(images.loaded() if isinstance(images, StreamedImages) else images, self.mean, self.std)
 
-    def in_batches(self, images: Tensor) -> NormalisedImages:
+    def in_batches(self, images: Tensor | StreamedImages) -> NormalisedImages:
         """The same for many images, which stay bytes until a batch of them is taken."""
         return NormalisedImages(images, self.mean, self.std)
 
@@ -143,33 +153,41 @@ def _reflected(index: Tensor, size: int) -> Tensor:
     return size - 1 - (size - 1 - index.abs()).abs()
 
 
-def load_dataset(name: str, data_dir: Path | str | None = None, progress: Report | None = None) -> Dataset:
-    """A data set by name.
+def load_dataset(
+    what: str | DataRequest, data_dir: Path | str | None = None, progress: Report | None = None
+) -> Dataset:
+    """A data set.
 
     Args:
-        name: One of those in `xpert.training.datasets.DATASETS`.
-        data_dir: Folder of data sets, or of this one alone; unset: `data`.
-        progress: Called with the bytes done while data are fetched.
+        what: Its name, one of those in `xpert.training.datasets.DATASETS`, or the code that makes it; or a request that
+            also says how it is read.
+        data_dir: Folder of data sets, or of this one alone; unset: the request's, which is `data` by default.
+        progress: Called with the bytes done while data are fetched, and with the images done while they are decoded.
 
     Raises:
-        ConfigError: If the name is unknown.
+        ConfigError: If there is no such data set, or what is asked of it does not fit it.
         DataError: If a file is missing and cannot be fetched, or is broken, or images or labels are not what the data
             set says of itself.
     """
-    source = DATASETS.find(name)
-    info, parts = source.info, source.load(Path("data" if data_dir is None else data_dir), progress)
+    request = DataRequest(what) if isinstance(what, str) else what
+    if data_dir is not None:
+        request = replace(request, data_dir=Path(data_dir))
+    source = find_dataset(request.name)
+    info, parts = source.describe(request), source.read(request, progress)
     _check(info, "training", parts.train_images, parts.train_labels)
     _check(info, "test", parts.test_images, parts.test_labels)
-    train_images, test_images = (
-        images.contiguous(memory_format=torch.channels_last) for images in (parts.train_images, parts.test_images)
-    )
-    mean, std = _statistics(train_images) if info.mean is None or info.std is None else (info.mean, info.std)
+    train_images, test_images, mean, std = _prepared(request, info, parts, progress)
+    for channel, spread in enumerate(std):
+        if spread == 0:
+            raise DataError(
+                f"data set {info.name}: all training images are one and the same value in channel {channel}"
+            )
     return Dataset(
         name=info.name,
         classes=info.classes,
         mean=mean,
         std=std,
-        mirror=info.mirror,
+        mirror=info.mirror if request.mirror is None else request.mirror,
         train_images=train_images,
         train_labels=parts.train_labels,
         validation_images=train_images[:0],
@@ -179,7 +197,59 @@ def load_dataset(name: str, data_dir: Path | str | None = None, progress: Report
     )
 
 
-def _check(info: DatasetInfo, part: str, images: Tensor, labels: Tensor) -> None:
+def _prepared(
+    request: DataRequest, info: DatasetInfo, parts: RawImages, progress: Report | None
+) -> tuple[Tensor | StreamedImages, Tensor | StreamedImages, tuple[float, ...], tuple[float, ...]]:
+    """Training and test images, decoded where they are to be in memory, and what is known of their values.
+
+    All are looked at once, so that a broken one is named before work begins.
+    """
+    counted = _Counted(len(parts.train_images) + len(parts.test_images), progress)
+    if isinstance(parts.train_images, Tensor) or isinstance(parts.test_images, Tensor):
+        if request.streaming:
+            raise ConfigError(f"dataset.streaming: {info.name} is read as a whole; pictures in files can be streamed")
+    elif streams(request, info, parts):
+        found = _statistics(map(counted.noted, parts.train_images.split(_BATCH)))
+        for _ in map(counted.noted, parts.test_images.split(_BATCH)):
+            pass
+        return parts.train_images, parts.test_images, *found
+    train, test = (
+        (images.loaded(counted.note) if isinstance(images, StreamedImages) else images).contiguous(
+            memory_format=torch.channels_last
+        )
+        for images in (parts.train_images, parts.test_images)
+    )
+    if info.mean is not None and info.std is not None:
+        return train, test, info.mean, info.std
+    return train, test, *_statistics(train.split(_BATCH))
+
+
+def streams(request: DataRequest, info: DatasetInfo, parts: RawImages) -> bool:
+    """Whether images stay on disk: as asked, else if they are larger than a quarter of the memory."""
+    if request.streaming is not None:
+        return request.streaming
+    size = (len(parts.train_images) + len(parts.test_images)) * math.prod(info.input_shape)
+    memory = memory_bytes()
+    return memory is not None and size > _SHARE_OF_MEMORY * memory
+
+
+class _Counted:
+    """Reports how many images are done."""
+
+    def __init__(self, total: int, progress: Report | None) -> None:
+        self.done, self.total, self.progress = 0, total, progress
+
+    def note(self, count: int) -> None:
+        self.done += count
+        if self.progress:
+            self.progress(Progress(stage="images", unit="image", done=self.done, total=self.total))
+
+    def noted(self, batch: Tensor) -> Tensor:
+        self.note(len(batch))
+        return batch
+
+
+def _check(info: DatasetInfo, part: str, images: Tensor | StreamedImages, labels: Tensor) -> None:
     """Whether images and labels are what a data set says of itself."""
     where = f"data set {info.name}: {part} images"
     if images.dtype != torch.uint8 or tuple(images.shape[1:]) != info.input_shape or not len(images):
@@ -194,22 +264,39 @@ def _check(info: DatasetInfo, part: str, images: Tensor, labels: Tensor) -> None
         raise DataError(f"{where} must have labels 0 ... {len(info.classes) - 1}, got {low} ... {high}")
 
 
-def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _statistics(batches: Iterable[Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, as shares of full scale."""
+    # Counts of the 256 levels: exact in any order, and no copy of the images in float.
+    counts = torch.stack(
+        [
+            torch.stack([channel.flatten().bincount(minlength=256) for channel in batch.unbind(dim=1)])
+            for batch in batches
+        ]
+    ).sum(0)
     levels = torch.arange(256, dtype=torch.float64) / 255
     mean, std = [], []
-    for channel in images.unbind(dim=1):
-        # Counts of the 256 levels: exact, and no copy of the images in float.
-        counts = torch.stack([block.flatten().bincount(minlength=256) for block in channel.split(1024)]).sum(0).double()
-        average = float(counts @ levels / counts.sum())
+    for of_channel in counts.double():
+        average = float(of_channel @ levels / of_channel.sum())
         mean.append(average)
-        std.append(float(counts @ (levels - average).square() / counts.sum()) ** 0.5)
+        std.append(float(of_channel @ (levels - average).square() / of_channel.sum()) ** 0.5)
     return tuple(mean), tuple(std)
 
 
-def _chosen(images: Tensor, indices: Tensor) -> Tensor:
-    """Some of the images, in channels-last memory, which torch gives up when it joins and picks."""
-    return images[indices].contiguous(memory_format=torch.channels_last)
+def _joined(one: Tensor | StreamedImages, other: Tensor | StreamedImages) -> Tensor | StreamedImages:
+    if not len(other):
+        return one
+    if isinstance(one, StreamedImages):
+        assert isinstance(other, StreamedImages)  # noqa: S101 (parts of one data set are alike)
+        return one.joined(other)
+    assert isinstance(other, Tensor)  # noqa: S101
+    return torch.cat([one, other])
 
 
-__all__ = ["Dataset", "augmented", "load_dataset"]
+def _chosen(images: Tensor | StreamedImages, indices: Tensor) -> Tensor | StreamedImages:
+    """Some of the images, in channels-last memory, where each is one block: twenty times as fast to copy."""
+    if isinstance(images, StreamedImages):
+        return images[indices]
+    return images.permute(0, 2, 3, 1).contiguous()[indices].permute(0, 3, 1, 2)
+
+
+__all__ = ["Dataset", "augmented", "load_dataset", "streams"]

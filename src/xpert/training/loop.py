@@ -1,4 +1,4 @@
-"""One training loop: plain torch, data in memory, exact resume."""
+"""One training loop: plain torch, data in memory or streamed, exact resume."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from xpert.training import distributed
 from xpert.training.data import Dataset, augmented
 from xpert.training.disturbance import Disturbance, training_noise
 from xpert.training.settings import TrainingSettings
+from xpert.training.streaming import in_batches
 from xpert.training.weights import fill
 
 _SECONDS_BETWEEN_REPORTS = 0.5
@@ -395,12 +396,14 @@ class _Epochs:
         order = torch.randperm(
             len(self.mirrored), generator=torch.Generator().manual_seed(_random(self.seed, epoch + 1)[0])
         ).to(self.device)
-        while state.step < self.n_steps:
+        batches = list(order.split(self.batch_size)[state.step : self.n_steps])
+        images = in_batches(self.dataset.train_images, [batch[self.own] for batch in batches])
+        for batch in batches:
             data_seed, noise_seed = _random(self.seed, epoch + 1, state.step + 1)
             noise.manual_seed(noise_seed)
             before_step()
-            batch = order[state.step * self.batch_size : (state.step + 1) * self.batch_size]
-            state.sums += distributed.sum_over_processes(self._step(epoch, batch, data_seed)).cpu()
+            done = self._step(epoch, batch, next(images), data_seed)
+            state.sums += distributed.sum_over_processes(done).cpu()
             state.step += 1
             now = time.perf_counter()
             state.seconds = before + now - start
@@ -423,14 +426,14 @@ class _Epochs:
         state.step, state.seconds = 0, 0.0
         state.sums.zero_()
 
-    def _step(self, epoch: int, batch: Tensor, data_seed: int) -> Tensor:
-        """One step on this process's share of a batch; its summed loss and number of right images."""
+    def _step(self, epoch: int, batch: Tensor, images: Tensor, data_seed: int) -> Tensor:
+        """One step on this process's share of a batch, `images`; its summed loss and number of right images."""
         settings, dataset = self.settings, self.dataset
         draws = torch.rand(4, len(batch), generator=torch.Generator().manual_seed(data_seed))[:, self.own]
         batch = batch[self.own]
         mirrored = self.mirrored[batch] ^ (self.mirror and epoch % 2 == 1)
         labels = dataset.train_labels[batch]
-        views = augmented(dataset.train_images[batch], draws.to(self.device), settings.shift, mirrored, settings.cutout)
+        views = augmented(images, draws.to(self.device), settings.shift, mirrored, settings.cutout)
         done, n_steps = epoch * self.n_steps + self.state.step, settings.epochs * self.n_steps
         for group in self.optimiser.param_groups:
             group["lr"] = group["rate"] * learning_rate(done, n_steps, settings)

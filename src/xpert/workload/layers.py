@@ -98,7 +98,7 @@ class Workload:
         }
         digital = None
         if any(layer.after for layer in layers):
-            work = zip(*(_work_of(layer) for layer in layers), strict=True)
+            work = zip(*(_sum_of(layer.after) for layer in layers), strict=True)
             digital = DigitalWork(*(np.array(column, dtype=np.int64) for column in work))
         return cls(**shapes, digital=digital)
 
@@ -117,10 +117,17 @@ class Workload:
         depths = sorted({workload.depth for workload in workloads})
         if len(depths) != 1:
             raise ConfigError(f"a batch needs networks of one depth, got depths {depths}")
-        if any(workload.digital for workload in workloads):
-            raise ConfigError("networks with digital work are evaluated one by one")
         shapes: dict[str, Any] = {name: np.stack([getattr(w, name) for w in workloads]) for name in _SHAPES}
-        return cls(**shapes)
+        digital = None
+        if any(workload.digital for workload in workloads):
+            nothing = np.zeros(workloads[0].shape, dtype=np.int64)
+            digital = DigitalWork(
+                *(
+                    np.stack([getattr(w.digital, f.name) if w.digital else nothing for w in workloads])
+                    for f in fields(DigitalWork)
+                )
+            )
+        return cls(**shapes, digital=digital)
 
     def with_channels(self, in_channels: np.ndarray, out_channels: np.ndarray) -> Workload:
         """The same layers at other widths; arrays broadcast to [*batch, layers]."""
@@ -200,6 +207,23 @@ def on_crossbars(network: Network) -> tuple[Layer, ...]:
     return tuple(layer.replace(after=(*layer.after, *work[layer.name])) for layer in kept)
 
 
+def digital_layers(network: Network) -> list[tuple[Layer, int]]:
+    """The layers that are kept off the crossbars, each with the place, among those on them, of the one it counts to."""
+    place, found = 0, []
+    for layer in network.layers:
+        if layer.digital:
+            found.append((layer, max(place - 1, 0)))
+        else:
+            place += 1
+    return found
+
+
+def work_of_digital(layers: Sequence[Layer]) -> DigitalWork:
+    """The work of layers that are computed digitally, [layers]."""
+    work = zip(*(_sum_of(_digitally(layer)) for layer in layers), strict=True)
+    return DigitalWork(*(np.array(column, dtype=np.int64) for column in work))
+
+
 def _digitally(layer: Layer) -> list[Work]:
     """A layer as work of the digital unit: its products, and what follows them."""
     inputs = layer.in_channels * layer.in_height * layer.in_width * layer.uses
@@ -217,14 +241,14 @@ def _digitally(layer: Layer) -> list[Work]:
     return [*found, *layer.after]
 
 
-def _work_of(layer: Layer) -> tuple[int, ...]:
-    passes = [(_PASSES[work.kind], work) for work in layer.after]
+def _sum_of(works: Sequence[Work]) -> tuple[int, ...]:
+    passes = [(_PASSES[work.kind], work) for work in works]
     return (
         sum(macs * work.operations for (macs, _), work in passes),
         sum(functions * work.operations for (_, functions), work in passes),
-        sum(work.reads for work in layer.after),
-        sum(work.writes for work in layer.after),
-        max((work.held for work in layer.after), default=0),
+        sum(work.reads for work in works),
+        sum(work.writes for work in works),
+        max((work.held for work in works), default=0),
     )
 
 
@@ -281,4 +305,4 @@ def _windows(layer: Layer, axis: int) -> int:
     return (before + side - 1) // stride - before // stride + 1
 
 
-__all__ = ["DigitalWork", "Workload", "on_crossbars"]
+__all__ = ["DigitalWork", "Workload", "digital_layers", "on_crossbars", "work_of_digital"]

@@ -17,7 +17,7 @@ A source is one text:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,8 +104,11 @@ def read_source(
     input_shape: tuple[int, ...] | None = None,
     weights: Path | None = None,
     default_shape: tuple[int, ...] | None = None,
+    digital: tuple[str, ...] = (),
 ) -> LoadedNetwork | LayerTable:
     """The network of a source, or the layers of a table; see `load_network` and `read_layer_table`.
+
+    Layers whose names match a pattern of `digital` are kept off the crossbars.
 
     Raises:
         ConfigError: If the source or what is given with it is wrong.
@@ -114,15 +117,16 @@ def read_source(
     if parse_source(source).kind != "table":
         from xpert.networks.sources.loading import load_network
 
-        return load_network(
+        loaded = load_network(
             source, arguments=arguments, input_shape=input_shape, weights=weights, default_shape=default_shape
         )
+        return replace(loaded, digital=digital)
     from xpert.networks.sources.neurosim import read_layer_table
 
     for name, value in (("input shape", input_shape), ("arguments", arguments), ("weights", weights)):
         if value:
             raise ConfigError(f"{source}: a table of layers takes no {name}")
-    return read_layer_table(Path(source))
+    return replace(read_layer_table(Path(source)), digital=digital)
 
 
 def __getattr__(name: str) -> Any:

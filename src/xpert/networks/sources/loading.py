@@ -58,6 +58,9 @@ class LoadedNetwork:
     input_codes: Mapping[str, Codes] = field(default_factory=dict)
     """Grids of the inputs of those layers whose inputs the source rounds."""
 
+    digital: tuple[str, ...] = ()
+    """Patterns of the names of layers that are kept off the crossbars, see `Network.with_digital`."""
+
     def design(self, chip: Chip, periphery: Periphery) -> Design:
         """The network on a chip, at the precisions to which its source rounds.
 
@@ -96,12 +99,13 @@ class LoadedNetwork:
         """Its layers, as designs hold them.
 
         Raises:
-            ConfigError: If it does not run on such images, or computes what crossbars cannot hold.
+            ConfigError: If it does not run on such images, computes what crossbars cannot hold, or a pattern of
+                `digital` matches no layer.
         """
         layers, shape = trace(self.module, self.input_shape), self.input_shape
         classes = self._outputs() or layers[-1].out_channels
         fields = {"backbone": "custom", "input_shape": shape, "num_classes": max(classes, 2), "layers": layers}
-        return Network.parse(fields, self.name)
+        return Network.parse(fields, self.name).with_digital(*self.digital)
 
     def _outputs(self) -> int | None:
         """How many numbers it answers an image with, where it answers with a vector."""

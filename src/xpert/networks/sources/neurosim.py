@@ -84,11 +84,16 @@ class LayerTable:
     untrained: str = "a table of layers holds no weights"
     """Why nothing can be computed with it."""
 
+    digital: tuple[str, ...] = ()
+    """Patterns of the names of layers that are kept off the crossbars, see `Network.with_digital`."""
+
     def network(self) -> Network:
         """Its layers, as designs hold them."""
         first, last = self.layers[0], self.layers[-1]
         shape = (first.in_channels, first.in_height, first.in_width)
-        return Network(backbone="custom", input_shape=shape, num_classes=max(last.out_channels, 2), layers=self.layers)
+        classes = max(last.out_channels, 2)
+        found = Network(backbone="custom", input_shape=shape, num_classes=classes, layers=self.layers)
+        return found.with_digital(*self.digital)
 
     def design(self, chip: Chip, periphery: Periphery) -> Design:
         """The network on a chip, the same periphery in every layer."""

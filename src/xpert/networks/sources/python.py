@@ -33,7 +33,7 @@ def from_python(source: Source, arguments: Mapping[str, Any]) -> nn.Module:
     Raises:
         ConfigError: If the code or the name is not there, fails, takes other arguments or gives no `nn.Module`.
     """
-    return called(source.text, _find(source), arguments)
+    return called(source.text, code_of(source), arguments)
 
 
 def called(where: str, factory: Callable[..., Any], arguments: Mapping[str, Any]) -> nn.Module:
@@ -79,7 +79,12 @@ def described(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split()) + place
 
 
-def _find(source: Source) -> Callable[..., Any]:
+def code_of(source: Source) -> Callable[..., Any]:
+    """The class or function that a source names; what is around it is executed.
+
+    Raises:
+        ConfigError: If it is not there, or the code fails.
+    """
     module = _module_of_file(source) if source.place.endswith(".py") else _module_of_name(source)
     found: Any = module
     for part in source.name.split("."):
@@ -147,4 +152,4 @@ def _shown(signature: inspect.Signature) -> str:
     return str(signature.replace(return_annotation=inspect.Signature.empty))
 
 
-__all__ = ["called", "described", "from_python"]
+__all__ = ["called", "code_of", "described", "from_python"]
