@@ -43,6 +43,9 @@ from xpert.search.quality.additive import is_sum
 from xpert.search.variants import Regret, converter_regrets, network_regrets
 from xpert.training import computing_on, device_of, save_weights
 
+DESIGN = "design.json"
+"""The newest design of a run: phase 1's, at the typical precisions, until phase 2 is done."""
+
 
 def run_search(
     config: SearchConfig | None,
@@ -93,7 +96,9 @@ def run_search(
         work = Workspace(run, place, progress, cache)
         run.event("run", "resumed" if run.resumed else "started", versions=versions())
         for stage in STAGES:
-            run_stage(work, stage)
+            result = run_stage(work, stage)
+            if isinstance(result, ArchitectureStage | PrecisionStage):
+                result.design.write(out / DESIGN)
             if stage == stop_after:
                 run.event("run", "stopped", after=stage)
                 return write_report(out)
@@ -259,7 +264,6 @@ def _finish(work: Workspace, command: Sequence[str]) -> None:
     architecture = run.result("architecture", ArchitectureStage)
     training, baseline = run.result("training", Training), run.result("baseline", Training)
     precision, evaluation = run.result("precision", PrecisionStage), run.result("evaluation", EvaluationStage)
-    precision.design.write(path / "design.json")
     if precision.single is not None:
         single_design(precision.design, precision.single).write(path / "single.json")
     save_weights(work.trained(precision.design.network, FINAL), path / "weights.safetensors")

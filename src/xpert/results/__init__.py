@@ -14,6 +14,7 @@ from xpert.results.designs import (
     Tiling,
 )
 from xpert.results.evaluation import FIGURES, EvaluationRecord, LayerCost, ratios
+from xpert.results.points import FRONTS, FrontName, Point
 from xpert.results.record import OpenRecord, Record
 from xpert.results.run import Machine, Results
 from xpert.results.stages import (
@@ -37,12 +38,14 @@ from xpert.results.stages import (
     Step,
     Training,
     TriedDesign,
+    lists_of,
 )
 from xpert.results.variants import Robust, RobustRow, VariantCosts, VariantRegret, VariantRow
 
 __all__ = [
     "BASELINES",
     "FIGURES",
+    "FRONTS",
     "STAGES",
     "Accuracy",
     "AccuracyFile",
@@ -61,6 +64,7 @@ __all__ = [
     "FactorShare",
     "Finetuning",
     "Front",
+    "FrontName",
     "FrontPoint",
     "HomogeneousCosts",
     "HomogeneousDesign",
@@ -73,6 +77,7 @@ __all__ = [
     "NiRecord",
     "OpenRecord",
     "ParetoPoint",
+    "Point",
     "Precision",
     "PrecisionPoint",
     "PrecisionStage",
@@ -93,5 +98,6 @@ __all__ = [
     "VariantCosts",
     "VariantRegret",
     "VariantRow",
+    "lists_of",
     "ratios",
 ]
