@@ -15,6 +15,7 @@ from xpert.design import KIND_FIELDS, Design, Network, options_of
 from xpert.errors import ConfigError
 from xpert.experiment.cache import StageCache
 from xpert.experiment.config import SearchConfig, homogeneous_kinds, search_space
+from xpert.experiment.points import report_run
 from xpert.experiment.run import open_run, read_config, versions
 from xpert.experiment.stages.architecture import quality_of, search_network
 from xpert.experiment.stages.evaluation import Trained, accuracy_against_precision, compare_designs
@@ -26,7 +27,6 @@ from xpert.files import write_atomically
 from xpert.hardware.variants import variants_of
 from xpert.machine import cores, cpu_name
 from xpert.progress import Progress, Report
-from xpert.report import write_report
 from xpert.results import STAGES as KINDS
 from xpert.results import (
     ArchitectureStage,
@@ -101,10 +101,10 @@ def run_search(
                 result.design.write(out / DESIGN)
             if stage == stop_after:
                 run.event("run", "stopped", after=stage)
-                return write_report(out)
+                return report_run(out)
         _finish(work, command)
         run.event("run", "finished")
-    return write_report(out)
+    return report_run(out)
 
 
 def run_stage(work: Workspace, stage: str) -> Stage:

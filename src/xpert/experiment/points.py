@@ -12,6 +12,7 @@ from xpert.experiment.config import SearchConfig, search_space
 from xpert.experiment.run import read_config
 from xpert.hardware import evaluate
 from xpert.networks.spaces import Space
+from xpert.report import write_report
 from xpert.report.run_files import RunFiles, read_run
 from xpert.results import ArchitectureStage, EvaluationRecord, FrontPoint, Point, TriedDesign
 
@@ -73,6 +74,27 @@ def read_points(folder: Path | str) -> RunPoints:
         )
     architecture = files.results.architecture
     return RunPoints(files.folder, config, found, architecture.quality_name if architecture else "quality")
+
+
+def report_run(folder: Path | str) -> Path:
+    """Write the report of a run, its fronts with the designs at their points; where it is.
+
+    Raises:
+        RunError: If it is not a run folder, or cannot be written to.
+        DataError: If one of its files is broken.
+    """
+    try:
+        found = read_points(folder)
+    except (RunError, ConfigError):  # no fronts, or the config of another installation: the rest is a report, too
+        return write_report(folder)
+    return write_report(folder, [(point, _made(found, point)) for point in found.points])
+
+
+def _made(found: RunPoints, point: Point) -> Design | None:
+    try:
+        return found.design(point)
+    except DataError:
+        return None
 
 
 def differs(point: Point, evaluation: EvaluationRecord) -> bool:
@@ -174,4 +196,4 @@ def _trained(files: RunFiles, channels: tuple[int, ...]) -> str | None:
     return WEIGHTS if same and (files.folder / WEIGHTS).exists() else None
 
 
-__all__ = ["WEIGHTS", "RunPoints", "differs", "read_points"]
+__all__ = ["WEIGHTS", "RunPoints", "differs", "read_points", "report_run"]
