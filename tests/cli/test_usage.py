@@ -18,6 +18,7 @@ COMMANDS = (
     "evaluate",
     "init",
     "parts",
+    "pick",
     "presets",
     "report",
     "reproduce",

@@ -15,6 +15,7 @@ from xpert.cli.accuracy import accuracy
 from xpert.cli.compare import compare
 from xpert.cli.evaluate import evaluate
 from xpert.cli.interrupts import Interrupted
+from xpert.cli.pick import pick
 from xpert.cli.report import report
 from xpert.cli.reproduce import reproduce
 from xpert.cli.search import search
@@ -88,5 +89,7 @@ def xpert(
 
 
 # In the order in which the help lists them.
-for _command in (search, reproduce, evaluate, accuracy, trace, compare, validate, solve, report, init, presets, parts):
+for _command in (
+    search, reproduce, evaluate, accuracy, trace, pick, compare, validate, solve, report, init, presets, parts,
+):  # fmt: skip
     app.command()(_command)

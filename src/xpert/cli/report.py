@@ -17,7 +17,7 @@ def report(
 
     Example: **xpert report runs/quickstart**
     """
-    from xpert.report import write_report
+    from xpert.experiment.points import report_run
 
-    output.write(f"{write_report(run)}\n")
+    output.write(f"{report_run(run)}\n")
     return 0

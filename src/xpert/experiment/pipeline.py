@@ -15,6 +15,7 @@ from xpert.design import KIND_FIELDS, Design, Network, options_of
 from xpert.errors import ConfigError
 from xpert.experiment.cache import StageCache
 from xpert.experiment.config import SearchConfig, homogeneous_kinds, search_space
+from xpert.experiment.points import report_run
 from xpert.experiment.run import open_run, read_config, versions
 from xpert.experiment.stages.architecture import quality_of, search_network
 from xpert.experiment.stages.evaluation import Trained, accuracy_against_precision, compare_designs
@@ -26,7 +27,6 @@ from xpert.files import write_atomically
 from xpert.hardware.variants import variants_of
 from xpert.machine import cores, cpu_name
 from xpert.progress import Progress, Report
-from xpert.report import write_report
 from xpert.results import STAGES as KINDS
 from xpert.results import (
     ArchitectureStage,
@@ -42,6 +42,9 @@ from xpert.search.objectives import Budgets, Goal
 from xpert.search.quality.additive import is_sum
 from xpert.search.variants import Regret, converter_regrets, network_regrets
 from xpert.training import computing_on, device_of, save_weights
+
+DESIGN = "design.json"
+"""The newest design of a run: phase 1's, at the typical precisions, until phase 2 is done."""
 
 
 def run_search(
@@ -98,13 +101,15 @@ def run_search(
         work = Workspace(run, place, progress, cache)
         run.event("run", "resumed" if run.resumed else "started", versions=versions())
         for stage in STAGES:
-            run_stage(work, stage)
+            result = run_stage(work, stage)
+            if isinstance(result, ArchitectureStage | PrecisionStage):
+                result.design.write(out / DESIGN)
             if stage == stop_after:
                 run.event("run", "stopped", after=stage)
-                return write_report(out)
+                return report_run(out)
         _finish(work, command)
         run.event("run", "finished")
-    return write_report(out)
+    return report_run(out)
 
 
 def run_stage(work: Workspace, stage: str) -> Stage:
@@ -266,7 +271,6 @@ def _finish(work: Workspace, command: Sequence[str]) -> None:
     architecture = run.result("architecture", ArchitectureStage)
     training, baseline = run.result("training", Training), run.result("baseline", Training)
     precision, evaluation = run.result("precision", PrecisionStage), run.result("evaluation", EvaluationStage)
-    precision.design.write(path / "design.json")
     if precision.single is not None:
         single_design(precision.design, precision.single).write(path / "single.json")
     save_weights(work.trained(precision.design.network, FINAL), path / "weights.safetensors")

@@ -14,6 +14,7 @@ from xpert.design import PRECISION_FIELDS, Design, decisions_taken
 from xpert.files import write_atomically
 from xpert.report import palette, plots, tables
 from xpert.report.chip_drawing import draw_chip, h_tree, scale_bar, slot_lines
+from xpert.report.points import Designs, front_numbers, measured_numbers, point_rows, points_json
 from xpert.report.run_files import Event, RunFiles, read_run
 from xpert.results import BASELINES, Results, Row
 
@@ -24,13 +25,14 @@ _PLOT_CONFIG = {
 }
 
 
-def write_report(run: Path | str) -> Path:
+def write_report(run: Path | str, designs: Designs = ()) -> Path:
     """Write `report.html` into a run folder, from the files that are there.
 
     An unfinished run gives a report of what it has, with a list of what is missing.
 
     Args:
         run: The run folder.
+        designs: The points of its fronts as designs; see `xpert.experiment.points`.
 
     Returns:
         Where the report is.
@@ -41,19 +43,19 @@ def write_report(run: Path | str) -> Path:
     """
     files = read_run(run)
     path = files.folder / "report.html"
-    write_atomically(path, render(files))
+    write_atomically(path, render(files, designs))
     return path
 
 
-def render(files: RunFiles) -> str:
-    """The page of a run, as HTML."""
+def render(files: RunFiles, designs: Designs = ()) -> str:
+    """The page of a run, as HTML; with the points of its fronts, if these are given."""
     results = files.results
     beside = tables.baselines(results)
     rows = {**({"searched": results.searched} if results.searched else {}), **beside}
     searched = results.searched.evaluation if results.searched else None
     typical = beside["typical"].evaluation if "typical" in beside else None
     drawings = {name: drawing for name, row in rows.items() if (drawing := draw_chip(row.evaluation))}
-    shown = _figures(results, rows) | _by_effect(files)
+    shown = _figures(results, rows, designs) | _by_effect(files)
     return _template().render(
         plotly_js=get_plotlyjs(),
         name=results.name or files.folder.resolve().name,
@@ -81,6 +83,8 @@ def render(files: RunFiles) -> str:
         figures=shown,
         accuracy_figures={name: field for field in PRECISION_FIELDS if (name := f"accuracy_{field}") in shown},
         figures_of=plots.BY_FIELD,
+        points=point_rows(files, designs),
+        points_json=points_json(files, designs) if designs else "",
         facts=_facts(files.design) if files.design else {},
         stages=_stages(files.events),
         missing=_missing(files),
@@ -113,7 +117,7 @@ def _plot(figure: go.Figure, name: str) -> str:
     return figure.to_html(full_html=False, include_plotlyjs=False, config=_PLOT_CONFIG, div_id=f"plot-{name}")
 
 
-def _figures(results: Results, rows: dict[str, Row]) -> dict[str, go.Figure]:
+def _figures(results: Results, rows: dict[str, Row], designs: Designs) -> dict[str, go.Figure]:
     """All figures that the results allow, by name."""
     found: dict[str, go.Figure | None] = {}
     if results.homogeneous:
@@ -132,15 +136,18 @@ def _figures(results: Results, rows: dict[str, Row]) -> dict[str, go.Figure]:
         found["progress"] = plots.search_progress(results.architecture)
     if results.architecture:
         for front in results.architecture.fronts:
-            found[f"front_{front.objective}"] = plots.pareto_front(results.architecture, front)
+            found[f"front_{front.objective}"] = plots.pareto_front(
+                results.architecture, front, front_numbers(designs, front)
+            )
     if any(results.training.values()):
         found["loss"] = plots.training_loss(results.training)
         found["training_accuracy"] = plots.training_accuracy(results.training)
     for field in PRECISION_FIELDS:
         found[f"accuracy_{field}"] = plots.accuracy_against_precision(results.accuracy_vs_precision, field)
     if results.precision:
-        found["precision_energy"] = plots.precision_search(results.precision, searched, "energy_uj")
-        found["precision_edap"] = plots.precision_search(results.precision, searched, "edap")
+        numbers = measured_numbers(designs)
+        found["precision_energy"] = plots.precision_search(results.precision, searched, "energy_uj", numbers)
+        found["precision_edap"] = plots.precision_search(results.precision, searched, "edap", numbers)
         for field in ("error", "loss"):
             found[f"sensitivity_{field}"] = plots.sensitivity(results.precision, field)
     return {name: figure for name, figure in found.items() if figure is not None}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -18,6 +18,7 @@ from plotly.subplots import make_subplots
 
 from xpert.design import PRECISION_FIELDS, Periphery
 from xpert.report import palette
+from xpert.report.points import proof
 from xpert.report.tables import (
     OBJECTIVE_UNITS,
     QUANTITIES,
@@ -309,8 +310,14 @@ FRONT_AXES = {
 }
 
 
-def pareto_front(architecture: Architecture, front: Front) -> go.Figure | None:
-    """A Pareto front of phase 1 with the design that it found and the homogeneous designs on the same axes."""
+def pareto_front(architecture: Architecture, front: Front, numbers: Sequence[int] | None = None) -> go.Figure | None:
+    """A Pareto front of phase 1 with the design that it found and the homogeneous designs on the same axes.
+
+    Args:
+        architecture: Phase 1.
+        front: One of its fronts.
+        numbers: Of the front's points in the run, which a click on the page takes; None for points that stay.
+    """
     if not front.points or front.objective not in FRONT_AXES:
         return None
     along, title = FRONT_AXES.get(front.along, ("quality", _safe(architecture.quality_name)))
@@ -323,7 +330,11 @@ def pareto_front(architecture: Architecture, front: Front) -> go.Figure | None:
         name="Pareto front",
         line={"color": palette.SEARCHED, "width": 2},
         marker={"size": 8, "symbol": ["circle" if _proven(point) else "circle-open" for point in front.points]},
-        hovertext=[f"<b>{_certificate(point)}</b><br>{_point_lines(architecture, point)}" for point in front.points],
+        customdata=numbers,
+        hovertext=[
+            f"<b>{_numbered(number)}{proof(point.gap)}</b><br>{_point_lines(architecture, point)}"
+            for point, number in zip(front.points, numbers or [None] * len(front.points), strict=True)
+        ],
         hoverinfo="text",
     )
     groups: dict[str, list[HomogeneousCosts]] = {}
@@ -371,10 +382,8 @@ def _proven(point: FrontPoint) -> bool:
     return point.gap is not None and point.gap <= 1e-9
 
 
-def _certificate(point: FrontPoint) -> str:
-    if _proven(point):
-        return "proven optimal"
-    return "not proven" if point.gap is None else f"at most {percent(point.gap)} above the optimum"
+def _numbered(number: int | None) -> str:
+    return "" if number is None else f"point {number}, "
 
 
 def _point_lines(architecture: Architecture, design: Costs) -> str:
@@ -558,8 +567,21 @@ def effects(measured: AccuracyFile) -> go.Figure:
     return figure
 
 
-def precision_search(precision: Precision, chosen: EvaluationRecord | None, field: str) -> go.Figure | None:
-    """Designs that the precision search measured: NI-accuracy against energy, latency or EDAP."""
+def precision_search(
+    precision: Precision,
+    chosen: EvaluationRecord | None,
+    field: str,
+    numbers: Mapping[tuple[float, float | None], int] | None = None,
+) -> go.Figure | None:
+    """Designs that the precision search measured: NI-accuracy against energy, latency or EDAP.
+
+    Args:
+        precision: Phase 2.
+        chosen: Evaluation of its result.
+        field: Cost along the axis.
+        numbers: By EDAP and NI-accuracy, the numbers of points in the run, which a click on the page takes.
+    """
+    numbers = numbers or {}
     quantity = BY_FIELD[field]
     tried = [entry for entry in precision.tried if getattr(entry, field) and entry.ni_accuracy is not None]
     if not tried:
@@ -578,14 +600,22 @@ def precision_search(precision: Precision, chosen: EvaluationRecord | None, fiel
         ("accuracy kept", kept, {"color": palette.SEARCHED, "size": 8}),
         ("chosen", taken[:1], {"color": palette.SERIES[1], "size": 17, "symbol": "star"}),
     ):
+        places = [numbers.get((entry.edap or 0.0, entry.ni_accuracy)) for entry in entries]
         if entries:
             figure.add_scatter(
                 x=[getattr(entry, field) for entry in entries],
                 y=[100 * (entry.ni_accuracy or 0.0) for entry in entries],
                 mode="markers",
                 name=name,
-                marker={**marker, "line": {"width": 0}},
-                hovertext=[f"<b>{name}</b><br>{_tried_lines(entry)}" for entry in entries],
+                marker={
+                    **marker,
+                    "line": {"color": _INK, "width": [1.5 if number else 0 for number in places]},
+                },
+                customdata=places,
+                hovertext=[
+                    f"<b>{_numbered(number)}{name}</b><br>{_tried_lines(entry)}"
+                    for entry, number in zip(entries, places, strict=True)
+                ],
                 hoverinfo="text",
             )
     costs = [getattr(entry, field) for entry in tried]

@@ -15,6 +15,7 @@ from xpert.results.designs import (
 )
 from xpert.results.evaluation import FIGURES, EvaluationRecord, LayerCost, ratios
 from xpert.results.images import ImagesFile
+from xpert.results.points import FRONTS, FrontName, Point
 from xpert.results.record import OpenRecord, Record
 from xpert.results.run import Machine, Results
 from xpert.results.stages import (
@@ -38,12 +39,14 @@ from xpert.results.stages import (
     Step,
     Training,
     TriedDesign,
+    lists_of,
 )
 from xpert.results.variants import Robust, RobustRow, VariantCosts, VariantRegret, VariantRow
 
 __all__ = [
     "BASELINES",
     "FIGURES",
+    "FRONTS",
     "STAGES",
     "Accuracy",
     "AccuracyFile",
@@ -62,6 +65,7 @@ __all__ = [
     "FactorShare",
     "Finetuning",
     "Front",
+    "FrontName",
     "FrontPoint",
     "HomogeneousCosts",
     "HomogeneousDesign",
@@ -75,6 +79,7 @@ __all__ = [
     "NiRecord",
     "OpenRecord",
     "ParetoPoint",
+    "Point",
     "Precision",
     "PrecisionPoint",
     "PrecisionStage",
@@ -95,5 +100,6 @@ __all__ = [
     "VariantCosts",
     "VariantRegret",
     "VariantRow",
+    "lists_of",
     "ratios",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pydantic
@@ -79,7 +80,11 @@ class FrontPoint(Costs):
     """`(objective - lower_bound) / objective`; 0 is proven optimal."""
 
     channels: tuple[int, ...] = ()
+    kernels: tuple[int, ...] = ()
+    """Of every layer, where they are not the backbone's own."""
+
     periphery: tuple[str, ...] = ()
+    """What phase 1 decided in every layer, as `Periphery.short` writes it."""
 
 
 class Front(Record):
@@ -172,21 +177,38 @@ class Training(Stage):
 
 
 class PrecisionLists(Record):
-    """What phase 2 decided in every layer: for each of `PRECISION_FIELDS` a list, [layers]."""
+    """What phase 2 decided in every layer: for each of `PRECISION_FIELDS` a list, [layers].
+
+    The same of `ARCHITECTURE_FIELDS`, which may follow the precisions; empty in files of versions that did not say it.
+    """
 
     @property
     def precisions(self) -> dict[str, tuple[Any, ...]]:
         """The lists, by field."""
         return {name: getattr(self, name) for name in PRECISION_FIELDS}
 
+    @property
+    def peripheries(self) -> tuple[Periphery, ...]:
+        """The whole periphery of every layer; empty where the file does not say it."""
+        fields = tuple(Periphery.decisions())
+        if not all(getattr(self, name) for name in fields):
+            return ()
+        rows = zip(*(getattr(self, name) for name in fields), strict=True)
+        return tuple(Periphery().with_values(fields, row) for row in rows)
+
+
+def lists_of(periphery: Sequence[Periphery]) -> dict[str, tuple[Any, ...]]:
+    """Every decision as a list, [layers], as records of designs hold it."""
+    return {name: tuple(getattr(entry, name) for entry in periphery) for name in Periphery.decisions()}
+
 
 def precision_lists() -> type[PrecisionLists]:
     """The model with those lists."""
     lists: dict[str, Any] = {}
-    for name in PRECISION_FIELDS:
+    for name in Periphery.decisions():
         field = Periphery.model_fields[name]
         value: Any = Annotated[(field.annotation, *field.metadata)]  # type: ignore[valid-type]
-        lists[name] = (tuple[value, ...], ...)
+        lists[name] = (tuple[value, ...], ... if name in PRECISION_FIELDS else ())
     return pydantic.create_model("PrecisionLists", __base__=PrecisionLists, **lists)
 
 
@@ -209,6 +231,9 @@ class TriedDesign(precision_lists()):
     edap: Positive | None = None
     predicted_loss: Number = None
     """By the additive error model, where the strategy has one. [nat]"""
+
+    own_weights: bool = False
+    """Whether it was measured with weights that the strategy trained along; those of the result alone are kept."""
 
     feasible: bool = True
 
@@ -251,6 +276,9 @@ class JointRound(Record):
     """One round of joint search after phase 2."""
 
     channels: tuple[int, ...]
+    kernels: tuple[int, ...] = ()
+    """Of every layer, where they are not the backbone's own."""
+
     promised: float
     """Objective of the design that the round found."""
 
@@ -261,6 +289,9 @@ class JointRound(Record):
     """Objective after its precisions were chosen by measurement; None where the round ended before."""
 
     ni_accuracy: Measured | None = None
+    design: TriedDesign | None = None
+    """That design."""
+
     adopted: bool
 
 
@@ -368,4 +399,5 @@ __all__ = [
     "Step",
     "Training",
     "TriedDesign",
+    "lists_of",
 ]

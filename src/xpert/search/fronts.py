@@ -98,6 +98,7 @@ def _point(
         lower_bound=bound,
         gap=None if bound is None else (value - bound) / value,
         channels=design.network.channels,
+        **({"kernels": design.network.kernels} if design.network.kernels else {}),
         periphery=tuple(entry.short(ARCHITECTURE_FIELDS) for entry in design.periphery),
         **costs.to_dict(),
     )

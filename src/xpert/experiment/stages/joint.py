@@ -14,7 +14,7 @@ from xpert.experiment.stages.precision import FINAL, Floors
 from xpert.hardware import evaluate
 from xpert.networks.spaces import LEFT_OUT, Space
 from xpert.progress import Progress, Report
-from xpert.results import JointRound, PrecisionStage
+from xpert.results import JointRound, PrecisionStage, TriedDesign, lists_of
 from xpert.search.context import Effort
 from xpert.search.joint import search_joint
 from xpert.search.objectives import Budgets, Goal, objective_value
@@ -98,6 +98,8 @@ def joint_rounds(
             break
         promised, present = value(found), value(best.design)
         row = {"channels": found.network.channels, "promised": promised, "present": present}
+        if found.network.kernels:
+            row["kernels"] = found.network.kernels
         work.record({"round": number} | row)
         if not best.met or promised >= present:
             rounds.append(JointRound(**row, adopted=False))
@@ -110,12 +112,28 @@ def joint_rounds(
         latest = work.choose(nominal, trained[found.network.channels], f"{name}-{FINAL}", floors)
         reached = value(latest.design)
         adopted = latest.met and reached < value(best.design)
-        rounds.append(JointRound(**row, reached=reached, ni_accuracy=latest.ni_accuracy, adopted=adopted))
+        rounds.append(
+            JointRound(
+                **row, reached=reached, ni_accuracy=latest.ni_accuracy, design=_measured(latest), adopted=adopted
+            )
+        )
         if not adopted:
             break
         best = latest
         work.make_final(f"{name}-{FINAL}")
     return best.replace(joint=tuple(rounds))
+
+
+def _measured(outcome: PrecisionStage) -> TriedDesign:
+    """What phase 2 chose, with the figures of its last measurement."""
+    costs, accuracy = evaluate(outcome.design).to_dict(), outcome.ni_accuracy
+    return TriedDesign(
+        **lists_of(outcome.design.periphery),
+        ni_accuracy=accuracy.mean,
+        ni_accuracy_interval=(accuracy.low, accuracy.high),
+        feasible=outcome.met,
+        **{name: costs[name] for name in ("energy_uj", "latency_us", "edap")},
+    )
 
 
 def _as_found(space: Space, found: Network) -> Space:

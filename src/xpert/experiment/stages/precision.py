@@ -17,7 +17,16 @@ from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
 from xpert.files import copy_atomically, jsonable
 from xpert.progress import Report
-from xpert.results import Epoch, Finetuning, Measured, PrecisionStage, Sensitivity, SinglePeriphery, TriedDesign
+from xpert.results import (
+    Epoch,
+    Finetuning,
+    Measured,
+    PrecisionStage,
+    Sensitivity,
+    SinglePeriphery,
+    TriedDesign,
+    lists_of,
+)
 from xpert.search.objectives import Budgets, Goal
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.converters import Kind, Precision
@@ -330,7 +339,7 @@ def _loss(design: Design, phase: Phase2, prepared: Prepared) -> float | None:
 
 def _tried(one: MeasuredDesign, predicted: float | None) -> TriedDesign:
     return TriedDesign(
-        **{field: tuple(getattr(entry, field) for entry in one.design.periphery) for field in PRECISION_FIELDS},
+        **lists_of(one.design.periphery),
         images=one.images,
         ni_accuracy=one.accuracy.mean,
         ni_accuracy_interval=(one.accuracy.low, one.accuracy.high) if one.complete else None,
@@ -340,6 +349,7 @@ def _tried(one: MeasuredDesign, predicted: float | None) -> TriedDesign:
         latency_us=float(one.evaluation.latency * 1e6),
         edap=one.evaluation.to_dict()["edap"],
         predicted_loss=predicted,
+        **({} if one.weights is None else {"own_weights": True}),
         feasible=one.feasible,
     )
 
