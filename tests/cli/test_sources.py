@@ -54,6 +54,19 @@ def test_the_layers(xpert: Callable, net: str, tmp_path: Path) -> None:
         assert [row["weights"] for row in csv.DictReader(file)] == ["18", "1280"]
 
 
+def test_the_widths(xpert: Callable, net: str, tmp_path: Path) -> None:
+    arguments = ("trace", net, "--input-shape", "1,32,32", "--groups")
+    found = json.loads(xpert(*arguments, "--json").stdout)
+    assert found["groups"] == [{"name": "conv", "channels": 4, "multiple": 1, "layers": ["conv"], "block": None}]
+    assert found["kept"] == [{"name": "fc", "channels": 10, "why": "it is the network's output"}]
+    assert "it is the network's output" in xpert(*arguments).stdout
+    table = tmp_path / "NetWork.csv"
+    table.write_text("8,8,3,3,3,4,0\n")
+    refused = xpert("trace", table, "--groups")
+    assert refused.code == 2
+    assert "--groups: NetWork is a table of layers" in refused.stderr
+
+
 def test_costs(xpert: Callable, net: str, tmp_path: Path) -> None:
     shape, design = ("--input-shape", "1,32,32"), tmp_path / "d.json"
     own = xpert("evaluate", net, *shape, "--json", "--write", design)

@@ -39,6 +39,10 @@ def trace(
         typer.Option(metavar="NAME", help="Data set of the image for --neurosim; see docs/your-data.md."),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets, or of this one.")] = None,
+    groups: Annotated[
+        bool,
+        typer.Option("--groups", help="Also which widths a search may choose, what is tied to them, and what stays."),
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """The layers of a network of your own, as a chip sees them.
@@ -50,6 +54,8 @@ def trace(
 
     **xpert trace timm:resnet18 --argument num_classes=10 --csv layers.csv**
 
+    **xpert trace my_model.py:Net --groups**
+
     **xpert trace net.onnx --neurosim Inference_pytorch --dataset cifar10**
     """
     if dataset is not None and neurosim is None:
@@ -59,6 +65,7 @@ def trace(
             source, input_shape, argument, weights, image_shape(dataset, data_dir, input_shape), digital
         )
     network = loaded.network()
+    found = _groups(loaded) if groups else {}
     rows = [_row(layer) for layer in network.layers]
     if csv is not None:
         output.write_csv(csv, [_flat(row) for row in rows])
@@ -67,10 +74,47 @@ def trace(
     if as_json:
         figures = {"macs": network.macs, "weights": sum(layer.weights for layer in network.layers)}
         shape = {"input_shape": network.input_shape, "num_classes": network.num_classes}
-        output.write_json({"name": loaded.name, **shape, **figures, "layers": rows})
+        output.write_json({"name": loaded.name, **shape, **figures, "layers": rows, **found})
         return 0
     _show(loaded.name, network.input_shape, rows)
+    if groups:
+        _show_groups(found)
     return 0
+
+
+def _groups(loaded: LoadedNetwork | LayerTable) -> dict[str, Any]:
+    """The widths of a network, as `--json` has them."""
+    from xpert.networks.resizing import Resizable
+    from xpert.networks.sources.neurosim import LayerTable
+
+    if isinstance(loaded, LayerTable):
+        raise ConfigError(f"--groups: {loaded.name} is a table of layers, no network that could be resized")
+    found = Resizable(loaded.module, loaded.input_shape, optional=True)
+    widths = [
+        {
+            "name": decision.name,
+            "channels": decision.width,
+            "multiple": decision.step,
+            "layers": found.layers_of(decision),
+            "block": next((block.path for block in found.blocks if block.decision == index), None),
+        }
+        for index, decision in enumerate(found.decisions)
+    ]
+    kept = [{"name": name, "channels": width, "why": why} for name, (width, why) in found.kept.items()]
+    return {"groups": widths, "kept": kept}
+
+
+def _show_groups(found: dict[str, Any]) -> None:
+    cells = []
+    for row in found["groups"]:
+        multiple = f"x{row['multiple']}" if row["multiple"] > 1 else ""
+        others = [name for name in row["layers"] if name != row["name"]]
+        cells.append([row["name"], str(row["channels"]), multiple, ", ".join(others), row["block"] or ""])
+    header = ["width", "channels", "whole", "also the width of", "0 leaves out"]
+    output.show(output.table(f"{len(cells)} widths that a search may choose", header, cells, left=1))
+    if found["kept"]:
+        kept = [[row["name"], str(row["channels"]), row["why"]] for row in found["kept"]]
+        output.show(output.table("Widths that stay", ["layer", "channels", "because"], kept, left=1))
 
 
 def _write_neurosim(

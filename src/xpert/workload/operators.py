@@ -15,24 +15,25 @@ Kind = Literal[
 ]
 
 
-def _names(text: str) -> frozenset[str]:
+def names(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
-MATRIX_PRODUCTS = _names("mm addmm bmm baddbmm mv addmv dot vdot addbmm _int_mm")
+MATRIX_PRODUCTS = names("mm addmm bmm baddbmm mv addmv dot vdot addbmm _int_mm")
 """Products of matrices and vectors."""
 
-CONVOLUTIONS = _names("convolution _convolution convolution_overrideable")
+CONVOLUTIONS = names("convolution _convolution convolution_overrideable")
 """Convolutions, transposed ones too."""
 
-_MADE = _names(
+_MADE = names(
     "empty zeros ones full arange range linspace logspace eye rand randn randint randperm scalar_tensor empty_like "
     "zeros_like ones_like full_like rand_like randn_like randint_like new_empty new_zeros new_ones new_full "
     "empty_strided new_empty_strided tril_indices triu_indices zero_ fill_ bernoulli_ normal_ uniform_ "
     "empty_permuted"
 )
 
-_MOVED = _names(
+_MOVED = names(
     "clone _to_copy copy_ copy contiguous cat stack constant_pad_nd reflection_pad1d reflection_pad2d "
     "replication_pad1d replication_pad2d index index_select gather take index_put index_put_ _index_put_impl_ "
     "scatter scatter_ slice_scatter select_scatter diagonal_scatter as_strided_scatter roll flip rot90 repeat tile "
@@ -46,35 +47,35 @@ _MOVED = _names(
     "_unsafe_index _unsafe_masked_index permute block_diag lift_fresh lift_fresh_copy"
 )
 
-_AFFINE = _names(
+_AFFINE = names(
     "add sub mul div rsub neg add_ sub_ mul_ div_ neg_ native_batch_norm _native_batch_norm_legit "
     "_native_batch_norm_legit_no_training cudnn_batch_norm miopen_batch_norm batch_norm _batch_norm_no_update"
 )
 """Scaled and shifted values, where one side is constant."""
 
-_RELU = _names("relu relu_ relu6 leaky_relu leaky_relu_")
+_RELU = names("relu relu_ relu6 leaky_relu leaky_relu_")
 
-_CLAMPED = _names("hardtanh hardtanh_ clamp clamp_ clamp_min clamp_min_ threshold threshold_")
+_CLAMPED = names("hardtanh hardtanh_ clamp clamp_ clamp_min clamp_min_ threshold threshold_")
 """ReLUs where values are cut off at zero, else comparisons."""
 
-_ACTIVATION = _names(
+_ACTIVATION = names(
     "gelu gelu_ silu silu_ hardswish hardswish_ hardsigmoid hardsigmoid_ sigmoid sigmoid_ tanh tanh_ elu elu_ celu "
     "celu_ mish mish_ softplus log_sigmoid_forward exp exp_ exp2 expm1 log log2 log10 log1p sqrt sqrt_ rsqrt rsqrt_ "
     "reciprocal reciprocal_ pow pow_ erf erfc sin cos tan atan atan2 _prelu_kernel prelu rrelu rrelu_with_noise glu "
     "hardshrink softshrink"
 )
 
-_POOL = _names(
+_POOL = names(
     "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d "
     "avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool2d adaptive_max_pool2d "
     "adaptive_max_pool3d mean amax fractional_max_pool2d"
 )
 
-_NORM = _names("native_layer_norm layer_norm native_group_norm group_norm rms_norm _fused_rms_norm linalg_vector_norm")
+_NORM = names("native_layer_norm layer_norm native_group_norm group_norm rms_norm _fused_rms_norm linalg_vector_norm")
 
-_SOFTMAX = _names("_softmax _safe_softmax _log_softmax softmax log_softmax logsumexp")
+_SOFTMAX = names("_softmax _safe_softmax _log_softmax softmax log_softmax logsumexp")
 
-_ELEMENTWISE = _names(
+_ELEMENTWISE = names(
     "sum prod cumsum cumprod var std var_mean std_mean amin max min aminmax argmax argmin topk sort any all norm "
     "median nansum count_nonzero bincount bucketize searchsorted upsample_linear1d upsample_bilinear2d "
     "upsample_bicubic2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa upsample_trilinear3d grid_sampler_2d "
@@ -83,7 +84,7 @@ _ELEMENTWISE = _names(
     "outer isfinite isnan isinf"
 )
 
-_LOOKUP = _names("embedding _embedding_bag embedding_bag _embedding_bag_forward_only")
+_LOOKUP = names("embedding _embedding_bag embedding_bag _embedding_bag_forward_only")
 
 _REFUSED = {
     "_trilinear": "a bilinear layer",
@@ -109,8 +110,8 @@ def kind_of(operator: OpOverload) -> Kind | None:
     namespace, name = base_name(operator)
     if namespace not in ("aten", "prims"):
         return None
-    for names, kind in _KINDS:
-        if name in names:
+    for known, kind in _KINDS:
+        if name in known:
             return kind
     if operator.is_view or name.endswith("_copy"):
         return "moved"
@@ -141,4 +142,4 @@ _KINDS: tuple[tuple[frozenset[str], Kind], ...] = (
 CUT_AT_ZERO = _CLAMPED
 
 
-__all__ = ["CONVOLUTIONS", "CUT_AT_ZERO", "MATRIX_PRODUCTS", "Kind", "base_name", "kind_of", "words_for"]
+__all__ = ["CONVOLUTIONS", "CUT_AT_ZERO", "MATRIX_PRODUCTS", "Kind", "base_name", "kind_of", "names", "words_for"]

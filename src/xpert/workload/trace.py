@@ -7,7 +7,7 @@ import math
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -65,9 +65,19 @@ def trace(module: nn.Module, input_shape: tuple[int, ...], *, dtype: torch.dtype
         ConfigError: If the module does not run on such an input, has no layer, or computes what can be neither mapped
             nor priced.
     """
-    if not input_shape or any(not isinstance(size, int) or size < 1 for size in input_shape):
-        raise ConfigError(f"input_shape must be sizes of at least 1, got {tuple(input_shape)}")
-    recorder, output = _run(module, input_shape, dtype)
+    return layers_of(*run_traced(module, input_shape, dtype))
+
+
+def layers_of(recorder: Recorder, output: Any) -> tuple[Layer, ...]:
+    """The layers of a module that has run; see `trace`.
+
+    Args:
+        recorder: What was seen.
+        output: What the module returned.
+
+    Raises:
+        ConfigError: See `trace`.
+    """
     outputs = {recorder.origin(leaf) for leaf in tree_leaves(output) if isinstance(leaf, Tensor)}
     if outputs and max(outputs) < 0:
         raise ConfigError("what the module returns does not come from its input, or is computed outside torch")
@@ -76,8 +86,25 @@ def trace(module: nn.Module, input_shape: tuple[int, ...], *, dtype: torch.dtype
     return _Graph(recorder, outputs).layers()
 
 
-def _run(module: nn.Module, input_shape: tuple[int, ...], dtype: torch.dtype | None) -> tuple[Recorder, Any]:
-    """What was seen of a module, and what it returned."""
+R = TypeVar("R", bound=Recorder)
+
+
+def run_traced(
+    module: nn.Module, input_shape: tuple[int, ...], dtype: torch.dtype | None = None, kind: type[R] = Recorder
+) -> tuple[R, Any]:
+    """What was seen of a module, and what it returned.
+
+    Args:
+        module: See `trace`.
+        input_shape: See `trace`.
+        dtype: See `trace`.
+        kind: What watches it.
+
+    Raises:
+        ConfigError: See `trace`.
+    """
+    if not input_shape or any(not isinstance(size, int) or size < 1 for size in input_shape):
+        raise ConfigError(f"input_shape must be sizes of at least 1, got {tuple(input_shape)}")
     tensors = [*module.parameters(), *module.buffers()]
     if lazy := [name for name, tensor in module.named_parameters() if nn.parameter.is_lazy(tensor)]:
         raise ConfigError(f"{lazy[0]}: has no shape yet; run the module once before it is traced")
@@ -86,9 +113,9 @@ def _run(module: nn.Module, input_shape: tuple[int, ...], dtype: torch.dtype | N
     tried = [dtype] if dtype is not None else [number, torch.int64]
     if dtype is None and not any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in module.modules()):
         tried = [number]
-    for attempt, kind in enumerate(tried, start=1):
-        recorder = Recorder(module)
-        image = torch.zeros(1, *input_shape, device=device, dtype=kind)
+    for attempt, number in enumerate(tried, start=1):
+        recorder = kind(module)
+        image = torch.zeros(1, *input_shape, device=device, dtype=number)
         recorder.feed(image)
         try:
             with _as_traced(module), recorder.watch(module):
@@ -342,4 +369,4 @@ class _Graph:
         return {"pool": window, "pool_kind": "average" if any(node.average for node in chain) else "max"}
 
 
-__all__ = ["trace"]
+__all__ = ["layers_of", "run_traced", "trace"]
