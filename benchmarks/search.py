@@ -1,6 +1,6 @@
 """The search strategies: `python -m benchmarks.search [--json] [--seeds N] [--part NAME] [--problems FOLDER]`.
 
-Four parts. `tabulated`: problems in files (given a folder, such as the published ones), some of these under tighter
+Five parts. `tabulated`: problems in files (given a folder, such as the published ones), some of these under tighter
 budgets, and generated ones like them: worst gap and CPU time of every strategy over the seeds. `real`: VGG16, ResNet-18
 and ResNet-20 on 32x32 images under area budgets of 10 to 100 mm2, the hardware model's tables in the context of the
 best homogeneous design that fits.
@@ -8,7 +8,9 @@ best homogeneous design that fits.
 sharing searched alone and together, against the best homogeneous VGG16; every design in full evaluation. `fronts`:
 latency against area, proven point by point, and NSGA-II's last population; how much hypervolume (on logarithmic axes)
 each dominates of what the proofs leave possible, which is the staircase of each budget's optimum carried on to the next
-smaller budget.
+smaller budget. `size`: problems of the size of real networks, random but for the VGG16 on the hardware model with 2,048
+options a layer; `exact` with its proof, HiGHS on the same entries that no other beats where the objective is one sum,
+and the heuristics when stopped at a tenth of `exact`'s time.
 
 Times are CPU seconds of one thread. Baselines: a million random designs in the same run, and what the original search
 reached on its own cost formulas (median of the six of seven seeds that return anything, 56 CPU s each).
@@ -20,11 +22,15 @@ import argparse
 import dataclasses
 import json
 import os
+import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array
 
 from xpert.design import Chip, Design, Periphery, options_of
 from xpert.errors import InfeasibleError
@@ -36,6 +42,7 @@ from xpert.search.quality.additive import total_quality
 from xpert.search.tabulate import design_of
 from xpert.solver import STRATEGIES
 from xpert.solver.evolution import evolve_front
+from xpert.solver.graph import build_stages
 from xpert.solver.pareto import front, log_hypervolume
 from xpert.solver.problem import Choices, Problem, load_problem
 from xpert.solver.solution import Solution
@@ -53,6 +60,10 @@ TIGHT = {
     "macs50-area10": ("xpert-area50-macs50", 10e6, 1.0),
 }
 """Problems that few designs solve: one in a file, its area budget [um2], and a factor on what it asks for at least."""
+
+EDAP = ("energy", "latency", "area")
+LONGEST = 60.0
+"""CPU seconds after which the part `size` stops a prover."""
 
 HEURISTICS = [strategy for strategy in STRATEGIES.names() if strategy != "exact"]
 SHARING = (2, 4, 8, 16, 32)
@@ -274,12 +285,227 @@ def _settled(networks: Space, options: list[Periphery], start: Design, measure: 
     }
 
 
+SIZES: dict[str, dict[str, Any]] = {
+    "edap12-50": {"layers": 12, "options": 50, "minimize": EDAP, "budgets": ("loss", "weights")},
+    "edap24-50": {"layers": 24, "options": 50, "minimize": EDAP, "budgets": ("loss", "weights")},
+    "edap16-2048": {"layers": 16, "widths": 4, "options": 2048, "minimize": EDAP, "budgets": ("area", "weights")},
+    "latency70-50": {"layers": 70, "options": 50, "minimize": ("latency",), "budgets": ("area", "weights")},
+    "latency60-500": {"layers": 60, "options": 500, "minimize": ("latency",), "budgets": ("area", "weights")},
+    "energy100-1000": {
+        "layers": 100,
+        "widths": 2,
+        "options": 1000,
+        "minimize": ("energy",),
+        "budgets": ("area", "loss", "weights"),
+    },
+    "latency80-500-residual": {
+        "layers": 80,
+        "options": 500,
+        "minimize": ("latency",),
+        "budgets": ("area", "loss"),
+        "residual": True,
+    },
+    "edp60-2000": {
+        "layers": 60,
+        "widths": 2,
+        "options": 2000,
+        "minimize": ("energy", "latency"),
+        "budgets": ("area", "weights"),
+    },
+    "edap121-500-residual": {
+        "layers": 121,
+        "options": 500,
+        "minimize": EDAP,
+        "budgets": ("area", "loss", "weights"),
+        "residual": True,
+    },
+    "edap150-1000": {"layers": 150, "widths": 2, "options": 1000, "minimize": EDAP, "budgets": ("loss", "weights")},
+}
+"""Problems of the part `size`: see `sized`."""
+
+
+def sized(
+    name: str,
+    seed: int,
+    *,
+    layers: int,
+    options: int,
+    minimize: tuple[str, ...],
+    budgets: tuple[str, ...],
+    widths: int = 3,
+    residual: bool = False,
+) -> Problem:
+    """A random network: options trade speed for area and energy, wider layers cost more and lose less.
+
+    Budgets are at the quarter of random designs (area), 0.6 of that (loss), and such that 40 % of the widths keep it
+    (weights).
+    """
+    generator = np.random.default_rng(seed)
+    inputs, ties = _blocks(layers) if residual else (list(range(-1, layers - 1)), list(range(layers)))
+    wide = 2.0 ** np.arange(widths)
+    speed = [generator.lognormal(0.0, 0.8, options) for _ in range(layers)]
+    shapes = [(1 if source < 0 else widths, widths, options) for source in inputs]
+
+    def drawn(power: float, growth: float) -> tuple[np.ndarray, ...]:
+        return tuple(
+            generator.lognormal(0.0, 0.3, shape)
+            * fast**power
+            * (wide**growth)[None, :, None]
+            * (wide[: shape[0]] ** 0.5)[:, None, None]
+            for shape, fast in zip(shapes, speed)
+        )
+
+    costs = {"energy": drawn(0.3, 0.8), "latency": drawn(-1.0, 0.5), "area": drawn(1.0, 0.9)}
+    costs["loss"] = tuple(
+        generator.lognormal(0.0, 0.05, shape)
+        * (generator.lognormal(0.0, 0.7, options) / fast**0.7)
+        * (wide**-0.5)[None, :, None]
+        for shape, fast in zip(shapes, speed)
+    )
+    costs["weights"] = tuple(
+        np.broadcast_to(
+            ((np.array([3.0]) if shape[0] == 1 else 16 * wide)[:, None] * 16 * wide)[..., None], shape
+        ).copy()
+        for shape in shapes
+    )
+    used = {*minimize, *budgets}
+    choices = [Choices(f"layer{n}", tuple((16 * wide).tolist()), tuple(range(options))) for n in range(layers)]
+    problem = Problem(
+        tuple(choices),
+        {quantity: tables for quantity, tables in costs.items() if quantity in used},
+        minimize,
+        inputs=tuple(inputs),
+        ties=tuple(ties),
+        name=name,
+    )
+    totals = problem.totals(problem.random_designs(3000, generator))
+    return dataclasses.replace(
+        problem,
+        at_most={
+            quantity: factor * float(np.quantile(totals[quantity], 0.25))
+            for quantity, factor in (("area", 1.0), ("loss", 0.6))
+            if quantity in budgets
+        },
+        at_least={"weights": float(np.quantile(totals["weights"], 0.6))} if "weights" in budgets else {},
+    )
+
+
+def _blocks(layers: int) -> tuple[list[int], list[int]]:
+    """What feeds each layer, and whose width it shares, in a network of residual blocks of two convolutions."""
+    inputs, ties, lead, last = [-1], [0], 0, 0
+    in_stage = max(2, (layers - 1) // 10)
+    for block in range((layers - 1) // 2):
+        first = len(inputs)
+        if block and block % in_stage == 0:
+            lead = first + 1
+        inputs += [last, first]
+        ties += [first, lead]
+        last = first + 1
+    return inputs + [last] * (layers - len(inputs)), ties + list(range(len(ties), layers))
+
+
+def milp_seconds(problem: Problem, seconds: float) -> tuple[float, float, float]:
+    """What HiGHS finds and proves of a sum on the entries that no other beats, and its CPU time."""
+    stages = build_stages(problem)
+    parts = [(layer, step, *np.nonzero(np.isfinite(step.barred))) for layer, step in enumerate(stages.steps)]
+    states = max(len(step.costs) for step in stages.steps)
+    costs = np.concatenate([step.costs[state, entry] for _, step, state, entry in parts])
+    leaves = np.concatenate([layer * states + state for layer, _, state, _ in parts])
+    enters = np.concatenate(
+        [(layer + 1) * states + step.following[state, entry] for layer, step, state, entry in parts]
+    )
+    count, nodes = len(costs), len(parts) * states
+    # A path: what enters a state leaves it; one unit leaves the first, and the last is free.
+    inner = enters < nodes
+    flow = coo_array(
+        (
+            np.concatenate([np.ones(count), -np.ones(int(inner.sum()))]),
+            (np.concatenate([leaves, enters[inner]]), np.concatenate([np.arange(count), np.flatnonzero(inner)])),
+        ),
+        shape=(nodes, count),
+    )
+    balance = np.zeros(nodes)
+    balance[0] = 1.0
+    constraints = [LinearConstraint(flow.tocsr(), balance, balance)]
+    constraints += [
+        LinearConstraint(costs[:, dim][None], -np.inf, stages.limits[dim] - stages.start[dim]) for dim in stages.bounded
+    ]
+    start = time.process_time()
+    result = milp(
+        costs[:, stages.factors[0]],
+        integrality=np.ones(count),
+        bounds=Bounds(0.0, 1.0),
+        constraints=constraints,
+        options={"mip_rel_gap": 0.0, "time_limit": seconds},
+    )
+    spent = time.process_time() - start
+    return (np.inf if result.fun is None else float(result.fun)), float(result.mip_dual_bound), spent
+
+
+def vgg16_with_many_options() -> Problem:
+    """VGG16 on the hardware model, 2,048 peripheries a layer, under budgets on area, ReLU units and mean precision.
+
+    Precisions lose accuracy, of which the tables know nothing; bits of ADCs and inputs, added up, stand for it here.
+    """
+    options = options_of(
+        Periphery(),
+        adc_type=("sar", "flash"),
+        columns_per_adc=(1, 2, 4, 8, 16, 32, 64, 128),
+        adc_bits=range(1, 9),
+        input_bits=range(1, 17),
+    )
+    networks = backbone("vgg16")
+    context = homogeneous(networks)
+    goal = Goal("edap", Budgets(area_mm2=40.0))
+    problem = tabulate(networks, Chip(), options, context, goal, "relu_units", 0.5 * quality(context))
+    bits = tuple(
+        np.broadcast_to([float(own.adc_bits + own.input_bits) for own in options], table.shape)
+        for table in problem.costs["area"]
+    )
+    return dataclasses.replace(
+        problem,
+        costs=dict(problem.costs) | {"bits": bits},
+        at_least=dict(problem.at_least) | {"bits": 11.0 * len(bits)},
+        name="vgg16-2048",
+    )
+
+
+def size(seeds: int) -> Rows:
+    """Problems of the size of real networks: the proof, HiGHS, and heuristics that are stopped early."""
+    for name, kind in SIZES.items():
+        rows = [_sized_row(sized(name, seed, **kind), 0.0) for seed in range(1, 1 + max(1, seeds // 5))]
+        yield name, rows[0] if len(rows) == 1 else {key: max(row[key] for row in rows) for key in rows[0]}
+    start = time.process_time()
+    problem = vgg16_with_many_options()
+    yield problem.name, _sized_row(problem, time.process_time() - start)
+
+
+def _sized_row(problem: Problem, tables: float) -> dict[str, float]:
+    exact, seconds = timed(lambda: solve(problem, "exact", seconds=LONGEST))
+    row = {
+        "value": exact.value,
+        "exact_gap": np.inf if exact.gap is None else exact.gap,
+        "exact_seconds": seconds,
+        "tables_seconds": tables,
+    }
+    if len(problem.minimize) == 1:
+        found, proven, spent = milp_seconds(problem, LONGEST)
+        row |= {"highs_error": found / exact.value - 1, "highs_gap": found / proven - 1, "highs_seconds": spent}
+        row["times_highs"] = spent / seconds
+    for strategy in ("gradient", "evolution"):
+        early, spent = timed(lambda s=strategy: solve(problem, s, seconds=0.1 * seconds))
+        row[f"{strategy}_early"] = early.value / exact.value - 1 if early.feasible else np.inf
+        row[f"{strategy}_share_of_time"] = spent / seconds
+    row["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return row
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--seeds", type=int, default=10, help="seeds of every heuristic (default 10)")
-    parser.add_argument("--part", choices=["tabulated", "real", "ablation", "fronts"], help="one part only")
+    parser.add_argument("--part", choices=["tabulated", "real", "ablation", "fronts", "size"], help="one part only")
     parser.add_argument("--problems", type=Path, default=FOLDER, help="folder of tabulated problems")
     arguments = parser.parse_args()
     parts: dict[str, Callable[[], Rows]] = {
@@ -287,6 +513,7 @@ def main() -> None:
         "real": lambda: real(arguments.seeds),
         "ablation": ablation,
         "fronts": lambda: fronts(arguments.seeds),
+        "size": lambda: size(arguments.seeds),
     }
     chosen = {name: part for name, part in parts.items() if arguments.part in {None, name}}
     if arguments.json:

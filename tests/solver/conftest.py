@@ -55,6 +55,7 @@ def make_problem(seed: int, *, max_layers: int = 5, budgets: bool = True) -> Pro
         inputs=tuple(inputs),
         ties=tuple(ties),
         constants={name: float(generator.exponential()) for name in names if generator.random() < 0.3},
+        coupled=_coupled(names, costs, generator),
         name="random",
     )
     at_most, at_least = {}, {}
@@ -64,6 +65,8 @@ def make_problem(seed: int, *, max_layers: int = 5, budgets: bool = True) -> Pro
         side = generator.random() if len(values) else 1.0
         if side < 0.35:
             at_most[name] = float(np.quantile(values, 0.6 * generator.random()))
+        elif name in problem.coupled:  # no lower budget
+            continue
         elif side < 0.6:
             at_least[name] = float(np.quantile(values, 0.4 + 0.6 * generator.random()))
         elif side < 0.75:
@@ -71,6 +74,17 @@ def make_problem(seed: int, *, max_layers: int = 5, budgets: bool = True) -> Pro
             at_least[name] = float(np.quantile(values, start))
             at_most[name] = float(np.quantile(values, start + 0.2 * generator.random()))
     return dataclasses.replace(problem, at_most=at_most, at_least=at_least)
+
+
+def _coupled(
+    names: tuple[str, ...], costs: dict[str, list[np.ndarray]], generator: np.random.Generator
+) -> dict[str, tuple[str, str, float]]:
+    """Now and then the first quantity gets the product of two others, which may be the same one, or itself."""
+    if generator.random() >= 0.25:
+        return {}
+    one, other = map(str, generator.choice(names, 2))
+    least = {name: sum(float(table[np.isfinite(table)].min(initial=0.0)) for table in costs[name]) for name in names}
+    return {names[0]: (one, other, 0.5 * least[other])} if least[one] >= 0 and least[other] >= 0 else {}
 
 
 def all_designs(problem: Problem) -> np.ndarray:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +18,12 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from xpert.errors import ConfigError, InfeasibleError
-from xpert.solver.bounds import Proof
-from xpert.solver.exact import lower_bound, outcome
-from xpert.solver.graph import build_stages, complete, make_resource, undominated, useful_options
+from xpert.solver.bounds import Cover, HalfSpace, Relaxation
+from xpert.solver.exact import bound_below, find_feasible, lower_bound
+from xpert.solver.graph import build_stages, make_resource, undominated, useful_options
+from xpert.solver.labels import LabelSearch
 from xpert.solver.problem import Choices, Problem, load_problem
-from xpert.solver.solution import Record
+from xpert.solver.solution import Record, Solution, StopSearch
 from xpert.solver.strategies import solve
 
 MakeProblem = Callable[..., Problem]
@@ -173,52 +177,265 @@ def test_the_bound_for_heuristics_is_below_the_optimum(
     designs = problem.random_designs(2000, np.random.default_rng(0))
     feasible = designs[problem.feasible(designs)]
     assume(len(feasible))
-    assert lower_bound(problem, feasible[0]) <= best + 1e-11 * max(1.0, abs(best))
+    slack = 1e-11 * max(1.0, abs(best))
+    assert lower_bound(problem, feasible[0]) <= best + slack
+    value, totals = float(problem.value(feasible[0])), problem.totals(feasible[0])
+    named = {name: float(totals[name]) for name in problem.minimize}
+    assert bound_below(problem, value, named) <= best + slack
 
 
-@settings(max_examples=25)
-@given(st.integers(0, 10**6), st.integers(0, 3))
-def test_counting_a_budget_only_sharpens_the_bound(random_problem: MakeProblem, seed: int, which: int) -> None:
-    problem = random_problem(seed, max_layers=4)
-    stages = build_stages(problem)
-    assume(len(stages.bounded))
-    resource = make_resource(stages, int(stages.bounded[which % len(stages.bounded)]), 64)
-    assume(resource is not None)
-    assert resource is not None
-    plain, counted = Proof(stages, stages.unlimited).root(), Proof(stages, resource).root()
-    assert (counted[: len(stages.limits)] >= plain[: len(stages.limits)] - 1e-9).all()
+def with_a_binding_budget(problem: Problem) -> Problem:
+    """A budget equal to some design's own figure, from both sides where it can be."""
+    design = problem.random_designs(50, np.random.default_rng(0))
+    design = design[problem.feasible(design)]
+    assume(len(design))
+    names = [name for name in problem.quantities if name not in problem.coupled]
+    assume(names)
+    figure = float(problem.totals(design[0])[names[0]])
+    return dataclasses.replace(
+        problem, at_most=problem.at_most | {names[0]: figure}, at_least=problem.at_least | {names[0]: figure}
+    )
 
 
-@settings(max_examples=15)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
-def test_cutting_planes_that_start_from_known_prices_end_no_lower(random_problem: MakeProblem, seed: int) -> None:
-    problem = random_problem(seed, max_layers=4)
-    stages = build_stages(problem)
-    proof = Proof(stages, stages.unlimited)
-    record = Record(problem)
-    _, violation = record.price(problem.random_designs(200, np.random.default_rng(0)))
-    assume(np.isfinite(violation).any())
-    center = outcome(stages, problem, record.best)
-    prices, least = proof.tangent(center, record)
-    assume(np.isfinite(least))
-    proof.lead(center, prices)
-    for dim in stages.bounded:
-        resource = make_resource(stages, int(dim), 64)
-        if resource is not None:
-            assert proof.tangent(center, record, resource=resource, first=prices)[1] >= least - 1e-9 * abs(least)
+def test_a_budget_that_binds_exactly_from_both_sides(
+    random_problem: MakeProblem, brute_force: BruteForce, seed: int
+) -> None:
+    problem = with_a_binding_budget(random_problem(seed, max_layers=4))
+    solution = solve(problem, "exact")
+    assert solution.value == pytest.approx(brute_force(problem), rel=1e-11, abs=1e-11)
+    assert solution.gap == pytest.approx(0.0, abs=1e-11)
 
 
-def test_directions_that_are_added_have_their_own_tables(random_problem: MakeProblem) -> None:
-    problem = random_problem(4)
+@pytest.mark.parametrize("minimize", [("x",), ("x", "y"), ("x", "y", "z"), ("x", "x", "y")])
+def test_a_single_layer_and_identical_options(minimize: tuple[str, ...]) -> None:
+    generator = np.random.default_rng(0)
+    row = generator.lognormal(size=(3, 1, 1, 4))
+    costs = {name: (np.tile(part, (1, 1, 3)),) for name, part in zip("xyz", row)}  # every option three times
+    problem = Problem((Choices("only", (1,), tuple(range(12))),), costs, minimize)
+    designs = np.stack([np.zeros((12, 1), dtype=np.int64), np.arange(12)[:, None]], axis=-1)
+    solution = solve(problem, "exact")
+    assert solution.value == problem.value(designs).min()
+    assert solution.gap == 0.0
+
+
+@pytest.mark.parametrize("minimize", [("latency",), ("energy", "latency", "area"), ("energy", "area", "area")])
+@pytest.mark.parametrize("ties", [False, True], ids=["chain", "residual"])
+@pytest.mark.parametrize("seed", range(2))
+def test_cp_sat_agrees_on_integer_problems(seed: int, ties: bool, minimize: tuple[str, ...]) -> None:
+    cp_model = pytest.importorskip("ortools.sat.python.cp_model")
+    problem = larger_problem(seed, ties)
+    generator = np.random.default_rng(seed)
+    integer = {name: tuple(np.ceil(4 * table) for table in tables) for name, tables in problem.costs.items()}
+    integer["latency"] = tuple(generator.integers(1, 30, table.shape).astype(float) for table in integer["energy"])
+    at_most = {name: float(np.floor(4.5 * bound)) for name, bound in problem.at_most.items()}
+    at_least = {name: float(np.floor(4 * bound)) for name, bound in problem.at_least.items()}
+    problem = dataclasses.replace(problem, costs=integer, minimize=minimize, at_most=at_most, at_least=at_least)
+    assert solve(problem, "exact").value == cp_sat_optimum(problem, cp_model)
+
+
+def cp_sat_optimum(problem: Problem, cp_model: Any) -> float:
+    """The optimum of an integer problem as CP-SAT finds it."""
+    model = cp_model.CpModel()
+    widths = [[model.new_bool_var("") for _ in layer.widths] for layer in problem.layers]
+    sums: dict[str, list[Any]] = {name: [] for name in problem.quantities}
+    for layer, (source, tie) in enumerate(zip(problem.inputs, problem.ties)):
+        model.add_exactly_one(widths[layer])
+        entries = {place: model.new_bool_var("") for place in np.ndindex(problem.shape(layer))}
+        model.add_exactly_one(entries.values())
+        for (entering, width, option), chosen in entries.items():
+            model.add_implication(chosen, widths[tie][width])
+            if source >= 0:
+                model.add_implication(chosen, widths[problem.ties[source]][entering])
+            for name, tables in problem.costs.items():
+                sums[name].append(int(tables[layer][entering, width, option]) * chosen)
+    totals = {}
+    for name, parts in sums.items():
+        totals[name] = model.new_int_var(0, 10**6, name)
+        model.add(totals[name] == sum(parts))
+    for name, bound in problem.at_most.items():
+        model.add(totals[name] <= int(bound))
+    for name, bound in problem.at_least.items():
+        model.add(totals[name] >= int(bound))
+    objective = totals[problem.minimize[0]]
+    for name in problem.minimize[1:]:
+        product = model.new_int_var(0, 10**15, "")
+        model.add_multiplication_equality(product, [objective, totals[name]])
+        objective = product
+    model.minimize(objective)
+    solver = cp_model.CpSolver()
+    assert solver.solve(model) == cp_model.OPTIMAL
+    return solver.objective_value
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.integers(0, 3), st.sampled_from([8, 64, 4096]))
+def test_bounds_in_any_direction_hold_for_all_designs_and_are_tighter_where_a_budget_is_counted(
+    random_problem: MakeProblem,
+    every_design: Callable[[Problem], np.ndarray],
+    seed: int,
+    which: int,
+    bins: int,
+) -> None:
+    problem = dataclasses.replace(random_problem(seed, max_layers=4), coupled={})
     stages = build_stages(problem)
-    proof = Proof(stages, stages.unlimited)
-    directions = np.random.default_rng(0).random((9, len(stages.limits)))
-    for direction in directions:
-        proof.add(direction)
-    tables = complete(stages, directions, stages.unlimited)
-    for table, expected in zip(proof.tables, tables):
-        assert np.allclose(table[..., -9:], expected)
-    assert np.allclose(proof.root()[-9:], directions @ stages.start + tables[0][0, 0])
+    designs = every_design(problem)
+    designs = designs[problem.feasible(designs)]
+    assume(len(designs) and len(stages.bounded))
+    outcomes = np.array([stages.outcome(problem, design) for design in designs])
+    weights = np.zeros(len(stages.limits))
+    weights[stages.factors] = np.random.default_rng(seed).exponential(size=len(stages.factors))
+    least = float((outcomes @ weights).min())
+    slack = 1e-9 * max(1.0, float(np.abs(outcomes @ weights).max()))
+    relaxation = Relaxation(stages, stages.unlimited)
+    prices, plain = relaxation.dual(weights, Record(problem))
+    assert (prices >= 0).all()
+    assert plain <= least + slack
+    resource = make_resource(stages, int(stages.bounded[which % len(stages.bounded)]), bins)
+    if resource is not None:
+        again, counted = relaxation.counting(resource).dual(weights, Record(problem), first=prices)
+        assert plain - slack <= counted <= least + slack
+        whole, found = LabelSearch(stages, Record(problem)).run(
+            relaxation.counting(resource), weights, again, lambda: np.inf
+        )
+        assert whole
+        assert found == pytest.approx(least, rel=1e-9, abs=slack)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.integers(2, 4))
+def test_a_cover_bounds_every_outcome_and_gets_better(seed: int, factors: int) -> None:
+    generator = np.random.default_rng(seed)
+    powers = generator.integers(1, 3, factors).astype(float)
+    outcomes = generator.lognormal(sigma=0.7, size=(60, factors))
+    products = (outcomes**powers).prod(axis=1)
+    gradients = powers / outcomes
+    share = float((gradients / gradients.sum(axis=1, keepdims=True)).min())
+    cover = Cover(powers, np.ones(factors), 0.99 * share)
+
+    def add(weights: np.ndarray) -> int:
+        cover.spaces.append(HalfSpace(weights, np.zeros(factors), float((outcomes @ weights).min())))
+        return len(cover.spaces) - 1
+
+    cover.push(0.0, tuple(add(corner) for corner in cover.corners))
+    before = 0.0
+    for _ in range(60):
+        bound, cell = cover.worst()
+        assert before * (1 - 1e-12) <= bound <= products.min() * (1 + 1e-12)
+        before = bound
+        # What a cell says holds for the outcomes whose gradient is in it; and every gradient is in some cell.
+        found = np.zeros(len(outcomes), dtype=bool)
+        for cell_bound, _, corners in cover.cells:
+            weights = np.array([cover.spaces[index].weights for index in corners])
+            inside = (np.linalg.solve(weights.T, gradients.T) >= -1e-9).all(axis=0)
+            assert (products[inside] >= cell_bound * (1 - 1e-9)).all()
+            found |= inside
+        assert found.all()
+        one, other = cover.longest(cell)
+        middle, weights = cover.middle(one, other)
+        cover.halve(cell, one, other, add(weights) if middle is None else middle)
+    assert before >= (0.8 if factors < 4 else 0.1) * products.min()
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(2, 4))
+def test_what_a_cell_needs_is_enough(seed: int, factors: int) -> None:
+    generator = np.random.default_rng(seed)
+    cover = Cover(np.ones(factors), np.ones(factors), 0.05)
+    for corner in cover.corners:
+        cover.spaces.append(HalfSpace(corner, np.zeros(factors), float(corner.sum() * generator.uniform(0.5, 1.0))))
+    cell = tuple(range(factors))
+    needed = cover.needed(cell, 2.0)
+    assert cover.bound(cell, needed)[0] >= 2.0 * (1 - 1e-12)
+    assert cover.bound(cell, 0.99 * needed)[0] < 2.0
+
+
+@pytest.mark.parametrize("strategy", ["exact", "gradient", "evolution", "random"])
+@pytest.mark.parametrize("minimize", [("latency",), ("energy", "latency", "area")])
+def test_stopped_early_it_keeps_its_time_and_has_a_bound(strategy: str, minimize: tuple[str, ...]) -> None:
+    problem = dataclasses.replace(chain_of_many_options(30, 60), minimize=minimize)
+    optimum = optimum_of_chain(minimize)
+    assert optimum.gap == 0.0
+    for seconds in (0.05, 0.4):
+        start = time.process_time()
+        solution = solve(problem, strategy, seconds=seconds)
+        assert time.process_time() - start < seconds + 0.4
+        assert solution.seconds < seconds + 0.4
+        assert solution.value >= optimum.value * (1 - 1e-12) or not solution.feasible
+        if solution.feasible:
+            assert solution.lower_bound is not None
+            assert 0 < solution.lower_bound <= optimum.value * (1 + 1e-12)
+
+
+@functools.cache
+def optimum_of_chain(minimize: tuple[str, ...]) -> Solution:
+    return solve(dataclasses.replace(chain_of_many_options(30, 60), minimize=minimize), "exact")
+
+
+@functools.cache
+def chain_of_many_options(layers: int, options: int) -> Problem:
+    """A chain in which fast options are large and wide layers cost more, under budgets on area and on weights."""
+    generator = np.random.default_rng(1)
+    wide = 2.0 ** np.arange(3)
+    shapes = [(1 if layer == 0 else 3, 3, options) for layer in range(layers)]
+    speed = [generator.lognormal(0, 0.8, options) for _ in shapes]
+    costs = {
+        name: tuple(
+            generator.lognormal(0, 0.3, shape) * fast**power * wide[None, :, None] ** 0.8
+            for shape, fast in zip(shapes, speed)
+        )
+        for name, power in (("energy", 0.3), ("latency", -1.0), ("area", 1.0))
+    }
+    costs["weights"] = tuple(
+        np.broadcast_to(
+            (np.array([3.0]) if shape[0] == 1 else 16 * wide)[:, None, None] * 16 * wide[None, :, None], shape
+        )
+        for shape in shapes
+    )
+    names = tuple(Choices(f"layer{n}", (16, 32, 64), tuple(range(options))) for n in range(layers))
+    problem = Problem(names, costs, ("latency",))
+    totals = problem.totals(problem.random_designs(1000, generator))
+    return dataclasses.replace(
+        problem,
+        at_most={"area": float(np.quantile(totals["area"], 0.25))},
+        at_least={"weights": float(np.quantile(totals["weights"], 0.6))},
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_milp_solver_agrees_on_many_options(seed: int) -> None:
+    problem = chain_of_many_options(8 + seed, 20)
+    assert solve(problem, "exact").value == pytest.approx(milp_optimum(problem), rel=1e-6)
+
+
+def test_products_are_those_of_all_designs_with_many_options() -> None:
+    problem = dataclasses.replace(chain_of_many_options(3, 12), minimize=("energy", "latency", "area"))
+    widths = np.stack(np.meshgrid(*[range(3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    options = np.stack(np.meshgrid(*[range(12)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    designs = np.stack([np.repeat(widths, len(options), axis=0), np.tile(options, (len(widths), 1))], axis=-1)
+    best = float(np.where(problem.feasible(designs), problem.value(designs), np.inf).min())
+    solution = solve(problem, "exact")
+    assert solution.value == pytest.approx(best, rel=1e-12)
+    assert solution.gap == 0.0
+
+
+def test_a_proof_that_is_stopped_may_know_already_that_a_budget_cannot_be_kept() -> None:
+    problem = chain_of_many_options(12, 20)
+    least = solve(dataclasses.replace(problem, minimize=("area",), at_most={}), "exact").value
+    tight = dataclasses.replace(problem, at_most={"area": 0.9 * least})
+    said = []
+    for evaluations in range(100, 3000, 100):
+        try:
+            find_feasible(tight, Record(tight, evaluations=evaluations))
+        except StopSearch:
+            assert not said  # with more time it does not know less
+        except InfeasibleError as error:
+            said.append(str(error))
+    assert f"area budget {0.9 * least:.6g}: the smallest design" in said[0]
+    assert said[0].endswith("or more")
+    with pytest.raises(InfeasibleError, match=f"needs {least:.6g}$"):
+        find_feasible(tight, Record(tight))
 
 
 def test_the_order_of_options_and_units_of_costs_do_not_matter(random_problem: MakeProblem) -> None:

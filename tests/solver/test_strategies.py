@@ -160,10 +160,12 @@ class TestContract:
 def test_heuristics_find_the_optimum_of_small_problems(
     random_problem: Callable[..., Problem], brute_force: Callable[[Problem], float], strategy: str
 ) -> None:
-    for seed in (1, 4):
-        problem = random_problem(seed, max_layers=3)
-        found = solve(problem, strategy, evaluations=10_000)
-        assert found.value == pytest.approx(brute_force(problem), rel=1e-11)
+    problems = [random_problem(seed, max_layers=3) for seed in range(8)]
+    best = [brute_force(problem) for problem in problems]
+    feasible = [(problem, value) for problem, value in zip(problems, best) if np.isfinite(value)]
+    assert len(feasible) >= 2
+    for problem, value in feasible[:2]:
+        assert solve(problem, strategy, evaluations=10_000).value == pytest.approx(value, rel=1e-11)
 
 
 def last_of_some(problem: Problem, record: Record, seed: int) -> None:
@@ -265,7 +267,7 @@ def test_the_part_of_a_graph_near_a_design_is_the_designs_near_it(
     random_problem: Callable[..., Problem], every_design: Callable[[Problem], np.ndarray]
 ) -> None:
     for seed in range(20):
-        problem = random_problem(seed, max_layers=3)
+        problem = dataclasses.replace(random_problem(seed, max_layers=3), coupled={})  # of which a graph holds the sum
         generator = np.random.default_rng(seed)
         design = problem.random_designs(1, generator)[0]
         free = generator.choice(len(problem.layers), min(2, len(problem.layers)), replace=False)

@@ -19,7 +19,7 @@ def solve(
         str, typer.Option(metavar="NAME", help=f"How to search: {', '.join(STRATEGIES.names())}.")
     ] = "exact",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")] = 0,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Time limit.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Limit on CPU time.")] = None,
     evaluations: Annotated[int | None, typer.Option(min=1, help="Limit on the designs that are priced.")] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="SOLUTION.json", help="Go on from the design that an earlier --json gave.")
@@ -71,7 +71,11 @@ def _show_solution(figures: dict[str, Any], layers: list[str]) -> None:
         for name, choice in zip(layers, figures["design"], strict=True)
     ]
     output.show(output.table(figures["problem"], ["layer", "width", "option"], rows, left=3))
-    value = f"value {figures['value']:.10g}" if figures["feasible"] else "no design found that meets the budgets"
+    value = (
+        f"value {figures['value']:.10g}"
+        if figures["feasible"]
+        else "no design found that meets the budgets, and not known whether there is one"
+    )
     gap = figures["gap"]
     proof = (
         "" if gap is None else ", proven optimal" if gap <= 1e-9 else f", at most {100 * gap:.2g} % above the optimum"

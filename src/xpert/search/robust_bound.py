@@ -233,7 +233,8 @@ def _limited(
     """The first problem with a limit on the second's objective, and the box of its sums; None if that is empty."""
     merged, (_, names) = together(problems)
     minimized = problems[1].minimize
-    plain = replace(merged, minimize=tuple(names[quantity] for quantity in minimized), at_most={}, at_least={})
+    factors = tuple(names[quantity] for quantity in minimized)
+    plain = replace(merged, minimize=factors, at_most={}, at_least={}, coupled={})  # the sums alone: what chords are of
     stages = build_stages(plain)
     units = np.eye(len(stages.limits))
     least = stages.start + complete(stages, units, stages.unlimited)[0][0, 0]

@@ -1,30 +1,36 @@
-"""Proofs that no design worth finding is left: directions, cells and cutting planes.
+"""Lagrangian bounds, and a cover of all directions that makes one bound on a product of them.
 
-A *direction* is a vector of non-negative weights, one per dimension. Backward dynamic programming (`graph.complete`)
-gives for every state the least weighted cost of a completion, so a partial design with costs p in state s cannot end
-below
+**One sum.** Let w >= 0 weigh the factors of the objective. Of all designs that keep the budgets none has w . S below
 
-    beta = w . p + table_w[s].                                                                                  (1)
+    L(w) = max over prices y >= 0 of   min over paths of (w + y) . S  -  y . limits,                               (1)
 
-An outcome worth finding keeps every budget and has its objective below the best value known. In direction w such
-outcomes lie at or below some number, `reach`; a partial design with beta above it is dead. With w = objective +
-Lagrange multipliers this is the Lagrangian bound, and with a unit vector it is the plain feasibility test.
+the Lagrangian dual. The inner minimum is backward dynamic programming (`graph.complete`), in which one budget may be
+counted exactly (`graph.Resource`) and needs no price. The outer one is found by cutting planes (Kelley 1960): a linear
+program over the designs met so far proposes prices, dynamic programming answers with the design that is least there.
 
-The outcomes with S1 * S2 * ... < value are not a convex set, so no single direction excludes the rest. They are
-covered by boxes, *cells* (`cover`). In a cell the largest w . S below the contour lies on an edge of the box
-(`corners`), and for a small cell a direction tangent to the contour is nearly tight: a box whose edges' ratio is exp(r)
-leaves at most r**2 / 8 per factor. A partial design is alive if some cell is within its reach in all directions.
+**A product.** The objective is P(S) = S1**a1 * S2**a2 * ... with p = a1 + a2 + .... For any weights w > 0 the
+inequality of weighted means says w . S >= p * g(w) * P(S)**(1/p), g(w) = product of (wj / aj)**(aj / p), with equality
+where w is proportional to the *gradient* (a1 / S1, a2 / S2, ...). So the least product is the least of
+(L(w) / (p g(w)))**p over all w, which needs L everywhere. L is concave. So it is enough to know it, or any lower bounds
+l_1 ... l_m of it, at the corners w_1 ... w_m of a *cell*, a cone of weights: w = sum of c_i w_i there with c >= 0, and
+for all S
 
-Directions come from cutting planes (Kelley 1960): a linear program over the designs met so far proposes the weights
-that best separate them from a cell, dynamic programming returns the design that is lowest in that direction, and so
-on (`explore`):
+    w . S >= sum of c_i l_i.
 
-    maximise t - r   such that   t <= w . d for all designs d met,   r >= w . o for all outcomes o of the cell.      (2)
+Let Q be any positive outcome and t = min over i of l_i / (w_i . Q). Then w . S >= t w . Q in the whole cell, and for a
+design whose gradient w is in the cell
+
+    p = w . S >= t w . Q >= t p g(w) P(Q)**(1/p) = t p (P(Q) / P(S))**(1/p),    hence    P(S) >= t**p P(Q).        (2)
+
+Every design's gradient is in some cell of a cover, so the least bound of all cells holds for all designs. The best Q is
+near the solution of w_i . Q = l_i for all i. Cells are halved where the bound is least (`Cover`).
 """
 
 from __future__ import annotations
 
+import heapq
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linprog
@@ -38,394 +44,151 @@ SLACK = 1e-12
 CUTS = 25
 """Cutting planes per direction at most."""
 
-CELL_EDGE = 0.2
-"""Cells are split until the logarithm of their edges' ratio is below this, which leaves 0.5 % per factor."""
-
-MAX_CELLS = 64
-"""Cells that are kept at most; then the remaining ones stay larger."""
-
 TRUST = (3.0, 0.1)
-"""How far a weight may rise at once where a good direction is known: a factor, and a step relative to its scale."""
+"""How far a price may rise at once where good ones are known: a factor, and a step relative to its scale."""
+
+FINE = 1e-5
+"""Relative differences of bounds below this are not worth another cutting plane."""
+
+KEPT = 300
+"""Designs met that are kept as cutting planes, the latest ones."""
+
+_MIX = np.linspace(0.0, 1.0, 17)[:, None]
+"""Where on the edges of a cell its bound is tried."""
 
 _NEAR_ZERO = 1e-6
 """Sums below this fraction of the largest costs count as that."""
 
 _CEILING = 1e4
-"""Largest multiplier, in relative units of the budget and the objective."""
+"""Largest price, in relative units of the budget and the objective."""
 
 
-class Proof:
-    """Directions, cells, and the tables of completions behind them.
+class Relaxation:
+    """The problem with its budgets priced, one of them perhaps counted.
 
     Attributes:
         stages: The graph.
         resource: The budget that completions respect exactly.
-        weights: Directions, [directions, dims]: first the unit vectors, then the *main* direction, which ranks partial
-            designs, then those that the cells brought.
-        tables: Before every layer and after the last, least completions [states, bins, directions].
-        prices: The multipliers in the main direction, [dims].
-        low: Lower corners of the cells in the factors of the objective, [cells, factors].
-        high: Upper corners.
     """
 
-    def __init__(
-        self, stages: Stages, resource: Resource, center: Floats | None = None, prices: Floats | None = None
-    ) -> None:
-        """Begin with the unit vectors and a main direction, as in `lead`; by default at the root and without prices."""
+    def __init__(self, stages: Stages, resource: Resource) -> None:
         self.stages = stages
         self.resource = resource
-        self.weights = np.eye(len(stages.limits))
-        self.tables = complete(stages, self.weights, resource)
-        self.low = self.root()[None, stages.factors]
-        self.high = stages.limits[None, stages.factors]
-        # An objective near zero, as of a difference, is not what its weight is relative to.
+        self._met = np.empty((0, len(stages.limits)))  # outcomes of designs met, the cuts of every linear program
+        # Where an objective may be near zero, as a difference is, weights are relative to this.
         self._smallest = _NEAR_ZERO * np.sum([np.abs(step.costs).max(axis=(0, 1)) for step in stages.steps], axis=0)
-        self._met = np.empty((0, len(stages.limits)))  # costs of designs met, the cuts of every linear program
-        self.lead(self.root() if center is None else center, np.zeros(self.main) if prices is None else prices)
 
-    @property
-    def main(self) -> int:
-        """Index of the main direction."""
-        return len(self.stages.limits)
-
-    def lead(self, center: Floats, prices: Floats) -> None:
-        """Set the main direction: the objective's tangent at an outcome [dims], plus the prices of budgets [dims]."""
-        self.prices = prices
-        direction = self.tangent_weights(center) + prices
-        fresh = complete(self.stages, direction[None], self.resource)  # [states, bins, 1] each
-        # In the place of the old main direction, the last axis of the tables.
-        self.weights = np.concatenate([self.weights[: self.main], direction[None], self.weights[self.main + 1 :]])
-        self.tables = [
-            np.concatenate([old[..., : self.main], new, old[..., self.main + 1 :]], axis=-1)
-            for old, new in zip(self.tables, fresh)
-        ]
-        self._room = self.tables
-
-    def add(self, direction: Floats) -> None:
-        """Append a direction, [dims]."""
-        fresh = complete(self.stages, direction[None], self.resource)
-        count = len(self.weights)
-        if count >= self._room[0].shape[-1]:  # room for twice as many, so that tables are seldom copied
-            self._room = [np.concatenate([table, np.empty_like(table)], axis=-1) for table in self.tables]
-        for room, new in zip(self._room, fresh):
-            room[..., count] = new[..., 0]  # [states, bins, directions] gets one more direction
-        self.tables = [room[..., : count + 1] for room in self._room]
-        self.weights = np.concatenate([self.weights, direction[None]])
-
-    def counting(self, resource: Resource, center: Floats, prices: Floats) -> Proof:
-        """A proof with another resource and main direction, that knows the designs met so far."""
-        other = Proof(self.stages, resource, center, prices)
-        other._met = self._respecting(resource.dim)
+    def counting(self, resource: Resource) -> Relaxation:
+        """The same with another resource; it knows the designs met so far that keep the counted budget."""
+        other = Relaxation(self.stages, resource)
+        other._met = self._met[self._met[:, resource.dim] <= self.stages.limits[resource.dim]]
         return other
 
-    def _respecting(self, dim: int) -> Floats:
-        """The designs met that keep the budget of a dimension: cuts for whatever counts it, [designs, dims]."""
-        return self._met if dim < 0 else self._met[self._met[:, dim] <= self.stages.limits[dim]]
+    @property
+    def used_up(self) -> Floats:
+        """The budgets' limits, and 0 where there is none, [dims]."""
+        return np.where(np.isfinite(self.stages.limits), self.stages.limits, 0.0)
 
-    def confine(self, center: Floats, ratio: float) -> None:
-        """Look only for outcomes near one, as is worth it where no proof is asked for: in a single small cell.
-
-        Args:
-            center: An outcome whose factors are positive, [dims].
-            ratio: How far, as a factor, an outcome's factors may be above or below.
-        """
-        factors = self.stages.factors
-        self.low, self.high = center[None, factors] / ratio, center[None, factors] * ratio
-
-    def root(self) -> Floats:
-        """What no design can be below in each direction, [directions]."""
-        start = self.stages.start
-        bin_ = int(self.bins(start))
-        return start @ self.weights.T + (np.inf if bin_ < 0 else self.tables[0][0, bin_])
-
-    def bins(self, costs: Floats) -> Ints:
-        """The resource's bin that costs [..., dims] leave; negative where its budget is exceeded."""
-        return self.resource.bin(self.stages.limits[self.resource.dim] - costs[..., self.resource.dim])
-
-    def beta(self, layer: int, costs: Floats, states: Ints, directions: Ints) -> Floats:
-        """What no completion of partial designs can be below.
-
-        Args:
-            layer: Layers decided.
-            costs: Signed sums, [n, dims].
-            states: [n].
-            directions: Which directions, [directions].
-
-        Returns:
-            Bounds [n, directions].
-        """
-        bins = self.bins(costs)
-        # Equation (1): [states, bins, directions] -> [n, directions], each label at its own state and bin.
-        ahead = self.tables[layer][states[:, None], np.maximum(bins, 0)[:, None], directions]
-        return np.where(bins[:, None] < 0, np.inf, costs @ self.weights[directions].T + ahead)
-
-    def bound(self, value: float) -> float:
-        """A lower bound on the objective of all designs, at most `value`, for which the cells were made."""
-        # Bisection on the contour: no design is below a value whose cells are all out of some direction's reach.
+    def gradient(self, outcome: Floats) -> Floats:
+        """Gradient of the logarithm of the objective at an outcome [dims], scaled so that it weighs that with 1."""
         stages = self.stages
-        least = (self.root()[stages.factors] ** stages.powers[stages.factors]).prod()
-        low, high = min(float(least), value), value
-        for _ in range(40):
-            middle = 0.5 * (low + high)
-            if (self.root() > self.reach(middle)).any(axis=1).all():
-                low = middle
-            else:
-                high = middle
-        return low
-
-    def reach(self, value: float) -> Floats:
-        """How far outcomes worth finding reach, [cells, directions].
-
-        Args:
-            value: The objective of the best design known.
-        """
-        return self._reach(self.corners(self.low, self.high, value), self.weights)
-
-    @staticmethod
-    def _reach(outcomes: Floats, weights: Floats) -> Floats:
-        """The largest weighted sum over the corners of each cell; -inf for an empty cell, [cells, directions]."""
-        # [cells, corners, directions, dims]; what weighs nothing may be infinite.
-        sums = (np.where(weights > 0, outcomes[:, :, None], 0.0) * weights).sum(axis=-1)
-        sums[np.isnan(outcomes).any(axis=-1)] = -np.inf
-        return sums.max(axis=1)  # the corners' axis vanishes
-
-    def corners(self, low: Floats, high: Floats, value: float) -> Floats:
-        """Outcomes among which every direction finds its largest worth finding.
-
-        The factors' part lies on the edges of the box: all factors but one at a corner, and that one as large as the
-        box and the contour of the objective allow. All other budgets are used up.
-
-        Args:
-            low: Lower corners [cells, factors].
-            high: Upper corners [cells, factors].
-            value: The objective's contour; infinite where no design is known.
-
-        Returns:
-            Outcomes [cells, corners, dims]; NaN where the contour passes below a corner.
-        """
-        stages = self.stages
-        powers = stages.powers[stages.factors]
-        count = len(powers)
-        goal = value - SLACK * abs(value)
-        points = [] if np.isfinite(value) else [high]
-        for free in range(count if np.isfinite(value) else 0):
-            # The contour S1**p1 * S2**p2 * ... = goal, solved for the free factor at every corner of the others.
-            rest = np.delete(np.arange(count), free)
-            for corner in itertools.product((False, True), repeat=count - 1):
-                point = np.where(np.insert(np.array(corner, dtype=bool), free, False), high, low)  # [cells, factors]
-                top = goal / (point[:, rest] ** powers[rest]).prod(axis=1)
-                top = top if powers[free] == 1.0 else top ** (1.0 / powers[free])
-                point[:, free] = np.where(top >= low[:, free], np.minimum(top, high[:, free]), np.nan)
-                point[np.isnan(point[:, free])] = np.nan
-                points.append(point)
-        # The corners become an axis, and the budgets the other dimensions: [cells, corners, dims].
-        full = np.broadcast_to(stages.limits, (len(low), len(points), len(stages.limits))).copy()
-        full[..., stages.factors] = np.stack(points, axis=1)
-        return full
-
-    def tangent(
-        self,
-        center: Floats,
-        record: Record,
-        *,
-        worth: float = -np.inf,
-        resource: Resource | None = None,
-        first: Floats | None = None,
-    ) -> tuple[Floats, float]:
-        """The best Lagrangian bound on the objective's tangent at some outcome.
-
-        Args:
-            center: An outcome, [dims]; its factors are positive unless there is only one.
-            record: Prices every design that is met.
-            worth: Give up as soon as it is clear that the bound will not be above this.
-            resource: The budget that completions are to respect; by default the proof's own.
-            first: Prices that are good already; by default budgets cost nothing at first, [dims].
-
-        Returns:
-            The prices of the budgets, [dims]; and the least that the tangent, scaled to 1 at `center`, can be.
-        """
-        stages = self.stages
-        plain = self.tangent_weights(center)
-        scale = self._scale(center)
-        upper = plain + np.where(np.isfinite(stages.limits), _CEILING / scale, 0.0)
-        used_up = np.where(np.isfinite(stages.limits), stages.limits, 0.0)
-        # The multipliers are what the direction has beyond the objective's own weights.
-        level = float(plain @ used_up)
-        direction, lift = self.explore(
-            used_up[None],
-            plain,
-            upper,
-            scale,
-            record,
-            worth=worth - level,
-            resource=resource,
-            first=None if first is None else plain + first,
-        )
-        return direction - plain, lift + level
-
-    def tangent_weights(self, center: Floats) -> Floats:
-        """Gradient of the objective's logarithm over the factors' number, so that it weighs `center` with 1."""
-        factors = self.stages.factors
-        weights = np.zeros(len(self.stages.limits))
-        size = np.maximum(np.abs(center[factors]), self._smallest[factors])
-        weights[factors] = self.stages.powers[factors] / np.where(size > 0, size, 1.0) / self.stages.powers.sum()
+        factors = stages.factors
+        weights = np.zeros(len(stages.limits))
+        size = np.maximum(np.abs(outcome[factors]), self._smallest[factors])
+        weights[factors] = stages.powers[factors] / np.where(size > 0, size, 1.0) / stages.powers.sum()
         return weights
 
-    def _scale(self, center: Floats) -> Floats:
-        scale = np.where(np.isfinite(self.stages.limits), np.abs(self.stages.limits), 1.0)
-        factors = self.stages.factors
-        scale[factors] = np.maximum(np.abs(center[factors]), self._smallest[factors])
-        return np.where(scale > 0, scale, 1.0)
+    def tables(self, direction: Floats) -> tuple[list[Floats], float]:
+        """Least completions [states, bins, 1] in a direction [dims], and the least of all designs."""
+        tables = complete(self.stages, direction[None], self.resource)
+        bin_ = int(self.resource.bin(self._left, 0))
+        least = np.inf if bin_ < 0 else float(tables[0][0, bin_, 0])
+        return tables, float(self.stages.start @ direction) + least
 
-    def cover(self, value: float, record: Record) -> None:
-        """Cover all outcomes better than a value by cells, and leave out those that some direction excludes.
+    @property
+    def _left(self) -> Floats:
+        return self.stages.limits[self.resource.dim] - self.stages.start[self.resource.dim]
 
-        Args:
-            value: The objective of the best design known, positive.
-            record: Prices every design that is met.
-        """
-        stages = self.stages
-        factors, powers = stages.factors, stages.powers[stages.factors]
-        least = self.root()[factors]  # the first directions are the unit vectors
-        others = (least**powers).prod() / least**powers
-        most = np.minimum(stages.limits[factors], (value / others) ** (1.0 / powers))
-        cells = [(np.log(least), np.log(np.maximum(most, least)))]  # the whole box; split where it is longest
-        done: list[tuple[Floats, Floats]] = []
-        while cells and len(cells) + len(done) < MAX_CELLS:
-            cells.sort(key=lambda cell: float((powers * (cell[1] - cell[0])).max()))
-            low, high = cells.pop()
-            edge = powers * (high - low)
-            if edge.max() <= CELL_EDGE:
-                done.append((low, high))
-                continue
-            longest = int(edge.argmax())
-            middle = 0.5 * (low[longest] + high[longest])
-            axis = np.arange(len(edge)) == longest
-            halves = ((low, np.where(axis, middle, high)), (np.where(axis, middle, low), high))
-            cells += [half for half in halves if not self._excluded(*half, value, record)]
-        done += cells
-        self.low = np.exp([low for low, _ in done]).reshape(-1, len(factors))
-        self.high = np.exp([high for _, high in done]).reshape(-1, len(factors))
-
-    def _excluded(self, low: Floats, high: Floats, value: float, record: Record) -> bool:
-        """Whether a direction, old or new, excludes a cell given by the logarithms of its corners."""
-        stages = self.stages
-        outcomes = self.corners(np.exp(low)[None], np.exp(high)[None], value)
-        if not np.isfinite(outcomes).any() or (self.root() > self._reach(outcomes, self.weights)[0]).any():
-            return True
-        if (stages.powers[stages.factors] * (high - low)).max() > 1.0:
-            return False  # too large for any tangent
-        center = np.zeros(len(stages.limits))
-        center[stages.factors] = np.exp(0.5 * (low + high))
-        scale = self._scale(center)
-        normal = np.zeros(len(center))
-        normal[stages.factors] = center[stages.factors]
-        first = self.tangent_weights(center) + self.prices
-        # What is neither a factor nor bounded has no weight: outcomes may be as large in it as they like.
-        free = (normal == 0) & ~np.isfinite(stages.limits)
-        corners = np.where(free, 0.0, outcomes[0])
-        direction, lift = self.explore(
-            corners[np.isfinite(corners).all(axis=-1)],
-            np.zeros(len(center)),
-            np.where(normal > 0, 1.0, np.where(free, 0.0, _CEILING)) / scale,
-            scale,
-            record,
-            normal=normal,
-            worth=0.0,
-            enough=0.0,
-            first=first / (normal @ first),
-        )
-        self.add(direction)
-        return lift > 0.0
-
-    def explore(
+    def dual(
         self,
-        outcomes: Floats,
-        lower: Floats,
-        upper: Floats,
-        scale: Floats,
+        weights: Floats,
         record: Record,
         *,
-        normal: Floats | None = None,
+        first: Floats | None = None,
         worth: float = -np.inf,
         enough: float = np.inf,
-        resource: Resource | None = None,
-        first: Floats | None = None,
+        cuts: int = CUTS,
     ) -> tuple[Floats, float]:
-        """Look for the direction that separates all designs furthest from some outcomes, by cutting planes.
+        """The best prices of the budgets for weights, and the bound L(w) of equation (1).
 
         Args:
-            outcomes: The outcomes worth finding, [outcomes, dims].
-            lower: Least weight of every dimension, [dims].
-            upper: Largest weight, [dims].
-            scale: Typical size of every dimension, for the linear program, [dims].
+            weights: Of the factors, [dims].
             record: Prices every design that is met.
-            normal: If given, `normal . weights` must be 1, [dims].
-            worth: Stop when it is clear that the lift will not be above this.
-            enough: Stop when the lift is above this.
-            resource: The budget that completions respect; by default the proof's own.
-            first: A direction that is good already, [dims]. Then, unless there is a normal, no weight may rise to more
-                than a few times that of the best one at once: cutting planes that know little propose wild ones.
+            first: Prices that are good already, [dims]. Then no price may rise to more than a few times that of the
+                best ones at once: cutting planes that know little propose wild ones.
+            worth: Give up as soon as it is clear that the bound will not be above this.
+            enough: Stop when it is above this.
+            cuts: Prices that are tried at most.
 
         Returns:
-            The direction [dims], and how far it lifts the designs above the outcomes; positive excludes the outcomes.
+            The prices [dims], and the least that any design within the budgets weighs; infinite if there is none.
         """
-        resource = resource or self.resource
-        dim, zero = resource.dim, np.zeros(1, dtype=np.int64)
-        start = resource.bin(self.stages.limits[[dim]] - self.stages.start[[dim]])
-        met = self._met if resource is self.resource else self._respecting(dim)
-        best, margin = lower if first is None else first, -np.inf
-        weights, top = best, upper
-        for round_ in range(CUTS):
-            if round_ or (first is None and normal is not None):
-                if first is not None and normal is None:
-                    top = np.minimum(upper, TRUST[0] * best + TRUST[1] / scale)
-                weights, bound = self._plane(met, outcomes, lower, top, scale, normal)
-                free = top is upper or bool((weights < top).all())
-                if bound <= max(worth if free else -np.inf, margin + 1e-7 * abs(bound)):
+        stages, resource, zero = self.stages, self.resource, np.zeros(1, dtype=np.int64)
+        limited, level = np.isfinite(stages.limits), self.used_up
+        scale = np.where(limited & (level != 0), np.abs(level), 1.0)
+        size = max(float(np.abs(weights * level).sum()), self._weight(weights)) or 1.0
+        ceiling = np.where(limited, _CEILING * size / scale, 0.0)
+        best, most, top = np.zeros(len(weights)) if first is None else first, -np.inf, ceiling
+        prices = best
+        for round_ in range(cuts):
+            if round_:
+                if not limited.any():
                     break
-            tables = complete(self.stages, weights[None], resource)
-            beta = float(self.stages.start @ weights + tables[0][0, start[0], 0])
-            lift = beta - float((outcomes @ weights).max())
-            if lift > margin:
-                best, margin = weights, lift
-            if not np.isfinite(beta) or margin > enough:
+                if first is not None:
+                    top = np.minimum(ceiling, TRUST[0] * best + TRUST[1] * size / scale)
+                prices, bound = self._plane(weights, top, scale, size)
+                free = top is ceiling or bool((prices < top).all())
+                if bound <= max(worth if free else -np.inf, most + FINE * size):
+                    break
+            tables, least = self.tables(weights + prices)
+            least -= float(prices @ level)
+            if least > most:
+                best, most = prices, least
+            if not np.isfinite(least) or most > enough:
                 break
-            path = finish(self.stages, weights[None], tables, resource, 0, zero, start)
-            record.price(designs_of(self.stages, path))
-            costs = path_costs(self.stages, path)
-            met, self._met = np.concatenate([met, costs]), np.concatenate([self._met, costs])
-        return best, margin
+            start = resource.bin(np.array([self._left]), 0)
+            path = finish(stages, (weights + prices)[None], tables, resource, 0, zero, start)
+            record.price(designs_of(stages, path))
+            self._met = np.concatenate([self._met, path_outcomes(stages, path)])[-KEPT:]
+        return best, most
 
-    @staticmethod
-    def _plane(
-        met: Floats, outcomes: Floats, lower: Floats, upper: Floats, scale: Floats, normal: Floats | None
-    ) -> tuple[Floats, float]:
-        """Weights that lift the designs met, [designs, dims], furthest above the outcomes, and that lift.
+    def _weight(self, weights: Floats) -> float:
+        """What the designs met weigh, roughly."""
+        return float(np.abs(self._met[-1] @ weights)) if len(self._met) else 1.0
 
-        The linear program (2) in the variables (t, r, w * scale).
+    def _plane(self, weights: Floats, top: Floats, scale: Floats, size: float) -> tuple[Floats, float]:
+        """Prices under which the designs met weigh most, and how much that is.
+
+        The linear program: maximise t such that t <= w . d + y . (d - limits) for all designs d met, 0 <= y <= top.
         """
-        dims = len(scale)
-        # t - w . d <= 0, [designs, 2 + dims]; w . o - r <= 0, [outcomes, 2 + dims].
-        above = np.column_stack([np.ones(len(met)), np.zeros(len(met)), -met / scale])
-        below = np.column_stack([np.zeros(len(outcomes)), -np.ones(len(outcomes)), outcomes / scale])
-        rows = np.concatenate([above, below])
+        limited = np.flatnonzero(np.isfinite(self.stages.limits))
+        excess = (self._met[:, limited] - self.stages.limits[limited]) / scale[limited]  # [designs, limited]
         result = linprog(
-            np.array([-1.0, 1.0, *np.zeros(dims)]),
-            A_ub=rows,
-            b_ub=np.zeros(len(rows)),
-            A_eq=None if normal is None else np.array([[0.0, 0.0, *(normal / scale)]]),
-            b_eq=None if normal is None else np.ones(1),
-            bounds=[(None, None), (None, None), *zip(lower * scale, upper * scale)],
+            np.array([-1.0, *np.zeros(len(limited))]),
+            A_ub=np.column_stack([np.ones(len(excess)), -excess]),
+            b_ub=self._met @ weights / size,
+            bounds=[(None, None), *((0.0, high) for high in top[limited] * scale[limited] / size)],
             method="highs",
         )
-        if result.x is None:  # numbers too far apart for the solver: no better direction is known
-            return lower, -np.inf
-        return np.clip(result.x[2:] / scale, lower, upper), -float(result.fun)
+        prices = np.zeros(len(weights))
+        if result.x is None:  # numbers too far apart for the solver: no better prices are known
+            return prices, -np.inf
+        prices[limited] = np.clip(result.x[1:] * size / scale[limited], 0.0, top[limited])
+        return prices, -float(result.fun) * size
 
 
-def path_costs(stages: Stages, paths: Ints) -> Floats:
-    """Signed costs [n, dims] of complete paths of entries [n, layers]."""
+def path_outcomes(stages: Stages, paths: Ints) -> Floats:
+    """Outcomes [n, dims] of complete paths of entries [n, stages]."""
     costs = np.tile(stages.start, (len(paths), 1))
     states = np.zeros(len(paths), dtype=np.int64)
     for layer, step in enumerate(stages.steps):
@@ -433,3 +196,120 @@ def path_costs(stages: Stages, paths: Ints) -> Floats:
         costs += step.costs[states, paths[:, layer]]
         states = step.following[states, paths[:, layer]]
     return costs
+
+
+@dataclass
+class HalfSpace:
+    """What is known in one direction: every design that is still of interest weighs at least `least`.
+
+    Attributes:
+        weights: Of the factors, relative to the cover's scale, [factors].
+        prices: Of the budgets, [dims].
+        least: The bound.
+        solved: Whether no bound can be higher: some design weighs just that.
+    """
+
+    weights: Floats
+    prices: Floats
+    least: float
+    solved: bool = False
+
+
+class Cover:
+    """Cells that cover all gradients that designs can have, with bounds at their corners.
+
+    Attributes:
+        powers: Powers of the factors, [factors].
+        scale: Outcome that factors and weights are relative to, so that all are near 1, [factors].
+        spaces: The corners of all cells.
+        cells: Bound when it was last looked at, number, and corners of each; a heap.
+    """
+
+    def __init__(self, powers: Floats, scale: Floats, share: float) -> None:
+        """One cell that holds all weights of which each is at least a share of their sum."""
+        self.powers, self.scale = powers, scale
+        self.spaces: list[HalfSpace] = []
+        count = len(powers)
+        # The corners have one weight of `top` and else 1: w = sum of c_i corner_i has c_i >= 0 where w_i is at least
+        # the sum of all weights over top + count - 1.
+        top = max(1.0 / share - (count - 1), 2.0)
+        self.corners = np.ones((count, count)) + (top - 1.0) * np.eye(count)
+        self.cells: list[tuple[float, int, tuple[int, ...]]] = []
+        self._numbers = itertools.count()
+        self._middles: dict[tuple[int, int], int] = {}
+
+    def push(self, bound: float, cell: tuple[int, ...]) -> None:
+        """Add a cell by the indices of its corners, and a bound that is known of it."""
+        heapq.heappush(self.cells, (max(bound, self.bound(cell)[0]), next(self._numbers), cell))
+
+    def worst(self) -> tuple[float, tuple[int, ...]]:
+        """The cell with the least bound, and that bound, which holds for all designs."""
+        while True:
+            known, _, cell = self.cells[0]
+            bound = max(known, self.bound(cell)[0])  # corners may have risen since
+            if bound == known:
+                return bound, cell
+            heapq.heapreplace(self.cells, (bound, next(self._numbers), cell))
+
+    def bound(self, cell: tuple[int, ...], least: Floats | None = None) -> tuple[float, Floats]:
+        """Equation (2) for a cell, and the outcome Q [factors] behind it, in the cover's scale.
+
+        Args:
+            cell: Its corners.
+            least: Bounds at the corners other than those known, [corners].
+        """
+        weights = np.array([self.spaces[index].weights for index in cell])
+        least = np.array([self.spaces[index].least for index in cell]) if least is None else least
+        return self.bound_between(weights, least)
+
+    def bound_between(self, weights: Floats, least: Floats) -> tuple[float, Floats]:
+        """Equation (2) for corners [corners, factors] with bounds [corners]."""
+        total = self.powers.sum()
+        if len(weights) == 1:  # one factor: the bound itself, of any sign
+            value = least / weights[:, 0]
+            return float(value[0]) if total == 1.0 else float(max(value[0], 0.0) ** total), value
+        # Outcomes Q worth trying: those whose gradients are on an edge of the cell, and the one that fits the bounds.
+        pairs = itertools.combinations(range(len(weights)), 2)
+        sides = np.concatenate([weights[one] * _MIX + weights[other] * (1 - _MIX) for one, other in pairs])
+        outcomes = self.powers / sides
+        try:
+            corner = np.linalg.solve(weights, least)
+        except np.linalg.LinAlgError:  # a cell too small to tell its corners apart
+            corner = least
+        if (corner > 0).all():
+            outcomes = np.concatenate([outcomes, corner[None]])
+        sizes = (least / (outcomes @ weights.T)).min(axis=1)  # t in equation (2), [outcomes]
+        bounds = np.maximum(sizes, 0.0) ** total * (outcomes**self.powers).prod(axis=1)
+        best = int(np.argmax(bounds))
+        return float(bounds[best]), outcomes[best]
+
+    def needed(self, cell: tuple[int, ...], value: float) -> Floats:
+        """Bounds at a cell's corners [corners] with which the cell's bound is `value`, in the cover's scale."""
+        _, outcome = self.bound(cell)
+        weights = np.array([self.spaces[index].weights for index in cell])
+        size = (value / float((outcome**self.powers).prod())) ** (1.0 / self.powers.sum())
+        return weights @ outcome * size
+
+    def longest(self, cell: tuple[int, ...]) -> tuple[int, int]:
+        """The two corners of a cell whose weights differ most in their ratios."""
+        logs = np.log([self.spaces[index].weights for index in cell])
+        edges = [
+            (float(np.ptp(logs[one] - logs[other])), one, other)
+            for one, other in itertools.combinations(range(len(cell)), 2)
+        ]
+        _, one, other = max(edges)
+        return cell[one], cell[other]
+
+    def middle(self, one: int, other: int) -> tuple[int | None, Floats]:
+        """The corner halfway between two, if there is one already, and its weights."""
+        first, second = self.spaces[one].weights, self.spaces[other].weights
+        ratio = second / first
+        between = first * np.sqrt(ratio.max() * ratio.min()) + second
+        return self._middles.get((min(one, other), max(one, other))), between / between.sum()
+
+    def halve(self, cell: tuple[int, ...], one: int, other: int, middle: int) -> None:
+        """Replace a cell, the worst one, by its halves; what is known of it holds for both."""
+        bound, _, _ = heapq.heappop(self.cells)
+        self._middles[min(one, other), max(one, other)] = middle
+        for gone in (one, other):
+            self.push(bound, tuple(middle if index == gone else index for index in cell))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from xpert.errors import ConfigError
+from xpert.solver.exact import relax
 from xpert.solver.graph import Floats, Ints
 from xpert.solver.neighbourhood import best_of, revise
 from xpert.solver.polish import polish
@@ -118,6 +119,7 @@ def evolution(problem: Problem, record: Record, seed: int) -> None:
     Raises:
         ConfigError: On import, if pymoo is not installed.
     """
+    relax(problem, record)
     last = _evolve(problem, record, seed, lambda totals: problem.objective(totals)[:, None], 1)
     before = record.upper_bound
     generator = np.random.default_rng(seed)

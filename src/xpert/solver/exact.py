@@ -1,29 +1,27 @@
-"""Exact search: the best design, with a proof.
+"""Exact search: the best design, with a proof, or as much of one as time allows.
 
-Partial designs (*labels*) are extended layer by layer. A label is dropped when another one in the same state is at
-least as good in every dimension (*dominance*), or when no completion of it can be feasible and better than the best
-design known (*bound*, see `bounds`). Labels are extended in batches, the most promising first, so good designs come
-early and memory stays bounded; what does not fit into a batch waits on a stack. When the stack is empty the best
-design is optimal.
+1. Price the budgets by Lagrange multipliers, and count the one exactly whose large steps cause the duality gap. Round
+   the relaxation by label setting with few labels, and improve the design by coordinate descent (`Search.descend`).
+2. If none was feasible, look for one budget by budget, which finds out whether there is any (`find_feasible`).
+3. Prove that no design is below a target, which is at first just above the bound, then further and further from it, and
+   at last the best design's value. A sum needs one label search. A product needs them at the corners of those cells in
+   which the Lagrangian bound is not enough (`Search.close`).
 
-The bounds come in two strengths, and `exact` takes these steps:
-
-1. Find a feasible design, budget by budget.
-2. Leave all budgets to Lagrange multipliers, and improve the design by dives (a beam) and coordinate descent.
-3. Extend labels. If few are needed, that is the proof.
-4. Else count the budget whose large steps cause the duality gap exactly (`graph.Resource`), cover a product's outcomes
-   by cells (`bounds`), and extend labels from the beginning, to the end.
+Targets near the bound need few labels, and what they prove is the bound while the next one is tried. If they bring up a
+design below the target, that is optimal once nothing is left below it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from xpert.errors import ConfigError, InfeasibleError
-from xpert.solver.bounds import SLACK, Proof
+from xpert.solver.bounds import SLACK, Cover, HalfSpace, Relaxation
 from xpert.solver.graph import (
     Floats,
     Ints,
@@ -31,59 +29,46 @@ from xpert.solver.graph import (
     Stages,
     build_stages,
     complete,
-    designs_of,
-    finish,
     make_resource,
-    undominated,
 )
+from xpert.solver.labels import LabelSearch
 from xpert.solver.polish import polish
 from xpert.solver.problem import ROUNDING, Problem
 from xpert.solver.solution import Record, StopSearch
 
-BATCH = 2000
-"""Labels extended at once."""
+WIDTHS = (200, 2000)
+"""Labels per layer at most of the searches before those that keep all."""
 
-BEAM = 100
-"""Labels per layer of the dives that look for a good first design."""
+FIRST_STEP = 1 / 16
+"""Part of the gap by which the first target is above the bound; it doubles from target to target."""
 
-EASY = 2000
-"""Labels, extended or waiting, beyond which the stronger bounds are worth their time."""
-
-RIVALS = 2000
-"""Labels that each label is compared with for dominance."""
-
-MAX_TABLE = 400_000
+MAX_TABLE = 600_000
 """States times bins of a resource's tables, summed over layers, at most."""
 
-MAX_BINS = 2048
+MAX_BINS = 4096
 """Bins of a resource at most."""
 
-NARROW = 0.002
+MAX_GROUPS = 3000
+"""Groups of a resource at most: entries of a state that differ in where they lead or in the bins that they take."""
+
+NARROW = 5e-4
 """Relative duality gaps, and differences between them, below this are not worth another table."""
 
+FINEST = 1e-4
+"""Relative step: cells are halved until what they lack is this close to the gap at their corners, which label setting
+closes by steps of this at least."""
 
-@dataclass(frozen=True)
-class Labels:
-    """Partial designs that have decided the same layers.
+ROUGH = 6
+"""Prices that are tried for a bound that need not be good."""
 
-    Attributes:
-        layer: Layers decided.
-        costs: Signed sums, [labels, dims].
-        states: [labels].
-        paths: Entries chosen so far, [labels, layer].
-    """
+AMPLE = 1.1
+"""Bounds at a corner by this factor above what its cell needs are good enough."""
 
-    layer: int
-    costs: Floats
-    states: Ints
-    paths: Ints
+FEW_CORNERS = 24
+"""Corners of cells for a first bound."""
 
-    def take(self, index: Ints) -> Labels:
-        """Some of the labels."""
-        return Labels(self.layer, self.costs[index], self.states[index], self.paths[index])
-
-    def __len__(self) -> int:
-        return len(self.states)
+CORNERS = 60
+"""Corners of cells at most where only a bound is asked for."""
 
 
 def exact(problem: Problem, record: Record, seed: int = 0) -> None:
@@ -97,210 +82,276 @@ def exact(problem: Problem, record: Record, seed: int = 0) -> None:
     Raises:
         InfeasibleError: If no design meets all budgets together.
     """
-    find_feasible(problem, record)  # step 1
-    stages = build_stages(problem)
-    search = LabelSearch(stages, record)
-    proof = Proof(stages, stages.unlimited)
-    least = _descend(problem, search, proof)  # step 2
-    try:
-        if search.run(proof, EASY):  # step 3
-            record.raise_lower_bound(record.value)
-            return
-    except (StopSearch, KeyboardInterrupt):
-        record.raise_lower_bound(proof.bound(record.value))
-        raise
-    record.raise_lower_bound(proof.bound(record.value))
-    search.restart()  # step 4
-    proof = with_counted_budget(problem, proof, record, least)
-    _descend(problem, search, proof, proof.prices)
-    if len(stages.factors) > 1:
-        proof.cover(record.value, record)
-    record.raise_lower_bound(proof.bound(record.value))
-    search.run(proof)
-    record.raise_lower_bound(record.value)
+    search = Search(problem, record, build_stages(problem))
+    search.descend()  # step 1
+    if record.upper_bound == np.inf:
+        find_feasible(problem, record)  # step 2
+        search.descend()
+    search.prove()  # step 3
 
 
-def _descend(problem: Problem, search: LabelSearch, proof: Proof, first: Floats | None = None) -> float:
-    """Set the main direction, and improve the record's design with it, until it no longer changes.
+def relax(problem: Problem, record: Record) -> None:
+    """Good first designs by rounding relaxations, and a bound: what heuristics begin with.
 
     Args:
-        problem: The problem.
-        search: Has nothing decided yet.
-        proof: Whose main direction is set.
-        first: Prices that are good already, [dims].
-
-    Returns:
-        The main direction's bound relative to the value found, a fraction of it; for a product, of its tangent.
+        problem: What to solve.
+        record: Where designs and the proven bound are kept.
     """
-    record = search.record
-    while True:
-        before = record.upper_bound
-        center = outcome(search.stages, problem, record.best)
-        prices, least = proof.tangent(center, record, first=first)
-        proof.lead(center, prices)
-        search.dive(proof)
-        polish(problem, record, record.best)
-        if record.upper_bound >= before or len(search.stages.factors) == 1:
-            return least
+    search = Search(problem, record, build_stages(problem))
+    search.descend()
+    if record.upper_bound < np.inf:
+        record.raise_lower_bound(search.bound(FEW_CORNERS))
 
 
-def with_counted_budget(problem: Problem, proof: Proof, record: Record, least: float, most: int = MAX_BINS) -> Proof:
-    """A proof that counts the budget in bins which narrows the gap most, or the old proof if none does.
+class Search:
+    """A proof under way: which designs can be below a value.
 
-    Args:
+    Attributes:
         problem: The problem.
-        proof: One that leaves all budgets to the multipliers.
-        record: Holds the design in whose tangent gaps are measured, and prices every design that is met.
-        least: The proof's main direction's bound, as a fraction of that design's value.
-        most: Bins at most.
+        stages: Its graph.
+        record: Keeps the best design and the bound.
+        center: Outcome of the best design known, near which bounds should be good, [dims].
+        relaxation: Bounds in any direction.
+        prices: Of the budgets at the center, in the weights of its gradient, [dims].
+        labels: Searches in any direction.
     """
-    stages = proof.stages
-    bins = min(most, MAX_TABLE // sum(len(step.costs) for step in stages.steps))
-    center = outcome(stages, problem, record.best)
-    found = [make_resource(stages, dim, max(bins, 64)) for dim in stages.bounded]
-    best: tuple[Resource, Floats, Floats] | None = None
-    resources = [resource for resource in found if resource is not None]
-    for resource in sorted(resources, key=lambda resource: sum(group.barred.size for group in resource.groups)):
-        if least >= proof.tangent_weights(center) @ center - NARROW:
-            break
-        prices, lift = proof.tangent(center, record, worth=least + NARROW, resource=resource, first=proof.prices)
-        if lift > least + NARROW:
-            best, least = (resource, center, prices), lift
-    return proof if best is None else proof.counting(*best)
 
+    def __init__(
+        self,
+        problem: Problem,
+        record: Record,
+        stages: Stages,
+        center: Floats | None = None,
+        value: float = np.inf,
+    ) -> None:
+        """Begin a proof for improvements on the record's design, and on a value that is known from elsewhere."""
+        self.problem, self.record, self.stages = problem, record, stages
+        self.relaxation = Relaxation(stages, stages.unlimited)
+        self.prices = np.zeros(len(stages.limits))
+        self.labels = LabelSearch(stages, record)
+        self.center = self.labels.lowest if center is None else center
+        self._value = value
+        self._factors = stages.factors
+        self._powers = stages.powers[stages.factors]
+        self._total = float(self._powers.sum())
 
-def outcome(stages: Stages, problem: Problem, design: Ints) -> Floats:
-    """The signed sums of a design in the graph's dimensions, [dims]."""
-    totals = dict(zip(problem.active, problem.active_totals(design)))
-    return stages.signs * [totals[name] for name in stages.quantities]
+    @property
+    def goal(self) -> float:
+        """Objectives below this are improvements."""
+        value = min(self._value, self.record.upper_bound)
+        return value - SLACK * abs(value) if np.isfinite(value) else value
 
+    def descend(self) -> None:
+        """Set the prices, and improve the record's design with them, until it no longer changes."""
+        record = self.record
+        if record.design is None:  # the best of the designs that the first prices bring up
+            self.relaxation.dual(self.relaxation.gradient(self.center), record)
+        while True:
+            before = record.violation, record.value
+            self.center = self.stages.outcome(self.problem, record.best)
+            least = self.price()
+            weights = self.relaxation.gradient(self.center)
+            most = float(weights @ self.center) if record.violation == 0.0 else np.inf
+            self.labels.run(self.relaxation, weights, self.prices, lambda most=most: most, WIDTHS[0])
+            polish(self.problem, record, record.best)
+            record.step()
+            if (record.violation, record.value) >= before or least >= most - NARROW:
+                return
 
-class LabelSearch:
-    """The labels still to be extended. Proofs may be exchanged between runs: the labels do not depend on them."""
-
-    def __init__(self, stages: Stages, record: Record) -> None:
-        self.stages = stages
-        self.record = record
-        self._stack: list[Labels] = []
-        self.restart()
-        # Once a label is this low in a budgeted dimension no completion exceeds the budget: lower still is no merit.
-        most = complete(stages, -np.eye(len(stages.limits)), stages.unlimited)
-        self._clear = [stages.limits + table[:, 0] for table in most]
-        # What is neither a factor nor bounded, others are coupled to: less is always better.
-        self._judged = (stages.powers > 0) | ~np.isfinite(stages.limits)
-
-    def restart(self) -> None:
-        """Begin again with nothing decided."""
-        zero = np.zeros(1, dtype=np.int64)
-        self._stack = [Labels(0, self.stages.start[None], zero, zero[:, None][:, :0])]
-
-    def run(self, proof: Proof, limit: int | None = None) -> bool:
-        """Extend labels until none is left.
-
-        Args:
-            proof: What declares labels dead.
-            limit: Give up when more labels than this were extended or wait.
+    def price(self) -> float:
+        """Set the prices at the center, and count the budget that narrows the gap most.
 
         Returns:
-            Whether none is left, which proves the record's design optimal.
+            The bound in the center's gradient.
         """
-        extended = 0
-        while self._stack:
-            waiting = sum(map(len, self._stack))
-            if limit is not None and max(extended, waiting) > limit:
-                return False
-            labels = self._stack.pop()
-            extended += len(labels)
-            labels, _ = self._advance(proof, labels)
-            for start in reversed(range(0, len(labels), BATCH)):
-                self._stack.append(labels.take(np.arange(start, min(start + BATCH, len(labels)))))
-            self.record.step(waiting=waiting)
-        return True
+        weights = self.relaxation.gradient(self.center)
+        most = float(weights @ self.center)
+        known = self.prices if self.prices.any() else None
+        self.prices, least = self.relaxation.dual(weights, self.record, first=known)
+        if self.relaxation.resource.dim < 0:
+            for dim in self.stages.bounded:
+                if least >= most - NARROW:
+                    break
+                resource = counted(self.stages, int(dim))
+                if resource is not None:
+                    relaxation = self.relaxation.counting(resource)
+                    prices, lift = relaxation.dual(weights, self.record, first=self.prices, worth=least + NARROW)
+                    if lift > least + NARROW:
+                        self.relaxation, self.prices, least = relaxation, prices, lift
+        if len(self._factors) == 1:  # a bound in the only direction is one on the objective
+            total = least / float(weights[self._factors[0]])
+            self.record.raise_lower_bound(total if self._total == 1.0 else max(total, 0.0) ** self._total)
+        return least
 
-    def dive(self, proof: Proof, width: int = BEAM) -> bool:
-        """Extend only the most promising labels of every layer: a quick way to a good design.
+    def bound(self, corners: int = CORNERS) -> float:
+        """A lower bound on the objective without label setting, from a limited number of directions."""
+        self.price()
+        cover = self.cover()
+        while True:
+            bound, cell = cover.worst()
+            bound = min(bound * self._unit(cover), self._value, self.record.upper_bound)
+            self.record.raise_lower_bound(bound)
+            if reached(bound, self.goal) or len(cell) == 1 or len(cover.spaces) >= corners:
+                return bound
+            self.halve(cover, cell)
+
+    def prove(self) -> None:
+        """Raise the record's bound to the best design's value."""
+        cover = self.cover()
+        for width in (*WIDTHS, None):
+            bound = cover.worst()[0] * self._unit(cover)
+            step = FIRST_STEP * (self.record.upper_bound - bound)
+            while True:
+                self.record.raise_lower_bound(bound)
+                self.record.step(corners=len(cover.spaces))
+                if reached(bound, self.goal):
+                    self.record.raise_lower_bound(self.record.value)
+                    return
+                before = self.record.upper_bound
+                if self.close(cover, bound + step, width):
+                    step *= 2
+                elif self.record.upper_bound >= before:
+                    break
+                bound = cover.worst()[0] * self._unit(cover)
+
+    def _unit(self, cover: Cover) -> float:
+        """The objective of an outcome that is 1 in a cover's scale."""
+        return float((cover.scale**self._powers).prod())
+
+    def cover(self) -> Cover:
+        """One cell for all gradients that improvements can have, with bounds at its corners."""
+        scale = self._powers / self._total / self.relaxation.gradient(self.center)[self._factors]
+        share = 1.0
+        if len(scale) > 1:
+            low = self._lowest() / scale
+            value = self.goal / float((scale**self._powers).prod())
+            others = float((low**self._powers).prod()) / low**self._powers
+            high = np.minimum(self.stages.limits[self._factors] / scale, (value / others) ** (1.0 / self._powers))
+            most, least = self._powers / low, self._powers / np.maximum(high, low)
+            share = 0.999 * float((least / (least + most.sum() - most)).min())
+        cover = Cover(self._powers, scale, share)
+        for corner in cover.corners:
+            self._add(cover, corner, self.prices / self._total * corner.sum() / len(scale))
+        cover.push(-np.inf, tuple(range(len(scale))))
+        return cover
+
+    def _lowest(self) -> Floats:
+        """What no design within the budgets can be below in each factor, [factors]."""
+        low = self.labels.lowest[self._factors]
+        for place, dim in enumerate(self._factors):
+            unit = np.eye(len(self.stages.limits))[dim]
+            low[place] = max(low[place], self.relaxation.dual(unit, self.record, cuts=ROUGH)[1])
+        return low
+
+    def _add(self, cover: Cover, weights: Floats, near: Floats, enough: float = np.inf) -> int:
+        """Bound one more direction, given prices that may be near its best, and return the index of its corner."""
+        full = self._full(cover, weights)
+        prices, least = self.relaxation.dual(full, self.record, first=near, enough=enough)
+        cover.spaces.append(HalfSpace(weights, prices, least))
+        return len(cover.spaces) - 1
+
+    def _full(self, cover: Cover, weights: Floats) -> Floats:
+        """Weights [factors] in a cover's scale as weights [dims]."""
+        full = np.zeros(len(self.stages.limits))
+        full[self._factors] = weights / cover.scale
+        return full
+
+    def close(self, cover: Cover, target: float, width: int | None) -> bool:
+        """Raise a cover's bound to a target, or to the best design's value where that is less.
 
         Args:
-            proof: What declares labels dead.
+            cover: Whose cells are halved, and corners raised.
+            target: Objective.
             width: Labels per layer at most.
 
         Returns:
-            Whether that left none out.
+            Whether that came about; it always does without a width.
         """
-        labels, complete_ = self._stack[0].take(np.arange(1)), True
-        while len(labels):
-            labels, all_ = self._advance(proof, labels, 4 * width)
-            complete_ &= all_ and len(labels) <= width
-            labels = labels.take(np.arange(min(width, len(labels))))
-        return complete_
+        unit = self._unit(cover)
+        while True:
+            bound, cell = cover.worst()
+            goal = min(target, self.goal) / unit
+            if reached(bound, goal):
+                return True
+            corner = self.corner_to_raise(cover, cell, goal)
+            if corner is None:
+                self.record.raise_lower_bound(bound * unit)
+                self.halve(cover, cell)
+                continue
+            space = cover.spaces[corner]
+            weights = self._full(cover, space.weights)
+            if len(cell) == 1:
+                cutoff = partial(self._root_of_goal, float(space.weights[0]), target, unit)
+            else:
+                needed = float(cover.needed(cell, goal)[cell.index(corner)])
+                # Somewhat more, which is cheap, and spares searches.
+                more = max(needed - space.least, FINEST * needed)
+                most = needed + more
+                known = float((self.labels.outcomes @ weights).min(initial=np.inf))
+                if not self.labels.separate and known <= most + more:
+                    most, space.solved = known, True  # all that there is
+                cutoff = partial(float, most)
+            whole, least = self.labels.run(self.relaxation, weights, space.prices, cutoff, width)
+            if not whole:
+                space.solved = False
+                return False
+            limit = cutoff()
+            if self.labels.separate or least > limit:
+                space.least = max(space.least, limit)
+            elif len(cell) == 1:  # the record has the best design
+                space.least = np.inf
+            else:
+                space.least, space.solved = max(space.least, least), True
 
-    def _advance(self, proof: Proof, labels: Labels, most: int | None = None) -> tuple[Labels, bool]:
-        """The labels' successors worth keeping, the most promising first; complete designs go to the record.
+    def _root_of_goal(self, weight: float, target: float, unit: float) -> float:
+        """What designs below a target, or the goal as it is by now, weigh at most if there is one factor."""
+        return weight * (min(target, self.goal) / unit) ** (1.0 / self._total)
 
-        Returns:
-            The successors, and whether they are all there are, not only the `most` most promising.
-        """
-        self.record.count(len(labels))
-        labels, rank = self._extend(proof, labels)
-        if labels.layer == len(self.stages.steps):
-            self.record.price(designs_of(self.stages, labels.paths))
-            return labels.take(np.arange(0)), True
-        all_ = most is None or len(labels) <= most
-        labels = labels.take(np.argsort(rank, kind="stable")[:most])
-        labels = labels.take(self._undominated(labels))
-        self._finish(proof, labels.take(np.arange(min(16, len(labels)))))
-        return labels, all_
+    def corner_to_raise(self, cover: Cover, cell: tuple[int, ...], goal: float) -> int | None:
+        """The corner of a cell at which label setting is worth its time; None where the cell should be halved."""
+        if len(cell) == 1:
+            return cell[0]
+        spaces = [cover.spaces[index] for index in cell]
+        weights, least = np.array([space.weights for space in spaces]), np.array([space.least for space in spaces])
+        if not self.labels.separate and len(self.labels.outcomes):
+            # With bounds as high as they can be at the corners, would that do?
+            known = self.labels.outcomes[:, self._factors] / cover.scale
+            possible = np.maximum((known @ weights.T).min(axis=0), least)
+            if cover.bound_between(weights, possible)[0] < goal:
+                return None
+        needed = cover.needed(cell, goal)
+        # As if each corner were a cell of its own: the bound that is missing there in any case.
+        own = self._total * goal ** (1.0 / self._total)
+        own = own * ((weights / self._powers) ** (self._powers / self._total)).prod(axis=1)
+        floor = np.maximum(least, 1e-9 * needed)
+        gap, lacking = float((own / floor).max()) - 1.0, needed / floor - 1.0
+        open_ = [index for index, space in enumerate(spaces) if not space.solved and lacking[index] > 0]
+        if not open_ or lacking.max() > 2.0 * max(gap, 0.0) + FINEST:
+            return None
+        return cell[max(open_, key=lambda index: lacking[index])]
 
-    def _extend(self, proof: Proof, labels: Labels) -> tuple[Labels, Floats]:
-        """All successors that no direction declares dead, and their bounds in the main direction."""
-        step = self.stages.steps[labels.layer]
-        value = self.record.upper_bound
-        reach = proof.reach(value)
-        # Every allowed entry of every label is a successor, [successors]: its label and its entry.
-        parent, entry = np.nonzero(np.isfinite(step.barred[labels.states]))
-        alive = np.ones((len(parent), len(reach)), dtype=bool)  # [successors, cells]
-        rank = np.zeros(len(parent))
-        directions = np.arange(len(proof.weights))
-        # The unit vectors first: they are cheap to believe and drop most.
-        for block in np.split(directions, range(proof.main + 1, len(directions), 8)):
-            states = labels.states[parent]
-            costs = labels.costs[parent] + step.costs[states, entry]
-            beta = proof.beta(labels.layer + 1, costs, step.following[states, entry], block)
-            # [successors, 1, block] against [cells, block]: alive in a cell is within reach in all directions.
-            alive &= (beta[:, None] <= reach[:, block]).all(axis=-1)
-            keep = alive.any(axis=1)  # the cells' axis vanishes: some cell is enough
-            if block[0] == 0:
-                rank = beta[:, proof.main]
-                keep &= self._objective(beta) < value - SLACK * abs(value) if np.isfinite(value) else keep
-            parent, entry, alive, rank = parent[keep], entry[keep], alive[keep], rank[keep]
-        states = labels.states[parent]
-        paths = np.column_stack([labels.paths[parent], entry])  # [successors, layer + 1]
-        costs = labels.costs[parent] + step.costs[states, entry]
-        return Labels(labels.layer + 1, costs, step.following[states, entry], paths), rank
+    def halve(self, cover: Cover, cell: tuple[int, ...]) -> None:
+        """Halve a cell at its longest edge."""
+        one, other = cover.longest(cell)
+        middle, weights = cover.middle(one, other)
+        if middle is None:
+            ends = [cover.spaces[index] for index in (one, other)]
+            near = np.mean([end.prices / end.weights.sum() for end in ends], axis=0) * weights.sum()
+            _, outcome = cover.bound(cell)
+            size = self.goal / self._unit(cover) / float((outcome**self._powers).prod())
+            middle = self._add(cover, weights, near, AMPLE * float(weights @ outcome) * size ** (1.0 / self._total))
+        cover.halve(cell, one, other, middle)
 
-    def _objective(self, beta: Floats) -> Floats:
-        """The objective of the unit directions' bounds [n, directions]: no completion is below it."""
-        factors = self.stages.factors
-        return (beta[:, factors] ** self.stages.powers[factors]).prod(axis=1)
 
-    def _undominated(self, labels: Labels) -> Ints:
-        clear = self._clear[labels.layer][labels.states]  # [labels, dims]
-        costs = np.where(self._judged, labels.costs, np.maximum(labels.costs, clear))
-        keep = np.zeros(len(labels), dtype=bool)
-        for state in np.unique(labels.states):
-            rows = np.flatnonzero(labels.states == state)
-            keep[rows] = undominated(costs[rows], rivals=RIVALS)
-        return np.flatnonzero(keep)
+def reached(bound: float, goal: float) -> bool:
+    """Whether a bound is at its goal, but for rounding."""
+    return bound >= goal - 0.1 * SLACK * abs(goal)
 
-    def _finish(self, proof: Proof, labels: Labels) -> None:
-        """Price the cheapest completions of labels in the main direction."""
-        count, main = len(labels), proof.main
-        # `finish` takes a weighting per label: the main direction's column, once for each.
-        tables = [np.repeat(table[..., main : main + 1], count, axis=-1) for table in proof.tables]
-        weights = np.repeat(proof.weights[main][None], count, axis=0)
-        bins = proof.bins(labels.costs)
-        tails = finish(self.stages, weights, tables, proof.resource, labels.layer, labels.states, bins)
-        self.record.price(designs_of(self.stages, np.column_stack([labels.paths, tails])))
+
+def counted(stages: Stages, dim: int) -> Resource | None:
+    """The budget of one dimension counted in bins; None where it cannot be, or that takes too long."""
+    bins = min(MAX_BINS, MAX_TABLE // sum(len(step.costs) for step in stages.steps))
+    return make_resource(stages, dim, max(bins, 64), MAX_GROUPS)
 
 
 def find_feasible(problem: Problem, record: Record) -> None:
@@ -316,9 +367,6 @@ def find_feasible(problem: Problem, record: Record) -> None:
         return
     budgets = [(name, -1.0, bound) for name, bound in problem.at_least.items()]
     budgets += [(name, 1.0, bound) for name, bound in problem.at_most.items()]
-    if not budgets:
-        _any_design(problem, record)
-        return
     kept: list[tuple[str, float, float]] = []
     design = None
     for name, sign, bound in budgets:
@@ -330,6 +378,10 @@ def find_feasible(problem: Problem, record: Record) -> None:
                 child.price(design[None])
             exact(relaxed, child)
         except StopSearch:
+            if child.lower_bound > limit:  # no need to know by how much
+                least = sign * child.lower_bound
+                beyond = "or more" if sign > 0 else "or less"
+                raise InfeasibleError(f"{_cannot(problem, name, sign, bound, least, kept)} {beyond}") from None
             if child.upper_bound > limit:
                 raise
         finally:
@@ -342,18 +394,17 @@ def find_feasible(problem: Problem, record: Record) -> None:
         record.price(design[None])
 
 
-def lower_bound(problem: Problem, design: Ints) -> float:
-    """A proven lower bound on the objective, without a search: how far from optimal a design [layers, 2] can be."""
-    record = Record(problem)
-    record.price(design[None])
+def lower_bound(problem: Problem, design: Ints, record: Record | None = None) -> float:
+    """A proven lower bound on the objective, without a search: how far from optimal a design [layers, 2] can be.
+
+    Args:
+        problem: The problem.
+        design: One that keeps the budgets.
+        record: Limits the work, and keeps the bound that there is when they are reached.
+    """
     stages = build_stages(problem)
-    proof = Proof(stages, stages.unlimited)
-    center = outcome(stages, problem, design)
-    prices, _ = proof.tangent(center, record)
-    proof.lead(center, prices)
-    if len(stages.factors) > 1:
-        proof.cover(record.value, record)
-    return proof.bound(record.value)
+    center, value = stages.outcome(problem, design), float(problem.value(design))
+    return Search(problem, record or Record(problem), stages, center, value).bound()
 
 
 def bound_below(problem: Problem, value: float, totals: Mapping[str, float]) -> float:
@@ -369,17 +420,15 @@ def bound_below(problem: Problem, value: float, totals: Mapping[str, float]) -> 
     """
     stages = build_stages(problem)
     check_budgets(problem, stages)
-    record, proof = Record(problem), Proof(stages, stages.unlimited)
     center = np.array([totals.get(name, 0.0) for name in stages.quantities])
-    prices, _ = proof.tangent(center, record)
-    proof.lead(center, prices)
-    if len(stages.factors) > 1:
-        proof.cover(value, record)
-    return proof.bound(value)
+    return Search(problem, Record(problem), stages, center, value).bound()
 
 
-def check_budgets(problem: Problem, stages: Stages) -> None:
+def check_budgets(problem: Problem, stages: Stages) -> float:
     """Check every budget alone, which takes a millisecond.
+
+    Returns:
+        A lower bound on the objective, that of each factor alone.
 
     Raises:
         InfeasibleError: If one cannot be kept.
@@ -402,15 +451,7 @@ def check_budgets(problem: Problem, stages: Stages) -> None:
                 raise ConfigError(
                     f"{problem.name}: minimize: {name} can be as low as {text}; a product's factors are above 0"
                 )
-
-
-def _any_design(problem: Problem, record: Record) -> None:
-    """Price the least design in the first quantity, budgets aside."""
-    stages = build_stages(problem)
-    tables = complete(stages, np.eye(len(stages.limits))[:1], stages.unlimited)
-    zero = np.zeros(1, dtype=np.int64)
-    path = finish(stages, np.eye(len(stages.limits))[:1], tables, stages.unlimited, 0, zero, zero)
-    record.price(designs_of(stages, path))
+    return math.prod(least[dim] ** float(stages.powers[dim]) for dim in stages.factors)
 
 
 def _relaxed(problem: Problem, name: str, sign: float, kept: list[tuple[str, float, float]]) -> Problem:

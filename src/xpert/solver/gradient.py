@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xpert.solver.exact import relax
 from xpert.solver.graph import Floats, Ints, Stages, build_stages, complete
 from xpert.solver.neighbourhood import best_of, revise
 from xpert.solver.polish import polish
@@ -177,13 +178,15 @@ def slope(grid: Grid, policy: Policy, weights: Floats, temperature: float = 0.0)
 
 
 def gradient(problem: Problem, record: Record, seed: int) -> None:
-    """Descend from many random starts at once, then polish the best designs drawn, and the one to begin with, if any.
+    """Descend from many random starts at once, then polish the best designs drawn, and those to begin with.
 
     Args:
         problem: What to solve; its costs may have any sign unless the objective is a product.
         record: Where designs are kept.
         seed: Of the first logits and of the draws.
     """
+    start = record.design
+    relax(problem, record)
     stages = build_stages(problem)
     grid = make_grid(stages)
     generator = np.random.default_rng(seed)
@@ -196,7 +199,6 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
     logits = SPREAD * generator.standard_normal((*grid.following.shape, RESTARTS))
     first, second = np.zeros_like(logits), np.zeros_like(logits)
     best_drawn = BestDrawn(RESTARTS, len(problem.layers))
-    start = record.design
     for step, temperature in enumerate(np.geomspace(*TEMPERATURES, STEPS)):
         policy = make_policy(grid, logits)
         if step % EVERY == 0:
@@ -218,7 +220,8 @@ def gradient(problem: Problem, record: Record, seed: int) -> None:
         record.step(**_figures(stages, policy, excess))
     before = record.upper_bound
     chosen = best_drawn.designs[best_drawn.order()[:POLISHED]]
-    ends = [polish(problem, record, design) for design in (chosen if start is None else [start, *chosen])]
+    known = [record.best] if start is None else [record.best, start]
+    ends = [polish(problem, record, design) for design in [*known, *chosen]]
     revise(problem, record, best_of(problem, ends, REVISED), generator)
     record.step(unpolished=before if np.isfinite(before) else None)
 

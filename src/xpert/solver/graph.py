@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -53,6 +53,52 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Coupling:
+    """A quantity S_q + S_a (S_b - c), of which its dimension holds the largest sum that is never above it.
+
+    With S_a >= a and S_b - c >= b in all designs the product is at least b S_a + a (S_b - c) - a b, as (S_a - a) (S_b -
+    c - b) >= 0 (McCormick 1976). What is left out is such a product again: more of either is never better.
+
+    Attributes:
+        dim: The quantity's dimension.
+        one: That of S_a.
+        other: That of S_b.
+        slopes: b and a.
+        constant: -a (b + c).
+    """
+
+    dim: int
+    one: int
+    other: int
+    slopes: tuple[float, float]
+    constant: float
+
+    def add(self, parts: Floats) -> None:
+        """Add its share of the product to parts of sums, [..., dims]."""
+        forbidden = np.isinf(parts[..., self.dim])
+        ahead, behind = (np.where(forbidden, 0.0, parts[..., dim]) for dim in (self.one, self.other))
+        parts[..., self.dim] += self.slopes[0] * ahead + self.slopes[1] * behind
+
+
+def _couplings(problem: Problem, names: Sequence[tuple[str, float]]) -> tuple[Coupling, ...]:
+    """The couplings of the quantities that are dimensions."""
+
+    def least(name: str) -> float:
+        tables = (table[np.isfinite(table)] for table in problem.costs[name])
+        return problem.constants.get(name, 0.0) + sum(float(table.min(initial=np.inf)) for table in tables)
+
+    found = []
+    for dim, (name, _) in enumerate(names):
+        if name in problem.coupled:
+            one, other, offset = problem.coupled[name]
+            a, b = max(least(one), 0.0), max(least(other) - offset, 0.0)
+            if np.isfinite(a + b):
+                ahead, behind = names.index((one, 1.0)), names.index((other, 1.0))
+                found.append(Coupling(dim, ahead, behind, (b, a), -a * (b + offset)))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
 class Stages:
     """A problem as a layered graph.
 
@@ -65,6 +111,7 @@ class Stages:
         steps: One stage per layer that has a choice. Before the first and after the last there is one state.
         layers: The layers of the stages.
         decided: A design [layers, 2] with the choices of all other layers.
+        couplings: Of quantities that are coupled to others, what their dimension holds of that.
     """
 
     quantities: tuple[str, ...]
@@ -75,6 +122,16 @@ class Stages:
     steps: tuple[Stage, ...]
     layers: tuple[int, ...]
     decided: Ints
+    couplings: tuple[Coupling, ...] = ()
+
+    def outcome(self, problem: Problem, design: Ints) -> Floats:
+        """The signed sums of a design [layers, 2] of the problem, [dims]."""
+        totals = dict(zip(problem.active, problem.active_totals(design)))
+        result = self.signs * [totals[name] for name in self.quantities]
+        for coupling in self.couplings:
+            coupling.add(result)
+            result[coupling.dim] += coupling.constant
+        return result
 
     @property
     def factors(self) -> Ints:
@@ -85,7 +142,7 @@ class Stages:
     def unlimited(self) -> Resource:
         """No resource: every budget is left to the Lagrange multipliers."""
         shifts = tuple(np.zeros(step.following.shape, dtype=np.int64) for step in self.steps)
-        return Resource(-1, 0.0, 1.0, 1, shifts, _groups(self, shifts))
+        return Resource(-1, 0.0, 1.0, 1, 0, shifts, _groups(self, shifts))
 
     @property
     def bounded(self) -> Ints:
@@ -118,11 +175,13 @@ class Graph:
         problem: The problem.
         names: Quantity and sign of every dimension.
         entries: One per layer.
+        couplings: Of quantities that are dimensions.
     """
 
     problem: Problem
     names: tuple[tuple[str, float], ...]
     entries: tuple[LayerEntries, ...]
+    couplings: tuple[Coupling, ...]
 
     def stages(self, design: Ints | None = None, free: Sequence[int] | Ints = ()) -> Stages:
         """The graph without what is of no use, and without states that no design comes to.
@@ -137,6 +196,9 @@ class Graph:
             kept[layer] = kept[layer] & open_[own.following]
             open_ = np.asarray(kept[layer].any(axis=1))
         start = np.array([sign * self.problem.constants.get(name, 0.0) for name, sign in self.names])
+        for coupling in self.couplings:
+            coupling.add(start)
+            start[coupling.dim] += coupling.constant
         steps, layers, decided = [], [], np.zeros((len(self.entries), 2), dtype=np.int64)
         here = np.zeros(1, dtype=np.int64)  # states that some design comes to
         for layer, own in self._numbered:
@@ -166,6 +228,7 @@ class Graph:
             steps=tuple(steps),
             layers=tuple(layers),
             decided=decided,
+            couplings=self.couplings,
         )
 
     @cached_property
@@ -201,6 +264,7 @@ def make_graph(problem: Problem) -> Graph:
     sources = (source for name in problem.active for source in problem.coupled.get(name, ())[:2])
     names += [(name, 1.0) for name in dict.fromkeys(sources) if (name, 1.0) not in names]
     names += [(name, -1.0) for name in problem.at_least]
+    couplings = _couplings(problem, names)
     last_use: dict[int, int] = {}
     for layer, (source, tie) in enumerate(zip(problem.inputs, problem.ties)):
         last_use[tie] = layer
@@ -213,6 +277,8 @@ def make_graph(problem: Problem) -> Graph:
     for layer, (source, tie) in enumerate(zip(problem.inputs, problem.ties)):
         # The quantities become the last axis: [in_widths, out_widths, options, dims].
         costs = np.stack([sign * problem.costs[name][layer] for name, sign in names], axis=-1)
+        for coupling in couplings:
+            coupling.add(costs)
         options = costs.shape[2]
         rows = states  # [states * widths that the layer decides anew, alive]; all of one state next to one another
         if tie not in alive:
@@ -244,7 +310,7 @@ def make_graph(problem: Problem) -> Graph:
         )
         alive = [alive[index] for index in kept]
         states = after
-    return Graph(problem, tuple(names), tuple(entries))
+    return Graph(problem, tuple(names), tuple(entries), couplings)
 
 
 def useful_options(costs: Floats) -> NDArray[np.bool_]:
@@ -323,12 +389,14 @@ class Group:
 
     Attributes:
         members: Entries of a group, [states, groups, members]; short groups repeat their first entry.
+        sizes: How many different members a group has, [states, groups]; none for padding.
         following: The state that a group leads to, [states, groups].
         shifts: The bins that it takes, [states, groups].
         barred: Zero, or infinite for padding, [states, groups].
     """
 
     members: Ints
+    sizes: Ints
     following: Ints
     shifts: Ints
     barred: Floats
@@ -348,6 +416,7 @@ class Resource:
         low: Budget left that belongs to bin 0.
         step: Width of a bin.
         bins: Number of bins; the last one also holds all that is above, where the budget cannot be exceeded any more.
+        exact_from: The stage from which on all entries are multiples of a bin.
         shifts: For every stage the bins that an entry takes, [states, entries].
         groups: The entries of every stage, gathered.
     """
@@ -356,14 +425,21 @@ class Resource:
     low: float
     step: float
     bins: int
+    exact_from: int
     shifts: tuple[Ints, ...]
     groups: tuple[Group, ...]
 
-    def bin(self, left: Floats) -> Ints:
-        """The bin of a budget left, rounded up; negative where the budget is sure to be exceeded."""
+    def bin(self, left: Floats, layer: int) -> Ints:
+        """The bin of a budget left after some layers; negative where the budget is sure to be exceeded.
+
+        Rounded up, as all rounding is in favour of the budget; but down, to the same effect, where only multiples
+        follow.
+        """
         if self.dim < 0:
             return np.zeros(left.shape, dtype=np.int64)
-        return np.minimum(np.ceil((left - self.low) / self.step - _SNAP), self.bins - 1).astype(np.int64)
+        place = (left - self.low) / self.step
+        place = np.floor(place + _SNAP) if layer >= self.exact_from else np.ceil(place - _SNAP)
+        return np.minimum(place, self.bins - 1).astype(np.int64)
 
     def allowed(self) -> NDArray[np.bool_]:
         """Which bins [bins] may be left at the end."""
@@ -374,8 +450,15 @@ _SNAP = 1e-6
 """Fraction of a bin within which a budget counts as the multiple next to it: covers the rounding of sums."""
 
 
-def make_resource(stages: Stages, dim: int, max_bins: int) -> Resource | None:
-    """Count the budget of one dimension in bins; None where it can never be exceeded or never be met."""
+def make_resource(stages: Stages, dim: int, max_bins: int, max_groups: float = math.inf) -> Resource | None:
+    """Count the budget of one dimension in bins; None where it can never be exceeded or never be met.
+
+    Args:
+        stages: The graph.
+        dim: The dimension.
+        max_bins: Bins at most.
+        max_groups: None, too, if entries make up more groups than this.
+    """
     # The least and the most that any state still takes of the budget, equation (1) with w = +-unit, [all states].
     unit = np.zeros((1, len(stages.limits)))
     unit[0, dim] = 1.0
@@ -392,20 +475,53 @@ def make_resource(stages: Stages, dim: int, max_bins: int) -> Resource | None:
     high = min(float(most[np.isfinite(most)].max()), highest)
     if not low < high:
         return None
-    # Where all entries are multiples of one integer a bin is that; elsewhere the range is cut into as many as allowed.
-    step = 0.0
-    if np.abs(values).max() < 2**53 and (values == np.rint(values)).all():
-        step = float(np.gcd.reduce(np.abs(values).astype(np.int64)))
-    if not step or (high - low) / step > max_bins - 2:
-        step = (high - low) / (max_bins - 2)
-    low = root - step * math.ceil((root - low) / step - _SNAP)  # the root's budget falls on a bin
+    step = _step(costs[1:], (high - low) / (max_bins - 3))
+    low = step * math.floor(low / step + _SNAP)  # nothing left falls on a bin
     bins = math.ceil((high - low) / step - _SNAP) + 1
-    shifts = tuple(np.floor(part.costs[..., dim] / step + _SNAP * _SNAP).astype(np.int64) for part in stages.steps)
-    return Resource(dim, low, step, bins, shifts, _groups(stages, shifts))
+    shifts = [np.floor(part.costs[..., dim] / step + _SNAP * _SNAP).astype(np.int64) for part in stages.steps]
+    whole = [bool(np.nanmax(_beyond(cost, step)) <= 0.0) for cost in costs[1:]]
+    exact_from = whole[::-1].index(False) if False in whole else len(whole)
+    exact_from = len(whole) + 1 - exact_from if exact_from < len(whole) else 0
+    found = Resource(dim, low, step, bins, exact_from, tuple(shifts), ())
+    # What is left before the first layer is known, not only its bin, so that its entries need no rounding.
+    shifts[0] = found.bin(np.array(root), 0) - found.bin(root - stages.steps[0].costs[..., dim], 1)
+    if sum(_count_groups(part, shift) for part, shift in zip(stages.steps, shifts)) > max_groups:
+        return None
+    return replace(found, shifts=tuple(shifts), groups=_groups(stages, shifts))
+
+
+def _beyond(costs: Floats, step: float) -> Floats:
+    """By how much costs are above a multiple of a step, [...]."""
+    return np.maximum(costs - step * np.floor(costs / step + _SNAP * _SNAP), 0.0)
+
+
+def _step(costs: Sequence[Floats], least: float) -> float:
+    """The width of a bin, of at least some size, which loses least by rounding.
+
+    The entries of all layers, or of most, may be multiples of one integer: widths come in powers of two.
+    """
+    candidates = {least}
+    finite = [cost[np.isfinite(cost)] for cost in costs]
+    if all(np.abs(cost).max() < 2**53 and (cost == np.rint(cost)).all() for cost in finite):
+        own = [int(np.gcd.reduce(np.abs(cost).astype(np.int64))) for cost in finite]
+        for floor in set(own) - {0}:
+            common = float(np.gcd.reduce([value for value in own if value >= floor]))
+            candidates |= {common * max(1.0, math.ceil(least / common))} | ({common} if common >= least else set())
+    # Of equal ones the widest, which makes the fewest bins.
+    return min(candidates, key=lambda step: (sum(float(_beyond(cost, step).max()) for cost in finite), -step))
 
 
 def _groups(stages: Stages, shifts: Sequence[Ints]) -> tuple[Group, ...]:
     return tuple(_gather(step, shift) for step, shift in zip(stages.steps, shifts))
+
+
+def _count_groups(step: Stage, shifts: Ints) -> int:
+    """How many different ends the entries [states, entries] of a stage have: state before and after, and bins."""
+    states, entries = np.nonzero(np.isfinite(step.barred))
+    ends = np.stack([states, step.following[states, entries], shifts[states, entries]])[
+        :, np.lexsort((shifts[states, entries], step.following[states, entries], states))
+    ]
+    return 1 + int((ends[:, 1:] != ends[:, :-1]).any(axis=0).sum())
 
 
 def _gather(step: Stage, shifts: Ints) -> Group:
@@ -422,14 +538,15 @@ def _gather(step: Stage, shifts: Ints) -> Group:
     width = max(1, max(len(groups) for groups in found))
     height = max([1, *[len(members) for groups in found for _, _, members in groups]])
     shape = (len(found), width)
-    members = np.zeros((*shape, height), dtype=np.int64)
+    members, sizes = np.zeros((*shape, height), dtype=np.int64), np.zeros(shape, dtype=np.int64)
     following, taken, barred = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64), np.full(shape, np.inf)
     for state, groups in enumerate(found):
         for number, (end, shift, entries) in enumerate(groups):
             members[state, number] = entries[0]
             members[state, number, : len(entries)] = entries
+            sizes[state, number] = len(entries)
             following[state, number], taken[state, number], barred[state, number] = end, shift, 0.0
-    return Group(members, following, taken, barred)
+    return Group(members, sizes, following, taken, barred)
 
 
 def complete(stages: Stages, weights: Floats, resource: Resource) -> list[Floats]:

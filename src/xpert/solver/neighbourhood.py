@@ -19,9 +19,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xpert.solver.bounds import Proof
-from xpert.solver.exact import LabelSearch, outcome, with_counted_budget
+from xpert.solver.bounds import Relaxation
+from xpert.solver.exact import Search
 from xpert.solver.graph import Ints, make_graph, make_resource
+from xpert.solver.labels import LabelSearch
 from xpert.solver.problem import Problem
 from xpert.solver.solution import Record
 
@@ -77,13 +78,10 @@ class NeighbourhoodSearch:
         self.problem = problem
         self.graph = make_graph(problem)
         self.stages = self.graph.stages()
-        proof = Proof(self.stages, self.stages.unlimited)
-        center = outcome(self.stages, problem, record.best)
-        prices, least = proof.tangent(center, record)
-        proof.lead(center, prices)
-        proof = with_counted_budget(problem, proof, record, least, BINS)
-        self._prices = proof.prices
-        self._counted_dim = proof.resource.dim
+        search = Search(problem, record, self.stages, self.stages.outcome(problem, record.best))
+        search.price()
+        self._prices = search.prices
+        self._counted_dim = search.relaxation.resource.dim
 
     def improved(self, record: Record, design: Ints, generator: np.random.Generator, labels: int) -> Ints:
         """A design after neighbourhoods that keep so many labels per layer, until they bring nothing, [layers, 2]."""
@@ -113,15 +111,15 @@ class NeighbourhoodSearch:
     def _search(self, record: Record, free: Ints, shift: float, generator: np.random.Generator, labels: int) -> bool:
         """Decide the free layers of the record's design anew; whether all that is worth it was looked at."""
         part = self.graph.stages(record.best, free)
-        center = outcome(part, self.problem, record.best)
-        factors, powers = part.factors, part.powers[part.factors]
-        steps = shift * generator.standard_normal(len(factors))
-        center[factors] *= np.exp(steps - powers @ steps / powers.sum())  # on the contour still
+        center = part.outcome(self.problem, record.best)
         resource = make_resource(part, self._counted_dim, BINS) if self._counted_dim >= 0 else None
-        proof = Proof(part, resource or part.unlimited, center, self._prices)
-        if record.violation == 0.0 and len(factors) > 1:
-            proof.confine(center, CELL)
-        return LabelSearch(part, record).dive(proof, labels)
+        relaxation = Relaxation(part, resource or part.unlimited)
+        steps = shift * generator.standard_normal(len(part.factors)) if len(part.factors) > 1 else 0.0
+        weights = relaxation.gradient(center)
+        weights[part.factors] *= np.exp(steps)
+        most = float(weights @ center) if record.violation == 0.0 else np.inf
+        whole, _ = LabelSearch(part, record).run(relaxation, weights, self._prices, lambda: most, labels)
+        return whole
 
 
 __all__ = ["best_of", "revise"]

@@ -27,12 +27,12 @@ class Solution:
         seed: The seed that it was given.
         design: Width and option indices [layers, 2]; if none was feasible, the one nearest to it.
         value: The objective of the design.
-        lower_bound: No feasible design is below this: proven, up to the rounding of sums. None if it was not asked
-            for.
+        lower_bound: No feasible design is below this: proven, up to the rounding of sums. None without a
+            feasible design.
         gap: `(value - lower_bound) / |value|`; zero is optimal. None without a lower bound or a feasible design.
         feasible: Whether the design meets all budgets.
         totals: All quantities of the design.
-        seconds: Wall time.
+        seconds: CPU time of the process.
         evaluations: Designs priced; for `exact` partial designs, for `gradient` designs and distributions.
         status: Why the search ended.
         trace: One row per step: `step`, `seconds`, `evaluations`, `value` (best feasible so far or None), `violation`
@@ -109,12 +109,12 @@ class Record:
         self._budget = evaluations
         self._progress = progress
         self._target = target
-        self._began = time.perf_counter()
+        self._began = time.process_time()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self._began
+        """CPU seconds of the process since the start, which other work on the machine does not change."""
+        return time.process_time() - self._began
 
     @property
     def best(self) -> NDArray[np.int64]:

@@ -40,7 +40,7 @@ def solve(
         problem: What to solve.
         strategy: One of `STRATEGIES`. `exact` proves its answer; `gradient`, `evolution` and `random` are heuristics.
         seed: Of everything random; the same seed gives the same answer unless time runs out.
-        seconds: Wall time allowed; the bound that heuristics are judged by is computed afterwards.
+        seconds: CPU time of the process that is allowed. What a heuristic leaves of it goes to a better bound.
         evaluations: Designs that may be priced.
         start: A design to begin with [layers, 2], of an earlier search or a user's own; it need not be feasible. A
             heuristic that goes on should be given another seed, with which it looks elsewhere.
@@ -56,7 +56,7 @@ def solve(
     run = STRATEGIES.find(strategy)
     _check(seed, seconds, evaluations)
     record = Record(problem, seconds, evaluations, progress)
-    check_budgets(problem, build_stages(problem))
+    record.raise_lower_bound(check_budgets(problem, build_stages(problem)))
     status: Status = "finished"
     try:
         if start is not None:
@@ -66,7 +66,6 @@ def solve(
         status = stop.status
     except KeyboardInterrupt:
         status = "interrupted"
-    seconds_taken = record.elapsed
     if record.design is None:  # stopped before the first design
         spare = Record(problem)
         spare.price(problem.random_designs(1, np.random.default_rng(seed)))
@@ -77,7 +76,10 @@ def solve(
             with contextlib.suppress(StopSearch):
                 find_feasible(problem, Record(problem, CHECK_SECONDS))
         if feasible and strategy != "exact" and status != "interrupted":
-            record.raise_lower_bound(lower_bound(problem, record.best))
+            proof = Record(problem, None if seconds is None else seconds - record.elapsed)
+            with contextlib.suppress(StopSearch):
+                lower_bound(problem, record.best, proof)
+            record.raise_lower_bound(proof.lower_bound)
     except KeyboardInterrupt:
         status = "interrupted"
     bound = record.lower_bound if feasible and math.isfinite(record.lower_bound) else None
@@ -90,7 +92,7 @@ def solve(
         gap=None if bound is None else max(0.0, (record.value - bound) / (abs(record.value) or 1.0)),
         feasible=feasible,
         totals={name: float(total) for name, total in problem.totals(record.best).items()},
-        seconds=seconds_taken,
+        seconds=record.elapsed,
         evaluations=record.evaluations,
         status=status,
         trace=tuple(record.trace),
