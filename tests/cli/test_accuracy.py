@@ -119,7 +119,7 @@ def test_wrong_files(refusal: Callable, trained: tuple[Path, Path], tmp_path: Pa
     torn.write_bytes(b"")
     assert answer(torn).startswith(f"{torn}: ")
     assert answer(weights, "--dataset", "imagenet").startswith(
-        "dataset: must be one of cifar10, cifar100, digits, got 'imagenet'"
+        "dataset: must be one of cifar10, cifar100, digits, imagefolder, npz, tinyimagenet, got 'imagenet'"
     )
     assert "no such folder" in answer(weights, "--dataset", "cifar10", "--data-dir", str(tmp_path / "none" / "data"))
 

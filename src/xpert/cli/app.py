@@ -14,6 +14,7 @@ from xpert.cli import output
 from xpert.cli.accuracy import accuracy
 from xpert.cli.compare import compare
 from xpert.cli.evaluate import evaluate
+from xpert.cli.export import export
 from xpert.cli.interrupts import Interrupted
 from xpert.cli.report import report
 from xpert.cli.reproduce import reproduce
@@ -88,5 +89,19 @@ def xpert(
 
 
 # In the order in which the help lists them.
-for _command in (search, reproduce, evaluate, accuracy, trace, compare, validate, solve, report, init, presets, parts):
+for _command in (
+    search,
+    reproduce,
+    evaluate,
+    accuracy,
+    trace,
+    export,
+    compare,
+    validate,
+    solve,
+    report,
+    init,
+    presets,
+    parts,
+):
     app.command()(_command)
