@@ -216,7 +216,11 @@ def test_a_search_of_another_package_runs_to_its_report(all_outside: Path, tmp_p
     ("part", "key", "message"),
     [
         ("network", "backbone", r"network\.backbone: must be one of resnet20, .* \(got 'plain2'\)"),
-        ("dataset", "name", r"dataset\.name: must be one of cifar10, cifar100, digits \(got 'halves'\)"),
+        (
+            "dataset",
+            "name",
+            r"dataset\.name: must be one of cifar10, cifar100, digits, imagefolder, npz, tinyimagenet \(got 'halves'\)",
+        ),
         ("periphery", "adc_types", r"periphery\.adc_types\.0 must be one of sar, flash, ramp \(.*\), got 'twin'"),
         ("architecture", "strategy", r"architecture\.strategy: must be one of exact, .* \(got 'a_few'\)"),
         ("architecture", "quality", r"architecture\.quality: must be one of width_law, .* \(got 'channels'\)"),

@@ -47,18 +47,12 @@ def program(cells: Cells, chip: Chip, layout: Layout, blocks: Blocks, draws: Dra
         draws: Source of all that is random; None: nothing is.
     """
     device, settings = chip.device, chip.analog
-    groups, rows, slices, _ = cells.data.shape
-    data = cell_conductance(cells.data, device, settings, draws)
-    reference_codes, varies = cells.reference, True
-    if not layout.paired:
-        reference_codes = reference_codes.expand(groups, rows, slices, layout.crossbars)
-        varies = settings.reference_variation
-    reference = cell_conductance(reference_codes, device, settings, draws if varies else None)
+    data, reference = written_cells(cells, chip, layout, draws)
     if settings.ir_drop:
         data, reference = _through_wires(data, reference, chip, layout, blocks)
     gain = 1.0
     if settings.gain_compensation and (settings.ir_drop or settings.seconds_since_programming > device.drift_t0_s):
-        wanted = sum(state_conductance(codes, device, settings).sum() for codes in (cells.data, reference_codes))
+        wanted = sum(part.sum() for part in wanted_cells(cells, chip, layout))
         gain = float(wanted / (data.sum() + reference.sum()).clamp_min(torch.finfo(torch.float64).tiny))
     if not layout.paired:
         reference = layout.spread(reference)
@@ -66,6 +60,37 @@ def program(cells: Cells, chip: Chip, layout: Layout, blocks: Blocks, draws: Dra
     if draws is not None and settings.read_noise and device.read_noise_sigma > 0:
         variance = (device.read_noise_sigma**2 * (data.square() + reference.square())).float()
     return Programmed((data - reference).float(), variance, gain)
+
+
+def written_cells(cells: Cells, chip: Chip, layout: Layout, draws: Draws | None) -> tuple[Tensor, Tensor]:
+    """What the cells themselves conduct, see `program`.
+
+    Returns:
+        Data cells [groups, rows, slices, outputs], and those that are subtracted: of pairs the same, else [groups,
+        rows, slices, crossbars]; float64. [level]
+    """
+    varies = layout.paired or chip.analog.reference_variation
+    return (
+        cell_conductance(cells.data, chip.device, chip.analog, draws),
+        cell_conductance(_references(cells, layout), chip.device, chip.analog, draws if varies else None),
+    )
+
+
+def wanted_cells(cells: Cells, chip: Chip, layout: Layout) -> tuple[Tensor, Tensor]:
+    """What cells should conduct: the means of their states, as `written_cells` has them."""
+    device, settings = chip.device, chip.analog
+    return (
+        state_conductance(cells.data, device, settings),
+        state_conductance(_references(cells, layout), device, settings),
+    )
+
+
+def _references(cells: Cells, layout: Layout) -> Tensor:
+    """Codes of the cells that are subtracted, one for each that there is."""
+    if layout.paired:
+        return cells.reference
+    groups, rows, slices, _ = cells.data.shape
+    return cells.reference.expand(groups, rows, slices, layout.crossbars)
 
 
 def _through_wires(
@@ -139,4 +164,4 @@ def adc_errors(
     return AdcErrors(None, gain, (settings.adc_offset_sigma * each).float())
 
 
-__all__ = ["AdcErrors", "Programmed", "adc_errors", "program"]
+__all__ = ["AdcErrors", "Programmed", "adc_errors", "program", "wanted_cells", "written_cells"]

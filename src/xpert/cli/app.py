@@ -14,6 +14,7 @@ from xpert.cli import output
 from xpert.cli.accuracy import accuracy
 from xpert.cli.compare import compare
 from xpert.cli.evaluate import evaluate
+from xpert.cli.export import export
 from xpert.cli.interrupts import Interrupted
 from xpert.cli.pick import pick
 from xpert.cli.report import report
@@ -90,6 +91,6 @@ def xpert(
 
 # In the order in which the help lists them.
 for _command in (
-    search, reproduce, evaluate, accuracy, trace, pick, compare, validate, solve, report, init, presets, parts,
+    search, reproduce, evaluate, accuracy, trace, export, pick, compare, validate, solve, report, init, presets, parts,
 ):  # fmt: skip
     app.command()(_command)

@@ -101,6 +101,11 @@ class Recorder(TorchDispatchMode):
         module: What will run.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Torch would import its compiler, a second of work, to tell it to leave this mode alone; nothing is compiled.
+        return False
+
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.nodes: list[Node] = []

@@ -1,0 +1,1 @@
+"""Files for others: what to program a chip with, netlists for circuit simulators, architectures for mappers."""
