@@ -22,6 +22,7 @@ COMMANDS = (
     "presets",
     "report",
     "reproduce",
+    "runs",
     "search",
     "solve",
     "trace",

@@ -18,6 +18,7 @@ from xpert.cli.interrupts import Interrupted
 from xpert.cli.pick import pick
 from xpert.cli.report import report
 from xpert.cli.reproduce import reproduce
+from xpert.cli.runs import runs
 from xpert.cli.search import search
 from xpert.cli.shipped import init, parts, presets
 from xpert.cli.solve import solve
@@ -90,6 +91,6 @@ def xpert(
 
 # In the order in which the help lists them.
 for _command in (
-    search, reproduce, evaluate, accuracy, trace, pick, compare, validate, solve, report, init, presets, parts,
+    search, reproduce, evaluate, accuracy, trace, pick, runs, compare, report, validate, solve, init, presets, parts,
 ):  # fmt: skip
     app.command()(_command)

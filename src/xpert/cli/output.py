@@ -18,7 +18,8 @@ from xpert.progress import Progress, Report
 from xpert.text import plain_number, plain_percent
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
+    from rich.table import Column, Table
 
 
 def write(text: str) -> None:
@@ -67,11 +68,62 @@ def show(renderable: RenderableType) -> None:
     """Write a rich table, or what else rich renders, to stdout."""
     from rich.console import Console
 
-    # Cut to the 80 columns that are assumed of a file or a pipe, a table would lose numbers.
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)
+    # Of a file or a pipe nobody says how wide it is.
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(file=sys.stdout, width=None if known else 200, highlight=False)
     with console.capture() as capture:
-        console.print(renderable)
+        for part in _parts(renderable):
+            for fitting in _fitting(part, console):
+                console.print(fitting)
     write("\n".join(line.rstrip() for line in capture.get().split("\n")))
+
+
+def _parts(renderable: RenderableType) -> Sequence[RenderableType]:
+    from rich.console import Group
+
+    return renderable.renderables if isinstance(renderable, Group) else [renderable]
+
+
+def _fitting(renderable: RenderableType, console: Console) -> list[RenderableType]:
+    """A table in as many tables as the width needs so that nothing is cut; each begins with its first column."""
+    from rich.table import Table
+
+    if not isinstance(renderable, Table) or _fits(renderable, console):
+        return [renderable]
+    first, *others = renderable.columns
+    made: list[RenderableType] = []
+    taken = [first]
+    for column in others:
+        if len(taken) > 1 and not _fits(_of_columns(renderable, [*taken, column]), console):
+            made.append(_of_columns(renderable, taken))
+            taken = [first]
+        taken.append(column)
+    return [*made, _of_columns(renderable, taken)]
+
+
+def _fits(table: Table, console: Console) -> bool:
+    from rich.measure import Measurement
+
+    endless = console.options.update(width=10_000)
+    return Measurement.get(console, endless, table).minimum <= console.width
+
+
+def _of_columns(table: Table, columns: Sequence[Column]) -> Table:
+    """A table with some columns of another."""
+    from rich.table import Table
+
+    made = Table(box=table.box, pad_edge=table.pad_edge, collapse_padding=table.collapse_padding)
+    for column in columns:
+        made.add_column(
+            column.header,
+            justify=column.justify,
+            style=column.style,
+            no_wrap=column.no_wrap,
+            overflow=column.overflow,
+        )
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        made.add_row(*cells)
+    return made
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> RenderableType:
