@@ -27,7 +27,6 @@ from xpert.cli.validate import validate
 from xpert.errors import XpertError
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
@@ -47,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="xpert", standalone_mode=False)
     except XpertError as error:
-        output.fail(str(error))
+        output.fail(str(error), error.problems)
         return 2
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
