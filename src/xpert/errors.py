@@ -8,13 +8,16 @@
     ├── InfeasibleError (ValueError)  no design meets the constraints
     └── RunError (RuntimeError)       a run folder cannot be used
 
-The command line turns each into one line on stderr and exit code 2. A message says what was given, where, and what is
-allowed.
+The command line turns each into one line on stderr, or one for each problem of a file, and exit code 2. A message says
+what was given, where, and what is allowed.
 """
 
 
 class XpertError(Exception):
     """Base of all errors that a user can cause and mend."""
+
+    problems: tuple[str, ...] = ()
+    """All that is wrong, a line each, where the message has room for the first alone."""
 
 
 class ConfigError(XpertError, ValueError):

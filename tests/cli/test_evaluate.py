@@ -280,7 +280,7 @@ def test_compare_takes_a_run_folder(xpert: Callable, refusal: Callable, design_f
     assert [entry["name"] for entry in compared["designs"]] == [design.name, "best single periphery"]
 
 
-def test_a_broken_design_is_refused(refusal: Callable, tmp_path: Path, design_file: Path) -> None:
+def test_a_broken_design_is_refused(xpert: Callable, refusal: Callable, tmp_path: Path, design_file: Path) -> None:
     data = json.loads(design_file.read_text())
     data["periphery"][3]["adc_bits"] = 40
     broken = tmp_path / "broken.json"
@@ -289,9 +289,26 @@ def test_a_broken_design_is_refused(refusal: Callable, tmp_path: Path, design_fi
     assert refusal("evaluate", broken) == message
     assert refusal("compare", design_file, broken) == message
     broken.write_text("{}")
-    assert refusal("evaluate", broken) == f"{broken}: name: required, but not given [and 2 more]"
+    outcome = xpert("evaluate", broken)
+    missing = [f"xpert: error: {broken}: {name}: required, but not given" for name in ("name", "network", "dataset")]
+    assert (outcome.code, outcome.stdout, outcome.stderr.splitlines()) == (2, "", missing)
     broken.write_text('{"periphery": []}')
-    assert refusal("evaluate", broken).startswith(f"{broken}: network: required, but not given")
+    assert xpert("evaluate", broken).stderr.startswith(f"xpert: error: {broken}: network: required, but not given")
+
+
+def test_many_problems_of_a_file_are_a_line_each_and_no_more_than_anyone_reads(
+    xpert: Callable, tmp_path: Path, design_file: Path
+) -> None:
+    data = json.loads(design_file.read_text())
+    data["periphery"] = [entry | {"adc_bits": 40, "input_bits": 0} for entry in data["periphery"]]
+    data["chip"]["rows"] = -1
+    broken = tmp_path / "broken.json"
+    broken.write_text(json.dumps(data))
+    lines = xpert("evaluate", broken).stderr.splitlines()
+    assert len(lines) == 21
+    assert all(line.startswith(f"xpert: error: {broken}: ") for line in lines[:20])
+    assert any("chip.rows: " in line for line in lines)
+    assert re.fullmatch(r"xpert: error: and \d+ more", lines[-1])
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,30 @@ from xpert.progress import Progress
     ],
 )
 def test_figures_beside_a_bar(progress: Progress, text: str) -> None:
-    assert output.figures_beside(progress) == text
+    assert output.fitting([*output.counted(progress), *output.figures_beside(progress)], 80) == text
+
+
+def test_words_that_do_not_fit_are_left_out_whole() -> None:
+    words = ["epoch 20/20", "loss 0.5436", "train accuracy 50.0 %"]
+    assert output.fitting(words, 30) == "epoch 20/20  loss 0.5436"
+    assert output.fitting(words, 23) == "epoch 20/20"
+    assert output.fitting(words, 5) == ""
+
+
+def test_rate_and_time_left() -> None:
+    pace = output.Pace()
+
+    def words(clock: float, **told: Any) -> list[str]:
+        return pace.words(Progress(**{"stage": "training", "unit": "epoch", "total": 10} | told), clock)
+
+    assert words(100.0, done=1) == []
+    assert words(101.0, done=2) == []  # too early to say
+    assert words(108.0, done=3) == ["4 s each", "28 s left"]
+    assert words(109.0, done=10) == ["1/s"]
+    # Another count begins anew; one without a total has a rate.
+    assert words(110.0, stage="precision", unit="design", total=None, done=5) == []
+    assert words(120.0, stage="precision", unit="design", total=None, done=45) == ["4/s"]
+    assert words(130.0, stage="precision", unit="", total=None, done=0) == []
 
 
 def test_no_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ COMMANDS = (
     "presets",
     "report",
     "reproduce",
+    "runs",
     "search",
     "solve",
     "trace",
@@ -46,6 +47,24 @@ def test_every_command_has_a_help_text_with_an_example(xpert: Callable, command:
     assert outcome.stderr == ""
     assert "Example" in outcome.stdout
     assert f"xpert {command} " in outcome.stdout.split("Example")[1]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell: str, tmp_path: Path) -> None:
+    def answered(**variables: str) -> str:
+        environment = os.environ | {"HOME": str(tmp_path)} | variables
+        return subprocess.run(command(), capture_output=True, text=True, env=environment, check=True).stdout
+
+    script = answered(_XPERT_COMPLETE=f"source_{shell}")
+    assert f"complete_{shell}" in script
+    words = {
+        "bash": {"COMP_WORDS": "xpert pi", "COMP_CWORD": "1"},
+        "zsh": {"_TYPER_COMPLETE_ARGS": "xpert pi"},
+        "fish": {"_TYPER_COMPLETE_ARGS": "xpert pi", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+    }[shell]
+    assert "pick" in answered(_XPERT_COMPLETE=f"complete_{shell}", **words)
+    words = {name: value.replace("xpert pi", "xpert pick --acc").replace("1", "2") for name, value in words.items()}
+    assert "--accuracy-above" in answered(_XPERT_COMPLETE=f"complete_{shell}", **words)
 
 
 def test_version(xpert: Callable) -> None:

@@ -19,6 +19,7 @@ from xpert.cli.interrupts import Interrupted
 from xpert.cli.pick import pick
 from xpert.cli.report import report
 from xpert.cli.reproduce import reproduce
+from xpert.cli.runs import runs
 from xpert.cli.search import search
 from xpert.cli.shipped import init, parts, presets
 from xpert.cli.solve import solve
@@ -27,7 +28,6 @@ from xpert.cli.validate import validate
 from xpert.errors import XpertError
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="xpert", standalone_mode=False)
     except XpertError as error:
-        output.fail(str(error))
+        output.fail(str(error), error.problems)
         return 2
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
@@ -91,6 +91,7 @@ def xpert(
 
 # In the order in which the help lists them.
 for _command in (
-    search, reproduce, evaluate, accuracy, trace, export, pick, compare, validate, solve, report, init, presets, parts,
+    search, reproduce, evaluate, accuracy, trace, export, pick, runs, compare, report, validate, solve, init, presets,
+    parts,
 ):  # fmt: skip
     app.command()(_command)

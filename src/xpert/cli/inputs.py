@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,18 +44,45 @@ def read_design_or_config(path: Path) -> Design | SearchConfig:
     return SearchConfig.parse(data, str(path), path.parent)
 
 
+def short_paths(paths: Sequence[Path]) -> tuple[str, list[str]]:
+    """The folder that all paths lie in (empty for the present one, or where there is none), and the rest of each."""
+    parents = {str(Path(os.path.normpath(path)).parent) for path in paths}
+    try:
+        root = os.path.commonpath(parents)
+    except ValueError:  # absolute and relative ones, or several drives
+        root = ""
+    root = "" if root == "." else root
+    return root, [os.path.relpath(path, root) if root else str(path) for path in paths]
+
+
 def designs_of(path: Path) -> list[Path]:
-    """Design files that a path stands for: itself, or a run's searched design and its best single periphery.
+    """Design files that a path stands for: itself, or a run's newest design and its best single periphery.
 
     Raises:
-        DataError: If it is a folder without a finished run.
+        DataError: If it is a folder without a design.
     """
     if not path.is_dir():
         return [path]
     found = [file for name in ("design.json", "single.json") if (file := path / name).is_file()]
     if not found:
-        raise DataError(f"{path}: has no design.json; expected a design, a config or the folder of a finished run")
+        raise DataError(f"{path}: has no design.json; expected a design, a config or the folder of a run")
     return found
+
+
+def accuracy_beside(file: Path) -> float | None:
+    """NI-accuracy on test images of a run's design, from the results.json beside it; None without one.
+
+    Raises:
+        DataError: If that is broken.
+    """
+    from xpert.results import Results
+
+    path = file.parent / "results.json"
+    if file.name not in {"design.json", "single.json"} or not path.is_file():
+        return None
+    results = Results.read(path, "results file")
+    row = results.searched if file.name == "design.json" else results.baselines.get("single")
+    return row.accuracy.ni_mean if row and row.accuracy else None
 
 
 def require_file(path: Path, what: str) -> None:

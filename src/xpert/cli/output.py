@@ -8,6 +8,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from xpert.errors import RunError
 from xpert.files import jsonable, write_atomically
 from xpert.progress import Progress, Report
-from xpert.text import plain_number, plain_percent
+from xpert.text import duration, plain_number, plain_percent
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
+    from rich.table import Column, Table
 
 
 def write(text: str) -> None:
@@ -67,11 +69,94 @@ def show(renderable: RenderableType) -> None:
     """Write a rich table, or what else rich renders, to stdout."""
     from rich.console import Console
 
-    # Cut to the 80 columns that are assumed of a file or a pipe, a table would lose numbers.
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)
+    # Of a file or a pipe nobody says how wide it is.
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(file=sys.stdout, width=None if known else 200, highlight=False)
     with console.capture() as capture:
-        console.print(renderable)
+        for part in parts(renderable):
+            for fitting in fitting_tables(part, console):
+                console.print(fitting)
     write("\n".join(line.rstrip() for line in capture.get().split("\n")))
+
+
+def parts(renderable: RenderableType) -> Sequence[RenderableType]:
+    """What a group is made of, or the thing itself."""
+    from rich.console import Group
+
+    return renderable.renderables if isinstance(renderable, Group) else [renderable]
+
+
+def fitting_tables(renderable: RenderableType, console: Console) -> list[RenderableType]:
+    """A table in as many tables as the width needs so that nothing is cut; each begins with its first column."""
+    from rich.table import Table
+
+    if not isinstance(renderable, Table) or not renderable.columns:
+        return [renderable]
+    first, *others = renderable.columns
+    made: list[RenderableType] = []
+    taken = [first]
+    for column in others:
+        if len(taken) > 1 and not _fits(renderable, [*taken, column], console):
+            made.append(_of_columns(renderable, taken, console))
+            taken = [first]
+        taken.append(column)
+    return [*made, _of_columns(renderable, taken, console)]
+
+
+def _fits(table: Table, columns: Sequence[Column], console: Console) -> bool:
+    return sum(least for least, _ in _ranges(columns, console)) + _between(table, columns) <= console.width
+
+
+def _of_columns(table: Table, columns: Sequence[Column], console: Console) -> Table:
+    """A table with some columns of another: as wide as they need, and where there is no room, no word is broken."""
+    from rich.table import Table
+
+    widths = [most for _, most in _ranges(columns, console)]
+    room = console.width - _between(table, columns)
+    if sum(widths) > room:
+        widths = [least for least, _ in _ranges(columns, console)]
+        needs = sorted((most - least, index) for index, (least, most) in enumerate(_ranges(columns, console)))
+        for place, (need, index) in enumerate(needs):
+            share = max(0, room - sum(widths)) // (len(needs) - place)
+            widths[index] += min(need, share)
+    made = Table(box=table.box, pad_edge=table.pad_edge, collapse_padding=table.collapse_padding)
+    for column, width in zip(columns, widths, strict=True):
+        made.add_column(
+            column.header,
+            justify=column.justify,
+            style=column.style,
+            no_wrap=column.no_wrap,
+            overflow="fold",
+            width=width,
+        )
+    for row, *cells in zip(table.rows, *(column.cells for column in columns), strict=True):
+        made.add_row(*cells, style=row.style)
+    return made
+
+
+def _ranges(columns: Sequence[Column], console: Console) -> list[tuple[int, int]]:
+    """Least and largest width of columns: their longest words, and their longest lines."""
+    from rich.measure import Measurement
+
+    options = console.options.update(width=10_000)
+    found = []
+    for column in columns:
+        cells = [column.header, *column.cells]
+        measured = [Measurement.get(console, options, cell) for cell in cells]
+        most = max(one.maximum for one in measured)
+        longest_word = min(LONGEST_WORD, max(one.minimum for one in measured))
+        found.append((most if column.no_wrap else longest_word, most))
+    return found
+
+
+LONGEST_WORD = 24
+"""Letters of a word, such as a path, that is not broken into lines where there is no room."""
+
+
+def _between(table: Table, columns: Sequence[Column]) -> int:
+    """What padding takes of the width, and a margin on either side."""
+    _, right, _, left = table.padding
+    return (right + left) * len(columns) + 2
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> RenderableType:
@@ -98,10 +183,16 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, l
     return Group(Text(title, style="bold"), made)
 
 
-def fail(message: str) -> None:
-    """Write an error to stderr as one line."""
+MOST_PROBLEMS = 20
+"""Lines about one file, at most."""
+
+
+def fail(message: str, problems: Sequence[str] = ()) -> None:
+    """Write an error to stderr as one line; where it has several problems, as one line each."""
+    more = len(problems) - MOST_PROBLEMS
+    lines = [message] if len(problems) < 2 else [*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"xpert: error: {' '.join(message.split())}\n")
+        sys.stderr.write("".join(f"xpert: error: {' '.join(line.split())}\n" for line in lines))
 
 
 def note(message: str) -> None:
@@ -126,30 +217,76 @@ def progress() -> Iterator[Report | None]:
     columns = (
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description:12}", markup=False),
-        BarColumn(bar_width=16),
+        BarColumn(bar_width=10),
         TimeElapsedColumn(),
         TextColumn("{task.fields[figures]}", markup=False),
     )
     console = Console(stderr=True)
-    room = max(console.width - 43, 0)  # what the other columns leave
+    room = max(console.width - 37, 0)  # what the other columns leave
     with Display(*columns, console=console, transient=True) as display:
         tasks: dict[str, TaskID] = {}
+        pace = Pace()
 
         def show(now: Progress) -> None:
             if now.stage not in tasks:
                 for finished in tasks.values():
-                    display.update(finished, completed=1, total=1)
+                    display.update(finished, completed=1, total=1, figures="")
                 tasks[now.stage] = display.add_task(now.stage, total=None, figures="")
-            display.update(tasks[now.stage], completed=now.done, total=now.total, figures=figures_beside(now)[:room])
+            words = [*counted(now), *pace.words(now, time.monotonic()), *figures_beside(now)]
+            display.update(tasks[now.stage], completed=now.done, total=now.total, figures=fitting(words, room))
 
         yield show
 
 
-def figures_beside(progress: Progress) -> str:
+def fitting(words: Sequence[str], room: int) -> str:
+    """As many of some words, from the first on, as there is room for; none is cut."""
+    text = ""
+    for word in words:
+        longer = f"{text}  {word}" if text else word
+        if len(longer) > room:
+            break
+        text = longer
+    return text
+
+
+class Pace:
+    """How fast something is counted, since it began."""
+
+    def __init__(self) -> None:
+        self._what: tuple[str, str, int | None] | None = None
+        self._since = 0.0
+        self._first = 0
+
+    def words(self, now: Progress, clock: float) -> list[str]:
+        """The rate, and the time left where the total is known; nothing in the first two seconds.
+
+        Args:
+            now: How far it is.
+            clock: The time. [s]
+        """
+        what = (now.stage, now.unit, now.total)
+        if what != self._what or now.done < self._first:
+            self._what, self._since, self._first = what, clock, now.done
+        done, seconds = now.done - self._first, clock - self._since
+        if not now.unit or done < 1 or seconds < 2:
+            return []
+        rate = done / seconds
+        shown = [f"{plain_number(rate, 2)}/s" if rate >= 1 else f"{plain_number(1 / rate, 2)} s each"]
+        if now.total is not None and now.total > now.done:
+            shown.append(f"{duration((now.total - now.done) / rate)} left")
+        return shown
+
+
+def counted(progress: Progress) -> list[str]:
+    """How many are done, in words, where they are counted."""
+    if not progress.unit:
+        return []
+    return [f"{progress.unit} {progress.done}" + ("" if progress.total is None else f"/{progress.total}")]
+
+
+def figures_beside(progress: Progress) -> list[str]:
     """Figures for people: accuracies as percentages, texts without their names; lists and times are left out."""
     shown = []
-    if progress.unit:
-        shown.append(f"{progress.unit} {progress.done}" + ("" if progress.total is None else f"/{progress.total}"))
     for name, value in progress.figures.items():
         words = name.replace("_", " ").replace("ni accuracy", "NI-accuracy")
         if name in {"event", "seconds"}:
@@ -164,4 +301,4 @@ def figures_beside(progress: Progress) -> str:
             shown.append(f"{words} {value}")
         elif isinstance(value, str):
             shown.append(value)
-    return "  ".join(shown)
+    return shown

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, get_args
 import pydantic
 import yaml
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from xpert.errors import ConfigError, DataError
 
@@ -58,7 +58,9 @@ class DataModel(pydantic.BaseModel):
         try:
             return cls.model_validate(data, context={"folder": folder or Path()})
         except pydantic.ValidationError as error:
-            raise cls.parse_error(describe(error, where)) from None
+            raised = cls.parse_error(describe(error, where))
+            raised.problems = tuple(problems(error, where))
+            raise raised from None
         except RecursionError:
             raise cls.parse_error(f"{where}: nested too deeply".removeprefix(": ")) from None
 
@@ -72,28 +74,35 @@ class DataModel(pydantic.BaseModel):
 
 
 def describe(error: pydantic.ValidationError, where: str = "") -> str:
-    """The first problem as one line, `file: field.path: message (got value)`, and how many more there are."""
+    """The first problem as one line, and how many more there are."""
+    first, *more = problems(error, where)
+    return first + (f" [and {len(more)} more]" if more else "")
+
+
+def problems(error: pydantic.ValidationError, where: str = "") -> list[str]:
+    """All problems, each as one line: `file: field.path: message (got value)`."""
     # A default that depends on a wrong field is no problem of its own.
-    details = [
-        detail
+    return [
+        _problem(detail, where)
         for detail in error.errors(include_url=False, include_context=False)
         if detail["type"] != "default_factory_not_called"
     ]
-    first = details[0]
-    path = ".".join(_cut(str(part)) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
+
+
+def _problem(detail: ErrorDetails, where: str) -> str:
+    path = ".".join(_cut(str(part)) for part in detail["loc"])
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
         message = "unknown key"
-    elif first["type"] == "missing":
+    elif detail["type"] == "missing":
         message = "required, but not given"
-    elif first["type"] == "model_type":
+    elif detail["type"] == "model_type":
         message = "must be a mapping of keys to values"
     # A rule between fields names its values itself; the whole mapping would say less.
-    between_fields = first["type"] == "value_error" and isinstance(first["input"], dict)
-    silent = between_fields or first["type"] in {"missing", "extra_forbidden"}
-    got = "" if silent else f" (got {shown(first['input'])})"
-    more = f" [and {len(details) - 1} more]" if len(details) > 1 else ""
-    return _one_line(": ".join(part for part in (where, path, message) if part) + got) + more
+    between_fields = detail["type"] == "value_error" and isinstance(detail["input"], dict)
+    silent = between_fields or detail["type"] in {"missing", "extra_forbidden"}
+    got = "" if silent else f" (got {shown(detail['input'])})"
+    return _one_line(": ".join(part for part in (where, path, message) if part) + got)
 
 
 @dataclass(frozen=True)

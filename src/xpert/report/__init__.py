@@ -1,6 +1,7 @@
 """Tables, figures and the report of a run."""
 
 from xpert.report.chip_svg import chip_svg
+from xpert.report.comparison_page import ComparedDesign, ComparedRun, write_comparison
 from xpert.report.page import write_report
 from xpert.report.tables import (
     architecture_tables,
@@ -17,6 +18,8 @@ from xpert.report.tables import (
 )
 
 __all__ = [
+    "ComparedDesign",
+    "ComparedRun",
     "architecture_tables",
     "architecture_text",
     "chip_svg",
@@ -29,5 +32,6 @@ __all__ = [
     "summary_table",
     "variant_remarks",
     "variant_table",
+    "write_comparison",
     "write_report",
 ]

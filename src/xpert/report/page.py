@@ -56,7 +56,7 @@ def render(files: RunFiles, designs: Designs = ()) -> str:
     typical = beside["typical"].evaluation if "typical" in beside else None
     drawings = {name: drawing for name, row in rows.items() if (drawing := draw_chip(row.evaluation))}
     shown = _figures(results, rows, designs) | _by_effect(files)
-    return _template().render(
+    return template("report.html.j2").render(
         plotly_js=get_plotlyjs(),
         name=results.name or files.folder.resolve().name,
         files=files,
@@ -92,7 +92,8 @@ def render(files: RunFiles, designs: Designs = ()) -> str:
 
 
 @cache
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A page to be filled in, one of `templates/`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("xpert.report"),
         autoescape=True,
@@ -109,7 +110,7 @@ def _template() -> jinja2.Template:
         moment=text.moment,
         plot=_plot,
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _plot(figure: go.Figure, name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, cycle
 from typing import Any
 
 import plotly.graph_objects as go
@@ -192,6 +192,7 @@ def breakdown(evaluations: dict[str, EvaluationRecord], field: str) -> go.Figure
     """Area, latency or energy of several designs by component: absolute above, shares of each design below."""
     quantity = BY_FIELD[field]
     names = list(evaluations)[::-1]  # plotly counts bars from below
+    labels = [_safe(name) for name in names]
     parts = {name: evaluations[name].breakdown.get(field, {}) for name in names}
     components = list(dict.fromkeys(component for name in evaluations for component in parts[name]))
     colours = palette.component_colours(components)
@@ -201,14 +202,14 @@ def breakdown(evaluations: dict[str, EvaluationRecord], field: str) -> go.Figure
         shares = [value / (sum(parts[name].values()) or 1.0) for name, value in zip(names, values, strict=True)]
         for row, lengths in ((1, values), (2, [100 * share for share in shares])):
             figure.add_bar(
-                y=names,
+                y=labels,
                 x=lengths,
                 orientation="h",
                 marker={"color": colours[component], "line": {"width": 0}},
                 hovertext=[
                     f"<b>{_safe(component_title(component))}</b>, {name}<br>"
                     f"{number(value)} {quantity.unit}, {percent(share)}"
-                    for name, value, share in zip(names, values, shares, strict=True)
+                    for name, value, share in zip(labels, values, shares, strict=True)
                 ],
                 hoverinfo="text",
                 text=[f"{100 * share:.0f}" if row == 2 and share >= 0.08 else "" for share in shares],
@@ -219,7 +220,8 @@ def breakdown(evaluations: dict[str, EvaluationRecord], field: str) -> go.Figure
                 row=row,
                 col=1,
             )
-    figure.update_layout(template=_TEMPLATE, height=330, barmode="stack", showlegend=False, bargap=0.28)
+    height = max(330, 130 + 50 * len(names))
+    figure.update_layout(template=_TEMPLATE, height=height, barmode="stack", showlegend=False, bargap=0.28)
     figure.update_layout(margin={"t": 8})
     figure.update_xaxes(title_text=_with_unit(quantity), row=1, col=1)
     figure.update_xaxes(title_text="Share [%]", range=[0, 100], dtick=25, row=2, col=1)
@@ -375,6 +377,76 @@ def pareto_front(architecture: Architecture, front: Front, numbers: Sequence[int
     wide = min(values) > 0 and max(values) > 3 * min(values)
     figure.update_xaxes(_log_axis(values, title) if wide else {"title": {"text": title}})
     figure.update_yaxes(_log_axis([getattr(design, field) for design in shown], objective, room=1.5))
+    return figure
+
+
+def fronts_of_runs(runs: Mapping[str, Results], objective: str) -> go.Figure | None:
+    """Pareto fronts of several runs on common axes, and what each run found.
+
+    Args:
+        runs: By what they are called.
+        objective: Of the front, `latency` (against area) or `edap` (against quality).
+    """
+    figure, shown = _figure(420), []
+    label = ""
+    for (name, results), colour in zip(runs.items(), cycle(palette.SERIES)):
+        architecture = results.architecture
+        front = next((one for one in architecture.fronts if one.objective == objective), None) if architecture else None
+        if architecture is None or front is None or not front.points:
+            continue
+        along, title = FRONT_AXES.get(front.along, ("quality", _safe(architecture.quality_name)))
+        label = label or title
+        field, _ = FRONT_AXES[objective]
+        points: list[Costs] = sorted(front.points, key=lambda point: getattr(point, along))
+        found = [architecture.found] if architecture.found else []
+        for group, mode, suffix, marker in (
+            (points, "lines+markers", "", {"size": 8}),
+            (found, "markers", ", found", {"size": 16, "symbol": "star", "line": {"width": 1, "color": _INK}}),
+        ):
+            figure.add_scatter(
+                x=[getattr(point, along) for point in group],
+                y=[getattr(point, field) for point in group],
+                mode=mode,
+                name=f"{_safe(name)}{suffix}",
+                legendgroup=name,
+                showlegend=not suffix,
+                line={"color": colour, "width": 2},
+                marker={"color": colour, **marker},
+                hovertext=[f"<b>{_safe(name)}{suffix}</b><br>{_point_lines(architecture, point)}" for point in group],
+                hoverinfo="text",
+            )
+        shown += [(getattr(point, along), getattr(point, field)) for point in (*points, *found)]
+    if not shown:
+        return None
+    values = [value for value, _ in shown]
+    wide = min(values) > 0 and max(values) > 3 * min(values)
+    figure.update_xaxes(_log_axis(values, label) if wide else {"title": {"text": label}})
+    figure.update_yaxes(_log_axis([value for _, value in shown], FRONT_AXES[objective][1], room=1.5))
+    return figure
+
+
+def measured_of_runs(runs: Mapping[str, Results]) -> go.Figure | None:
+    """Designs of several runs that phase 2 measured: NI-accuracy against EDAP, each on its run's own images."""
+    figure, costs = _figure(420), []
+    for (name, results), colour in zip(runs.items(), cycle(palette.SERIES)):
+        front = [entry for entry in results.precision.front if entry.edap] if results.precision else []
+        if not front:
+            continue
+        figure.add_scatter(
+            x=[entry.edap for entry in front],
+            y=[None if entry.ni_accuracy is None else 100 * entry.ni_accuracy for entry in front],
+            mode="lines+markers",
+            name=_safe(name),
+            line={"color": colour, "width": 2},
+            marker={"size": 8},
+            hovertext=[f"<b>{_safe(name)}</b><br>{_tried_lines(entry)}" for entry in front],
+            hoverinfo="text",
+        )
+        costs += [entry.edap for entry in front]
+    if not costs:
+        return None
+    figure.update_xaxes(_log_axis(costs, FRONT_AXES["edap"][1]))
+    figure.update_yaxes(title_text="NI-accuracy [%]")
     return figure
 
 

@@ -128,8 +128,15 @@ def comparison(evaluations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     return rows
 
 
-def comparison_table(evaluations: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
+def comparison_table(
+    evaluations: Sequence[Mapping[str, Any]], names: Sequence[str], accuracies: Sequence[float | None] = ()
+) -> Table:
     """`comparison` for a terminal, with the names of the designs as headers.
+
+    Args:
+        evaluations: As for `comparison`.
+        names: Of the designs.
+        accuracies: NI-accuracy of each, where it is known.
 
     Raises:
         DataError: If an evaluation lacks a quantity, or one is not positive.
@@ -144,6 +151,13 @@ def comparison_table(evaluations: Sequence[Mapping[str, Any]], names: Sequence[s
         for value, ratio in zip(row["values"][1:], row["ratios"][1:], strict=True):
             cells += [_plain_number(value), f"{ratio:.3g}x"]
         table.add_row(_plain_title(quantity), *cells)
+    if any(accuracy is not None for accuracy in accuracies):
+        first, *others = accuracies
+        cells = [plain_percent(first)]
+        for accuracy in others:
+            difference = None if first is None or accuracy is None else 100 * (accuracy - first)
+            cells += [plain_percent(accuracy), "-" if difference is None else f"{difference:+.1f} pt"]
+        table.add_row("NI-accuracy", *cells)
     return table
 
 
