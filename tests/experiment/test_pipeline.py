@@ -24,6 +24,7 @@ from xpert.design import PRECISION_FIELDS, Design, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
 from xpert.experiment.pipeline import STAGES, _JointWork, run_search
+from xpert.experiment.points import read_points
 from xpert.experiment.run import open_run
 from xpert.experiment.stages.joint import JointSettings, _as_found, joint_rounds
 from xpert.experiment.stages.precision import FINAL, Phase2, choose_precisions
@@ -411,3 +412,7 @@ def test_tiles_are_chosen(tmp_path: Path) -> None:
     assert found[True]["homogeneous"] == found[False]["homogeneous"]
     for point in found[True]["fronts"][0]["points"]:
         assert point["lower_bound"] <= point["latency_us"] * (1 + 1e-9)
+    points = read_points(tmp_path / "True")
+    for point in points.points:
+        assert points.design(point).chip == tiled.chip
+        assert points.evaluation(point).edap == pytest.approx(point.edap, rel=1e-9)
