@@ -24,6 +24,7 @@ from xpert.design import PRECISION_FIELDS, Design, Periphery
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
 from xpert.experiment.pipeline import STAGES, _JointWork, run_search
+from xpert.experiment.points import read_points
 from xpert.experiment.run import open_run
 from xpert.experiment.stages.joint import JointSettings, _as_found, joint_rounds
 from xpert.experiment.stages.precision import FINAL, Phase2, choose_precisions
@@ -389,3 +390,29 @@ def test_a_residual_network_is_searched(tmp_path: Path) -> None:
     assert design.network.backbone == "resnet20"
     assert len(design.periphery) == len(design.network.layers) == 22
     assert found["lower_bound"] == pytest.approx(found["value"], rel=1e-9)
+
+
+def test_tiles_are_chosen(tmp_path: Path) -> None:
+    """The design sits in the tiles that suit it; baselines keep those of the config."""
+    settings = {"strategy": "exact", "minimum_quality": None, "front_points": 2}
+    periphery = {"adc_types": ["sar"], "columns_per_adc": [8, 16]}
+    found = {}
+    for chosen in (False, True):
+        config = SearchConfig.parse(
+            TINY | {"periphery": periphery, "architecture": settings | {"choose_tiles": chosen}}
+        )
+        out = tmp_path / str(chosen)
+        run_search(config, out, stop_after="architecture")
+        found[chosen] = json.loads((out / "state" / "architecture.json").read_text())
+    given, tiled = (Design.parse(found[chosen]["design"], "design") for chosen in (False, True))
+    assert found[True]["value"] < found[False]["value"]
+    assert found[True]["lower_bound"] <= found[True]["value"] * (1 + 1e-9)
+    assert tiled.chip != given.chip == config.chip
+    assert tiled.chip.replace(subarrays_per_pe=4, pes_per_tile=config.chip.pes_per_tile) == config.chip
+    assert found[True]["homogeneous"] == found[False]["homogeneous"]
+    for point in found[True]["fronts"][0]["points"]:
+        assert point["lower_bound"] <= point["latency_us"] * (1 + 1e-9)
+    points = read_points(tmp_path / "True")
+    for point in points.points:
+        assert points.design(point).chip == tiled.chip
+        assert points.evaluation(point).edap == pytest.approx(point.edap, rel=1e-9)

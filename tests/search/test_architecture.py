@@ -17,6 +17,7 @@ from xpert.networks.spaces import Space, space
 from xpert.search.architecture import ArchitectureResult, search_architecture
 from xpert.search.fronts import architecture_fronts
 from xpert.search.objectives import Budgets, objective_value
+from xpert.search.organisation import organisations
 from xpert.search.quality.additive import Quality, additive_quality, total_quality
 from xpert.solver import STRATEGIES, Problem, Record
 from xpert.workload.layers import Workload
@@ -279,3 +280,31 @@ def test_a_strategy_from_outside_searches(monkeypatch: pytest.MonkeyPatch) -> No
     STRATEGIES.register(mine, "mine")
     assert search(strategy="mine", seed=7).value == search().value
     assert set(calls) == {7}
+
+
+@pytest.mark.parametrize("objective", ["edap", "latency"])
+def test_tiles_are_chosen_with_the_network(objective: str) -> None:
+    """The best of all designs in all tiles; what is proven holds in all of them."""
+    networks = space("vgg11", [[16, 48], *[[16]] * 7], (1, 16, 16), 10)
+    chips, batches = organisations(Chip(subarrays_per_pe=4, pes_per_tile=64)), []
+    for chip, channels in itertools.product(chips, itertools.product(*networks.choices)):
+        network = networks.network(list(channels))
+        taken = itertools.product(OPTIONS, repeat=len(network.layers))
+        entries = PeripheryArrays.of([entry for row in taken for entry in row])
+        shape = (-1, len(network.layers))
+        arrays = map_arrays(lambda array, shape=shape: array.reshape(shape), entries)
+        batches.append(evaluate_batch(chip, Workload.from_network(network), arrays))
+    budgets = Budgets(area_mm2=2e6 * min(float(np.min(found.area)) for found in batches))
+    values = (found.edap * 1e18 if objective == "edap" else found.latency * 1e6 for found in batches)
+    best = [
+        float(np.min(np.where(budgets.met(found), value, np.inf))) for found, value in zip(batches, values, strict=True)
+    ]
+    result = search_architecture(
+        networks, chips[0], OPTIONS, objective=objective, budgets=budgets, quality=additive_quality("macs"),
+        minimum_quality=None, strategy="exact", seed=0, tilings=chips[1:],
+    )  # fmt: skip
+    assert result.lower_bound is not None
+    assert result.lower_bound <= min(best) * (1 + 1e-9)
+    assert result.value == pytest.approx(min(best), rel=1e-9)
+    assert result.design.chip != chips[0]
+    assert min(best) < best[0], "other tiles are better than the first"

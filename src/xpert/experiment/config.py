@@ -343,6 +343,10 @@ class ArchitectureSettings(DataModel):
     least_area_mm2: Limit | None = None
     """Least chip area; together with `area_budget_mm2` the window that XPert's own search aims at. [mm2]"""
 
+    choose_tiles: bool = False
+    """Whether PEs and tiles are chosen, too: those of `chip`, or 1 or 4 subarrays to a PE and 1, 4, 16 or 64 PEs to a
+    tile. Baselines keep those of `chip`."""
+
     quality: Annotated[str, OneOf(_qualities)] = "width_law"
     """What stands in for the accuracy of a network before it is trained; see docs/quality.md."""
 

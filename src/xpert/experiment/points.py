@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpert.design import ARCHITECTURE_FIELDS, Design, Network, options_of
+from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Network, options_of
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.experiment.config import SearchConfig, search_space
 from xpert.experiment.run import read_config
@@ -30,6 +30,9 @@ class RunPoints:
     quality_name: str
     """What phase 1 calls the quality."""
 
+    chip: Chip
+    """That of the config, in the tiles that phase 1 chose."""
+
     def design(self, point: Point) -> Design:
         """The design at a point, named after run and point.
 
@@ -40,9 +43,7 @@ class RunPoints:
         name = f"{self.config.name}, point {point.number}"
         try:
             network = _network(search_space(self.config), point)
-            return Design.parse(
-                {"name": name, "chip": self.config.chip, "network": network, "periphery": point.periphery}
-            )
+            return Design.parse({"name": name, "chip": self.chip, "network": network, "periphery": point.periphery})
         except ConfigError:
             raise DataError(
                 f"{where}: its network or periphery was not recorded whole, by an older version; search again"
@@ -73,7 +74,8 @@ def read_points(folder: Path | str) -> RunPoints:
             f"{files.folder}: has no fronts: phase 1 is not finished, or its config says architecture.front_points: 0"
         )
     architecture = files.results.architecture
-    return RunPoints(files.folder, config, found, architecture.quality_name if architecture else "quality")
+    chip = config.chip if files.design is None else files.design.chip
+    return RunPoints(files.folder, config, found, architecture.quality_name if architecture else "quality", chip)
 
 
 def report_run(folder: Path | str) -> Path:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xpert.design import PRECISION_FIELDS, Design, Periphery
+from xpert.design import PRECISION_FIELDS, Design, decisions_taken
 from xpert.hardware import evaluate
 from xpert.report import palette
 from xpert.report.run_files import RunFiles
@@ -70,9 +70,12 @@ def measured_numbers(designs: Designs) -> dict[tuple[float, float | None], int]:
 
 def points_json(files: RunFiles, designs: Designs) -> str:
     """What the page's script shows of every point, as JSON that may stand in a script element."""
-    decisions = Periphery.decisions()
-    shown = {str(point.number): _shown(files, point, design) for point, design in designs if design is not None}
-    own = None if files.design is None else _design(files.design)
+    made = [design for _, design in designs if design is not None] + ([files.design] if files.design else [])
+    decisions = decisions_taken([entry for design in made for entry in design.periphery])
+    shown = {
+        str(point.number): _shown(files, point, design, decisions) for point, design in designs if design is not None
+    }
+    own = None if files.design is None else _design(files.design, decisions)
     data = {
         "decisions": {name: decision.title for name, decision in decisions.items()},
         "quality": files.results.architecture.quality_name if files.results.architecture else "quality",
@@ -94,10 +97,10 @@ def _same(one: Design, other: Design) -> bool:
     return (one.network.layers, one.periphery) == (other.network.layers, other.periphery)
 
 
-def _shown(files: RunFiles, point: Point, design: Design) -> dict[str, Any]:
+def _shown(files: RunFiles, point: Point, design: Design, decisions: Iterable[str]) -> dict[str, Any]:
     out = f"point-{point.number}.json"
     run = shlex.quote(str(files.folder))
-    return _design(design) | {
+    return _design(design, decisions) | {
         "title": _title(files, point),
         "proof": proof(point.gap) if point.front == "phase1" else "",
         "quality": _short(point.quality),
@@ -112,8 +115,8 @@ def _shown(files: RunFiles, point: Point, design: Design) -> dict[str, Any]:
     }
 
 
-def _design(design: Design) -> dict[str, Any]:
-    """A design's costs, components and layers."""
+def _design(design: Design, decisions: Iterable[str]) -> dict[str, Any]:
+    """A design's costs, components and layers, with these decisions."""
     evaluation = EvaluationRecord.parse(evaluate(design).to_dict())
     return {
         "costs": {name: _short(getattr(evaluation, name)) for name in (*SHARED, "edap", "tops_per_watt")},
@@ -124,7 +127,7 @@ def _design(design: Design) -> dict[str, Any]:
         "layers": {
             layer.name: [
                 f"{layer.in_channels} → {layer.out_channels}",
-                *(shown_value(entry, name) for name in Periphery.decisions()),
+                *(shown_value(entry, name) for name in decisions),
                 *(_short(getattr(layer, field)) for field in SHARED),
             ]
             for layer, entry in zip(evaluation.layers, design.periphery, strict=True)

@@ -122,6 +122,7 @@ def search_architecture(
     seconds: float | None = None,
     evaluations: int | None = None,
     prove: bool = True,
+    tilings: Sequence[Chip] = (),
     progress: Report | None = None,
 ) -> ArchitectureResult:
     """Find the network and the periphery of its layers that minimise an objective.
@@ -140,6 +141,8 @@ def search_architecture(
         evaluations: Limit on the designs that one search looks at.
         prove: Whether bounds that hold for every design are looked for, and `exact` goes on until the best design is
             proven, see `certificate`; that may find better ones.
+        tilings: The same chip in other tiles, among which the design may choose, too; see `organisations`. What is
+            proven then holds in all of them.
         progress: Called as work goes on.
 
     Raises:
@@ -151,10 +154,15 @@ def search_architecture(
     goal = Goal(objective, budgets)
     floor = QualityFloor(space, quality, minimum_quality)
     search = _Search(space, chip, goal, floor, Effort(strategy, seed, seconds, evaluations), progress)
-    starts, refusal = search.starts(options)
-    for start, allowed in sorted(starts, key=lambda entry: search.rank(entry[0]))[:_REFINED]:
-        settle(start.design, partial(search.propose, allowed), _ROUNDS, search.found)
-    certificate = search.certify(options) if prove else None
+    refusal, bounds = None, []
+    for tiled in (chip, *tilings):
+        search.on(tiled)
+        starts, refused = search.starts(options)
+        refusal = refusal or refused
+        for start, allowed in sorted(starts, key=lambda entry: search.rank(entry[0]))[:_REFINED]:
+            settle(start.design, partial(search.propose, allowed), _ROUNDS, search.found)
+        certificate = search.certify(options) if prove else None
+        bounds.append(None if certificate is None else certificate.lower_bound)
     if not search.found:
         raise refusal or InfeasibleError("architecture: no design meets the budgets and the least quality")
     best = min(search.found.values(), key=search.rank)
@@ -163,13 +171,14 @@ def search_architecture(
             f"architecture: none of the {len(search.found)} designs that the search settled on keeps the budgets and "
             "the least quality in full evaluation: raise a budget, as area_budget_mm2, or lower minimum_quality"
         )
+    search.on(best.design.chip)
     design = polished(best.design, [options] * len(best.design.periphery), goal)
     evaluation = evaluate(design)
     return ArchitectureResult(
         design=design,
         evaluation=evaluation,
         value=goal.value(evaluation),
-        lower_bound=None if certificate is None else certificate.lower_bound,
+        lower_bound=None if None in bounds else min(bounds),
         problem=search.tabulate(options, design),
         relaxed=search.relaxed(options) if prove else None,
         score=search.scores[best.design],
@@ -244,6 +253,10 @@ class _Search:
         self.found: Candidates = {}
         self.scores: dict[Design, float | None] = {}
         self.space_size = 0
+
+    def on(self, chip: Chip) -> None:
+        """From now on search on another chip; what was found on those before stays, and bounds need not reach below."""
+        self._chip = chip
 
     def tabulate(self, allowed: Sequence[Periphery], context: Design) -> Problem:
         """The problem in a context, with the bound on quality as it is."""

@@ -204,7 +204,7 @@ def _regret(own: float, found: Sequence[Design], variant: Variant, goal: Goal, c
 
 def _has(chip: Chip, kind: Kind, precisions: Iterable[int]) -> bool:
     """Whether a chip has a kind of ADC at all these precisions."""
-    adc_type = dict(zip(KIND_FIELDS, kind, strict=True))["adc_type"]
+    adc_type = dict(zip(KIND_FIELDS, kind))["adc_type"]
     try:
         for adc_bits in precisions:
             chip.check_adc(adc_type, adc_bits)

@@ -54,6 +54,14 @@ def test_budgets_are_kept_and_used() -> None:
     assert 0.99 * free.latency < found.latency < smallest.latency
 
 
+def test_copies_follow_the_precisions_too() -> None:
+    copies = [(*kind, count) for kind in KINDS for count in (None, 1, 64)]
+    plain, found = (cheapest_converters(DESIGN, kinds, Goal("latency")) for kinds in (KINDS, copies))
+    assert {entry.copies for entry in plain.periphery} == {None}
+    assert 64 in {entry.copies for entry in found.periphery}
+    assert value(found, "latency") < value(plain, "latency")
+
+
 def test_what_cannot_keep_them_is_returned_all_the_same() -> None:
     found = cheapest_converters(DESIGN, KINDS, Goal("edap", Budgets(area_mm2=1e-6)))
     assert value(found, "edap") == value(cheapest_converters(DESIGN, KINDS, Goal("edap")), "edap")

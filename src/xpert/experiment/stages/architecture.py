@@ -17,6 +17,7 @@ from xpert.results import ArchitectureStage, Front, HomogeneousCosts, Robust, St
 from xpert.search.architecture import ArchitectureResult, search_architecture
 from xpert.search.fronts import architecture_fronts, evaluate_on_axes
 from xpert.search.objectives import Budgets, Goal
+from xpert.search.organisation import organisations
 from xpert.search.quality.additive import Quality, additive_quality, is_sum, layer_sum
 from xpert.search.quality.scores import score
 from xpert.search.robust import search_robust
@@ -54,6 +55,7 @@ def search_network(
     Raises:
         InfeasibleError: If no design meets the budgets.
     """
+    given = chip
     found = search_architecture(
         space,
         chip,
@@ -66,8 +68,10 @@ def search_network(
         seed=seed,
         seconds=settings.seconds,
         evaluations=settings.evaluations,
+        tilings=organisations(chip)[1:] if settings.choose_tiles else (),
         progress=progress,
     )
+    chip = found.design.chip  # in the tiles that were chosen
     design, score_found, robust = found.design, found.score, None
     if settings.robust:
         design, robust = _robust(found, space, options, settings, quality, seed, progress)
@@ -84,7 +88,7 @@ def search_network(
             relaxed=found.relaxed,
             progress=progress,
         )
-    typical = typical_of(space, chip, nominal)
+    typical = typical_of(space, given, nominal)
     homogeneous = [
         HomogeneousCosts.parse(
             option.model_dump(include={*ARCHITECTURE_FIELDS})

@@ -18,7 +18,7 @@ from xpert.solver.graph import undominated
 from xpert.solver.problem import Choices
 
 Kind = tuple[Any, ...]
-"""Values of the periphery's `KIND_FIELDS`: ADC type and columns per ADC."""
+"""Values of the periphery's `KIND_FIELDS`: ADC type, columns per ADC and so on; without the last ones these stay."""
 
 Precision = tuple[Any, ...]
 """Values of the periphery's `PRECISION_FIELDS`: ADC bits and input bits."""
@@ -30,7 +30,7 @@ ROUNDS = 4
 def peripheries(kinds: Sequence[Kind], own: Periphery, precisions: Sequence[Precision]) -> list[Periphery]:
     """All combinations of kinds (none: the own one) and precisions, the latter innermost; the rest as it is."""
     return [
-        own.with_values((*KIND_FIELDS, *PRECISION_FIELDS), (*kind, *precision))
+        own.with_values((*KIND_FIELDS[: len(kind)], *PRECISION_FIELDS), (*kind, *precision))
         for kind in (kinds or [own.values(KIND_FIELDS)])
         for precision in precisions
     ]

@@ -17,11 +17,11 @@ from functools import cached_property
 
 import numpy as np
 
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
+from xpert.design import PRECISION_FIELDS, Design
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
 from xpert.search.objectives import Goal
-from xpert.search.precision.converters import Kind, Precision
+from xpert.search.precision.converters import Kind, Precision, peripheries
 from xpert.workload.layers import Workload
 
 SINGLE_NAME = "best single periphery"
@@ -65,15 +65,15 @@ def candidates(
     Args:
         design: Network and chip.
         options: Values of `PRECISION_FIELDS`.
-        kinds: Values of `KIND_FIELDS`.
+        kinds: ADC types, sharings and so on, see `Kind`.
         goal: What they are ordered by, and what they may cost.
         kinds_matter: Whether accuracy depends on the type of ADC; each option has its cheapest kind only, or that of
             each type.
     """
     chip, network = design.chip, design.network
     entries = [
-        (option, design.periphery[0].with_values((*KIND_FIELDS, *PRECISION_FIELDS), (*values, *precision)))
-        for (option, precision), values in itertools.product(enumerate(options), kinds)
+        (option, peripheries([kind], design.periphery[0], [precision])[0])
+        for (option, precision), kind in itertools.product(enumerate(options), kinds)
     ]
     if not entries:
         return []
