@@ -122,10 +122,12 @@ def test_refusals(refusal: Callable, net: str, weights: Path, design_file: Path,
     assert "data set 'digits' has images of" in refusal("accuracy", net, "--input-shape", "1,33,33", *FEW)
     (tmp_path / "two.py").write_text(CODE.replace("return ", "return x, "))
     assert "answers an image with a tuple, not with [1, 10]" in refusal("accuracy", f"{tmp_path}/two.py:Net", *FEW)
-    config = {"name": "own", "network": {"source": net}, "dataset": {"name": "digits"}}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    network = {"source": net, "choices": {"nothing": [2]}, "input_shape": [1, 32, 32]}
+    (tmp_path / "config.json").write_text(
+        json.dumps({"name": "own", "network": network, "dataset": {"name": "digits"}})
+    )
     refused = refusal("search", tmp_path / "config.json", "--out", tmp_path / "run")
-    assert "a search takes a backbone" in refused
+    assert "has no width 'nothing'; it has conv" in refused
     assert not (tmp_path / "run").exists()
 
 
@@ -136,7 +138,9 @@ def test_refusals(refusal: Callable, net: str, weights: Path, design_file: Path,
         ({"source": "a.py:B", "backbone": "vgg11", "choices": [8]}, "one of backbone and source"),
         ({"backbone": "vgg11"}, "choices: required"),
         ({"backbone": "vgg11", "choices": [8], "weights": "w"}, "weights: goes with source"),
-        ({"source": "a.py:B", "choices": [8]}, "choices: goes with backbone"),
+        ({"source": "a.py:B", "kernels": [5]}, "kernels: goes with backbone"),
+        ({"source": "a.py:B", "choices": [1.5]}, "fractions (up to 1.0)"),
+        ({"backbone": "vgg11", "choices": [8], "optional": True}, "optional: goes with source"),
         ({"source": "a.py"}, "not the source of a network"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,7 @@ def read_design_and_network(
 
     from xpert.design import Design
     from xpert.experiment.config import own_network, typical_design
+    from xpert.networks.sources.neurosim import LayerTable
 
     found = read_design_or_config(Path(what))
     of_config = not isinstance(found, Design) and found.network.source is not None
@@ -111,8 +113,18 @@ def read_design_and_network(
         return design, None
     if design.network.backbone != "custom":
         raise ConfigError(f"--network: the network of {what} is a {design.network.backbone}, which needs no source")
-    loaded = load_source(network, input_shape, arguments, weights, design.network.input_shape)
-    return _checked(design, loaded, dataset)
+    searched = design.network.source
+    if searched is None:
+        return _checked(
+            design, load_source(network, input_shape, arguments, weights, design.network.input_shape), dataset
+        )
+    # What the widths are those of; the weights are those of the searched network, not the source's.
+    given = arguments or [f"{name}={json.dumps(value)}" for name, value in searched.arguments.items()]
+    shape = input_shape or ",".join(map(str, design.network.input_shape))
+    loaded = load_source(network, shape, given)
+    if isinstance(loaded, LayerTable):
+        raise ConfigError(f"--network: {network} is a table of layers, no network that computes")
+    return design, loaded
 
 
 def with_digital(design: Design, patterns: Sequence[str] | None) -> Design:

@@ -28,7 +28,7 @@ from xpert.design.chip import (
 )
 from xpert.design.design import Design
 from xpert.design.encoding import ENCODINGS, WeightCode
-from xpert.design.network import Layer, Network, PoolKind, Work
+from xpert.design.network import Layer, Network, NetworkSource, PoolKind, Work
 from xpert.design.parts import PART_KINDS, load_part, part_names, part_text
 from xpert.design.periphery import (
     ARCHITECTURE_FIELDS,
@@ -74,6 +74,7 @@ __all__ = [
     "FileModel",
     "Layer",
     "Network",
+    "NetworkSource",
     "OneOf",
     "Periphery",
     "Phase",

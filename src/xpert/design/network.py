@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from xpert.design._base import DataModel, shown
 from xpert.errors import ConfigError
@@ -253,14 +254,33 @@ _NAMES_SHOWN = 30
 """Layers that a message lists."""
 
 
+class NetworkSource(DataModel):
+    """What a network of the user's own was made from. It is a record: no code is run because a design holds it."""
+
+    source: Annotated[str, Field(min_length=1, max_length=4096)]
+    """File, module or name in a catalogue, see docs/networks.md."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What its class or function was called with, by name."""
+
+    optional: bool = False
+    """Whether its blocks could be left out, which ties the widths within each."""
+
+    def __hash__(self) -> int:
+        return hash((self.source, json.dumps(self.arguments, sort_keys=True, default=str), self.optional))
+
+
 class Network(DataModel):
     """The layers that are mapped onto crossbars, in order, and how to rebuild the network."""
 
     backbone: Annotated[str, Field(min_length=1, max_length=100)]
-    """Name of the backbone (`vgg16`, ...), or `custom` for a traced module."""
+    """Name of the backbone (`vgg16`, ...), or `custom` for a network of one's own."""
+
+    source: NetworkSource | None = None
+    """Of a network of one's own that was searched: what its channels are those of."""
 
     channels: tuple[Channels, ...] = ()
-    """The backbone's channel decisions, 0 for a residual block that is left out; empty for `custom`."""
+    """The channel decisions, 0 for a residual block that is left out; empty for a traced module as it is."""
 
     kernels: tuple[KernelSide, ...] = ()
     """Kernel side of each of the backbone's layers, 0 for one that is left out; empty: the backbone's own."""
@@ -306,6 +326,11 @@ class Network(DataModel):
                 for layer in self.layers
             )
         )
+
+    @model_serializer(mode="wrap")
+    def _without_empty_source(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As data; a network that was not made from a source does not mention one."""
+        return {key: value for key, value in serialise(self).items() if key != "source" or value is not None}
 
     @property
     def on_crossbars(self) -> tuple[Layer, ...]:

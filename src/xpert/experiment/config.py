@@ -41,6 +41,7 @@ from xpert.training.settings import TrainingSettings
 from xpert.training.source import DataRequest, DatasetInfo, DataSource
 
 if TYPE_CHECKING:
+    from xpert.networks.own import OwnNetwork
     from xpert.networks.sources import LoadedNetwork
     from xpert.networks.sources.neurosim import LayerTable
 
@@ -96,11 +97,15 @@ Side = Annotated[int, Field(ge=1, le=1 << 20)]
 
 PictureSide = Annotated[int, Field(ge=1, le=1 << 14)]
 
-Options = Annotated[tuple[Channels, ...], Field(min_length=1, max_length=64)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Options = Annotated[tuple[Channels | Fraction, ...], Field(min_length=1, max_length=64)]
 Choices = Annotated[
-    Options | Annotated[tuple[Options, ...], Field(min_length=1, max_length=1000)],
+    Options
+    | Annotated[tuple[Options, ...], Field(min_length=1, max_length=1000)]
+    | Annotated[dict[str, Options], Field(min_length=1, max_length=1000)],
     _explained(
-        "must be a list of channel numbers (1 ... 65536; 0: block left out), or one such list per channel decision"
+        "must be a list of channel numbers (1 ... 65536; 0: block left out) or of fractions (up to 1.0), one such list "
+        "per channel decision, or lists by name"
     ),
 ]
 
@@ -129,10 +134,12 @@ class NetworkOptions(DataModel):
     """Backbone, or one that is registered (docs/how-to/add-a-backbone.md); this or `source`."""
 
     choices: Choices = ()
-    """Channels to choose from, rising: one list for all channel decisions, or a list for each; required with
-    `backbone`. In a VGG every convolution decides; in a ResNet every stage and, in every block, the first convolution.
-    There 0 leaves the block out; in a list for all that holds where it is possible: for all blocks but the last and
-    those with a projection."""
+    """Channels to choose from, rising: one list for all channel decisions, a list for each, or lists by the name of a
+    decision's first layer, with `others` for those that are not named; required with `backbone`. A list with a number
+    that is no integer is of fractions of the original width (docs/networks.md says how they are rounded); that of a
+    source is [0.25, 0.5, 0.75, 1.0] by default. In a VGG every convolution decides; in a ResNet every stage and, in
+    every block, the first convolution. There 0 leaves the block out; in a list for all that holds where it is possible:
+    for all blocks but the last and those with a projection."""
 
     kernels: Kernels = (3,)
     """Kernel sides of the 3x3 convolutions to choose from, rising: one list for all, or a list for each. 0 leaves a
@@ -141,8 +148,7 @@ class NetworkOptions(DataModel):
 
     source: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """A network of one's own (docs/networks.md): `path.py:Name`, `package.module:name`, `timm:NAME`, `net.onnx`, ...;
-    paths start from the config's folder. Code that it names is executed. Costs and accuracies are computed; it is not
-    searched."""
+    paths start from the config's folder. Code that it names is executed."""
 
     arguments: dict[str, Any] = Field(default_factory=dict)
     """What the source's class or function is called with, by name."""
@@ -152,7 +158,11 @@ class NetworkOptions(DataModel):
 
     weights: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """Trained weights of the source, from the config's folder: safetensors, or a state dict of `torch.save`; unset: the
-    source's own."""
+    source's own. A search starts from them: narrower networks keep the channels of the largest weights."""
+
+    optional: bool = False
+    """Whether a search may leave out the source's residual blocks: modules whose output is their input plus what their
+    layers give. The widths within such a block are then one decision."""
 
     digital: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
     """Names of layers that stay off the crossbars, in which `*` and `?` stand for any characters: `conv1`,
@@ -166,13 +176,12 @@ class NetworkOptions(DataModel):
         if self.backbone is not None:
             if not self.choices:
                 raise ValueError("choices: required, but not given")
-            for name in ("arguments", "input_shape", "weights"):
+            for name in ("arguments", "input_shape", "weights", "optional"):
                 if getattr(self, name):
                     raise ValueError(f"{name}: goes with source, not with backbone")
             return self
-        for name in ("choices", "kernels"):
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name}: goes with backbone, not with source")
+        if self.kernels != type(self).model_fields["kernels"].default:
+            raise ValueError("kernels: goes with backbone, not with source")
         parse_source(self.source or "")
         return self
 
@@ -477,6 +486,13 @@ class EvaluationSettings(DataModel):
     """Images per batch."""
 
 
+LEAST_MACS = 0.5
+"""Least multiply-accumulates of a searched network relative to the source's own, where nothing else is said."""
+
+SOURCE_CHOICES = (0.25, 0.5, 0.75, 1.0)
+"""Options of every width of a source, where nothing else is said."""
+
+
 class SearchConfig(FileModel):
     """One search, from the backbone to the report."""
 
@@ -496,7 +512,7 @@ class SearchConfig(FileModel):
     them the design. Unset: `OMP_NUM_THREADS`, else one for each core. A run folder's config says how many that were."""
 
     network: NetworkOptions
-    """The backbone and its choices."""
+    """The network and its choices."""
 
     dataset: DatasetOptions
     """The images."""
@@ -524,6 +540,19 @@ class SearchConfig(FileModel):
 
     versions: dict[str, str] | None = None
     """Written into the config of a run folder for the record; not read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _quality_of_sources(cls, data: Any) -> Any:
+        """The default quality is fitted to backbones; that of another network is the size of its work."""
+        if not isinstance(data, dict) or not isinstance(data.get("network"), dict | NetworkOptions):
+            return data
+        network = data["network"]
+        source = network.source if isinstance(network, NetworkOptions) else network.get("source")
+        architecture = data.get("architecture", {})
+        if source is None or not isinstance(architecture, dict) or "quality" in architecture:
+            return data
+        return data | {"architecture": {"minimum_quality": LEAST_MACS} | architecture | {"quality": "macs"}}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -556,6 +585,11 @@ class SearchConfig(FileModel):
             why_not = quality.refusal(backbone) if isinstance(quality, LayerSum) else None
             if why_not is not None:
                 raise ValueError(f"architecture.quality: {why_not}")
+        if self.network.source is not None and self.architecture.quality == "width_law":
+            raise ValueError(
+                "architecture.quality: the width law is fitted to backbones; for network.source give macs, parameters, "
+                "relu_units, log_widths or a score"
+            )
         typical = self.baselines.typical
         self.chip.check_adc(
             typical.adc_type, typical.adc_bits, "baselines.typical.adc_type", "baselines.typical.adc_bits"
@@ -586,19 +620,48 @@ def search_space(config: SearchConfig) -> Space:
     """The networks among which a config chooses.
 
     Raises:
-        ConfigError: If the config's network is one of the user's own, or its choices do not fit the backbone, or the
-            backbone does not fit the images.
-        DataError: If images of the user's own are missing or do not fit together.
+        ConfigError: If the choices do not fit the network, a backbone does not fit the images, or a network of the
+            user's own cannot be loaded or resized.
+        DataError: If its weights are missing or broken, or images of the user's own are missing or do not fit together.
     """
-    if config.network.digital and config.network.backbone is not None:
+    if config.network.digital:
         raise ConfigError("network.digital: a search puts all layers on crossbars; `evaluate` and `accuracy` take it")
-    return _space_of(config.network, describe_dataset(config.dataset.request))
+    images = describe_dataset(config.dataset.request)
+    if config.network.source is not None:
+        return resizable_network(config).space(config.network.choices or SOURCE_CHOICES, len(images.classes))
+    return _space_of(config.network, images)
 
 
 def _space_of(network: NetworkOptions, images: DatasetInfo) -> Space:
-    if network.backbone is None:
-        raise ConfigError("network.source: a search takes a backbone; `evaluate` and `accuracy` take sources")
+    """The networks of a backbone."""
+    assert network.backbone is not None  # noqa: S101 (asked for backbones only)
     return space(network.backbone, network.choices, images.input_shape, len(images.classes), network.kernels)
+
+
+def resizable_network(config: SearchConfig) -> OwnNetwork:
+    """The network of `network.source`, whose widths can be chosen; made once, since code is run for it.
+
+    Raises:
+        ConfigError: If it cannot be loaded.
+        DataError: If its weights are missing or broken.
+    """
+    from xpert.networks.own import own_network as with_widths
+    from xpert.networks.sources.neurosim import LayerTable
+
+    network = config.network
+    key = f"{network.model_dump_json(exclude={'choices'})} {config.dataset.model_dump_json()}"
+    if key not in _LOADED:
+        loaded = own_network(config)
+        if isinstance(loaded, LayerTable):
+            raise ConfigError("network.source: a table of layers is no network that could be searched")
+        _LOADED.clear()
+        _LOADED[key] = with_widths(
+            loaded, network.source or "", network.arguments, optional=network.optional, weights=bool(network.weights)
+        )
+    return _LOADED[key]
+
+
+_LOADED: dict[str, OwnNetwork] = {}
 
 
 def homogeneous_kinds(config: SearchConfig) -> list[tuple[Any, ...]]:

@@ -15,6 +15,7 @@ from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
 from xpert.errors import ConfigError, DataError
 from xpert.networks import build
+from xpert.networks.own import OwnNetwork
 from xpert.networks.quantised import unquantised
 from xpert.networks.sources import LoadedNetwork
 from xpert.progress import Report, of_stage
@@ -168,7 +169,8 @@ def _load(
 ) -> tuple[nn.Module, Dataset]:
     """The trained network of a design, quantised, and the data set for it.
 
-    A network of the user's own has its layers' input ranges set on so many training images.
+    A network of the user's own has its layers' input ranges set on so many training images, unless it was searched:
+    then the weights of its training hold them.
     """
     data = load_dataset(request_for(dataset, data_dir, design.network.input_shape), progress=progress)
     shape, classes = data.input_shape, data.num_classes
@@ -177,6 +179,12 @@ def _load(
             f"data set {dataset!r} has images of {shape} and {classes} classes; the design's network takes "
             f"{design.network.input_shape} and {design.network.num_classes}"
         )
+    source = design.network.source
+    if network is not None and source is not None:
+        if weights is None:
+            raise ConfigError("--weights: needed for a design that was searched, which holds none")
+        own = OwnNetwork(network, source)
+        return own.restored(design.network, weights, design.chip.weight_bits), data
     if network is not None:
         images = data.normalised(data.train_images[:calibration_images])
         with torch.no_grad():
@@ -186,7 +194,8 @@ def _load(
             raise ConfigError(f"{network.name}: answers an image with {form}, not with [1, {classes}]: no classifier")
         return network.quantised(images, design.chip.weight_bits), data
     if design.network.backbone == "custom":
-        raise ConfigError("network.backbone: a network of your own; say where it is: --network my_model.py:Net")
+        name = source.source if source is not None else "my_model.py:Net"
+        raise ConfigError(f"network.backbone: a network of your own; say where it is: --network {name}")
     if weights is None:
         raise ConfigError("--weights: needed for a design or config, which hold none")
     model = build(design.network, weight_bits=design.chip.weight_bits)

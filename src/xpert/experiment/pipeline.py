@@ -17,7 +17,7 @@ from xpert.experiment.cache import StageCache
 from xpert.experiment.config import SearchConfig, homogeneous_kinds, search_space
 from xpert.experiment.points import report_run
 from xpert.experiment.run import open_run, read_config, versions
-from xpert.experiment.stages.architecture import quality_of, search_network
+from xpert.experiment.stages.architecture import search_network
 from xpert.experiment.stages.evaluation import Trained, accuracy_against_precision, compare_designs
 from xpert.experiment.stages.joint import JointSettings, joint_rounds
 from xpert.experiment.stages.precision import FINAL, Floors, single_design, single_weights
@@ -138,7 +138,7 @@ def _architecture(work: Workspace) -> ArchitectureStage:
         options,
         config.architecture,
         name=config.name,
-        quality=quality_of(config.architecture.quality, work.dataset, config.seed),
+        quality=work.quality(),
         seed=config.seed,
         progress=work.report("architecture"),
     )
@@ -237,7 +237,7 @@ def _regrets(work: Workspace, design: Design, report: Report) -> tuple[dict[str,
             work.space,
             options_of(config.baselines.typical, **config.periphery.options),
             Goal(settings.objective, budgets),
-            quality_of(settings.quality, work.dataset, config.seed),
+            work.quality(),
             settings.minimum_quality,
             variants_of([found]),
             progress=report,

@@ -17,8 +17,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from xpert.analog import analog_layers, at_precision, layer_errors, reprogram, to_analog, weight_deviation
 from xpert.design import PRECISION_FIELDS, Chip, Design, Network
-from xpert.experiment.config import DatasetOptions, PrecisionSettings, SearchConfig
+from xpert.experiment.config import DatasetOptions, PrecisionSettings, SearchConfig, resizable_network
 from xpert.networks import build
+from xpert.networks.own import OwnNetwork
 from xpert.networks.quantised import calibrate_quantisers
 from xpert.progress import Report
 from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
@@ -40,6 +41,9 @@ class Recipe:
     seed: int
     """Of the initial weights and of everything random after."""
 
+    own: OwnNetwork | None = None
+    """The network of the user's own that networks are made from; None: they are backbones."""
+
 
 def load_split(options: DatasetOptions, seed: int, device: torch.device, progress: Report | None = None) -> Dataset:
     """A data set, with its validation images held back.
@@ -50,18 +54,39 @@ def load_split(options: DatasetOptions, seed: int, device: torch.device, progres
     return load_dataset(options.request, progress=progress).split(options.validation, seed).to(device)
 
 
-def new_model(
-    network: Network, chip: Chip, input_bits: int, seed: int, device: torch.device, initialisation: str = "he"
-) -> nn.Module:
-    """A network, freshly initialised."""
+def new_model(network: Network, recipe: Recipe, dataset: Dataset) -> nn.Module:
+    """A network before its training, where the data set is.
+
+    Backbones are freshly initialised. A network of the user's own has its source's weights; which inputs may be
+    negative is seen on training images.
+    """
+    device = dataset.train_images.device
+    if recipe.own is not None:
+        images = dataset.normalised(dataset.train_images[:_SIGN_IMAGES]).cpu()
+        made = recipe.own.quantised(network, images, weight_bits=recipe.chip.weight_bits, input_bits=recipe.input_bits)
+        return made.to(device)
     model = build(
         network,
-        weight_bits=chip.weight_bits,
-        input_bits=input_bits,
-        generator=torch.Generator().manual_seed(seed),
-        initialisation=initialisation,
+        weight_bits=recipe.chip.weight_bits,
+        input_bits=recipe.input_bits,
+        generator=torch.Generator().manual_seed(recipe.seed),
+        initialisation=recipe.settings.initialisation,
     )
     return model.to(device)
+
+
+_SIGN_IMAGES = 64
+"""Training images on which inputs are looked at for negative values."""
+
+
+def recipe_of(config: SearchConfig, settings: TrainingSettings) -> Recipe:
+    """The recipe of a config's trainings.
+
+    Raises:
+        ConfigError: If its network is one of the user's own that cannot be loaded or resized.
+    """
+    own = None if config.network.source is None else resizable_network(config)
+    return Recipe(settings, config.chip, config.baselines.typical.input_bits, config.seed, own)
 
 
 def train_new(
@@ -82,8 +107,7 @@ def train_new(
         settings=recipe.settings.model_dump(),
         checkpoint=str(checkpoint),
     )
-    device, initialisation = dataset.train_images.device, recipe.settings.initialisation
-    model = new_model(network, recipe.chip, recipe.input_bits, recipe.seed, device, initialisation)
+    model = new_model(network, recipe, dataset)
     disturbance = Disturbance(weight_deviation=weight_deviation(recipe.chip, seed=recipe.seed))
     with distributed.own_cores():
         result = train(
@@ -221,16 +245,15 @@ def _take_back(model: nn.Module, analog: nn.Module) -> None:
 def take_part(config: SearchConfig, device: torch.device) -> None:
     """Make every call that the process of rank 0 makes, until it is gone."""
     dataset = load_split(config.dataset, config.seed, device)
-    input_bits = config.baselines.typical.input_bits
     while True:
         call = json.loads(distributed.broadcast_text())
         checkpoint = Path(call["checkpoint"])
         if call["name"] == "train_new":
             network, settings = Network.parse(call["network"]), TrainingSettings.parse(call["settings"])
-            train_new(network, Recipe(settings, config.chip, input_bits, config.seed), dataset, checkpoint)
+            train_new(network, recipe_of(config, settings), dataset, checkpoint)
         else:
             design = Design.parse(call["design"])
-            model = new_model(design.network, config.chip, input_bits, config.seed, device)
+            model = new_model(design.network, recipe_of(config, config.training), dataset)
             finetune(model, design, dataset, config.precision, config.training, config.seed, checkpoint)
 
 
@@ -239,4 +262,4 @@ def _call(name: str, **arguments: Any) -> None:
         distributed.broadcast_text(json.dumps({"name": name} | arguments))
 
 
-__all__ = ["Recipe", "finetune", "load_split", "new_model", "take_part", "train_new"]
+__all__ = ["Recipe", "finetune", "load_split", "new_model", "recipe_of", "take_part", "train_new"]

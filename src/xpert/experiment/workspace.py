@@ -16,17 +16,19 @@ from xpert.design import Design, Network, shown
 from xpert.errors import RunError
 from xpert.experiment.baselines import typical_of
 from xpert.experiment.cache import StageCache
-from xpert.experiment.config import search_space
+from xpert.experiment.config import resizable_network, search_space
 from xpert.experiment.measure import Answers, measure_accuracy
 from xpert.experiment.run import Run
+from xpert.experiment.stages.architecture import quality_of
 from xpert.experiment.stages.precision import Floors, Phase2, choose_precisions
 from xpert.experiment.stages.training import train_network
-from xpert.experiment.trainings import Recipe, load_split, new_model
+from xpert.experiment.trainings import Recipe, load_split, new_model, recipe_of
 from xpert.files import copy_atomically, write_atomically
 from xpert.machine import peak_memory_mib
 from xpert.progress import Progress, Report, of_stage
 from xpert.results import Accuracy, ImagesFile, PrecisionStage, Stage, Training
 from xpert.search.objectives import Budgets
+from xpert.search.quality import Quality
 from xpert.training import Dataset, TrainingSettings, load_weights
 
 S = TypeVar("S", bound=Stage)
@@ -107,10 +109,15 @@ class Workspace:
 
     def trained(self, network: Network, name: str) -> nn.Module:
         """A network with the weights that a stage left under a name."""
-        config = self.config
-        model = new_model(network, config.chip, config.baselines.typical.input_bits, config.seed, self.device)
+        model = new_model(network, self._recipe(self.config.training), self.dataset)
         load_weights(model, self.run.working_file(f"{name}.safetensors"))
         return model.eval()
+
+    def quality(self) -> Quality:
+        """What stands in for the accuracy of an untrained network."""
+        config = self.config
+        own = None if config.network.source is None else resizable_network(config)
+        return quality_of(config.architecture.quality, self.dataset, config.seed, own)
 
     # Images and chips
 
@@ -214,7 +221,7 @@ class Workspace:
         return self.run.stage("typical_accuracy", Accuracy, find)
 
     def _recipe(self, settings: TrainingSettings) -> Recipe:
-        return Recipe(settings, self.config.chip, self.config.baselines.typical.input_bits, self.config.seed)
+        return recipe_of(self.config, settings)
 
     @property
     def _typical_settings(self) -> TrainingSettings:
@@ -229,6 +236,7 @@ class Workspace:
             "chip": recipe.chip.model_dump(mode="json"),
             "input_bits": recipe.input_bits,
             "seed": recipe.seed,
+            "weights": self.config.network.weights,
             "images": self._fingerprint,
         }
 

@@ -132,6 +132,7 @@ class _Quantised(nn.Module):
         self.signed_input = signed_input
         self.set_precision(weight_bits, input_bits)
         self.quantised = True
+        self.range_rate = 0.0
         self.weight_step: tuple[int, float] | None = None
         self.weight_noise: float | Tensor | None = None
         self.noise_generator: torch.Generator | None = None
@@ -149,6 +150,8 @@ class _Quantised(nn.Module):
         """
         if not self.quantised:
             return super().forward(input)
+        if self.training and self.range_rate:
+            self._follow_range(input)
         if not self.training:
             output = self._evaluated(input)
         elif codes is not None:
@@ -157,6 +160,16 @@ class _Quantised(nn.Module):
             output = self.differentiable(input, rounded)
         # Networks in other formats than float32 go on in theirs.
         return output if self.weight.dtype == torch.float32 else output.to(self.weight.dtype)
+
+    @torch.no_grad()
+    def _follow_range(self, x: Tensor) -> None:
+        """Move the range of a signed input towards that of a batch, by `range_rate` of the way.
+
+        Source: Jacob et al., CVPR 2018 (arXiv 1712.05877), section 3.1: exponential moving averages of the ranges.
+        """
+        x = x.float()
+        self.input_floor.lerp_(x.amin().clamp_max(0), self.range_rate)
+        self.input_clip.lerp_(x.amax().clamp_min(_SMALLEST_CLIP), self.range_rate)
 
     def set_precision(self, weight_bits: int, input_bits: int, symmetric_input: bool = False) -> None:
         """Change precisions; weights and the input's clip stay, the steps follow.

@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xpert.errors import ConfigError
+from xpert.networks.family import rounded_units, units_at
 from xpert.workload.channels import follow
-
-MULTIPLE = 8
-"""Widths are rounded to a multiple of it where a group has at least twice as many channels."""
 
 _SIZES = ("dim", "channel", "feature", "width", "size", "planes", "chs", "hidden", "num_parameters")
 """Parts of the names of numbers in a module that are widths of its parameters."""
@@ -53,14 +51,8 @@ class Group:
     """Where else they are: axes of parameters, and how many indices each unit has there."""
 
     def at(self, numerator: int, denominator: int) -> int:
-        """How many units are kept at a fraction of the width: whole ones, rounded to `MULTIPLE` of single channels."""
-        full = len(self.units)
-        if numerator == denominator:
-            return full
-        if full % denominator == 0:
-            return max(1, full // denominator * numerator)
-        step = MULTIPLE if self.channels == 1 and full >= 2 * MULTIPLE else 1
-        return min(full, max(1, step * round(full * numerator / denominator / step)))
+        """How many units are kept at a fraction of the width, see `units_at`."""
+        return units_at(len(self.units), numerator, denominator, single=self.channels == 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +83,9 @@ class Decision:
         return {group: group.at(units, len(self.groups[0].units)) if units else 0 for group in self.groups}
 
     def rounded(self, fraction: float) -> int:
-        """The width nearest to a fraction of the network's own, see `Group.at`."""
+        """The width nearest to a fraction of the network's own."""
         lead = self.groups[0]
-        full = len(lead.units)
-        if fraction >= 1:
-            return self.width
-        step = MULTIPLE if lead.channels == 1 and full >= 2 * MULTIPLE else 1
-        return lead.channels * min(full, max(1, step * round(full * fraction / step)))
+        return lead.channels * rounded_units(len(lead.units), fraction, single=lead.channels == 1)
 
 
 @dataclass(frozen=True)
@@ -164,6 +152,11 @@ class Resizable:
         """
         self.check(widths)
         return self._resized(self.module, self.decisions, widths, by_magnitude)
+
+    def on_meta(self, widths: Sequence[int]) -> nn.Module:
+        """The same without weights, for its shapes."""
+        self.check(widths)
+        return self._resized(self._template, self.decisions, widths, by_magnitude=False)
 
     def check(self, widths: Sequence[int]) -> None:
         """Complain about widths that cannot be.
@@ -506,4 +499,4 @@ def _one(sizes: _Sizes, value: int, *, of_heads: bool) -> int | None:
     return next(iter(after)) if len(after) == 1 else None
 
 
-__all__ = ["MULTIPLE", "Block", "Decision", "Group", "Resizable"]
+__all__ = ["Block", "Decision", "Group", "Resizable"]

@@ -1,8 +1,11 @@
-"""Search spaces: which networks a backbone can become, layer by layer. No torch here.
+"""Search spaces: which networks a backbone, or one of the user's own, can become, layer by layer. No torch here.
 
 A backbone is a list of positions, one for each layer on crossbars: the shape of the layer, the earlier layer that feeds
 it, and the channel decision that it takes. In a chain every convolution decides for itself; the maps that a residual
 network adds up are as wide as one another, so the layers that make them share one decision.
+
+A network of the user's own has such positions, too, made from what was traced (`own.py`): a decision's channels say
+how many channels each end of a layer has, which may be others where outputs are concatenated or maps are flattened.
 
 A 3x3 convolution may choose another kernel; kernel 0 leaves the layer out, between equal widths. Of a residual block,
 0 channels within it leave out both layers: what enters it passes by, along the shortcut. What is particular to a
@@ -11,17 +14,16 @@ family of backbones is in its file in `backbones/`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
 
-from xpert.design import Layer, Network
+from xpert.design import Layer, Network, NetworkSource
 from xpert.design.network import LARGEST_KERNEL
 from xpert.errors import ConfigError
 from xpert.networks.backbones import BACKBONES
-from xpert.networks.family import DEPTHWISE, Family, Position
+from xpert.networks.family import DEPTHWISE, Family, Position, rounded_units
 
 LEFT_OUT = 0
 """Kernel of a layer, or channels within a residual block, that is not there."""
@@ -32,7 +34,7 @@ class Space:
     """A backbone with options for every channel decision and kernel."""
 
     name: str
-    """Backbone, one of those in `BACKBONES`."""
+    """Backbone, one of those in `BACKBONES`, or what messages call a network of the user's own."""
 
     choices: tuple[tuple[int, ...], ...]
     """Options of each channel decision, in order; `LEFT_OUT` among them where a residual block may be left out."""
@@ -45,6 +47,12 @@ class Space:
 
     kernels: tuple[tuple[int, ...], ...] = ()
     """Kernel sides that each layer may have, `LEFT_OUT` among them where it may be left out; by default its own."""
+
+    own: tuple[Position, ...] = ()
+    """The layers of a network of the user's own; empty: those of the backbone."""
+
+    source: NetworkSource | None = None
+    """Where a network of the user's own comes from."""
 
     def __post_init__(self) -> None:
         if len(self.choices) != self.depth:
@@ -72,7 +80,7 @@ class Space:
     @cached_property
     def positions(self) -> tuple[Position, ...]:
         """The layers on crossbars, in the order in which they run; the last one is the classifier."""
-        return layer_positions(self.name, self.input_shape)
+        return self.own or layer_positions(self.name, self.input_shape)
 
     @property
     def depth(self) -> int:
@@ -91,13 +99,15 @@ class Space:
 
     @property
     def decisions(self) -> tuple[int, ...]:
-        """For every layer the channel decision that is its output width; -1 for the classifier."""
+        """For every layer the channel decision that is its output width; -1 where it stays, as the classifier's."""
         return tuple(position.decision for position in self.positions)
 
     @property
     def leaders(self) -> tuple[int, ...]:
         """For every layer the first one that takes the same channel decision: itself, or the one it is tied to."""
-        return tuple(self.decisions.index(decision) for decision in self.decisions)
+        return tuple(
+            self.decisions.index(decision) if decision >= 0 else index for index, decision in enumerate(self.decisions)
+        )
 
     @property
     def decided_by(self) -> tuple[int, ...]:
@@ -107,17 +117,47 @@ class Space:
     @property
     def widths(self) -> tuple[tuple[int, ...], ...]:
         """For every layer the output channels that it may have; the classifier has the classes alone."""
-        return tuple(self.choices[decision] if decision >= 0 else (self.num_classes,) for decision in self.decisions)
+        return tuple(
+            tuple(map(position.leaving, self.choices[position.decision])) if position.decision >= 0 else (fixed,)
+            for position, fixed in zip(self.positions, self._fixed)
+        )
+
+    @cached_property
+    def _fixed(self) -> tuple[int, ...]:
+        """For every layer its output channels where these stay."""
+        return tuple(p.traced.layer.out_channels if p.traced else self.num_classes for p in self.positions)
+
+    @property
+    def choices_of_layers(self) -> tuple[tuple[int, ...], ...]:
+        """For every layer the options of its channel decision; one where its width stays."""
+        return tuple(
+            self.choices[decision] if decision >= 0 else (fixed,)
+            for decision, fixed in zip(self.decisions, self._fixed)
+        )
 
     @property
     def entering(self) -> tuple[tuple[int, ...], ...]:
-        """For every layer the input channels that it may have: the widths of the layer that feeds it."""
-        return tuple(self.widths[source] if source >= 0 else (self.input_shape[0],) for source in self.inputs)
+        """For every layer the input channels that it may have, one for each option of the layer that feeds it."""
+        options = self.choices_of_layers
+        return tuple(
+            tuple(map(position.entering, options[position.source]))
+            if position.source >= 0
+            else (self._image(position),)
+            for position in self.positions
+        )
+
+    def _image(self, position: Position) -> int:
+        """Input channels of a layer that reads the image, or what never changes its width."""
+        return position.traced.layer.in_channels if position.traced else self.input_shape[0]
 
     @property
     def default_channels(self) -> tuple[int, ...]:
-        """The original widths, scaled so that the widest is the largest option (unscaled where that is the same)."""
-        original = {position.decision: position.width for position in self.positions[:-1]}
+        """The original widths; a backbone's are scaled so that the widest is the largest option."""
+        original = {
+            position.decision: position.width for position in reversed(self.positions) if position.decision >= 0
+        }
+        if self.own:
+            return tuple(original[decision] for decision in range(self.depth))
         scale = max(max(options) for options in self.choices) / max(original.values())
         return tuple(max(1, round(original[decision] * scale)) for decision in range(self.depth))
 
@@ -161,26 +201,7 @@ class Space:
         """
         if not 0 <= index < len(self.positions):
             raise ConfigError(f"{self.name} has layers 0 ... {len(self.positions) - 1}, got {index}")
-        position = self.positions[index]
-        widths = {"name": position.name, "in_channels": in_channels, "out_channels": out_channels}
-        if position.decision < 0:
-            return Layer(**widths, kind="linear", relu=False)
-        side = position.kernel if kernel is None else kernel
-        return Layer(
-            **widths,
-            in_height=position.side,
-            in_width=position.side,
-            kernel_height=side,
-            kernel_width=side,
-            stride=position.stride,
-            padding=side // 2,
-            # A depthwise layer is as wide as what enters it; tables also ask for pairs of widths that no network has.
-            groups=math.gcd(in_channels, out_channels) if position.groups == DEPTHWISE else position.groups,
-            pool=position.pool,
-            pool_kind=position.pools,
-            relu=position.relu,
-            residual=position.residual,
-        )
+        return self.positions[index].layer(in_channels, out_channels, kernel)
 
     def network(self, channels: Sequence[int], kernels: Sequence[int] = ()) -> Network:
         """The network with these channel decisions and kernels; they need not be among the options.
@@ -213,7 +234,8 @@ class Space:
             kernel if there or kernel == LEFT_OUT else default for kernel, there, default in zip(chosen, present, own)
         )
         return Network(
-            backbone=self.name,
+            backbone="custom" if self.own else self.name,
+            source=self.source,
             channels=tuple(channels),
             kernels=described if described != own else (),
             input_shape=self.input_shape,
@@ -227,14 +249,25 @@ class Space:
 
     def _widths(self, channels: Sequence[int]) -> tuple[list[int], list[int]]:
         """Input and output channels of every layer."""
-        leaving = [channels[decision] if decision >= 0 else self.num_classes for decision in self.decisions]
-        return [leaving[source] if source >= 0 else self.input_shape[0] for source in self.inputs], leaving
+        chosen = [
+            channels[decision] if decision >= 0 else fixed for decision, fixed in zip(self.decisions, self._fixed)
+        ]
+        entering = [
+            position.entering(chosen[position.source]) if position.source >= 0 else self._image(position)
+            for position in self.positions
+        ]
+        leaving = [
+            position.leaving(width) if position.decision >= 0 else width
+            for position, width in zip(self.positions, chosen)
+        ]
+        return entering, leaving
 
     def _check_channels(self, decision: int, channels: int) -> None:
         """Whether a channel decision can have a width."""
         optional = _optional_blocks(self.positions)
         if channels > 0 or (channels == LEFT_OUT and decision in optional):
             self._check_groups(decision, channels)
+            self._check_own(decision, channels)
             return
         name = self.positions[self.decided_by[decision]].name
         allowed = f"; residual blocks of {self.name} that may be left out (0): {', '.join(optional.values()) or 'none'}"
@@ -243,11 +276,31 @@ class Space:
             f"{allowed if channels == LEFT_OUT else ''}"
         )
 
+    def _check_own(self, decision: int, channels: int) -> None:
+        """Whether a width can be that of a network of the user's own."""
+        position = self.positions[self.decided_by[decision]]
+        if position.traced is None:
+            return
+        step, most = position.traced.gives.step, position.width
+        if channels > most or channels % step:
+            whole = f", a multiple of {step}" if step > 1 else ""
+            raise ConfigError(f"channels of {self.names[decision]} must be at most {most}{whole}, got {channels}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of every channel decision, the name of the first layer whose output width it is."""
+        return tuple(self.positions[index].name for index in self.decided_by)
+
     def _check_groups(self, decision: int, channels: int) -> None:
         """Whether a width can be split among the groups of the layers that it leaves or enters."""
         for position in self.positions:
             ends = {position.decision, *([self.decisions[position.source]] if position.source >= 0 else [])}
-            if position.groups != DEPTHWISE and decision in ends and channels % position.groups:
+            if (
+                position.traced is None
+                and position.groups != DEPTHWISE
+                and decision in ends
+                and channels % position.groups
+            ):
                 raise ConfigError(
                     f"channels of decision {decision} must be a multiple of {position.groups}, the groups of "
                     f"{position.name}, got {channels}"
@@ -269,7 +322,7 @@ def _check_kernel(backbone: str, position: Position, kernel: int) -> None:
 
 def _optional_blocks(positions: Sequence[Position]) -> dict[int, str]:
     """The channel decisions that may be 0, and the residual blocks which that leaves out."""
-    return {position.decision: position.name.partition(".")[0] for position in positions if position.optional_block}
+    return {position.decision: position.name.rpartition(".")[0] for position in positions if position.optional_block}
 
 
 def layer_positions(name: str, input_shape: tuple[int, int, int]) -> tuple[Position, ...]:
@@ -310,7 +363,7 @@ def _laid_out(family: Family, name: str, input_shape: tuple[int, int, int]) -> t
 
 def space(
     name: str,
-    choices: Sequence[int] | Sequence[Sequence[int]] = (64, 128, 256, 512),
+    choices: Options = (64, 128, 256, 512),
     input_shape: tuple[int, int, int] = (3, 32, 32),
     num_classes: int = 10,
     kernels: Sequence[int] | Sequence[Sequence[int]] = (),
@@ -319,8 +372,7 @@ def space(
 
     Args:
         name: Backbone, one of those in `BACKBONES`.
-        choices: Channel options: one list for all channel decisions, in which 0 leaves out the residual blocks that may
-            be, or one list for each.
+        choices: Channel options, see `options_of`.
         input_shape: Channels, height and width of an image, such as the backbone takes.
         num_classes: Classes.
         kernels: Kernel options of the 3x3 convolutions: one list for all, in which 0 leaves out those that may be, or
@@ -330,25 +382,76 @@ def space(
         ConfigError: If the backbone is unknown or an argument does not fit it.
     """
     positions = layer_positions(name, input_shape)
-    return Space(name, _choices(name, positions, choices), input_shape, num_classes, _kernels(name, positions, kernels))
+    return Space(
+        name, options_of(name, positions, choices), input_shape, num_classes, _kernels(name, positions, kernels)
+    )
 
 
-def _choices(
-    name: str, positions: Sequence[Position], choices: Sequence[int] | Sequence[Sequence[int]]
-) -> tuple[tuple[int, ...], ...]:
-    shared = [option for option in choices if isinstance(option, int)]
-    if len(shared) == len(choices):
-        optional = _optional_blocks(positions)
-        if LEFT_OUT in shared and not optional:
-            raise ConfigError(f"channel options must be positive: {name} has no residual block to leave out (0)")
-        depth = 1 + max(position.decision for position in positions)
-        return tuple(
-            tuple(option for option in shared if option != LEFT_OUT or decision in optional)
-            for decision in range(depth)
-        )
-    if shared:
-        raise ConfigError("channel options must be one list of numbers, or one such list for each decision")
-    return tuple(tuple(options) for options in choices if not isinstance(options, int))
+Options = Sequence[int | float] | Sequence[Sequence[int | float]] | Mapping[str, Sequence[int | float]]
+"""Channel options as they are given, see `options_of`."""
+
+OTHERS = "others"
+"""Key of the options of all decisions that are not named."""
+
+
+def options_of(name: str, positions: Sequence[Position], choices: Options) -> tuple[tuple[int, ...], ...]:
+    """The options of each channel decision, from what is given.
+
+    A list is of channels, or of fractions of the original width where one of its numbers is no integer. 0 in a list for
+    all leaves out the residual blocks that may be.
+
+    Args:
+        name: Of the backbone or network, for messages.
+        positions: Its layers.
+        choices: One list for all channel decisions, one list for each, or lists by the name of the first layer that
+            takes a decision, with `OTHERS` for those that are not named.
+
+    Raises:
+        ConfigError: If there are too many or too few lists, a name is unknown, or a fraction is above 1.
+    """
+    optional = _optional_blocks(positions)
+    firsts = {p.decision: p for p in reversed(positions) if p.decision >= 0}
+    leaders = [firsts[decision] for decision in range(len(firsts))]
+    if isinstance(choices, Mapping):
+        names = [leader.name for leader in leaders]
+        unknown = [key for key in choices if key not in names and key != OTHERS]
+        if unknown:
+            raise ConfigError(f"choices: {name} has no width {unknown[0]!r}; it has {', '.join(names)}")
+        missing = [leader for leader in names if leader not in choices]
+        if missing and OTHERS not in choices:
+            raise ConfigError(f"choices: no options for {missing[0]}; give {OTHERS!r} for all that are not named")
+        given = [(choices.get(leader, choices.get(OTHERS, ())), leader not in choices) for leader in names]
+    else:
+        shared = [option for option in choices if isinstance(option, int | float)]
+        if shared and len(shared) < len(choices):
+            raise ConfigError("channel options must be one list of numbers, or one such list for each decision")
+        if shared or not choices:
+            if LEFT_OUT in shared and not optional:
+                raise ConfigError(f"channel options must be positive: {name} has no residual block to leave out (0)")
+            given = [(shared, True)] * len(leaders)
+        else:
+            lists = [options for options in choices if not isinstance(options, int | float)]
+            given = [(options, False) for options in lists]
+            if len(given) != len(leaders):
+                return tuple(tuple(int(option) for option in options) for options in lists)  # a `Space` complains
+    return tuple(
+        _resolved(leader, [option for option in options if option or not for_all or decision in optional])
+        for decision, (leader, (options, for_all)) in enumerate(zip(leaders, given))
+    )
+
+
+def _resolved(leader: Position, options: Sequence[int | float]) -> tuple[int, ...]:
+    """Options of one decision as channels; fractions of the original width rounded, each once."""
+    if all(isinstance(option, int) for option in options):
+        return tuple(int(option) for option in options)
+    if not all(0 <= option <= 1 for option in options):
+        raise ConfigError(f"choices of {leader.name}: fractions must be at most 1, got {', '.join(map(str, options))}")
+    step = leader.traced.gives.step if leader.traced else 1
+    found = [
+        step * rounded_units(leader.width // step, option, single=step == 1) if option else LEFT_OUT
+        for option in options
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _kernels(
@@ -372,4 +475,4 @@ def _kernels(
     return tuple(next(given) if position.kernel > 1 else (position.kernel,) for position in positions)
 
 
-__all__ = ["LEFT_OUT", "Space", "layer_positions", "space"]
+__all__ = ["LEFT_OUT", "OTHERS", "Options", "Space", "layer_positions", "options_of", "space"]

@@ -170,8 +170,9 @@ def _facts(design: Design) -> dict[str, str]:
     tiles = "chosen by the mapping"
     if chip.subarrays_per_pe is not None:
         tiles = f"{chip.subarrays_per_pe} subarrays per PE, {chip.pes_per_tile} PEs per tile"
+    made_of = network.source.source if network.source else network.backbone
     return {
-        "Network": f"{network.backbone}, {len(network.on_crossbars)} layers on crossbars, "
+        "Network": f"{made_of}, {len(network.on_crossbars)} layers on crossbars, "
         f"{text.number(network.macs / 1e6)} million MACs per image",
         "Input": f"{' × '.join(map(str, network.input_shape))}, {network.num_classes} classes",
         "Technology": f"{process.name if process else f'{chip.technology.node_nm} nm {chip.technology.roadmap}'}, "

@@ -175,7 +175,7 @@ def problem_of(
     ]
     choices = [
         Choices(position.name, widths, row)
-        for position, widths, row in zip(space.positions, space.widths, labels, strict=True)
+        for position, widths, row in zip(space.positions, space.choices_of_layers, labels, strict=True)
     ]
     return build_problem(
         choices,
@@ -227,7 +227,7 @@ def chosen_of(space: Space, options: Sequence[Periphery], design: Design) -> NDA
     present = space.present(network.channels, kernels)
     entries = iter(design.periphery)
     chosen = np.zeros((len(space.positions), 2), dtype=np.int64)
-    rows = zip(space.decisions, space.widths, layer_options(space, options), kernels, present, strict=True)
+    rows = zip(space.decisions, space.choices_of_layers, layer_options(space, options), kernels, present, strict=True)
     for layer, (decision, widths, row, kernel, there) in enumerate(rows):
         chosen[layer, 0] = widths.index(network.channels[decision]) if decision >= 0 else 0
         if there or not kernel:

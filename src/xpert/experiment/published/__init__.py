@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from xpert.design import Chip, DataModel, parse_mapping, read_mapping, shown
 from xpert.errors import ConfigError
-from xpert.experiment.config import SearchConfig, option_lists
+from xpert.experiment.config import SearchConfig, option_lists, search_space
 
 _FOLDER = resources.files("xpert.experiment.published")
 
@@ -61,11 +61,9 @@ class Experiment(DataModel):
                     raise ValueError(
                         f"{config.name}: {part}: all searches share the baseline's, so it belongs in common"
                     )
-            if max(_flat(config.network.choices)) != max(_flat(baseline.network.choices)):
-                raise ValueError(
-                    f"{config.name}: network.choices: the widest must be {max(_flat(baseline.network.choices))}, the "
-                    "baseline's"
-                )
+            widest = _widest(baseline)
+            if _widest(config) != widest:
+                raise ValueError(f"{config.name}: network.choices: the widest must be {widest}, the baseline's")
         return self
 
     def baseline(self) -> SearchConfig:
@@ -125,8 +123,8 @@ def _merged(common: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _flat(choices: tuple[Any, ...]) -> list[int]:
-    return [width for entry in choices for width in (entry if isinstance(entry, tuple) else (entry,))]
+def _widest(config: SearchConfig) -> int:
+    return max(map(max, search_space(config).choices))
 
 
 __all__ = ["Experiment", "HomogeneousGrid", "experiment_names", "load_experiment", "tiled"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Periphery
+from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Network, Periphery
 from xpert.experiment.baselines import typical_of, with_periphery
 from xpert.experiment.config import ArchitectureSettings
 from xpert.experiment.variants import robust_record
 from xpert.files import jsonable
 from xpert.hardware import evaluate
 from xpert.hardware.variants import variant_named
+from xpert.networks.own import OwnNetwork
 from xpert.networks.spaces import Space
 from xpert.progress import Report
 from xpert.results import ArchitectureStage, Front, HomogeneousCosts, Robust, Step
@@ -147,14 +148,30 @@ def _robust(
     return result.design, robust_record(result, found.design, found.value)
 
 
-def quality_of(name: str, dataset: Dataset, seed: int) -> Quality:
-    """What stands in for the accuracy of an untrained network, by its name in the config."""
+def quality_of(name: str, dataset: Dataset, seed: int, own: OwnNetwork | None = None) -> Quality:
+    """What stands in for the accuracy of an untrained network, by its name in the config.
+
+    Args:
+        name: Of the quality.
+        dataset: Images that scores look at.
+        seed: Of the initial weights of backbones.
+        own: The network of the user's own that networks are made from.
+    """
     if is_sum(name):
         return additive_quality(name)
     # Scores build networks of their own, a batch of images each: the processor is fast enough.
     images = dataset.normalised(dataset.train_images[:_SCORE_IMAGES]).cpu()
     labels = dataset.train_labels[:_SCORE_IMAGES].cpu()
-    return Quality(name, lambda network: score(name, network, images, labels, seed=seed))
+    if own is None:
+        return Quality(name, lambda network: score(name, network, images, labels, seed=seed))
+    known: dict[tuple[int, ...], float] = {}
+
+    def measure(network: Network) -> float:
+        if network.channels not in known:
+            known[network.channels] = score(name, own.module(network.channels), images, labels)
+        return known[network.channels]
+
+    return Quality(name, measure)
 
 
 __all__ = ["quality_of", "search_network"]

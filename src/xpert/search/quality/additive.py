@@ -160,7 +160,7 @@ def total_quality(name: str, network: Network) -> float:
     """
     quality = layer_sum(name)
     layers: list[Layer | None] = list(network.layers)
-    if network.kernels or LEFT_OUT in network.channels:
+    if network.source is None and (network.kernels or LEFT_OUT in network.channels):
         alone = Space(
             network.backbone,
             tuple((width,) for width in network.channels),
