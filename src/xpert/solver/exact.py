@@ -61,6 +61,9 @@ closes by steps of this at least."""
 ROUGH = 6
 """Prices that are tried for a bound that need not be good."""
 
+ASIDE = 1.2
+"""By what factor one factor's weight differs in the directions beside the best design's gradient."""
+
 AMPLE = 1.1
 """Bounds at a corner by this factor above what its cell needs are good enough."""
 
@@ -151,12 +154,31 @@ class Search:
             self.center = self.stages.outcome(self.problem, record.best)
             least = self.price()
             weights = self.relaxation.gradient(self.center)
-            most = float(weights @ self.center) if record.violation == 0.0 else np.inf
-            self.labels.run(self.relaxation, weights, self.prices, lambda most=most: most, WIDTHS[0])
+            self._round(weights, self.prices)
             polish(self.problem, record, record.best)
             record.step()
-            if (record.violation, record.value) >= before or least >= most - NARROW:
+            if (record.violation, record.value) < before and least < float(weights @ self.center) - NARROW:
+                continue
+            if len(self._factors) == 1 or not self._around(weights):
                 return
+
+    def _round(self, weights: Floats, prices: Floats) -> None:
+        """Look for better designs with few labels, in a direction given by weights and prices [dims]."""
+        most = float(weights @ self.center) if self.record.violation == 0.0 else np.inf
+        self.labels.run(self.relaxation, weights, prices, partial(float, most), WIDTHS[0])
+
+    def _around(self, weights: Floats) -> bool:
+        """Look for better designs in directions beside weights [dims], as a product's tangent sees few; whether any."""
+        before = self.record.violation, self.record.value
+        for factor in self._factors:
+            for scale in (ASIDE, 1.0 / ASIDE):
+                beside = weights.copy()
+                beside[factor] *= scale
+                prices, _ = self.relaxation.dual(beside, self.record, first=self.prices, cuts=ROUGH)
+                self._round(beside, prices)
+                if (self.record.violation, self.record.value) < before:
+                    return True
+        return False
 
     def price(self) -> float:
         """Set the prices at the center, and count the budget that narrows the gap most.

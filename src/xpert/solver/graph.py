@@ -21,6 +21,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -248,10 +249,17 @@ class Graph:
 def build_stages(problem: Problem) -> Stages:
     """Lay a problem out as a graph; options that another option beats in every dimension are left out.
 
+    It is made once for each problem, and kept as long as that.
+
     Raises:
         ConfigError: If too many widths are alive at once for dynamic programming.
     """
-    return make_graph(problem).stages()
+    if problem not in _STAGES:
+        _STAGES[problem] = make_graph(problem).stages()
+    return _STAGES[problem]
+
+
+_STAGES: WeakKeyDictionary[Problem, Stages] = WeakKeyDictionary()
 
 
 def make_graph(problem: Problem) -> Graph:
