@@ -197,6 +197,25 @@ def with_a_binding_budget(problem: Problem) -> Problem:
     )
 
 
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.floats(0.5, 2.0))
+def test_a_bound_without_a_design_is_one_whether_there_are_designs_or_not(
+    random_problem: MakeProblem, brute_force: BruteForce, seed: int, factor: float
+) -> None:
+    problem = random_problem(seed, max_layers=4)
+    designs = problem.random_designs(50, np.random.default_rng(0))
+    designs = designs[np.isfinite(problem.value(designs))]
+    assume(len(designs))
+    totals = {name: float(value) * factor for name, value in problem.totals(designs[0]).items()}
+    value = float(np.prod([totals[name] for name in problem.minimize]))
+    assume(value > 0)
+    try:
+        bound = bound_below(problem, value, {name: totals[name] for name in problem.minimize})
+    except (InfeasibleError, ConfigError):
+        return
+    assert bound <= min(value, brute_force(problem)) + 1e-11 * max(1.0, value)
+
+
 @settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_a_budget_that_binds_exactly_from_both_sides(

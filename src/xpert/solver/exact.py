@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -61,8 +61,8 @@ closes by steps of this at least."""
 ROUGH = 6
 """Prices that are tried for a bound that need not be good."""
 
-ASIDE = 1.2
-"""By what factor one factor's weight differs in the directions beside the best design's gradient."""
+ASIDE = (2.0, 0.5, 1.2, 0.8)
+"""By what factors one factor's weight differs in the directions beside the best design's gradient."""
 
 AMPLE = 1.1
 """Bounds at a corner by this factor above what its cell needs are good enough."""
@@ -101,7 +101,7 @@ def relax(problem: Problem, record: Record) -> None:
         record: Where designs and the proven bound are kept.
     """
     search = Search(problem, record, build_stages(problem))
-    search.descend()
+    search.descend(around=True)
     if record.upper_bound < np.inf:
         record.raise_lower_bound(search.bound(FEW_CORNERS))
 
@@ -144,8 +144,12 @@ class Search:
         value = min(self._value, self.record.upper_bound)
         return value - SLACK * abs(value) if np.isfinite(value) else value
 
-    def descend(self) -> None:
-        """Set the prices, and improve the record's design with them, until it no longer changes."""
+    def descend(self, *, around: bool = False) -> None:
+        """Set the prices, and improve the record's design with them, until it no longer changes.
+
+        Args:
+            around: Whether to look in directions beside the gradient, too. What a proof finds anyway takes as long.
+        """
         record = self.record
         if record.design is None:  # the best of the designs that the first prices bring up
             self.relaxation.dual(self.relaxation.gradient(self.center), record)
@@ -159,7 +163,7 @@ class Search:
             record.step()
             if (record.violation, record.value) < before and least < float(weights @ self.center) - NARROW:
                 continue
-            if len(self._factors) == 1 or not self._around(weights):
+            if not around or len(self._factors) == 1 or not self._around(weights):
                 return
 
     def _round(self, weights: Floats, prices: Floats) -> None:
@@ -171,7 +175,7 @@ class Search:
         """Look for better designs in directions beside weights [dims], as a product's tangent sees few; whether any."""
         before = self.record.violation, self.record.value
         for factor in self._factors:
-            for scale in (ASIDE, 1.0 / ASIDE):
+            for scale in ASIDE:
                 beside = weights.copy()
                 beside[factor] *= scale
                 prices, _ = self.relaxation.dual(beside, self.record, first=self.prices, cuts=ROUGH)
@@ -191,23 +195,28 @@ class Search:
         known = self.prices if self.prices.any() else None
         self.prices, least = self.relaxation.dual(weights, self.record, first=known)
         if self.relaxation.resource.dim < 0:
-            for dim in self.stages.bounded:
+            for resource in self._countable:
                 if least >= most - NARROW:
                     break
-                resource = counted(self.stages, int(dim))
-                if resource is not None:
-                    relaxation = self.relaxation.counting(resource)
-                    prices, lift = relaxation.dual(weights, self.record, first=self.prices, worth=least + NARROW)
-                    if lift > least + NARROW:
-                        self.relaxation, self.prices, least = relaxation, prices, lift
+                relaxation = self.relaxation.counting(resource)
+                prices, lift = relaxation.dual(weights, self.record, first=self.prices, worth=least + NARROW)
+                if lift > least + NARROW:
+                    self.relaxation, self.prices, least = relaxation, prices, lift
         if len(self._factors) == 1:  # a bound in the only direction is one on the objective
             total = least / float(weights[self._factors[0]])
             self.record.raise_lower_bound(total if self._total == 1.0 else max(total, 0.0) ** self._total)
         return least
 
+    @cached_property
+    def _countable(self) -> list[Resource]:
+        """The budgets that can be counted."""
+        found = (counted(self.stages, int(dim)) for dim in self.stages.bounded)
+        return [resource for resource in found if resource is not None]
+
     def bound(self, corners: int = CORNERS) -> float:
         """A lower bound on the objective without label setting, from a limited number of directions."""
-        self.price()
+        if self.price() == np.inf:  # no design keeps the budgets
+            return min(self._value, self.record.upper_bound)
         cover = self.cover()
         while True:
             bound, cell = cover.worst()

@@ -4,11 +4,10 @@ Where budgets are tight, designs that differ in one layer or in two neighbours d
 another far away must pay. Descents that end there go on with several layers at once, anywhere in the network.
 
 The first neighbourhood is the whole network, of which only the most promising partial designs are kept (a beam); of a
-product every other one is, because its cells differ. The size of the others depends on what can be searched: one that
-was exhausted is followed by a larger one, one that was not by a smaller one. Two things make them large. The budget
-whose steps a price cannot smooth, such as that on weights, is counted in the bounds (`exact.with_counted_budget`). And
-a product is looked for in one cell of its contour at a time, drawn near the present outcome, in which its tangent is
-nearly tight.
+product every other one is, because its tangents differ. The size of the others depends on what can be searched: one
+that was exhausted is followed by a larger one, one that was not by a smaller one. Two things make them large. The
+budget whose steps a price cannot smooth, such as that on weights, is counted in the bounds (`exact.counted`). And a
+product is looked for by one tangent at a time, at a point drawn near the present outcome.
 
 Several designs are improved with few labels, the best of them with more.
 """
@@ -38,14 +37,11 @@ ROUNDS = 32
 BINS = 512
 """Bins in which the budget is counted."""
 
-CELL = 1.1
-"""By what factor the factors of a product may be away from the middle of a cell."""
-
 SHIFT = 0.1
-"""Standard deviation of the logarithms by which the middle of a cell is away from the present outcome, at first,"""
+"""Standard deviation of the logarithms by which a tangent's point is away from the present outcome, at first,"""
 
 FURTHER = 1.12
-"""and by what factor it grows when the whole network was searched in a cell."""
+"""and by what factor it grows when the whole network was searched by a tangent."""
 
 
 def best_of(problem: Problem, designs: Sequence[Ints] | Ints, count: int) -> Ints:
