@@ -101,25 +101,15 @@ def export(
 
 def _model(design: Design, own: LoadedNetwork | None, weights: Path | None) -> nn.Module:
     """The design's network with its weights, quantised."""
-    from xpert.networks import build
-    from xpert.training import load_weights
+    import torch
 
-    bits = design.chip.weight_bits
-    if own is not None:
-        import torch
+    from xpert.experiment.measure import model_of_design
 
-        if own.untrained is not None:
-            raise ConfigError(f"{own.name}: {own.untrained}")
-        # Only ranges of inputs follow from the images, and those are in no file.
-        images = torch.rand(2, *own.input_shape, generator=torch.Generator().manual_seed(0))
-        return own.quantised(images, bits)
-    if design.network.backbone == "custom":
-        raise ConfigError("network.backbone: a network of your own; say where it is: --network my_model.py:Net")
-    if weights is None:
-        raise ConfigError("--weights: needed for a design or config, which hold none")
-    model = build(design.network, weight_bits=bits)
-    load_weights(model, weights)
-    return model
+    if own is not None and design.network.source is None and own.untrained is not None:
+        raise ConfigError(f"{own.name}: {own.untrained}")
+    # They set ranges of inputs, and those are in no file.
+    images = torch.rand(2, *design.network.input_shape, generator=torch.Generator().manual_seed(0))
+    return model_of_design(design, weights, own, images)
 
 
 def _netlist(design: Design, found: LayerCrossbars, place: tuple[int, int, int]) -> str:
