@@ -42,6 +42,9 @@ def export(
     zigzag: Annotated[
         Path | None, typer.Option(metavar="FILE.yaml", help="Write the chip as an accelerator for ZigZag.")
     ] = None,
+    neurosim_summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the costs under the labels of NeuroSim's summary.")
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -70,8 +73,10 @@ def export(
 
     **xpert export runs/a/design.json --zigzag accelerator.yaml**
     """
-    if conductances is None and spice is None and zigzag is None:
-        raise ConfigError("nothing to export: give --conductances DIR, --spice FILE or --zigzag FILE.yaml")
+    if all(target is None for target in (conductances, spice, zigzag, neurosim_summary)):
+        raise ConfigError(
+            "nothing to export: give --conductances DIR, --spice FILE, --zigzag FILE.yaml or --neurosim-summary FILE"
+        )
     read, own = read_design_and_network(design, network, input_shape, argument, weights, None, None)
     read = with_digital(read, digital)
     if zigzag is not None:
@@ -79,6 +84,13 @@ def export(
 
         write_atomically(zigzag, accelerator(read))
         output.note(f"wrote {zigzag}")
+    if neurosim_summary is not None:
+        from xpert.export.neurosim_summary import neurosim_summary as summary
+        from xpert.hardware import evaluate
+
+        figures = evaluate(read).to_dict()
+        write_atomically(neurosim_summary, summary(figures, pipelined=read.chip.execution == "pipelined"))
+        output.note(f"wrote {neurosim_summary}")
     if conductances is None and spice is None:
         return 0
     if weights is not None:
