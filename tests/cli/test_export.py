@@ -34,6 +34,7 @@ def trained(design_file: Path, tmp_path: Path) -> tuple[Path, Path]:
 def test_all_files_of_a_design(xpert: Callable, trained: tuple[Path, Path], tmp_path: Path) -> None:
     design, weights = trained
     files = ("--conductances", tmp_path / "chip", "--spice", tmp_path / "a.sp", "--zigzag", tmp_path / "a.yaml")
+    files += ("--neurosim-summary", tmp_path / "a.log")
     outcome = xpert("export", design, "--weights", weights, *files, "--layer", "conv2", "--seed", "3", "--chip", "1")
     assert outcome.code == 0
     assert outcome.stdout == ""
@@ -45,6 +46,7 @@ def test_all_files_of_a_design(xpert: Callable, trained: tuple[Path, Path], tmp_
     text = (tmp_path / "a.sp").read_text()
     assert ", conv2, block 0, group 0, crossbar 0: " in text.splitlines()[0]
     assert text.endswith(".end\n")
+    assert "\nChipArea : " in (tmp_path / "a.log").read_text()
     assert "operational_array" in yaml.safe_load((tmp_path / "a.yaml").read_text())
 
 
@@ -63,7 +65,7 @@ def test_what_cannot_be_exported_is_one_line(refusal: Callable, trained: tuple[P
     design, weights = trained
     spice = ("--weights", weights, "--spice", tmp_path / "a.sp")
     assert refusal("export", design) == (
-        "nothing to export: give --conductances DIR, --spice FILE or --zigzag FILE.yaml"
+        "nothing to export: give --conductances DIR, --spice FILE, --zigzag FILE.yaml or --neurosim-summary FILE"
     )
     assert refusal("export", design, "--spice", tmp_path / "a.sp").startswith("--weights: needed for a design")
     assert refusal("export", design, *spice, "--layer", "head").startswith("--layer: must be one of conv1, ")

@@ -42,6 +42,9 @@ def export(
     zigzag: Annotated[
         Path | None, typer.Option(metavar="FILE.yaml", help="Write the chip as an accelerator for ZigZag.")
     ] = None,
+    neurosim_summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the costs under the labels of NeuroSim's summary.")
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -70,8 +73,10 @@ def export(
 
     **xpert export runs/a/design.json --zigzag accelerator.yaml**
     """
-    if conductances is None and spice is None and zigzag is None:
-        raise ConfigError("nothing to export: give --conductances DIR, --spice FILE or --zigzag FILE.yaml")
+    if all(target is None for target in (conductances, spice, zigzag, neurosim_summary)):
+        raise ConfigError(
+            "nothing to export: give --conductances DIR, --spice FILE, --zigzag FILE.yaml or --neurosim-summary FILE"
+        )
     read, own = read_design_and_network(design, network, input_shape, argument, weights, None, None)
     read = with_digital(read, digital)
     if zigzag is not None:
@@ -79,6 +84,13 @@ def export(
 
         write_atomically(zigzag, accelerator(read))
         output.note(f"wrote {zigzag}")
+    if neurosim_summary is not None:
+        from xpert.export.neurosim_summary import neurosim_summary as summary
+        from xpert.hardware import evaluate
+
+        figures = evaluate(read).to_dict()
+        write_atomically(neurosim_summary, summary(figures, pipelined=read.chip.execution == "pipelined"))
+        output.note(f"wrote {neurosim_summary}")
     if conductances is None and spice is None:
         return 0
     if weights is not None:
@@ -101,25 +113,15 @@ def export(
 
 def _model(design: Design, own: LoadedNetwork | None, weights: Path | None) -> nn.Module:
     """The design's network with its weights, quantised."""
-    from xpert.networks import build
-    from xpert.training import load_weights
+    import torch
 
-    bits = design.chip.weight_bits
-    if own is not None:
-        import torch
+    from xpert.experiment.measure import model_of_design
 
-        if own.untrained is not None:
-            raise ConfigError(f"{own.name}: {own.untrained}")
-        # Only ranges of inputs follow from the images, and those are in no file.
-        images = torch.rand(2, *own.input_shape, generator=torch.Generator().manual_seed(0))
-        return own.quantised(images, bits)
-    if design.network.backbone == "custom":
-        raise ConfigError("network.backbone: a network of your own; say where it is: --network my_model.py:Net")
-    if weights is None:
-        raise ConfigError("--weights: needed for a design or config, which hold none")
-    model = build(design.network, weight_bits=bits)
-    load_weights(model, weights)
-    return model
+    if own is not None and design.network.source is None and own.untrained is not None:
+        raise ConfigError(f"{own.name}: {own.untrained}")
+    # They set ranges of inputs, and those are in no file.
+    images = torch.rand(2, *design.network.input_shape, generator=torch.Generator().manual_seed(0))
+    return model_of_design(design, weights, own, images)
 
 
 def _netlist(design: Design, found: LayerCrossbars, place: tuple[int, int, int]) -> str:

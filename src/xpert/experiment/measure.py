@@ -167,11 +167,7 @@ def _load(
     calibration_images: int,
     progress: Report | None = None,
 ) -> tuple[nn.Module, Dataset]:
-    """The trained network of a design, quantised, and the data set for it.
-
-    A network of the user's own has its layers' input ranges set on so many training images, unless it was searched:
-    then the weights of its training hold them.
-    """
+    """The trained network of a design, quantised, and the data set for it; see `model_of_design`."""
     data = load_dataset(request_for(dataset, data_dir, design.network.input_shape), progress=progress)
     shape, classes = data.input_shape, data.num_classes
     if shape != design.network.input_shape or classes != design.network.num_classes:
@@ -179,20 +175,39 @@ def _load(
             f"data set {dataset!r} has images of {shape} and {classes} classes; the design's network takes "
             f"{design.network.input_shape} and {design.network.num_classes}"
         )
-    source = design.network.source
-    if network is not None and source is not None:
-        if weights is None:
-            raise ConfigError("--weights: needed for a design that was searched, which holds none")
-        own = OwnNetwork(network, source)
-        return own.restored(design.network, weights, design.chip.weight_bits), data
-    if network is not None:
-        images = data.normalised(data.train_images[:calibration_images])
+    images = data.normalised(data.train_images[:calibration_images])
+    if network is not None and design.network.source is None:
         with torch.no_grad():
             answer = network.module(images[:1])
         if not isinstance(answer, torch.Tensor) or answer.shape != (1, classes):
             form = list(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
             raise ConfigError(f"{network.name}: answers an image with {form}, not with [1, {classes}]: no classifier")
-        return network.quantised(images, design.chip.weight_bits), data
+    return model_of_design(design, weights, network, images), data
+
+
+def model_of_design(
+    design: Design, weights: Path | None, network: LoadedNetwork | None, images: torch.Tensor
+) -> nn.Module:
+    """The trained network of a design, quantised.
+
+    Args:
+        design: The design.
+        weights: Its network's weights; unused where `network` is given and was not searched.
+        network: Its network where that is the user's own.
+        images: Normalised images that show the ranges of the layers' inputs; of the user's own networks that were not
+            searched. The weights of all others hold those ranges.
+
+    Raises:
+        ConfigError: If the network cannot be rebuilt from the design, or weights are needed.
+        DataError: If the weights are missing, broken, or do not fit the design.
+    """
+    source = design.network.source
+    if network is not None and source is not None:
+        if weights is None:
+            raise ConfigError("--weights: needed for a design that was searched, which holds none")
+        return OwnNetwork(network, source).restored(design.network, weights, design.chip.weight_bits)
+    if network is not None:
+        return network.quantised(images, design.chip.weight_bits)
     if design.network.backbone == "custom":
         name = source.source if source is not None else "my_model.py:Net"
         raise ConfigError(f"network.backbone: a network of your own; say where it is: --network {name}")
@@ -200,7 +215,7 @@ def _load(
         raise ConfigError("--weights: needed for a design or config, which hold none")
     model = build(design.network, weight_bits=design.chip.weight_bits)
     load_weights(model, weights)
-    return model, data
+    return model
 
 
-__all__ = ["Answers", "accuracy_of_design", "activity_of_design", "measure_accuracy"]
+__all__ = ["Answers", "accuracy_of_design", "activity_of_design", "measure_accuracy", "model_of_design"]

@@ -513,7 +513,8 @@ def quantise(model: nn.Module, images: Tensor, *, weight_bits: int = 8, input_bi
 
     Inputs that were negative anywhere on the images get a zero point; ranges are set by `calibrate_quantisers`.
     Layers that are quantised already stay as they are, and so do those that do not run, such as heads for training.
-    Weights that are computed from others (pruning, weight norm, parametrisations) are taken as they are now.
+    Weights that are computed from others (pruning, weight norm, parametrisations) are taken as they are now; those that
+    Brevitas rounds with one scale keep its step at its width.
 
     Args:
         model: Any module; left as it is. Products of functions (`F.conv2d`) are not seen: layers must be modules.
@@ -659,7 +660,31 @@ def _plain_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _computes_plainly(layer: nn.Module) -> bool:
-    return type(layer).forward in [kind.forward for kind in _MADE_FROM]
+    return type(layer).forward in [kind.forward for kind in _MADE_FROM] or _rounds_weights(layer)
+
+
+def _rounds_weights(layer: nn.Module) -> bool:
+    """Whether a layer is one of Brevitas', which rounds its weights and nothing else."""
+    others = (getattr(layer, name, None) for name in ("input_quant", "output_quant", "bias_quant"))
+    return callable(getattr(layer, "quant_weight", None)) and not any(
+        getattr(quantiser, "is_quant_enabled", False) for quantiser in others
+    )
+
+
+@torch.no_grad()
+def _rounded_weight(layer: Any) -> tuple[Tensor, tuple[int, float]]:
+    """The weight that a layer of Brevitas computes with, and its width and step.
+
+    Raises:
+        ConfigError: If it has several steps, or another code than 0 for zero.
+    """
+    found = layer.quant_weight()
+    if found.scale.numel() != 1 or bool((found.zero_point != 0).any()):
+        raise ConfigError(
+            f"a {type(layer).__name__} rounds weights with a scale for each channel, or around another code than 0: "
+            "export it as QONNX, which is read with its scales"
+        )
+    return found.value.detach().clone(), (int(found.bit_width), float(found.scale))
 
 
 def _unsupported(model: nn.Module) -> dict[str, nn.Module]:
@@ -690,8 +715,9 @@ def _quantised_copy(layer: Any, weight_bits: int, input_bits: int, signed: bool)
             options["output_padding"] = layer.output_padding
     with torch.random.fork_rng(devices=()):  # constructors draw initial weights
         made = _MADE_FROM[kind](*(getattr(layer, name) for name in shape), **options)
+    rounded = _rounded_weight(layer) if _rounds_weights(layer) else None
     for name in ("weight", "bias"):
-        values = getattr(layer, name)
+        values = rounded[0] if rounded is not None and name == "weight" else getattr(layer, name)
         if values is not None:
             setattr(made, name, values if isinstance(values, nn.Parameter) else nn.Parameter(values.detach().clone()))
     # What the user's own hooks do stays; those that compute the weight have done so.
@@ -700,6 +726,8 @@ def _quantised_copy(layer: Any, weight_bits: int, input_bits: int, signed: bool)
     made._forward_pre_hooks = OrderedDict(
         (key, hook) for key, hook in layer._forward_pre_hooks.items() if not isinstance(hook, _COMPUTES_WEIGHTS)
     )
+    if rounded is not None:
+        made.weight_step = rounded[1]
     return made.to(made.weight.device).eval()
 
 
