@@ -101,6 +101,9 @@ class ArchitectureResult:
     trace: list[dict[str, Any]]
     """Progress of the search that found the design, for figures."""
 
+    proof: tuple[tuple[int, float, float], ...]
+    """How bound and best design closed in, `Certificate.steps`; empty where nothing is proven."""
+
     rounds: tuple[Round, ...]
     """What every round found."""
 
@@ -185,6 +188,7 @@ def search_architecture(
         score_backbone=floor.backbone,
         score_minimum=floor.minimum,
         trace=[] if best.solution is None else list(best.solution.trace),
+        proof=() if certificate is None else certificate.steps,
         rounds=search.rounds,
         space_size=search.space_size,
     )
