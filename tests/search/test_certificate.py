@@ -206,6 +206,21 @@ def test_bound_and_best_design_close_in() -> None:
     assert searched_without_proof(networks).proof == ()
 
 
+def test_tilings_close_in_one_after_the_other() -> None:
+    networks, chip = space("vgg11", choices=[4, 8], input_shape=(1, 32, 32)), Chip()
+    found = search_architecture(
+        networks, chip, options((2, 8)), objective="edap", budgets=NONE, quality=additive_quality("macs"),
+        minimum_quality=0.5, strategy="exact", seed=0, tilings=[chip.replace(pes_per_tile=4)],
+    )  # fmt: skip
+    regions, values, bounds = (list(row) for row in zip(*found.proof, strict=True))
+    assert regions == sorted(regions)
+    assert values == sorted(values, reverse=True)
+    # One tiling says nothing of the other.
+    assert bounds == sorted(bounds)
+    assert bounds[0] == -np.inf
+    assert bounds[-1] == found.lower_bound
+
+
 def searched_without_proof(networks: Space) -> ArchitectureResult:
     return search_architecture(
         networks, Chip(), options((2, 8)), objective="edap", budgets=NONE, quality=additive_quality("macs"),
