@@ -175,3 +175,35 @@ def test_a_front_shows_qualities_of_any_sign() -> None:
     assert [list(trace.x) for trace in figure.data] == [[-0.5, 0.5], [0.2], [0.1]]
     assert figure.layout.xaxis.type != "log"
     assert list(figure.data[0].marker.symbol) == ["circle", "circle-open"]
+
+
+def test_the_proof_shows_bound_and_best_design():
+    steps = [{"regions": 0, "value": 9.0}, {"regions": 3, "value": 9.0, "lower_bound": 4.0}]
+    steps += [{"regions": 7, "value": 8.0, "lower_bound": 6.0}, {"regions": 9, "value": 8.0, "lower_bound": 8.0}]
+    figure = plots.proof_progress(Architecture.parse({"objective": "edap", "proof": steps}))
+    traces = named(figure)
+    assert (traces["best design so far"].x, traces["best design so far"].y) == ((0, 3, 7, 9), (9.0, 9.0, 8.0, 8.0))
+    assert (traces["no design is below"].x, traces["no design is below"].y) == ((3, 7, 9), (4.0, 6.0, 8.0))
+    assert figure.layout.yaxis.title.text == "EDAP [µJ·µs·mm²]"
+
+
+def test_labels_on_one_place_are_left_out():
+    def design(kind: str, sharing: int, edap: float) -> dict[str, Any]:
+        costs = {"area_mm2": 1.0, "latency_us": 1.0, "energy_uj": 1.0, "edap": edap, "quality": 0.5}
+        return {"adc_type": kind, "columns_per_adc": sharing} | costs
+
+    point = {"area_mm2": 1.0, "latency_us": 1.0, "energy_uj": 1.0, "edap": 50.0, "quality": 0.9, "gap": 0.0}
+    homogeneous = [
+        design(kind, 2**place, edap)
+        for kind in ("sar", "flash")
+        for place, edap in enumerate((100.0, 101.0, 300.0, 5000.0), 1)
+    ]
+    front = {"objective": "edap", "along": "quality", "points": [point]}
+    architecture = Architecture.parse({"fronts": [front], "homogeneous": homogeneous})
+    figure = plots.pareto_front(architecture, architecture.fronts[0])
+    assert figure is not None
+    kinds = {name: trace for name, trace in named(figure).items() if name.startswith("homogeneous")}
+    assert [trace.text for trace in kinds.values()] == [("2", "", "8", "16")] * 2
+    assert [trace.textposition for trace in kinds.values()] == ["middle left", "middle right"]
+    # Every point is there, and says what it is when pointed at.
+    assert all("4 columns per ADC" in trace.hovertext[1] for trace in kinds.values())

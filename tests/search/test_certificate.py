@@ -193,6 +193,41 @@ def test_larger_grids_never_cost_less() -> None:
         assert np.all(np.diff(figure) >= 0)
 
 
+def test_bound_and_best_design_close_in() -> None:
+    networks = space("vgg11", choices=[4, 8], input_shape=(1, 32, 32))
+    found = searched(networks, Chip(), options((2, 8)), "edap", least=0.5)
+    regions, values, bounds = (list(row) for row in zip(*found.proof, strict=True))
+    assert len(bounds) > 2
+    assert regions == sorted(regions)
+    assert values == sorted(values, reverse=True)
+    assert bounds == sorted(bounds)
+    assert bounds[-1] == found.lower_bound
+    assert all(bound <= value for bound, value in zip(bounds, values, strict=True))
+    assert searched_without_proof(networks).proof == ()
+
+
+def test_tilings_close_in_one_after_the_other() -> None:
+    networks, chip = space("vgg11", choices=[4, 8], input_shape=(1, 32, 32)), Chip()
+    found = search_architecture(
+        networks, chip, options((2, 8)), objective="edap", budgets=NONE, quality=additive_quality("macs"),
+        minimum_quality=0.5, strategy="exact", seed=0, tilings=[chip.replace(pes_per_tile=4)],
+    )  # fmt: skip
+    regions, values, bounds = (list(row) for row in zip(*found.proof, strict=True))
+    assert regions == sorted(regions)
+    assert values == sorted(values, reverse=True)
+    # One tiling says nothing of the other.
+    assert bounds == sorted(bounds)
+    assert bounds[0] == -np.inf
+    assert bounds[-1] == found.lower_bound
+
+
+def searched_without_proof(networks: Space) -> ArchitectureResult:
+    return search_architecture(
+        networks, Chip(), options((2, 8)), objective="edap", budgets=NONE, quality=additive_quality("macs"),
+        minimum_quality=0.5, strategy="exact", seed=0, prove=False,
+    )  # fmt: skip
+
+
 def test_nothing_is_claimed_where_nothing_is_proven() -> None:
     chosen = Chip(subarrays_per_pe=None, pes_per_tile=None)
     found = searched(space("vgg11", (16,), (3, 32, 32), 10), chosen, options((4, 16))[:2], "edap")

@@ -119,7 +119,8 @@ def accuracy(
 
 def _show_accuracy(found: dict[str, Any], name: str, dataset: str, chips: int) -> None:
     rows = [[row, plain_percent(found[key])] for row, key in (("ideal", "ideal"), ("quantised", "quantised"))]
-    rows.append([f"NI, mean of {chips} chips", plain_percent(found["ni_mean"])])
+    title = "NI, one chip" if chips == 1 else f"NI, mean of {chips} chips"
+    rows.append([title, plain_percent(found["ni_mean"])])
     rows.append(["NI, 95 % confidence", _interval(found)])
     rows.append(["NI, standard deviation", plain_percent(found["ni_std"])])
     title = f"{name}: accuracy on {found['images']} images of {dataset}"

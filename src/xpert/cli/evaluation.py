@@ -40,7 +40,8 @@ def show_evaluation(figures: dict[str, Any]) -> None:
     headline = [plain_number(figures[key]) for key in HEADLINE]
     output.show(output.table(figures["name"], TITLES, [headline], left=0))
     output.write(
-        f"{figures['tiles']} tiles; {plain_number(figures['frames_per_second'])} images/s, "
+        f"{figures['tiles']} tile{'' if figures['tiles'] == 1 else 's'}; "
+        f"{plain_number(figures['frames_per_second'])} images/s, "
         f"{plain_number(figures['throughput_tops'])} TOPS; leakage power {plain_number(figures['leakage_mw'])} mW; "
         f"sensing cycle {plain_number(figures['sensing_period_ns'])} ns at most\n\n"
     )

@@ -133,7 +133,9 @@ def _figures(results: Results, rows: dict[str, Row], designs: Designs) -> dict[s
             found[f"layers_{field}"] = plots.layers(searched, field)
             if typical:
                 found[f"change_{field}"] = plots.layer_change(searched, typical, field)
-    if results.architecture and results.architecture.trace:
+    if results.architecture and results.architecture.proof:
+        found["proof"] = plots.proof_progress(results.architecture)
+    elif results.architecture and results.architecture.trace:
         found["progress"] = plots.search_progress(results.architecture)
     if results.architecture:
         for front in results.architecture.fronts:

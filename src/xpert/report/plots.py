@@ -305,6 +305,8 @@ def layer_change(searched: EvaluationRecord, typical: EvaluationRecord, field: s
     return figure
 
 
+Place = tuple[float, float]
+
 FRONT_AXES = {
     "latency": ("latency_us", "Latency [µs]"),
     "edap": ("edap", "EDAP [µJ·µs·mm²]"),
@@ -339,20 +341,28 @@ def pareto_front(architecture: Architecture, front: Front, numbers: Sequence[int
         ],
         hoverinfo="text",
     )
+    found = [architecture.found] if architecture.found else []
+    everything = [
+        (getattr(design, along), getattr(design, field))
+        for design in (*front.points, *architecture.homogeneous, *found)
+    ]
     groups: dict[str, list[HomogeneousCosts]] = {}
     for design in architecture.homogeneous:
         groups.setdefault(design.adc_type, []).append(design)
     colours = palette.adc_colours(groups)
     for name, designs in groups.items():
         ordered = sorted(designs, key=lambda design: design.columns_per_adc)
+        # Where all have one quality, two kinds share a place: each has a side of its own.
+        left = len(colours) == 2 and name == next(iter(colours))
+        places = [(getattr(design, along), getattr(design, field)) for design in ordered]
         figure.add_scatter(
-            x=[getattr(design, along) for design in ordered],
-            y=[getattr(design, field) for design in ordered],
+            x=[place for place, _ in places],
+            y=[place for _, place in places],
             mode="markers+text",
             name=f"homogeneous, {_safe(adc_name(name))}",
             marker={"size": 9, "color": colours[name]},
-            text=[str(design.columns_per_adc) for design in ordered],
-            textposition="middle right",
+            text=_apart([str(design.columns_per_adc) for design in ordered], places, everything),
+            textposition="middle left" if left else "middle right",
             hovertext=[
                 f"<b>{_safe(adc_name(name))}, {design.columns_per_adc} columns per ADC</b><br>"
                 f"{_point_lines(architecture, design)}"
@@ -360,7 +370,6 @@ def pareto_front(architecture: Architecture, front: Front, numbers: Sequence[int
             ],
             hoverinfo="text",
         )
-    found = [architecture.found] if architecture.found else []
     for design in found:
         figure.add_scatter(
             x=[getattr(design, along)],
@@ -454,6 +463,28 @@ def _proven(point: FrontPoint) -> bool:
     return point.gap is not None and point.gap <= 1e-9
 
 
+def _apart(labels: Sequence[str], places: Sequence[Place], everything: Sequence[Place]) -> list[str]:
+    """Labels of points without those that would lie upon another: a point without one still says what it is.
+
+    Args:
+        labels: Of the points.
+        places: Where they are; the second coordinate on a logarithmic axis.
+        everything: All that is on the axes.
+    """
+    widths = [value for value, _ in everything]
+    heights = [math.log(value) for _, value in everything]
+    across, up = max(widths) - min(widths) or 1.0, max(heights) - min(heights) or 1.0
+    kept: list[Place] = []
+    shown = []
+    for label, (x, y) in zip(labels, places, strict=True):
+        place = x / across, math.log(y) / up
+        free = all(abs(place[0] - other[0]) > 0.05 or abs(place[1] - other[1]) > 0.06 for other in kept)
+        shown.append(label if free else "")
+        if free:
+            kept.append(place)
+    return shown
+
+
 def _numbered(number: int | None) -> str:
     return "" if number is None else f"point {number}, "
 
@@ -467,6 +498,30 @@ def _point_lines(architecture: Architecture, design: Costs) -> str:
     if isinstance(design, FrontPoint):
         lines += [f"channels {' '.join(map(str, design.channels))}", _safe(" ".join(design.periphery))]
     return "<br>".join(lines)
+
+
+def proof_progress(architecture: Architecture) -> go.Figure:
+    """The best design so far and the bound that no design is below, as the proof goes through the space."""
+    figure, unit = _figure(320), OBJECTIVE_UNITS.get(architecture.objective or "", "")
+    steps = architecture.proof
+    for field, name, colour, dash in (
+        ("lower_bound", "no design is below", palette.BEST, "dash"),
+        ("value", "best design so far", palette.SEARCHED, "solid"),
+    ):
+        known = [(step.regions, value) for step in steps if (value := getattr(step, field)) is not None]
+        figure.add_scatter(
+            x=[place for place, _ in known],
+            y=[value for _, value in known],
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "width": 2, "shape": "hv", "dash": dash},
+            marker={"size": 5},
+            hovertemplate=f"%{{x}} parts solved, {name} %{{y:.5g}}<extra></extra>",
+        )
+    name = objective_name(architecture.objective or "objective")
+    figure.update_xaxes(title_text="Parts of the space solved")
+    figure.update_yaxes(title_text=_safe(f"{name[:1].upper()}{name[1:]} [{unit}]"))
+    return figure
 
 
 def search_progress(architecture: Architecture) -> go.Figure:

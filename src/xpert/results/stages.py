@@ -45,6 +45,19 @@ class Step(OpenRecord):
         return self.objective if "objective" in self.model_fields_set else self.value
 
 
+class ProofStep(Record):
+    """How far the proof of phase 1 was."""
+
+    regions: int
+    """Parts of the space that were solved."""
+
+    value: Number = None
+    """Objective of the best design so far."""
+
+    lower_bound: Number = None
+    """No design of the space that keeps the budgets has a smaller objective."""
+
+
 class Round(OpenRecord):
     """One round of tables, search and full evaluation."""
 
@@ -123,6 +136,9 @@ class Architecture(Stage):
     """No design of the space that keeps the budgets has a smaller objective."""
 
     trace: tuple[Step, ...] = ()
+    proof: tuple[ProofStep, ...] = ()
+    """How bound and best design closed in, where the search proves something."""
+
     rounds: tuple[Round, ...] = ()
     options_per_layer: int | tuple[int, ...] | None = None
     space_size: Number = None
@@ -392,6 +408,7 @@ __all__ = [
     "JointRound",
     "Precision",
     "PrecisionStage",
+    "ProofStep",
     "Round",
     "Sensitivity",
     "SinglePeriphery",

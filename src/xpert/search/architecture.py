@@ -101,6 +101,9 @@ class ArchitectureResult:
     trace: list[dict[str, Any]]
     """Progress of the search that found the design, for figures."""
 
+    proof: tuple[tuple[int, float, float], ...]
+    """How bound and best design closed in, `Certificate.steps`; empty where nothing is proven."""
+
     rounds: tuple[Round, ...]
     """What every round found."""
 
@@ -154,15 +157,15 @@ def search_architecture(
     goal = Goal(objective, budgets)
     floor = QualityFloor(space, quality, minimum_quality)
     search = _Search(space, chip, goal, floor, Effort(strategy, seed, seconds, evaluations), progress)
-    refusal, bounds = None, []
+    refusal = None
+    certificates: list[Certificate | None] = []
     for tiled in (chip, *tilings):
         search.on(tiled)
         starts, refused = search.starts(options)
         refusal = refusal or refused
         for start, allowed in sorted(starts, key=lambda entry: search.rank(entry[0]))[:_REFINED]:
             settle(start.design, partial(search.propose, allowed), _ROUNDS, search.found)
-        certificate = search.certify(options) if prove else None
-        bounds.append(None if certificate is None else certificate.lower_bound)
+        certificates.append(search.certify(options) if prove else None)
     if not search.found:
         raise refusal or InfeasibleError("architecture: no design meets the budgets and the least quality")
     best = min(search.found.values(), key=search.rank)
@@ -172,22 +175,36 @@ def search_architecture(
             "the least quality in full evaluation: raise a budget, as area_budget_mm2, or lower minimum_quality"
         )
     search.on(best.design.chip)
+    proofs = [one for one in certificates if one is not None]
+    proven = len(proofs) == len(certificates)
     design = polished(best.design, [options] * len(best.design.periphery), goal)
     evaluation = evaluate(design)
     return ArchitectureResult(
         design=design,
         evaluation=evaluation,
         value=goal.value(evaluation),
-        lower_bound=None if None in bounds else min(bounds),
+        lower_bound=min(one.lower_bound for one in proofs) if proven else None,
         problem=search.tabulate(options, design),
         relaxed=search.relaxed(options) if prove else None,
         score=search.scores[best.design],
         score_backbone=floor.backbone,
         score_minimum=floor.minimum,
         trace=[] if best.solution is None else list(best.solution.trace),
+        proof=_closing_in(proofs) if proven else (),
         rounds=search.rounds,
         space_size=search.space_size,
     )
+
+
+def _closing_in(proofs: Sequence[Certificate]) -> tuple[tuple[int, float, float], ...]:
+    """`Certificate.steps` of one tiling after the other; before the last is looked at, there is no bound for all."""
+    steps: list[tuple[int, float, float]] = []
+    solved, before = 0, math.inf
+    for proof in proofs:
+        for regions, value, bound in proof.steps:
+            steps.append((solved + regions, value, min(before, bound) if proof is proofs[-1] else -math.inf))
+        solved, before = solved + proof.regions, min(before, proof.lower_bound)
+    return tuple(steps)
 
 
 class QualityFloor:

@@ -108,6 +108,9 @@ class Certificate:
     regions: int
     """Regions that were solved."""
 
+    steps: tuple[tuple[int, float, float], ...] = ()
+    """How bound and best design closed in: regions solved so far, the best objective, and what none is below."""
+
 
 class Demanded:
     """What every entry of the tables demands of the chip.
@@ -288,12 +291,20 @@ def certify(
     roots = (demanded.region(slot, next(numbers)) for slot in demanded.slots())
     waiting = [root for root in roots if root is not None]
     best, left, solved = consider(None), math.inf, 0
+    steps: list[tuple[int, float, float]] = []
+
+    def note(bound: float) -> None:
+        value = math.inf if best is None else best.value
+        step = (solved, value, min(left, bound, value))
+        if not steps or steps[-1][1:] != step[1:]:
+            steps.append(step)
 
     def closed(bound: float) -> bool:
         return best is not None and bound >= best.value * (1 - CLOSED)
 
     while waiting:
         region = heapq.heappop(waiting)
+        note(region.bound)
         if closed(region.bound) or solved >= regions:
             left = min(left, region.bound)
             break
@@ -324,7 +335,8 @@ def certify(
             ({**region.low, name: value}, region.high),
         ):
             heapq.heappush(waiting, Region(bound, next(numbers), region.slot, low, high))
-    return Certificate(left if best is None else min(left, best.value), solved)
+    note(left)
+    return Certificate(left if best is None else min(left, best.value), solved, tuple(steps))
 
 
 def relaxation(chip: Chip, space: Space, options: Sequence[Periphery]) -> CostTables:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from xpert.design import ARCHITECTURE_FIELDS, Chip, Design, Network, Periphery
@@ -14,7 +15,7 @@ from xpert.hardware.variants import variant_named
 from xpert.networks.own import OwnNetwork
 from xpert.networks.spaces import Space
 from xpert.progress import Report
-from xpert.results import ArchitectureStage, Front, HomogeneousCosts, Robust, Step
+from xpert.results import ArchitectureStage, Front, HomogeneousCosts, ProofStep, Robust, Step
 from xpert.search.architecture import ArchitectureResult, search_architecture
 from xpert.search.fronts import architecture_fronts, evaluate_on_axes
 from xpert.search.objectives import Budgets, Goal
@@ -110,6 +111,7 @@ def search_network(
         value=Goal(settings.objective).value(evaluate(design)),
         lower_bound=found.lower_bound,
         trace=tuple(Step.parse(jsonable(row)) for row in found.trace),
+        proof=tuple(_proof_step(*step) for step in found.proof),
         rounds=found.rounds,
         options_per_layer=len(options),
         space_size=float(found.space_size),
@@ -119,6 +121,12 @@ def search_network(
         homogeneous=tuple(homogeneous),
     )
     return stage if robust is None else stage.replace(robust=robust)
+
+
+def _proof_step(regions: int, value: float, bound: float) -> ProofStep:
+    """A step of the proof; before anything is known, infinities are nothing."""
+    known = {"value": value, "lower_bound": bound}
+    return ProofStep(regions=regions, **{name: figure for name, figure in known.items() if math.isfinite(figure)})
 
 
 def _robust(
