@@ -87,11 +87,6 @@ def run_search(
     place = device_of(device)
     given = config or read_config(out)
     search_space(given)  # a network that is not searched is refused before there is a folder
-    if given.chip.execution == "pipelined" and stop_after not in _BEFORE_PHASE_2:
-        raise ConfigError(
-            "chip.execution: precisions are searched on 'layer_by_layer' chips only; of a pipelined one phase 1 is: "
-            "--stop-after architecture"
-        )
     refuse_odd_numbers(processes, given, place)
     with (
         open_run(out, config, resume=resume) as run,
@@ -261,8 +256,6 @@ STAGES: dict[str, Callable[[Workspace], Stage]] = {
     "evaluation": _evaluation,
 }
 """The stages in order; `stop_after` names one of them."""
-
-_BEFORE_PHASE_2 = tuple(STAGES)[: tuple(STAGES).index("precision")]
 
 
 def _finish(work: Workspace, command: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from xpert.networks.spaces import Space
 from xpert.progress import Report
 from xpert.search.context import Candidates, Effort, settle, solve_tables
 from xpert.search.objectives import UNITS, Goal
+from xpert.search.period import LEAKAGE, PipelinedProblem
 from xpert.search.precision.converters import Kind, Precision, peripheries
 from xpert.search.tabulate import Term, design_of, space_problem
 from xpert.solver.graph import useful_options
@@ -108,7 +109,8 @@ def _pruned(problem: Problem) -> Problem:
     The solver drops what is beaten in the quantities that it needs. The costs beside them decide between options that
     are equal in those.
     """
-    names = dict.fromkeys([*UNITS, *problem.minimize, *problem.at_most])
+    leakage = [LEAKAGE] if isinstance(problem, PipelinedProblem) else []  # which the others do not contain
+    names = dict.fromkeys([*UNITS, *leakage, *problem.minimize, *problem.at_most])
     signed = [(name, 1.0) for name in names] + [(name, -1.0) for name in problem.at_least]
     tables = []
     for layer, table in enumerate(problem.costs["loss"]):

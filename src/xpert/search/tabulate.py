@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert.design import ARCHITECTURE_FIELDS, PRECISION_FIELDS, Chip, Design, Layer, Network, Periphery
-from xpert.errors import ConfigError
 from xpert.hardware import evaluate
 from xpert.hardware.chip import Context
 from xpert.hardware.tables import CostTables, Option, cost_tables, layer_options
@@ -246,27 +245,27 @@ def network_tables(
         context: The design's own, where that is known already.
 
     Returns:
-        For every quantity an array [peripheries] per layer, and what shared blocks add to a sum, in `UNITS`.
-
-    Raises:
-        ConfigError: If the chip is pipelined: its latency is no sum over layers.
+        For every quantity an array [peripheries] per layer, and what shared blocks add to a sum, in `UNITS`; of a
+        pipelined chip those of a `PipelinedProblem`.
     """
-    if design.chip.execution == "pipelined":
-        raise ConfigError("chip.execution: phase 2 is for 'layer_by_layer' only, got 'pipelined'")
     index = {entry: place for place, entry in enumerate(dict.fromkeys(entry for row in peripheries for entry in row))}
     # Layers that are kept off the crossbars have no periphery, and so no cost that depends on it.
     network = design.network.replace(layers=on_crossbars(design.network))
     tables = cost_tables(design.chip, _FixedNetwork(network), list(index), context or evaluate(design).context)
     by_name = {layer.name: layer for layer in tables.layers}
+    quantities, constants = {name: (name, PER_SI) for name in UNITS}, {"area": tables.area_constant * PER_SI}
+    if tables.pipelined:
+        quantities |= {"energy": ("dynamic_energy", PER_SI), LEAKAGE: (LEAKAGE, 1.0)}
+        constants[LEAKAGE] = tables.leakage_constant
     return {
         name: tuple(
-            getattr(by_name[layer.name], name)[0, 0][[index[entry] for entry in row]] * PER_SI
+            getattr(by_name[layer.name], figure)[0, 0][[index[entry] for entry in row]] * factor
             if layer.name in by_name
             else np.zeros(len(row))
             for layer, row in zip(design.network.layers, peripheries, strict=True)
         )
-        for name in UNITS
-    }, {"area": tables.area_constant * PER_SI}
+        for name, (figure, factor) in quantities.items()
+    }, constants
 
 
 @dataclass(frozen=True)

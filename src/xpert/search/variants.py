@@ -97,7 +97,7 @@ def converter_regrets(
         if not possible:
             continue
         found = [there]
-        if variant.tabulates and there.chip.execution == "layer_by_layer":
+        if variant.tabulates:
             found.append(cheapest_converters(there, possible, asked))
         values = {one: _value(one, variant, asked) for one in found}
         start = min(found, key=values.__getitem__)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xpert.design import Design, Periphery
+from xpert.design import PRECISION_FIELDS, Design, Periphery
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
 from xpert.search.objectives import Budgets, Goal, objective_value
-from xpert.search.precision.converters import cheapest_converters
+from xpert.search.precision.converters import cheapest_converters, peripheries
 
 NETWORK = space("vgg11", (32, 64), (3, 32, 32), 10).network([64] * 8)
 KINDS = [(kind, columns) for kind in ("sar", "flash") for columns in (2, 8)]
@@ -60,6 +60,23 @@ def test_copies_follow_the_precisions_too() -> None:
     assert {entry.copies for entry in plain.periphery} == {None}
     assert 64 in {entry.copies for entry in found.periphery}
     assert value(found, "latency") < value(plain, "latency")
+
+
+@pytest.mark.parametrize("objective", ["throughput", "edap"])
+def test_a_pipelined_chip_is_as_fast_as_its_slowest_layer(objective: str) -> None:
+    """What is chosen is at least as good as any change of two layers, up to what that changes in the others' costs."""
+    chip = DESIGN.chip.replace(execution="pipelined", pipeline_speed_up=4)
+    kinds = [(*kind, count) for kind in KINDS for count in (1, 16)]
+    found = cheapest_converters(DESIGN.replace(chip=chip), kinds, Goal(objective))
+    choices = [peripheries(kinds, entry, [entry.values(PRECISION_FIELDS)]) for entry in found.periphery]
+    least = value(found, objective)
+    draw = np.random.default_rng(0)
+    for _ in range(60):
+        entries = list(found.periphery)
+        for layer in draw.choice(len(entries), 2, replace=False):
+            entries[layer] = choices[layer][draw.integers(len(kinds))]
+        assert least <= 1.02 * value(found.replace(periphery=tuple(entries)), objective)
+    assert least < value(DESIGN.replace(chip=chip), objective)
 
 
 def test_what_cannot_keep_them_is_returned_all_the_same() -> None:

@@ -77,7 +77,8 @@ def cheapest(
     start = np.column_stack([np.zeros_like(first), first])
 
     def solved(posed: Goal) -> NDArray[np.int64]:
-        problem = build_problem(layers, costs, constants, terms, posed, name="precision")
+        pipelined = context.chip.execution == "pipelined"
+        problem = build_problem(layers, costs, constants, terms, posed, pipelined=pipelined, name="precision")
         return solve_tables(problem, posed, Effort(), start=start).design[:, 1]
 
     try:
