@@ -109,7 +109,7 @@ def test_commands_take_the_design_back(run: Path, folder: Path) -> None:
     design = Design.read(run / "design.json")
     assert evaluate(design).to_dict()["edap"] == results["evaluation"]["edap"]
     loaded = load_network(f"{folder}/my_model.py:Net", input_shape=(1, 32, 32))
-    given = {"calibration_images": 16, "chips": 1, "seed": 3}
+    given: dict[str, Any] = {"calibration_images": 16, "chips": 1, "seed": 3}
     found = accuracy_of_design(design, run / "weights.safetensors", "digits", None, network=loaded, **given)
     assert found.ideal == results["accuracy"]["ideal"]
     with pytest.raises(ConfigError, match=r"say where it is: --network my_model\.py:Net"):

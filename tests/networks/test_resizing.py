@@ -189,6 +189,30 @@ def test_a_width_that_the_code_holds_stays_and_says_why() -> None:
     assert found.kept["head"] == (5, "it is the network's output")
 
 
+class Looking(nn.Module):
+    """A forward that makes tensors of its own, and looks at a number."""
+
+    def __init__(self, *, looks: bool) -> None:
+        super().__init__()
+        self.first, self.second, self.head, self.looks = conv(3, 16), conv(16, 16), nn.Linear(16, 5), looks
+        self.register_buffer("steps", torch.tensor(2))
+        self.scale = torch.ones(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = int(self.get_buffer("steps")) if self.looks else 2
+        x = self.first(x) * self.scale * torch.arange(1, 9).to(x.dtype)
+        for _ in range(steps):
+            x = self.second(x)
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_modules_that_make_and_look_at_numbers(looks: bool) -> None:
+    found = Resizable(Looking(looks=looks).eval(), SHAPE)
+    # The second layer runs twice, so it makes what it reads.
+    assert [found.layers_of(decision) for decision in found.decisions] == [["first.0", "second.0"]]
+
+
 def test_blocks_are_left_out_whole() -> None:
     module = pooled(conv(3, 16), Residual(16, 24), Excited(16, 32, 8), features=16).eval()
     found = Resizable(module, SHAPE, optional=True)

@@ -120,6 +120,8 @@ def read_design_and_network(
         )
     # What the widths are those of; the weights are those of the searched network, not the source's.
     given = arguments or [f"{name}={json.dumps(value)}" for name, value in searched.arguments.items()]
+    if given and not arguments:
+        output.note(f"{network}: with the design's arguments, {', '.join(given)}")
     shape = input_shape or ",".join(map(str, design.network.input_shape))
     loaded = load_source(network, shape, given)
     if isinstance(loaded, LayerTable):

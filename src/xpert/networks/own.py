@@ -25,7 +25,6 @@ from xpert.networks.sources import parse_source
 from xpert.networks.sources.loading import LoadedNetwork
 from xpert.networks.sources.weights import fill_from, read_state
 from xpert.networks.spaces import LEFT_OUT, Options, Space, options_of
-from xpert.workload.trace import trace
 
 _SEED = 0
 _TRACES = 5
@@ -216,7 +215,7 @@ class OwnNetwork:
             [decision.rounded(generator.uniform(0.1, 1.0)) for decision in resizable.decisions]
             for _ in range(_TRACES - 2)
         ]
-        narrower = [trace(resizable.on_meta(channels), self.loaded.input_shape) for channels in drawn]
+        narrower = [resizable.layers_at(channels) for channels in drawn]
         seen = [resizable.channels.layers, *narrower]
         self._check(positions, drawn, seen[1:])
         made = []
@@ -245,7 +244,7 @@ class OwnNetwork:
                 for position in positions
                 if position.traced and not self._is_within(position, {*left_out, block.decision})
             ]
-            if list(trace(resizable.on_meta(channels), self.loaded.input_shape)) == there:
+            if list(resizable.layers_at(channels)) == there:
                 left_out.add(block.decision)
         firsts = {position.decision: position for position in reversed(positions)}
         return tuple(

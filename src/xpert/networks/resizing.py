@@ -17,9 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from xpert.design import Layer
 from xpert.errors import ConfigError
 from xpert.networks.family import rounded_units, units_at
 from xpert.workload.channels import follow
+from xpert.workload.trace import trace
 
 _SIZES = ("dim", "channel", "feature", "width", "size", "planes", "chs", "hidden", "num_parameters")
 """Parts of the names of numbers in a module that are widths of its parameters."""
@@ -123,7 +125,10 @@ class Resizable:
         groups = self._groups()
         blocks = self._inner(groups) if optional else {}
         decisions = self._tied(groups, [set(inner) for inner in blocks.values()])
-        self._template = copy.deepcopy(module).to("meta")
+        # Shapes need no numbers, unless the module looks at some.
+        self._template, self._device = _without_numbers(module), torch.device("meta")
+        if self._error((), ()) is not None:
+            self._template, self._device = module, torch.device("cpu")
         self.decisions = self._verified(decisions)
         self.blocks = self._blocks(blocks)
 
@@ -153,10 +158,15 @@ class Resizable:
         self.check(widths)
         return self._resized(self.module, self.decisions, widths, by_magnitude)
 
-    def on_meta(self, widths: Sequence[int]) -> nn.Module:
-        """The same without weights, for its shapes."""
+    def layers_at(self, widths: Sequence[int]) -> tuple[Layer, ...]:
+        """The layers of the module with these widths, see `trace`.
+
+        Raises:
+            ConfigError: See `resized` and `trace`.
+        """
         self.check(widths)
-        return self._resized(self._template, self.decisions, widths, by_magnitude=False)
+        with self._device:
+            return trace(self._resized(self._template, self.decisions, widths, by_magnitude=False), self.input_shape)
 
     def check(self, widths: Sequence[int]) -> None:
         """Complain about widths that cannot be.
@@ -323,9 +333,9 @@ class Resizable:
 
     def _error(self, decisions: Sequence[Decision], widths: Sequence[int]) -> str | None:
         """Why the module does not run with these widths, or None."""
-        image = torch.empty(1, *self.input_shape, device="meta")
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self._device:
+                image = torch.zeros(1, *self.input_shape)
                 resized = self._resized(self._template, decisions, widths, by_magnitude=False).eval()
                 resized(image)
         except Exception as error:  # noqa: BLE001 - whatever a module of the user's own raises
@@ -415,6 +425,19 @@ class Resizable:
 
     def _magnitudes(self, group: Group) -> NDArray[np.float64]:
         return np.array([self._norms.get(int(unit), 0.0) for unit in group.units])
+
+
+def _without_numbers(module: nn.Module) -> nn.Module:
+    """A copy whose tensors have shapes alone."""
+    memo: dict[int, object] = {}
+    for part in module.modules():
+        for tensors in (part._parameters, part._buffers, vars(part)):
+            for value in tensors.values():
+                if isinstance(value, nn.Parameter):
+                    memo[id(value)] = nn.Parameter(value.detach().to("meta"), value.requires_grad)
+                elif isinstance(value, Tensor):
+                    memo[id(value)] = value.detach().to("meta")
+    return copy.deepcopy(module, memo)
 
 
 def _decision(groups: Sequence[Group]) -> Decision:
