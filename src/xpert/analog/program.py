@@ -66,8 +66,8 @@ def written_cells(cells: Cells, chip: Chip, layout: Layout, draws: Draws | None)
     """What the cells themselves conduct, see `program`.
 
     Returns:
-        Data cells [groups, rows, slices, outputs], and those that are subtracted: of pairs the same, else [groups,
-        rows, slices, crossbars]; float64. [level]
+        Data cells [groups, rows, slices, outputs], and those that are subtracted, of the same shape in pairs, else
+        [groups, rows, slices, crossbars]; float64. [level]
     """
     varies = layout.paired or chip.analog.reference_variation
     return (
