@@ -111,3 +111,14 @@ def test_a_period_that_no_layer_keeps() -> None:
     with pytest.raises(InfeasibleError, match=f"some layer takes {least:g} us"):
         solve_tables(posed, Goal("area", Budgets(latency_us=least / 2)), Effort())
     assert math.isclose(solve_tables(posed, Goal("area", Budgets(latency_us=least)), Effort()).totals["latency"], least)
+
+
+def test_a_start_may_be_too_slow_for_a_range() -> None:
+    posed = problem(4)
+    slowest = np.array([[0, int(np.argmax(np.ravel(table)))] for table in posed.costs["latency"]])
+    free = solve_tables(posed, Goal("throughput"), Effort())
+    begun = solve_tables(posed, Goal("throughput"), Effort(), start=slowest)
+    assert (begun.value, begun.lower_bound) == (free.value, free.lower_bound)
+    assert solve_tables(posed, Goal("edap"), Effort(), start=free.design).value <= math.prod(
+        free.totals[name] for name in ("area", "energy", "latency")
+    )

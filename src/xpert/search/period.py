@@ -54,7 +54,13 @@ class PipelinedProblem(Problem):
 
 
 def solve_pipelined(
-    problem: PipelinedProblem, goal: Goal, solve: Callable[..., Solution], *, seconds: float | None, **options: Any
+    problem: PipelinedProblem,
+    goal: Goal,
+    solve: Callable[..., Solution],
+    *,
+    seconds: float | None,
+    start: NDArray[np.int64] | None = None,
+    **options: Any,
 ) -> Solution:
     """The design of the least objective on a pipelined chip.
 
@@ -63,6 +69,7 @@ def solve_pipelined(
         goal: What is minimised, a product of latency, energy and area; and the budgets.
         solve: `xpert.solver.solve`, or what takes a problem as it does.
         seconds: Time limit of all problems together. [s]
+        start: A design [layers, 2] to begin with, feasible or not.
         **options: For `solve`.
 
     Returns:
@@ -86,8 +93,11 @@ def solve_pipelined(
             left = min(left, bound)
             break
         posed = _within(problem, goal, float(periods[first]), float(periods[final]))
+        # A design that is too slow for the range holds entries that are forbidden there.
+        begin = start if start is not None and max(_entries(problem, start, LATENCY)) <= periods[final] else None
+        limit = None if seconds is None else max(seconds - spent, 0.0)
         try:
-            found = solve(posed, seconds=None if seconds is None else max(seconds - spent, 0.0), **options)
+            found = solve(posed, seconds=limit, start=begin, **options)
         except InfeasibleError as error:
             refusal = refusal or error
             continue
@@ -183,17 +193,9 @@ def _within(problem: PipelinedProblem, goal: Goal, low: float, high: float) -> P
 
 def _in_full(problem: PipelinedProblem, goal: Goal, found: Solution) -> Solution:
     """A solution of some range with its own period, and the energy that it then takes."""
-    places = [
-        (0 if source < 0 else found.design[problem.ties[source], 0], found.design[tie, 0], option)
-        for source, tie, option in zip(problem.inputs, problem.ties, found.design[:, 1], strict=True)
-    ]
-
-    def entries(name: str) -> list[float]:
-        return [float(table[place]) for table, place in zip(problem.costs[name], places, strict=True)]
-
-    period = max(entries(LATENCY))
-    power = problem.constants.get(LEAKAGE, 0.0) + sum(entries(LEAKAGE))
-    energy = problem.constants.get(ENERGY, 0.0) + sum(entries(ENERGY)) + power * period
+    period = max(_entries(problem, found.design, LATENCY))
+    power = problem.constants.get(LEAKAGE, 0.0) + sum(_entries(problem, found.design, LEAKAGE))
+    energy = problem.constants.get(ENERGY, 0.0) + sum(_entries(problem, found.design, ENERGY)) + power * period
     totals: Mapping[str, float] = {**found.totals, LATENCY: period, ENERGY: energy, LEAKAGE: power}
     budgets, kept = goal.budgets, found.feasible
     for total, limit in (
@@ -203,6 +205,15 @@ def _in_full(problem: PipelinedProblem, goal: Goal, found: Solution) -> Solution
     ):
         kept = kept and (limit is None or total <= limit * (1 + _CLOSED))
     return replace(found, value=math.prod(totals[name] for name in goal.factors), totals=totals, feasible=kept)
+
+
+def _entries(problem: PipelinedProblem, design: NDArray[np.int64], name: str) -> list[float]:
+    """What every layer of a design [layers, 2] has of a quantity."""
+    places = [
+        (0 if source < 0 else design[problem.ties[source], 0], design[tie, 0], option)
+        for source, tie, option in zip(problem.inputs, problem.ties, design[:, 1], strict=True)
+    ]
+    return [float(table[place]) for table, place in zip(problem.costs[name], places, strict=True)]
 
 
 def _row(step: int, seconds: float, evaluations: int, best: Solution | None, bound: float) -> dict[str, Any]:
