@@ -400,3 +400,18 @@ def test_symmetric_codes() -> None:
     assert int(zero) == 8
     assert scale.item() == pytest.approx(1.4 / 7)
     assert layer.input_code(torch.tensor([-1.4, 0.7, 0.0, 9.0])).value.tolist() == [1, 12, 8, 15]
+
+
+def test_layers_of_others_that_compute_plainly() -> None:
+    """timm's linear layer has a forward of its own, which differs from the plain one under torch.jit.script alone."""
+
+    class Linear(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return torch.nn.functional.linear(input, self.weight, self.bias)
+
+    images = torch.randn(4, 8)
+    with pytest.raises(ConfigError, match="computes in its own way"):
+        quantise(nn.Sequential(Linear(8, 3)), images)
+    Linear.__module__ = "timm.layers.linear"
+    made = quantise(nn.Sequential(Linear(8, 3)), images)
+    assert list(quantised_layers(made)) == ["0"]

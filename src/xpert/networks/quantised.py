@@ -660,7 +660,13 @@ def _plain_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _computes_plainly(layer: nn.Module) -> bool:
-    return type(layer).forward in [kind.forward for kind in _MADE_FROM] or _rounds_weights(layer)
+    kind = type(layer)
+    alike = kind.forward in [known.forward for known in _MADE_FROM] or f"{kind.__module__}.{kind.__name__}" in _ALIKE
+    return alike or _rounds_weights(layer)
+
+
+_ALIKE = ("timm.layers.linear.Linear",)
+"""Layers of others whose forward differs from the plain one under torch.jit.script alone."""
 
 
 def _rounds_weights(layer: nn.Module) -> bool:
