@@ -16,6 +16,7 @@ COMMANDS = (
     "accuracy",
     "compare",
     "evaluate",
+    "export",
     "init",
     "parts",
     "pick",

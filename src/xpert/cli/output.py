@@ -156,7 +156,7 @@ LONGEST_WORD = 24
 def _between(table: Table, columns: Sequence[Column]) -> int:
     """What padding takes of the width, and a margin on either side."""
     _, right, _, left = table.padding
-    return (right + left) * len(columns) + 2
+    return (right + left) * (len(columns) - 1) + 2
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> RenderableType:

@@ -54,7 +54,7 @@ def trace(
 
     **xpert trace timm:resnet18 --argument num_classes=10 --csv layers.csv**
 
-    **xpert trace my_model.py:Net --groups**
+    **xpert trace my_model.py:Net --input-shape 3,32,32 --groups**
 
     **xpert trace net.onnx --neurosim Inference_pytorch --dataset cifar10**
     """
