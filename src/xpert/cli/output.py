@@ -156,7 +156,8 @@ LONGEST_WORD = 24
 def _between(table: Table, columns: Sequence[Column]) -> int:
     """What padding takes of the width, and a margin on either side."""
     _, right, _, left = table.padding
-    return (right + left) * (len(columns) - 1) + 2
+    between = len(columns) - 1 if table.collapse_padding else len(columns)
+    return (right + left) * between + 2
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> RenderableType:
