@@ -156,8 +156,8 @@ LONGEST_WORD = 24
 def _between(table: Table, columns: Sequence[Column]) -> int:
     """What padding takes of the width, and a margin on either side."""
     _, right, _, left = table.padding
-    between = len(columns) - 1 if table.collapse_padding else len(columns)
-    return (right + left) * between + 2
+    gap = right + left if table.collapse_padding else right + left + 1
+    return gap * (len(columns) - 1) + 2
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> RenderableType:
