@@ -77,5 +77,5 @@ def test_an_unknown_name_is_answered_with_all_names(monkeypatch: pytest.MonkeyPa
 
 def test_the_modules_of_a_package_are_places() -> None:
     places = modules_of("xpert.training.datasets", "DATASET")
-    assert list(places) == ["cifar10", "cifar100", "digits"]
+    assert list(places) == ["cifar10", "cifar100", "digits", "imagefolder", "npz", "tinyimagenet"]
     assert places["digits"] == "xpert.training.datasets.digits:DATASET"

@@ -6,13 +6,16 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from xpert.experiment import SearchConfig
 from xpert.experiment.config import search_space
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "search-your-own-network.md"
 
 
-def test_the_page(xpert: Callable, tmp_path: Path) -> None:
+def test_the_page(xpert: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")  # the page's table in one
     blocks = dict(re.findall(r"```(python|yaml|text)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[:3])
     (tmp_path / "mobilenet.py").write_text(blocks["python"])
     (tmp_path / "mobilenet.yaml").write_text(blocks["yaml"])

@@ -41,9 +41,9 @@ def test_two_processes_share_the_trainings(
     shares: list[int] = []
     step = "xpert.training.loop._Epochs._step"
 
-    def count_share(self: Any, epoch: int, batch: torch.Tensor, data_seed: int) -> torch.Tensor:
-        shares.append(len(batch[self.own]))
-        return original(self, epoch, batch, data_seed)
+    def count_share(self: Any, epoch: int, batch: torch.Tensor, images: torch.Tensor, data_seed: int) -> torch.Tensor:
+        shares.append(len(images))
+        return original(self, epoch, batch, images, data_seed)
 
     from xpert.training.loop import _Epochs
 
