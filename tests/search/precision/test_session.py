@@ -171,6 +171,14 @@ def test_measurements_correct_a_wrong_prediction() -> None:
     assert (first.adc_bits, first.input_bits) == (3, 2)
 
 
+def test_a_layer_of_which_nothing_is_predicted_is_left_to_measurements() -> None:
+    truth = np.array([1e-9, *[0.05] * 3])
+    believed = np.array([np.inf, *[0.05] * 3])  # no warning, and still the cheapest that measures well
+    result = searched(truth, drop=0.01, strategy=sensitivity(ERRORS, believed))
+    first = result.best.design.periphery[0]
+    assert (first.adc_bits, first.input_bits) == (3, 2)
+
+
 def test_an_insensitive_layer_gets_less_precision_than_a_sensitive_one() -> None:
     weights = np.array([1.0] + [1e-6] * 3)
     first, *rest = searched(weights, floor=0.995, objective="energy").best.design.periphery

@@ -188,7 +188,9 @@ def _coarsen(session: Session, choice: NDArray[np.int64], losses: NDArray[np.flo
 
     def gain(layer: int) -> NDArray[np.float64]:
         """What it saves per predicted loss that it adds, [options]."""
-        share, added = saved(layer), losses[layer] - losses[layer, choice[layer]]
+        share = saved(layer)
+        with np.errstate(invalid="ignore"):  # losses may be infinite, where a network gives the same for all images
+            added = np.nan_to_num(losses[layer] - losses[layer, choice[layer]], nan=0.0, posinf=np.inf)
         return np.where(share > 0, share / np.maximum(added, 1e-12), 0.0)
 
     for layer in sorted(range(session.n_layers), key=lambda layer: -gain(layer).max()):
