@@ -63,6 +63,7 @@ include_patterns = [
     "docs/reference/*.rst",
     "results/*.md",
     "results/*/README.md",
+    "results/cifar10/seven-layers.md",
     "findings/README.md",
     "*.md",
 ]

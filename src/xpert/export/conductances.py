@@ -2,14 +2,12 @@
 
 A folder holds for each layer on crossbars `NN-LAYER.npz` and `NN-LAYER.csv`, and `crossbars.json` that lists them.
 
-| array | axes | what it holds |
-|---|---|---|
-| `target_us` | block, group, crossbar, row, column | what a cell should conduct: the mean of its state [uS] |
-| `simulated_us` | the same | what it conducts on this chip when it is read [uS] |
-| `column_output` | crossbar, column | output of the group that the column belongs to; -1: a reference of all, or none |
-| `column_slice` | crossbar, column | weight slice, 0 the least significant; -1: none |
-| `column_kind` | crossbar, column | 1: added, 2: subtracted (a reference), 0: not used |
-| `block_rows` | block, 2 | first and last-plus-one row of the layer's matrix that the block's crossbars hold |
+- `target_us` [block, group, crossbar, row, column]: what a cell should conduct, the mean of its state [uS]
+- `simulated_us`, the same axes: what it conducts on this chip when it is read [uS]
+- `column_output` [crossbar, column]: output of the group that the column belongs to; -1: a reference of all, or none
+- `column_slice` [crossbar, column]: weight slice, 0 the least significant; -1: none
+- `column_kind` [crossbar, column]: 1: added, 2: subtracted (a reference), 0: not used
+- `block_rows` [block, 2]: first and last-plus-one row of the layer's matrix that the block's crossbars hold
 
 Row r of the matrix is input channel `r % channels` at kernel position `r // channels` (row by row through the kernel).
 Columns count from the drivers; rows count towards the sense amplifiers, and a block of fewer rows than the crossbar has

@@ -37,7 +37,7 @@ Axis = tuple[str, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class WidthGroup:
     """Units that can stand for one another: the channels of one width."""
 
     name: str
@@ -61,7 +61,7 @@ class Group:
 class Decision:
     """Groups whose widths are chosen together, as the same fraction of each one's own."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[WidthGroup, ...]
     """The first one is the one whose channels are counted."""
 
     @property
@@ -79,7 +79,7 @@ class Decision:
         """What a width is a multiple of."""
         return self.groups[0].channels
 
-    def kept(self, width: int) -> dict[Group, int]:
+    def kept(self, width: int) -> dict[WidthGroup, int]:
         """How many units of each group are kept at a width; none at 0."""
         units = width // self.step
         return {group: group.at(units, len(self.groups[0].units)) if units else 0 for group in self.groups}
@@ -91,7 +91,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Block:
+class OptionalBlock:
     """A module that may be left out: its output is its input plus what its layers give."""
 
     path: str
@@ -187,7 +187,7 @@ class Resizable:
 
     # Finding decisions
 
-    def _groups(self) -> list[Group]:
+    def _groups(self) -> list[WidthGroup]:
         """Groups of the layers' outputs; those that cannot be resized go to `kept`."""
         found = self.channels
         places: dict[int, dict[Axis, int]] = defaultdict(lambda: defaultdict(int))
@@ -196,7 +196,7 @@ class Resizable:
                 if units is not None:
                     for unit in units[units > 0].tolist():
                         places[unit][name, axis] += 1
-        groups: list[Group] = []
+        groups: list[WidthGroup] = []
         seen: set[int] = set()
         for layer, own in zip(found.layers, found.units):
             alike: dict[tuple[tuple[Axis, int], ...], list[int]] = {}
@@ -212,7 +212,7 @@ class Resizable:
                     reason = "it cannot be divided"
                 if reason is None and len({counts[unit] for unit in units}) > 1:
                     reason = "its channels are not alike"
-                group = Group(layer.name, np.array(units), counts[units[0]], axes)
+                group = WidthGroup(layer.name, np.array(units), counts[units[0]], axes)
                 if reason is None:
                     groups.append(group)
                 else:
@@ -221,12 +221,12 @@ class Resizable:
                 self.kept.setdefault(layer.name, (layer.out_channels, "its outputs cannot be followed"))
         return groups
 
-    def _keep(self, group: Group, reason: str) -> None:
+    def _keep(self, group: WidthGroup, reason: str) -> None:
         width = len(group.units) * group.channels
         before, why = self.kept.get(group.name, (0, reason))
         self.kept[group.name] = before + width, why
 
-    def _tied(self, groups: Sequence[Group], together: Iterable[Collection[int]]) -> list[Decision]:
+    def _tied(self, groups: Sequence[WidthGroup], together: Iterable[Collection[int]]) -> list[Decision]:
         """Decisions: groups that meet at a layer's inputs or outputs, or are within one block, are one."""
         place = {int(unit): index for index, group in enumerate(groups) for unit in group.units}
         leader = list(range(len(groups)))
@@ -245,12 +245,12 @@ class Resizable:
             first, *others = sorted({find(index) for index in indices}) or [-1]
             for other in others:
                 leader[other] = first
-        members: dict[int, list[Group]] = defaultdict(list)
+        members: dict[int, list[WidthGroup]] = defaultdict(list)
         for index, group in enumerate(groups):
             members[find(index)].append(group)
         return [_decision(found) for found in members.values()]
 
-    def _inner(self, groups: Sequence[Group]) -> dict[str, list[int]]:
+    def _inner(self, groups: Sequence[WidthGroup]) -> dict[str, list[int]]:
         """For every block that may be left out the groups that are nowhere but in it."""
         found: dict[str, list[int]] = {}
         for path in self.channels.blocks:
@@ -271,7 +271,7 @@ class Resizable:
                 found[path] = inner
         return found
 
-    def _blocks(self, blocks: Mapping[str, list[int]]) -> tuple[Block, ...]:
+    def _blocks(self, blocks: Mapping[str, list[int]]) -> tuple[OptionalBlock, ...]:
         made = []
         for path in blocks:
             inside = f"{path}."
@@ -281,7 +281,7 @@ class Resizable:
                 if all(name.startswith(inside) for group in decision.groups for (name, _), _ in group.axes)
             ]
             if len(inner) == 1 and not any(path.startswith(f"{other.path}.") for other in made):
-                made.append(Block(path, inner[0]))
+                made.append(OptionalBlock(path, inner[0]))
         return tuple(made)
 
     # Verifying them
@@ -423,7 +423,7 @@ class Resizable:
                     total[unit] += square
         return dict(total)
 
-    def _magnitudes(self, group: Group) -> NDArray[np.float64]:
+    def _magnitudes(self, group: WidthGroup) -> NDArray[np.float64]:
         return np.array([self._norms.get(int(unit), 0.0) for unit in group.units])
 
 
@@ -440,7 +440,7 @@ def _without_numbers(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, memo)
 
 
-def _decision(groups: Sequence[Group]) -> Decision:
+def _decision(groups: Sequence[WidthGroup]) -> Decision:
     """One decision of groups: counted in the coarsest where one of them has whole heads, else in the first."""
     lead = min(groups, key=lambda group: len(group.units)) if any(group.channels > 1 for group in groups) else groups[0]
     return Decision((lead, *(group for group in groups if group is not lead)))
@@ -522,4 +522,4 @@ def _one(sizes: _Sizes, value: int, *, of_heads: bool) -> int | None:
     return next(iter(after)) if len(after) == 1 else None
 
 
-__all__ = ["Block", "Decision", "Group", "Resizable"]
+__all__ = ["Decision", "OptionalBlock", "Resizable", "WidthGroup"]

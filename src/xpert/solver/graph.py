@@ -169,7 +169,7 @@ class LayerEntries:
 
 
 @dataclass(frozen=True)
-class Graph:
+class ProblemGraph:
     """A problem as a layered graph, of which `stages` keeps what a search may choose.
 
     Attributes:
@@ -262,7 +262,7 @@ def build_stages(problem: Problem) -> Stages:
 _STAGES: WeakKeyDictionary[Problem, Stages] = WeakKeyDictionary()
 
 
-def make_graph(problem: Problem) -> Graph:
+def make_graph(problem: Problem) -> ProblemGraph:
     """Lay a problem out as a graph.
 
     Raises:
@@ -318,7 +318,7 @@ def make_graph(problem: Problem) -> Graph:
         )
         alive = [alive[index] for index in kept]
         states = after
-    return Graph(problem, tuple(names), tuple(entries), couplings)
+    return ProblemGraph(problem, tuple(names), tuple(entries), couplings)
 
 
 def useful_options(costs: Floats) -> NDArray[np.bool_]:

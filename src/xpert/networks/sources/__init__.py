@@ -2,14 +2,12 @@
 
 A source is one text:
 
-| source | what it is |
-|---|---|
-| `path.py:Name` | a class or function of a Python file, which is executed |
-| `package.module:name` | the same of a module that can be imported |
-| `timm:NAME`, `torchvision:NAME` | a network of that package, where it is installed |
-| `file.onnx` | an ONNX or QONNX file |
-| `file.pt2` | what `torch.export.save` has written |
-| `NetWork.csv` | NeuroSim's table of layers: no module, and no torch |
+- `path.py:Name`: a class or function of a Python file, which is executed
+- `package.module:name`: the same of a module that can be imported
+- `timm:NAME`, `torchvision:NAME`: a network of that package, where it is installed
+- `file.onnx`: an ONNX or QONNX file
+- `file.pt2`: what `torch.export.save` has written
+- `NetWork.csv`: NeuroSim's table of layers: no module, and no torch
 
 `load_network` makes a module of it. What files of data bring is read, never executed.
 """

@@ -41,7 +41,7 @@ class Step:
     """A function, or the path of a layer of the module."""
 
     arguments: tuple[Any, ...]
-    """Values, `Ref`s and `Stored`s, also within lists."""
+    """Values, `Ref` and `Stored`, also within lists."""
 
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments, by name."""
@@ -185,7 +185,7 @@ class GraphBuilder:
         Args:
             outputs: Names of its results.
             call: The function.
-            arguments: Values and `Ref`s.
+            arguments: Values and `Ref`.
             options: Further ones by name.
             of_shapes: Whether its results depend on the shapes of its arguments alone.
         """

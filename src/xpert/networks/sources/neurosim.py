@@ -3,13 +3,11 @@
 They have no header, and those who took them over changed what columns mean. A row is height and width of the map that
 enters, input channels, height and width of the kernel, output channels, whether a pooling follows; then
 
-| columns | who | what |
-|---|---|---|
-| 7 | DNN+NeuroSim V1.0 | strides are 1 |
-| 8 | DNN+NeuroSim V1.2 and newer | stride |
-| 8 | HISIM | share of zeros among the weights, 0 ... 1 |
-| 9, 10 | HISIM | share of zeros, stride, padding |
-| 12 | XPert of Yale | stride, columns per ADC, ADC type, two precisions |
+- 7 columns, DNN+NeuroSim V1.0: strides are 1
+- 8, DNN+NeuroSim V1.2 and newer: stride
+- 8, HISIM: share of zeros among the weights, 0 ... 1
+- 9 and 10, HISIM: share of zeros, stride, padding
+- 12, XPert of Yale: stride, columns per ADC, ADC type, two precisions
 
 Maps are with or without their padding, or as they leave. Which it is, is what most maps agree with that follow one
 another; what was taken for what is said in one line (`LayerTable.remark`).

@@ -1,10 +1,8 @@
 """Images and labels as named arrays of one `.npz` file, of which nothing is unpickled.
 
-| array | what it is |
-|---|---|
-| `train_images`, `test_images` | N,H,W or N,H,W,C or N,C,H,W; bytes, or floats from 0 to 1 |
-| `train_labels`, `test_labels` | N or N,1 whole numbers from 0 |
-| `classes` | names of the classes; may be left out |
+- `train_images`, `test_images`: N,H,W or N,H,W,C or N,C,H,W; bytes, or floats from 0 to 1
+- `train_labels`, `test_labels`: N or N,1 whole numbers from 0
+- `classes`: names of the classes; may be left out
 
 `x_train`, `y_train`, `x_test`, `y_test` mean the same. Where there are no test images, those called `val`
 are tested on.
