@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.tiny_search import PRECISION
 from xpert.design import Design
 from xpert.errors import ConfigError
 from xpert.experiment import SearchConfig
@@ -49,15 +50,7 @@ CONFIG: dict[str, Any] = {
     "periphery": {"columns_per_adc": [4, 8]},
     "architecture": {"front_points": 2},
     "training": {"epochs": 3, "batch_size": 64, "precision": "float32", "flip": False},
-    "precision": {
-        "adc_bits": [4, 6],
-        "input_bits": [4, 8],
-        "maximum_drop": 0.05,
-        "chips": 1,
-        "calibration_images": 16,
-        "images": 64,
-        "confirmation_images": 0,
-    },
+    "precision": PRECISION | {"confirmation_images": 0},
     "evaluation": {"chips": 1},
 }
 

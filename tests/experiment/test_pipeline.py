@@ -19,6 +19,7 @@ import safetensors.torch
 import torch
 import yaml
 
+from tests.tiny_search import PRECISION
 from xpert.analog.accuracy import SampledChips
 from xpert.design import PRECISION_FIELDS, Design
 from xpert.errors import ConfigError, InfeasibleError
@@ -44,16 +45,7 @@ TINY: dict[str, Any] = {
     "dataset": {"name": "digits"},
     "architecture": {"area_budget_mm2": 20, "minimum_quality": 0.9, "evaluations": 20_000, "front_points": 2},
     "training": {"epochs": 2, "learning_rate": 0.1, "batch_size": 256, "precision": "float32"},
-    "precision": {
-        "adc_bits": [4, 6],
-        "input_bits": [4, 8],
-        "maximum_drop": 0.05,
-        "chips": 1,
-        "calibration_images": 16,
-        "images": 64,
-        "confirmation_images": 48,
-        "finetune_epochs": 1,
-    },
+    "precision": PRECISION | {"finetune_epochs": 1},
     "evaluation": {"chips": 1},
 }
 

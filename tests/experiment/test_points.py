@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from tests.tiny_search import PRECISION
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
 from xpert.errors import DataError, RunError
@@ -27,14 +28,8 @@ CONFIG: dict[str, Any] = {
     "dataset": {"name": "digits", "validation": 0.6},
     "architecture": {"area_budget_mm2": 20, "minimum_quality": 0.9, "front_points": 2, "evaluations": 5000},
     "training": {"epochs": 2, "learning_rate": 0.1, "batch_size": 64, "precision": "float32"},
-    "precision": {
-        "adc_bits": [4, 6],
-        "input_bits": [4, 8],
-        "maximum_drop": 0.05,
-        "chips": 1,
-        "calibration_images": 16,
-        "images": 64,
-        "confirmation_images": 48,
+    "precision": PRECISION
+    | {
         "joint_rounds": 1,
         "evaluations": 6,
         "measure_in_full": True,

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import yaml
 
+from tests.tiny_search import PRECISION
 from xpert.cli import main
 
 
@@ -198,15 +199,7 @@ _RUN = _DIGITS | {
     "network": {"backbone": "vgg11", "choices": [8, 16]},
     "architecture": {"area_budget_mm2": 20, "minimum_quality": 0.9, "front_points": 0},
     "training": {"epochs": 2, "learning_rate": 0.1, "batch_size": 64, "precision": "float32"},
-    "precision": {
-        "adc_bits": [4, 6],
-        "input_bits": [4, 8],
-        "maximum_drop": 0.05,
-        "chips": 1,
-        "calibration_images": 16,
-        "images": 64,
-        "confirmation_images": 48,
-    },
+    "precision": PRECISION,
     "evaluation": {"chips": 1},
 }
 
