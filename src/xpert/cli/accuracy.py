@@ -11,20 +11,10 @@ import typer
 from xpert.cli import output
 from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, DesignSource, Device, Digital, InputShape, Json
+from xpert.cli.options import Arguments, Changes, DesignSource, Device, Digital, InputShape, Json
 from xpert.cli.sources import read_design_and_network, with_digital
 from xpert.files import jsonable, write_atomically
 from xpert.text import plain_percent
-
-_Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Set a field of the periphery or the chip, as with `evaluate --sweep`: adc_bits, programming_sigma, "
-        "ir_drop, device, ...; repeat for more.",
-    ),
-]
 
 
 def accuracy(
@@ -55,7 +45,7 @@ def accuracy(
         bool, typer.Option("--ablation", help="Also with each effect alone, and with all but that one.")
     ] = False,
     layers: Annotated[bool, typer.Option("--layers", help="Also each layer's ratio of signal to error.")] = False,
-    changes: _Changes = None,
+    changes: Changes = None,
     device: Device = "cpu",
     write: Annotated[
         Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import torch
 from torch import nn
 
 from xpert.analog import NiAccuracy, ablation, at_precision, layer_snr, measure_activity, native
+from xpert.analog.ablation import Ablation
 from xpert.analog.accuracy import correct_answers
+from xpert.analog.diagnosis import diagnose
+from xpert.analog.remedies import LayerDiagnosis
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design
 from xpert.errors import ConfigError, DataError
@@ -19,7 +23,9 @@ from xpert.networks.own import OwnNetwork
 from xpert.networks.quantised import unquantised
 from xpert.networks.sources import LoadedNetwork
 from xpert.progress import Report, of_stage
-from xpert.results import Accuracy, AccuracyFile, Effect, LayerError, NiRecord
+from xpert.results import Accuracy, AccuracyFile, Effect, LayerError, Measured, NiRecord
+from xpert.results.diagnosis import ChainStep, DiagnosisFile, Suggestion
+from xpert.results.diagnosis import LayerDiagnosis as LayerRecord
 from xpert.statistics import Bools
 from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
 from xpert.training.source import request_for
@@ -105,11 +111,7 @@ def accuracy_of_design(
     place = device_of(device)
     model, data = _load(design, weights, dataset, data_dir, network, calibration_images, progress)
     model, data = model.to(place), data.to(place)
-    test = TestSet(
-        data.in_batches(data.test_images[:images]),
-        data.test_labels[:images],
-        data.normalised(data.train_images[:calibration_images]),
-    )
+    test = _test_set(data, images, calibration_images)
     sampling = Sampling(seed, chips, batch_size)
 
     found = measure_accuracy(model, design, test, sampling, of_stage("accuracy", progress)).accuracy
@@ -133,10 +135,104 @@ def accuracy_of_design(
             batch_size=batch_size,
             progress=of_stage("ablation", progress),
         )
-        more["ablation"] = [
-            Effect(effect=one.effect, alone=_record(one.alone), without=_record(one.without)) for one in effects
-        ]
+        more["ablation"] = _effects(effects)
     return AccuracyFile.parse(found.to_dict() | more)
+
+
+def diagnosis_of_design(
+    design: Design,
+    weights: Path | None,
+    dataset: str,
+    data_dir: Path | None,
+    *,
+    network: LoadedNetwork | None = None,
+    seed: int = 0,
+    chips: int = 2,
+    calibration_images: int = 128,
+    batch_size: int = 128,
+    images: int | None = 256,
+    device: str = "cpu",
+    progress: Report | None = None,
+) -> DiagnosisFile:
+    """Why a design's accuracy is what it is; arguments and errors are those of `accuracy_of_design`."""
+    place = device_of(device)
+    model, data = _load(design, weights, dataset, data_dir, network, calibration_images, progress)
+    model, data = model.to(place), data.to(place)
+    test = _test_set(data, images, calibration_images)
+    # Weights of a searched network are not the source's.
+    own = network.module.to(place) if network is not None and design.network.source is None else None
+    found = diagnose(
+        model,
+        design,
+        test,
+        Sampling(seed, chips, batch_size),
+        original=own,
+        progress=of_stage("diagnosis", progress),
+    )
+    by_name = {step.name: step for step in found.chain}
+    return DiagnosisFile(
+        cause=found.verdict.cause,
+        layer=found.verdict.layer,
+        text=found.verdict.text,
+        images=len(test.images),
+        chips=chips,
+        ideal=by_name["float"].accuracy,
+        quantised=by_name["quantised"].accuracy,
+        ni_mean=found.ni.mean if found.ni else None,
+        chain=tuple(
+            ChainStep(
+                name=step.name,
+                accuracy=step.accuracy,
+                against=step.against,
+                difference=step.difference,
+                allowed=step.allowed,
+                holds=step.holds,
+            )
+            for step in found.chain
+        ),
+        layers=tuple(_layer_record(one) for one in found.layers),
+        ablation=_effects(found.effects),
+        suggestions=tuple(
+            Suggestion(
+                change=one.change,
+                because=one.because,
+                setting=one.setting,
+                ni_mean=one.accuracy,
+                gain=Measured(mean=one.gain.mean, low=one.gain.low, high=one.gain.high),
+            )
+            for one in found.suggestions
+        ),
+    )
+
+
+def _layer_record(one: LayerDiagnosis) -> LayerRecord:
+    adc = one.conversions
+    converted = {}
+    if adc is not None:
+        converted = {
+            "below": adc.below, "above": adc.above, "levels_used": adc.used, "levels": adc.levels, "step": adc.step,
+        }  # fmt: skip
+    return LayerRecord(
+        layer=one.layer,
+        rounding_db=one.rounding_db,
+        snr_db=one.own_db,
+        accumulated_snr_db=one.accumulated_db,
+        alone=one.alone,
+        **converted,
+    )
+
+
+def _effects(found: Sequence[Ablation]) -> tuple[Effect, ...]:
+    return tuple(Effect(effect=one.effect, alone=_record(one.alone), without=_record(one.without)) for one in found)
+
+
+def _test_set(data: Dataset, images: int | None, calibration_images: int) -> TestSet:
+    """The first test images, and training images for calibration."""
+    return TestSet(
+        data.in_batches(data.test_images[:images]),
+        data.test_labels[:images],
+        data.normalised(data.train_images[:calibration_images]),
+    )
 
 
 def activity_of_design(
@@ -218,4 +314,11 @@ def model_of_design(
     return model
 
 
-__all__ = ["Answers", "accuracy_of_design", "activity_of_design", "measure_accuracy", "model_of_design"]
+__all__ = [
+    "Answers",
+    "accuracy_of_design",
+    "activity_of_design",
+    "diagnosis_of_design",
+    "measure_accuracy",
+    "model_of_design",
+]
