@@ -752,7 +752,8 @@ def precision_search(
             x=[min(costs) / 1.25, max(costs) * 1.25],
             y=[100 * floor] * 2,
             mode="lines",
-            name=f"least allowed, {percent(floor)}",
+            name=f"least allowed, {percent(floor)}"
+            + (f", of all but {precision.percentile:g} % of the chips" if precision.percentile else ""),
             line={"color": palette.BUDGET, "dash": "dash", "width": 1.5},
             hoverinfo="name",
         )
