@@ -13,7 +13,10 @@ NETWORK = Network(
     backbone="custom",
     input_shape=(1, 4, 4),
     layers=(
-        Layer(name="conv", in_channels=1, out_channels=8, in_height=4, in_width=4, kernel_height=3, kernel_width=3, padding=1),
+        Layer(
+            name="conv", in_channels=1, out_channels=8, in_height=4, in_width=4, kernel_height=3, kernel_width=3,
+            padding=1,
+        ),
         Layer(name="fc", kind="linear", in_channels=128, out_channels=10, in_height=1, in_width=1),
     ),
 )  # fmt: skip
