@@ -49,7 +49,7 @@ project_copyright = author
 version = release = xpert.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.apidoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
@@ -74,6 +74,12 @@ html_title = "XPert"
 
 # Pages in Markdown; headings may be linked to.
 myst_heading_anchors = 4
+
+# Pages with code cells run when they are built, each in a folder of its own; an error fails the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
 
 # The reference is built from the docstrings of every module.
 apidoc_modules = [

@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 from xpert.design._base import LAYOUTS, SCHEMA, FileModel, read_mapping
 from xpert.design.chip import Activity, Chip
 from xpert.design.network import Network
-from xpert.design.periphery import Periphery
+from xpert.design.periphery import Periphery, decisions_taken
 from xpert.files import write_atomically
+from xpert.frames import to_html
 
 MOST_PULSED_BITS = 10
 """Highest input precision of pulses: a microsecond of 1-ns pulses, and sums that can be counted one by one. [bit]"""
@@ -71,6 +72,29 @@ class Design(FileModel):
     def homogeneous(cls, network: Network, chip: Chip, periphery: Periphery, name: str = "homogeneous") -> Self:
         """The same periphery in every layer."""
         return cls(name=name, chip=chip, network=network, periphery=(periphery,) * len(network.layers))
+
+    def __repr__(self) -> str:
+        return f"<Design {self.name!r}: {self._in_words}>"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    @property
+    def _in_words(self) -> str:
+        chip, layers = self.chip, len(self.network.layers)
+        return (
+            f"{self.network.backbone}, {layers} layer{'' if layers == 1 else 's'}, {chip.rows} x {chip.columns} "
+            f"{chip.device.cell} crossbars, {chip.technology.feature_nm:g} nm"
+        )
+
+    def _repr_html_(self) -> str:
+        decisions = decisions_taken(self.periphery)
+        header = ["layer", "channels", *(decision.label for decision in decisions.values())]
+        rows = [
+            [layer.name, f"{layer.in_channels} -> {layer.out_channels}", *entry.values(decisions)]
+            for layer, entry in zip(self.network.layers, self.periphery, strict=True)
+        ]
+        return to_html(f"{self.name}: {self._in_words}", header, rows)
 
     def with_values(self, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> Self:
         """The same design with other values in some fields of the periphery.

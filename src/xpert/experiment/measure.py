@@ -77,9 +77,9 @@ def _record(found: NiAccuracy) -> NiRecord:
 
 def accuracy_of_design(
     design: Design,
-    weights: Path | None,
+    weights: Path | str | None,
     dataset: str,
-    data_dir: Path | None,
+    data_dir: Path | str | None = None,
     *,
     network: LoadedNetwork | None = None,
     seed: int = 0,
@@ -216,9 +216,9 @@ def _over_time(
 
 def diagnosis_of_design(
     design: Design,
-    weights: Path | None,
+    weights: Path | str | None,
     dataset: str,
-    data_dir: Path | None,
+    data_dir: Path | str | None = None,
     *,
     network: LoadedNetwork | None = None,
     seed: int = 0,
@@ -331,14 +331,16 @@ def activity_of_design(
 
 def _load(
     design: Design,
-    weights: Path | None,
+    weights: Path | str | None,
     dataset: str,
-    data_dir: Path | None,
+    data_dir: Path | str | None,
     network: LoadedNetwork | None,
     calibration_images: int,
     progress: Report | None = None,
 ) -> tuple[nn.Module, Dataset]:
     """The trained network of a design, quantised, and the data set for it; see `model_of_design`."""
+    weights = None if weights is None else Path(weights)
+    data_dir = None if data_dir is None else Path(data_dir)
     data = load_dataset(request_for(dataset, data_dir, design.network.input_shape), progress=progress)
     shape, classes = data.input_shape, data.num_classes
     if shape != design.network.input_shape or classes != design.network.num_classes:

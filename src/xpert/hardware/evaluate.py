@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xpert.design import Chip, Design
+from xpert.frames import to_frame, to_html
 from xpert.hardware.breakdown import COMPONENTS, Breakdown, map_arrays
 from xpert.hardware.chip import (
     Context,
@@ -65,7 +66,7 @@ class CostedChip:
     """Mean conductance of an active cell with its access transistor. [S]"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Cost of one design, or of a batch: numbers [*batch], per-layer arrays [*batch, layers], SI units."""
 
@@ -174,6 +175,34 @@ class Evaluation:
                 ("energy", self.energy_by_component),
             )
         }
+
+    def __repr__(self) -> str:
+        if self.operations.ndim:
+            return f"<Evaluation {self.name!r}: a batch of shape {self.operations.shape}>"
+        return f"<Evaluation {self.name!r}: {self._in_words}>"
+
+    @property
+    def _in_words(self) -> str:
+        return (
+            f"{self.area * 1e6:.4g} mm2, {self.latency * 1e6:.4g} us, {self.energy * 1e6:.4g} uJ, "
+            f"EDAP {self.edap * 1e18:.4g}, {self.tops_per_watt:.4g} TOPS/W, {self.tops_per_mm2:.4g} TOPS/mm2"
+        )
+
+    def _repr_html_(self) -> str | None:
+        if self.operations.ndim:
+            return None
+        names = ("area_mm2", "latency_us", "energy_uj", "tiles", "utilization")
+        rows = [[row["name"], *(f"{row[name]:.4g}" for name in names)] for row in self._rows()]
+        return to_html(f"{self.name}: {self._in_words}", ["layer", *names], rows)
+
+    def to_frame(self) -> Any:
+        """One design's layers as a data frame of pandas or polars, a row each, columns as in `to_dict`.
+
+        Raises:
+            ConfigError: If neither is installed.
+            ValueError: If this is a batch.
+        """
+        return to_frame(self.to_dict()["layers"])
 
     def to_dict(self) -> dict[str, Any]:
         """One design's figures as plain data, units in the names.

@@ -120,6 +120,12 @@ def _plot(figure: go.Figure, name: str) -> str:
     return figure.to_html(full_html=False, include_plotlyjs=False, config=_PLOT_CONFIG, div_id=f"plot-{name}")
 
 
+def figures(run: RunFiles) -> dict[str, go.Figure]:
+    """The figures of a run's report, by name, as far as the run has them."""
+    rows = {**({"searched": run.results.searched} if run.results.searched else {}), **tables.baselines(run.results)}
+    return _figures(run.results, rows, ()) | _of_accuracy(run)
+
+
 def _figures(results: Results, rows: dict[str, Row], designs: Designs) -> dict[str, go.Figure]:
     """All figures that the results allow, by name."""
     found: dict[str, go.Figure | None] = {}

@@ -10,7 +10,9 @@ from typing import Any
 
 from xpert.design import PRECISION_FIELDS, Design, read_mapping, read_text
 from xpert.errors import ConfigError, DataError, RunError
+from xpert.frames import to_frame, to_html
 from xpert.results import (
+    FIGURES,
     STAGES,
     AccuracyFile,
     ArchitectureStage,
@@ -36,7 +38,7 @@ class Event(OpenRecord):
     event: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunFiles:
     """What a run folder holds so far."""
 
@@ -50,6 +52,36 @@ class RunFiles:
 
     accuracy: AccuracyFile | None = None
     """Of accuracy.json."""
+
+    def __repr__(self) -> str:
+        name, state = self.results.name or self.folder.name, "finished" if not self.absent else "unfinished"
+        return f"<run {name!r} in {self.folder}: {state}>"
+
+    def _repr_html_(self) -> str:
+        rows = self.rows()
+        header = list(rows[0]) if rows else []
+        cells = [[f"{value:.4g}" if isinstance(value, float) else value for value in row.values()] for row in rows]
+        return to_html(repr(self), header, cells)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The searched design and its baselines, as far as there are any: costs, and NI-accuracy on test images."""
+        found = {**({"searched": self.results.searched} if self.results.searched else {}), **self.results.baselines}
+        return [
+            {
+                "design": name,
+                **{figure: getattr(row.evaluation, figure) for figure in FIGURES},
+                "ni_accuracy": row.accuracy.ni_mean if row.accuracy else None,
+            }
+            for name, row in found.items()
+        ]
+
+    def to_frame(self) -> Any:
+        """The same as a data frame of pandas or polars.
+
+        Raises:
+            ConfigError: If neither is installed.
+        """
+        return to_frame(self.rows())
 
 
 def read_run(folder: Path | str) -> RunFiles:

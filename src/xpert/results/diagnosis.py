@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from xpert.frames import to_frame, to_html
 from xpert.results.accuracy import Effect, Measured
 from xpert.results.record import Number, Record, Share
 
@@ -70,6 +71,24 @@ class Suggestion(Record):
 
 class DiagnosisFile(Record):
     """What `xpert diagnose` found."""
+
+    def __repr__(self) -> str:
+        return f"<diagnosis: {self.cause}{f', layer {self.layer}' if self.layer else ''}: {self.text}>"
+
+    def _repr_html_(self) -> str:
+        header = ["tried", "accuracy", "gain, points", "because"]
+        rows = [
+            [one.change, f"{one.ni_mean:.1%}", f"{100 * one.gain.mean:+.1f}", one.because] for one in self.suggestions
+        ]
+        return to_html(f"{self.cause}: {self.text}", header, rows)
+
+    def to_frame(self) -> Any:
+        """The layers as a data frame of pandas or polars.
+
+        Raises:
+            ConfigError: If neither is installed.
+        """
+        return to_frame(layer.to_dict() for layer in self.layers)
 
     cause: str
     """`weights`, `classes`, `batch_norm`, `chain`, `rounding`, `range`, `saturation`, `conversion`, `cells`, `none`."""
