@@ -172,7 +172,7 @@ def test_a_browser_shows_the_point_that_is_clicked(run: Path, designs: list[tupl
     assert "91.0 %" in shown
 
     click = (
-        'addEventListener("load", () => { document.getElementById("plot-front_edap")'
+        'addEventListener("load", () => { const front = document.getElementById("plot-front_edap"); draw(front); front'
         '.emit("plotly_click", { points: [{ customdata: 2 }] });'
         'document.title = csv(document.querySelector("#comparison table")); });'
     )

@@ -92,7 +92,7 @@ def test_plotly_comes_once(results: dict[str, Any], write_run: Write):
     html = write_report(write_run(results)).read_text(encoding="utf-8")
     scripts = re.findall(r"<script[^>]*>(.*?)</script>", html, flags=re.DOTALL)
     assert sum(len(script) > 1_000_000 for script in scripts) == 1
-    assert html.count("Plotly.newPlot(") >= 15
+    assert html.count('<script type="application/json" data-plot="plot-') >= 15
 
 
 @pytest.mark.usefixtures("without_plotly")

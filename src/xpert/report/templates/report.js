@@ -1,9 +1,26 @@
-// Plots are drawn while the page is still growing, and paper is narrower than the screen: fit them again.
-const plots = () => document.querySelectorAll(".plotly-graph-div");
-const fit = () => { for (const plot of plots()) Plotly.relayout(plot, { width: plot.parentElement.clientWidth }); };
-addEventListener("load", fit);
+// A page is there at once: plotly runs when the first figure is looked at, and each figure is drawn when it comes near.
+const plots = () => [...document.querySelectorAll(".plotly-graph-div")];
+const drawn = new Set();
+function draw(plot) {
+  if (drawn.has(plot)) return;
+  drawn.add(plot);
+  if (!window.Plotly) document.head.append(Object.assign(document.createElement("script"), { textContent: document.getElementById("plotly").textContent }));
+  const { data, layout, config } = JSON.parse(document.querySelector(`script[data-plot="${plot.id}"]`).textContent);
+  Plotly.newPlot(plot, data, { ...layout, width: plot.parentElement.clientWidth }, config);
+  // Points of fronts carry their number.
+  plot.on("plotly_click", click => {
+    const number = click.points[0].customdata;
+    if (number) choose(number, "smooth");
+  });
+}
+const near = new IntersectionObserver(seen => {
+  for (const { target, isIntersecting } of seen) if (isIntersecting) { near.unobserve(target); draw(target); }
+}, { rootMargin: "300px" });
+
+// Paper is narrower than the screen.
+const fit = () => { for (const plot of drawn) Plotly.relayout(plot, { width: plot.parentElement.clientWidth }); };
 addEventListener("resize", fit);
-addEventListener("beforeprint", () => { document.body.classList.add("paper"); fit(); });
+addEventListener("beforeprint", () => { document.body.classList.add("paper"); plots().forEach(draw); fit(); });
 addEventListener("afterprint", () => { document.body.classList.remove("paper"); fit(); });
 
 // An element with a class and text or children; text is never read as HTML.
@@ -83,13 +100,9 @@ addEventListener("DOMContentLoaded", () => {
     drawing.after(button("SVG", "This drawing as an SVG file", act));
   }
   for (const plot of plots()) {
-    const act = () => Plotly.downloadImage(plot, { format: "svg", filename: plot.id.replace("plot-", "") });
+    const act = () => { draw(plot); Plotly.downloadImage(plot, { format: "svg", filename: plot.id.replace("plot-", "") }); };
     plot.parentElement.after(button("SVG", "This figure as an SVG file", act));
-    // Points of fronts carry their number.
-    plot.on("plotly_click", click => {
-      const number = click.points[0].customdata;
-      if (number) choose(number, "smooth");
-    });
+    near.observe(plot);
   }
   if (!points || !Object.keys(points.points).length) return;
   for (const row of document.querySelectorAll("tr[data-point]"))
