@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpert.text import duration, log_ticks, moment, number, percent, plain_number, plain_percent, seconds_of, times
+from xpert.text import (
+    duration,
+    log_ticks,
+    moment,
+    number,
+    percent,
+    plain_number,
+    plain_percent,
+    seconds_of,
+    time_in_words,
+    times,
+)
 
 
 @pytest.mark.parametrize(
@@ -108,3 +119,11 @@ def test_ticks_of_a_log_axis_are_few_inside_and_labelled_right(start: float, dec
 )  # fmt: skip
 def test_times_of_people(words: str, seconds: float | None):
     assert seconds_of(words) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(1, "1 s"), (3600, "1 h"), (86400, "1 d"), (129600, "36 h"), (31557600, "1 y"), (0.5, "0 s")]
+)
+def test_times_in_words(seconds: float, words: str):
+    assert time_in_words(seconds) == words
+    assert seconds_of(words) == (seconds if seconds >= 1 else 0)

@@ -70,6 +70,14 @@ _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.25 * 8640
 """Unit of a time -> how long it is; a year is a Julian one. [s]"""
 
 
+def time_in_words(seconds: float) -> str:
+    """A time in the largest unit of which it is a whole number: `1 s`, `36 h`, `1 y`; else a `duration`."""
+    for unit, length in reversed(_SECONDS.items()):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return duration(seconds)
+
+
 def seconds_of(text: str) -> float | None:
     """A time such as `1s`, `30min`, `1h`, `1d` or `10y`, in seconds; None for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)([a-z]+)", text.strip().replace(" ", ""))

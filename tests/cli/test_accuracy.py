@@ -114,7 +114,7 @@ def test_chips_as_a_population(xpert: Callable, trained: tuple[Path, Path], tmp_
     assert found["over_time"][0]["ni_mean"] == found["ni_mean"]
     assert found["over_time"][1]["ni_mean"] != found["ni_mean"]
     table = xpert(*arguments).stdout
-    for words in ("5th percentile", "of 20 chips reach 20.0 %", "24 h 00 min", "Programming the chip: "):
+    for words in ("5th percentile", "of 20 chips reach 20.0 %", "1 d", "Programming the chip: "):
         assert words in table
     assert xpert("report", tmp_path).code == 0
     page = (tmp_path / "report.html").read_text()

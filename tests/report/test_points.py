@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -182,3 +184,50 @@ def test_a_browser_shows_the_point_that_is_clicked(run: Path, designs: list[tupl
     title = html.split("<title>")[1].split("</title>")[0]
     assert title.startswith('Quantity,searched,"typical SAR, 8 columns per ADC",')
     assert html.count('class="take"') > 10
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_everything_in_the_page_can_be_clicked(run: Path, designs: list[tuple[Point, Design]]) -> None:
+    """At three widths nothing is cut, all buttons give files, figures come into view, and paper has all of them."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra `browser`)")
+    path = write_report(run, designs)
+    assert path.stat().st_size < 6 << 20
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
+        for width, scheme in ((1400, "light"), (390, "dark"), (700, "light")):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            page.goto(path.as_uri())
+            assert page.evaluate("drawn.size < plots().length / 2")
+            page.evaluate("plots().forEach(draw)")
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            beyond = page.evaluate("plots().filter(p => p.getBoundingClientRect().right > innerWidth + 1).length")
+            assert beyond == 0
+        for summary in page.query_selector_all("main summary"):
+            summary.click()
+        endings = set()
+        for button in page.query_selector_all("main button.take"):
+            if button.inner_text() == "copy":
+                button.click()
+                continue
+            with page.expect_download() as download:
+                button.click()
+            file = Path(download.value.path())
+            ending = download.value.suggested_filename.rpartition(".")[2]
+            endings.add(ending)
+            if ending == "svg":
+                assert ElementTree.parse(file).getroot().tag.endswith("svg")  # noqa: S314 (our own)
+            else:
+                assert len(list(csv.reader(file.read_text().splitlines()))) > 1
+        assert endings == {"csv", "svg"}
+        page.goto("about:blank")
+        page.goto(path.as_uri())
+        assert page.pdf(format="A4").startswith(b"%PDF")
+        assert page.evaluate("drawn.size === plots().length")
+        assert said == []
+        browser.close()

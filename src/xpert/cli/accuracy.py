@@ -15,7 +15,7 @@ from xpert.cli.options import Arguments, Changes, DesignSource, Device, Digital,
 from xpert.cli.sources import read_design_and_network, with_digital
 from xpert.errors import ConfigError
 from xpert.files import jsonable, write_atomically
-from xpert.text import duration, plain_percent, programming_in_words, seconds_of
+from xpert.text import plain_percent, programming_in_words, seconds_of, time_in_words
 
 
 def accuracy(
@@ -188,7 +188,7 @@ def _show_over_time(rows: list[dict[str, Any]]) -> None:
     with_yield = "chip_yield" in rows[0]
     cells = [
         [
-            duration(row["seconds"]),
+            time_in_words(row["seconds"]),
             plain_percent(row["ni_mean"]),
             _interval(row),
             *([plain_percent(row["chip_yield"]["share"])] if with_yield else []),

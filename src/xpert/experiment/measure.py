@@ -32,7 +32,7 @@ from xpert.results.accuracy import AtTime, Percentile, Yield
 from xpert.results.diagnosis import ChainStep, DiagnosisFile, Suggestion
 from xpert.results.diagnosis import LayerDiagnosis as LayerRecord
 from xpert.statistics import Bools, percentile, share_interval
-from xpert.text import duration
+from xpert.text import time_in_words
 from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
 from xpert.training.source import request_for
 
@@ -205,7 +205,7 @@ def _over_time(
     rows = []
     for seconds in times:
         settings = design.chip.analog.replace(seconds_since_programming=seconds)
-        told = of_stage(f"after {duration(seconds)}", progress)
+        told = of_stage(f"after {time_in_words(seconds)}", progress)
         ni = NiAccuracy.of(correct_answers(model, design, test, sampling, settings, told))
         row = AtTime(seconds=seconds, **_record(ni).to_dict())
         if yield_at is not None:

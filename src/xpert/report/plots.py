@@ -46,7 +46,7 @@ from xpert.results import (
     Row,
     TriedDesign,
 )
-from xpert.text import duration, log_ticks, number, percent
+from xpert.text import log_ticks, number, percent, time_in_words
 
 _INK = "#334155"
 _GRID = "#e2e8f0"
@@ -726,7 +726,7 @@ def over_time(measured: AccuracyFile) -> go.Figure:
     rows = measured.over_time
     figure = _figure(340, showlegend=rows[0].chip_yield is not None)
     seconds = [max(row.seconds, _EARLIEST) for row in rows]
-    words = [duration(row.seconds) for row in rows]
+    words = [time_in_words(row.seconds) for row in rows]
     ends = [(row.ni_mean if row.ni_low is None else row.ni_low, row.ni_high or row.ni_mean) for row in rows]
     figure.add_scatter(
         x=seconds,
