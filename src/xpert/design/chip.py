@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -630,6 +631,42 @@ class Chip(DataModel):
                 allowed = ", ".join(map(str, adc.allowed_bits))
                 raise ConfigError(f"{bits_field} must be one of {allowed} for the ADC {adc.name!r}, got {adc_bits}")
 
+    def check_bits(
+        self,
+        weight_bits: int | None,
+        cell_bits: int | None,
+        weight_field: str = "weight_bits",
+        cell_field: str = "cell_bits",
+    ) -> None:
+        """Refuse precisions of a layer's weights and cells that this chip cannot hold.
+
+        Args:
+            weight_bits: Of its weights; None: the chip's. [bit]
+            cell_bits: Of its cells; None: the chip's. [bit]
+            weight_field: Field that the first came from, for the message.
+            cell_field: Field that the second came from.
+
+        Raises:
+            ConfigError: If it cannot.
+        """
+        device = self.device
+        if self.pack_groups and (weight_bits or cell_bits):
+            field = weight_field if weight_bits else cell_field
+            raise ConfigError(f"{field} must not be given with chip.pack_groups: groups are packed by the chip's own")
+        weight_bits, own = weight_bits or self.weight_bits, device.cell_bits
+        cell_bits = cell_bits or own
+        if cell_bits != own and device.cell in ("sram", "mram"):
+            raise ConfigError(f"{cell_field} must be 1 for {device.cell} cells, which store 1 bit, got {cell_bits}")
+        if cell_bits != own and device.programming_states is not None:
+            raise ConfigError(
+                f"{cell_field} must be {own}, for which device.programming_states has the states, got {cell_bits}"
+            )
+        if cell_bits > weight_bits:
+            raise ConfigError(
+                f"{cell_field} must not exceed the layer's weight precision ({weight_bits}, {weight_field}), got "
+                f"{cell_bits}"
+            )
+
     @property
     def read_rows(self) -> int:
         """Rows of a crossbar that are read at once."""
@@ -637,5 +674,23 @@ class Chip(DataModel):
 
     @property
     def weight_code(self) -> WeightCode:
-        """How weights are spread over cells."""
+        """How weights are spread over cells, where layers have no precisions of their own."""
         return ENCODINGS.find(self.encoding)(self.weight_bits, self.device.cell_bits, self.analog.reference)
+
+    def of_layer(self, weight_bits: int | None, cell_bits: int | None) -> Chip:
+        """The chip as a layer sees it whose weights and cells have precisions of their own.
+
+        Args:
+            weight_bits: Of its weights; None: the chip's. [bit]
+            cell_bits: Of its cells; None: the chip's. [bit]
+
+        Raises:
+            ConfigError: If the chip cannot hold such weights.
+        """
+        bits = weight_bits or self.weight_bits, cell_bits or self.device.cell_bits
+        return self if bits == (self.weight_bits, self.device.cell_bits) else _with_bits(self, *bits)
+
+
+@lru_cache(maxsize=256)
+def _with_bits(chip: Chip, weight_bits: int, cell_bits: int) -> Chip:
+    return chip.replace(weight_bits=weight_bits, device=chip.device.replace(cell_bits=cell_bits))

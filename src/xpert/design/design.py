@@ -55,6 +55,7 @@ class Design(FileModel):
         for index, entry in enumerate(self.periphery):
             field = f"periphery.{index}."
             self.chip.check_adc(entry.adc_type, entry.adc_bits, field + "adc_type", field + "adc_bits")
+            self.chip.check_bits(entry.weight_bits, entry.cell_bits, field + "weight_bits", field + "cell_bits")
             if self.chip.input_coding == "pulse_width" and entry.input_bits > MOST_PULSED_BITS:
                 raise ValueError(
                     f"periphery.{index}.input_bits must be at most {MOST_PULSED_BITS} for input_coding 'pulse_width' "

@@ -31,6 +31,8 @@ ColumnsPerAdc = Annotated[int, Field(ge=1, le=1024)]
 AdcBits = Annotated[int, Field(ge=1, le=12)]
 InputBits = Annotated[int, Field(ge=1, le=16)]
 Copies = Annotated[int, Field(ge=1, le=4096)]
+WeightBits = Annotated[int, Field(ge=2, le=16)]
+CellBits = Annotated[int, Field(ge=1, le=8)]
 
 Phase = Literal["architecture", "precision"]
 """When a decision is taken: with the network's channels, or on the trained network with its accuracy measured."""
@@ -68,7 +70,10 @@ class Decision:
     """Unit of the values, if any."""
 
     changes_activity: bool = False
-    """Whether it changes the bits that drive the rows, and with them the activity that was measured on a network."""
+    """Whether it changes what rows are driven by or cells store, and with that the activity measured on a network."""
+
+    finer: Literal["more", "less"] = "more"
+    """Whether sums come closer to what is meant with more of it, or with less."""
 
     @property
     def title(self) -> str:
@@ -163,6 +168,42 @@ class Periphery(DataModel):
     ] = None
     """Copies of the layer's weights, each for other output positions, of which there are no fewer; unset: tiles are
     filled with copies, and pipelined chips have more of early layers."""
+
+    weight_bits: Annotated[
+        WeightBits | None,
+        Decision(
+            phase="precision",
+            changes_sums=True,
+            quantity="weight precision",
+            label="weight bits",
+            words="{}-bit weights",
+            options_name="weight_bits",
+            options=(None,),
+            options_text="Weight precisions to choose from; null: the chip's. [bit]",
+            unit="bit",
+            changes_activity=True,
+        ),
+    ] = None
+    """Weight precision; unset: `chip.weight_bits`. [bit]"""
+
+    cell_bits: Annotated[
+        CellBits | None,
+        Decision(
+            phase="precision",
+            changes_sums=True,
+            quantity="cell precision",
+            label="cell bits",
+            words="{}-bit cells",
+            options_name="cell_bits",
+            options=(None,),
+            options_text="Bits per cell to choose from, of which one cell stores as many or fewer; null: the chip's. "
+            "[bit]",
+            unit="bit",
+            changes_activity=True,
+            finer="less",
+        ),
+    ] = None
+    """Bits that the layer's cells store, no more than its weights have; unset: `chip.device.cell_bits`. [bit]"""
 
     @model_serializer(mode="wrap")
     def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def finetune(
         return list(result.curves)
     noise = _conversion_noise(model, design, calibration) if settings.finetune == "converters" else {}
     disturbance = Disturbance(
-        weight_deviation=weight_deviation(design.chip, seed=seed),
+        weight_deviation=_deviations(design, seed),
         output_noise=noise,
         before_step=(lambda _: _hold_norms(model)) if hold else None,
     )
@@ -192,6 +192,17 @@ def finetune(
             model, dataset, training, seed=seed, disturbance=disturbance, checkpoint=checkpoint, progress=progress
         )
     return list(result.curves)
+
+
+def _deviations(design: Design, seed: int) -> Tensor | dict[str, Tensor]:
+    """How much the weights of layers vary: of all alike, or by name where their weights or cells differ in precision."""
+    chips = {
+        layer.name: design.chip.of_layer(entry.weight_bits, entry.cell_bits)
+        for layer, entry in zip(design.network.layers, design.periphery, strict=True)
+        if not layer.digital
+    }
+    tables = {chip: weight_deviation(chip, seed=seed) for chip in dict.fromkeys(chips.values())}
+    return next(iter(tables.values())) if len(tables) == 1 else {name: tables[chip] for name, chip in chips.items()}
 
 
 def _calibrate(model: nn.Module, images: Tensor) -> None:
