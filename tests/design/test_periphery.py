@@ -40,7 +40,8 @@ def test_every_field_is_a_decision() -> None:
     assert list(Periphery.decisions()) == list(Periphery.model_fields)
     assert all(isinstance(decision, Decision) for decision in Periphery.decisions().values())
     assert ARCHITECTURE_FIELDS == KIND_FIELDS == ("adc_type", "columns_per_adc", "copies")
-    assert PRECISION_FIELDS == tuple(Periphery.decisions(changes_sums=True)) == ("adc_bits", "input_bits")
+    assert tuple(Periphery.decisions(changes_sums=True)) == PRECISION_FIELDS
+    assert PRECISION_FIELDS == ("adc_bits", "input_bits", "weight_bits", "cell_bits")
 
 
 def test_default_options_are_allowed() -> None:
@@ -58,7 +59,7 @@ def test_words() -> None:
     assert entry.in_words() == "flash, 4 columns per ADC, 5-bit ADC, 3-bit inputs"
     decisions = Periphery.decisions()
     assert [decision.title for decision in decisions.values()] == [
-        *("ADC", "Columns per ADC", "ADC bits", "Input bits", "Chosen copies")
+        *("ADC", "Columns per ADC", "ADC bits", "Input bits", "Chosen copies", "Weight bits", "Cell bits")
     ]
     assert decisions["input_bits"].axis == "Input precision [bit]"
     assert decisions["columns_per_adc"].axis == "Column sharing"
@@ -196,7 +197,7 @@ plain = load_preset("quickstart")
 assert plain.precision.options["adc_redundancy"] == (0, 2)
 assert plain.periphery.options["layout"] == ("dense", "loose")
 asked = plain.replace(precision=plain.precision.replace(adc_redundancies=[1, 3], adc_bits=[4], input_bits=[8]))
-assert asked.precision.combinations() == [(4, 8, 1), (4, 8, 3)]
+assert asked.precision.combinations() == [(4, 8, None, None, 1), (4, 8, None, None, 3)]
 try:
     SearchConfig.parse(plain.model_dump() | {"precision": {"adc_redundancies": [2, 2]}})
 except Exception as error:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xpert.design import Chip, Design, Periphery
+from xpert.design import PRECISION_FIELDS, Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
@@ -59,6 +59,29 @@ def test_it_finds_what_trying_all_designs_finds(most_loss: float, least_quality:
     assert found.predicted_loss <= most_loss * (1 + 1e-9)
     assert found.quality >= least_quality
     assert found.evaluation.to_dict() == evaluate(found.design).to_dict()
+
+
+def test_precisions_of_weights_and_cells_are_found_as_trying_all_designs_finds() -> None:
+    """Of the last three layers each has one of four; the others keep the cheapest."""
+    precisions = [(4, 4, 4, None), (4, 4, None, None), (6, 8, 4, 2), (6, 8, 8, 2)]
+    losses = np.array(
+        [[0.001, 0.0008, 0.0004, 0.0]] * 6 + [[0.5, 0.4, 0.2, 0.1], [0.3, 0.2, 0.1, 0.05], [0.2, 0.1, 0.05, 0.02]]
+    )
+    space_of_one = space("vgg11", [[16]] * 6 + [[16, 32], [16]], (1, 16, 16), 10)
+    quality = Term([*QUALITY[:7], QUALITY[7][:, :1], QUALITY[8][:1]], at_least=42)
+    changes = {"precisions": precisions, "losses": losses}
+    found = search_joint(space_of_one, START, most_loss=0.55, quality=quality, **FIXED | changes)
+    best = np.inf
+    for width, last in itertools.product([16, 32], itertools.product(range(4), repeat=3)):
+        choice = [0] * 6 + list(last)
+        if losses[np.arange(9), choice].sum() > 0.55:
+            continue
+        rows = [precisions[k] for k in choice]
+        network = space_of_one.network([16] * 6 + [width, 16])
+        design = START.replace(network=network).with_values(PRECISION_FIELDS, rows)
+        best = min(best, objective_value(evaluate(design), "edap"))
+    assert objective_value(found.evaluation, "edap") == pytest.approx(best, rel=2e-3)
+    assert len({entry.weight_bits for entry in found.design.periphery}) > 1
 
 
 def test_a_layer_that_is_left_out_loses_nothing() -> None:

@@ -41,7 +41,7 @@ def layer_errors(
         model: Quantised model that matches the design; left as it is.
         design: Chip and layers; what the options decide plays no part in it.
         images: Normalised images [n, channels, height, width]; ADC ranges are calibrated on them too.
-        options: Values of the periphery's `PRECISION_FIELDS`: ADC bits and input bits.
+        options: Values of the periphery's `PRECISION_FIELDS`: ADC bits, input bits and so on.
         generator: Samples the chip; None: nothing is random.
         settings: Conventions and effects in the place of the design's `chip.analog`.
         positions: Input vectors per layer from which powers are estimated.

@@ -24,6 +24,7 @@ from xpert.design.adc_registry import ADCS, adc_types
 from xpert.design.analog import AnalogSettings
 from xpert.design.encoding import ENCODINGS, Encoding, WeightCode
 from xpert.design.parts import part_of
+from xpert.design.periphery import Periphery
 from xpert.design.process import ProcessData
 from xpert.errors import ConfigError
 
@@ -661,6 +662,8 @@ class Chip(DataModel):
             raise ConfigError(
                 f"{cell_field} must be {own}, for which device.programming_states has the states, got {cell_bits}"
             )
+        if weight_bits == 1 and not self.weight_code.binary:
+            raise ConfigError(f"{weight_field} must be 2 or more for encoding {self.encoding!r}, got 1")
         if cell_bits > weight_bits:
             raise ConfigError(
                 f"{cell_field} must not exceed the layer's weight precision ({weight_bits}, {weight_field}), got "
@@ -676,6 +679,13 @@ class Chip(DataModel):
     def weight_code(self) -> WeightCode:
         """How weights are spread over cells, where layers have no precisions of their own."""
         return ENCODINGS.find(self.encoding)(self.weight_bits, self.device.cell_bits, self.analog.reference)
+
+    def resolved(self, periphery: Periphery) -> Periphery:
+        """A layer's periphery with this chip's precisions of weights and cells where it has none of its own."""
+        return periphery.replace(
+            weight_bits=periphery.weight_bits or self.weight_bits,
+            cell_bits=periphery.cell_bits or self.device.cell_bits,
+        )
 
     def of_layer(self, weight_bits: int | None, cell_bits: int | None) -> Chip:
         """The chip as a layer sees it whose weights and cells have precisions of their own.

@@ -31,7 +31,7 @@ ColumnsPerAdc = Annotated[int, Field(ge=1, le=1024)]
 AdcBits = Annotated[int, Field(ge=1, le=12)]
 InputBits = Annotated[int, Field(ge=1, le=16)]
 Copies = Annotated[int, Field(ge=1, le=4096)]
-WeightBits = Annotated[int, Field(ge=2, le=16)]
+WeightBits = Annotated[int, Field(ge=1, le=16)]
 CellBits = Annotated[int, Field(ge=1, le=8)]
 
 Phase = Literal["architecture", "precision"]
@@ -233,13 +233,13 @@ class Periphery(DataModel):
         return tuple(getattr(self, name) for name in fields)
 
     def with_values(self, fields: Sequence[str], values: Sequence[Any]) -> Self:
-        """The same with other values in some fields.
+        """The same with other values in some fields; optional ones at the end may be left out, and stay.
 
         Raises:
             ConfigError: If a field is unknown or a value is not allowed.
             ValueError: If there are not as many values as fields.
         """
-        return self.replace(**dict(zip(fields, values, strict=True)))
+        return self.replace(**by_field(fields, values))
 
     def taken(self, fields: Iterable[str] | None = None) -> list[str]:
         """Those of some fields, or of all, that are decided: the others are optional and None."""
@@ -263,6 +263,23 @@ class Periphery(DataModel):
     def sums_key(self) -> str:
         """What a measured accuracy is kept by: all that changes column sums, as `6/8`."""
         return self.short(SUMS_FIELDS)
+
+
+def by_field(fields: Sequence[str], values: Sequence[Any], *, unset: bool = True) -> dict[str, Any]:
+    """Values of some fields, by field.
+
+    Args:
+        fields: Of a periphery.
+        values: Their values; those of optional fields at the end may be left out, and are left out then.
+        unset: Whether optional fields that are None are there.
+
+    Raises:
+        ValueError: If there are not as many values as fields.
+    """
+    missing = fields[len(values) :]
+    if len(values) > len(fields) or any(name not in OPTIONAL_FIELDS for name in missing):
+        raise ValueError(f"{len(values)} values for the fields {', '.join(fields)}")
+    return {name: value for name, value in zip(fields, values) if unset or value is not None}
 
 
 def options_of(base: Periphery, **lists: Iterable[Any]) -> list[Periphery]:

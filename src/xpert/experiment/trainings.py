@@ -195,7 +195,7 @@ def finetune(
 
 
 def _deviations(design: Design, seed: int) -> Tensor | dict[str, Tensor]:
-    """How much the weights of layers vary: of all alike, or by name where their weights or cells differ in precision."""
+    """How much weights vary: of all layers alike, or by name where weights or cells differ in precision."""
     chips = {
         layer.name: design.chip.of_layer(entry.weight_bits, entry.cell_bits)
         for layer, entry in zip(design.network.layers, design.periphery, strict=True)
@@ -233,7 +233,8 @@ def _conversion_noise(model: nn.Module, design: Design, calibration: Tensor) -> 
 
     Rounding of inputs is in the network already; only what it does not compute itself is added.
     """
-    pairs = sorted({entry.values(PRECISION_FIELDS) for entry in design.periphery})
+    chosen = {entry.values(PRECISION_FIELDS) for entry in design.periphery}
+    pairs = sorted(chosen, key=lambda values: [value or 0 for value in values])
     errors = layer_errors(model, design, calibration, pairs)
     exact = design.chip.analog.replace(adc_range="unbounded", ir_drop=False)
     alone = layer_errors(model, design, calibration, pairs, settings=exact)

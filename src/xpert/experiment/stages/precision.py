@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from xpert.analog.sampling import Sampling, TestSet
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field
 from xpert.experiment.config import PeripheryOptions, PrecisionSettings
 from xpert.experiment.run import Run
 from xpert.experiment.trainings import finetune
@@ -276,7 +276,7 @@ def _error_table(found: Design, phase: Phase2, prepared: Prepared) -> tuple[Sens
         return ()
     return tuple(
         Sensitivity.parse(
-            dict(zip(PRECISION_FIELDS, option, strict=True))
+            by_field(PRECISION_FIELDS, option, unset=False)
             | {
                 "layer": layer.name,
                 "error": float(prepared.errors[index, choice]),

@@ -129,9 +129,7 @@ def cheapest_passing(
 def _fineness(design: Design) -> list[int]:
     """The precisions of all layers, with signs such that no sum gets worse with more of any."""
     entry, chip = design.periphery[0], design.chip
-    own = chip.of_layer(entry.weight_bits, entry.cell_bits)
-    entry = entry.replace(weight_bits=own.weight_bits, cell_bits=own.device.cell_bits)
-    decisions = Periphery.decisions("precision")
+    entry, decisions = chip.resolved(entry), Periphery.decisions("precision")
     return [getattr(entry, name) * (1 if decision.finer == "more" else -1) for name, decision in decisions.items()]
 
 
