@@ -33,7 +33,7 @@ def test_the_same_bits_in_all_layers_are_a_chip_of_these_bits(
     model: nn.Module, design_of: Designs, images: torch.Tensor, encoding: str
 ) -> None:
     """Ranges follow from the cells alone, so that the inputs on which others are calibrated play no part."""
-    settings = {"encoding": encoding, "analog": {"adc_range": "full_scale", "adc_offset_sigma": 0.5}, "sigma": 0.2}
+    settings = {"encoding": encoding, "analog": {"adc_range": "full_scale", "adc_offset_sigma": 0.0}, "sigma": 0.2}
     layers = design_of(**settings).with_values(BITS, [(5, 2)] * 4)
     device = {"programming_sigma": 0.2, "cell_bits": 2}
     chip = design_of(**settings | {"weight_bits": 5, "device": device})

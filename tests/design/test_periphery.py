@@ -15,6 +15,7 @@ import xpert
 from xpert.design import (
     ARCHITECTURE_FIELDS,
     KIND_FIELDS,
+    OPTIONAL_FIELDS,
     PRECISION_FIELDS,
     Chip,
     Decision,
@@ -75,7 +76,9 @@ def test_optional_decisions_are_named_where_they_are_taken() -> None:
     assert (chosen.short(KIND_FIELDS), chosen.sums_key()) == ("sar/8/4 copies", "6/8")
     assert chosen.in_words() == plain.in_words() + ", 4 copies"
     assert (plain.short([]), plain.short(["copies"])) == ("", "")
-    assert list(decisions_taken([plain, plain])) == [name for name in Periphery.decisions() if name != "copies"]
+    assert list(decisions_taken([plain, plain])) == [
+        name for name in Periphery.decisions() if name not in OPTIONAL_FIELDS
+    ]
     assert "copies" in decisions_taken([plain, chosen], "architecture")
     assert "copies" not in decisions_taken([chosen], "precision")
     design = two_layers().with_values(("copies",), [(None,), (2,)])

@@ -496,7 +496,7 @@ def test_layers_of_different_bits_have_the_tiles_of_their_own(small, encoding):
 
 
 def test_a_batch_of_different_bits_equals_a_loop(small):
-    generator, shape = np.random.default_rng(0), (40, 4)
+    generator, shape = np.random.default_rng(0), (10, 4)
     work = Workload.from_network(small)
     periphery = PeripheryArrays.given(
         adc_type=generator.integers(0, 2, shape),
