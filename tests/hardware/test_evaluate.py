@@ -516,6 +516,8 @@ def test_a_batch_of_different_bits_equals_a_loop(small):
     [
         ({}, {"weight_bits": 2}, "periphery.0.cell_bits must not exceed the layer's weight precision (2"),
         ({}, {"weight_bits": 1, "cell_bits": 1}, None),
+        ({"columns": 16}, {"weight_bits": 9, "cell_bits": 1}, None),
+        ({"columns": 8}, {"weight_bits": 9, "cell_bits": 1}, "periphery.0.cell_bits: a weight of 9 bits in cells of 1"),
         (
             {"device": {"cell": "sram", "cell_bits": 1}},
             {"cell_bits": 2},

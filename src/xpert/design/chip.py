@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -669,6 +668,12 @@ class Chip(DataModel):
                 f"{cell_field} must not exceed the layer's weight precision ({weight_bits}, {weight_field}), got "
                 f"{cell_bits}"
             )
+        columns = self.code_of(weight_bits, cell_bits).columns_per_weight
+        if columns > self.columns:
+            raise ConfigError(
+                f"{cell_field}: a weight of {weight_bits} bits in cells of {cell_bits} takes {columns} columns, but the "
+                f"crossbar has {self.columns}"
+            )
 
     @property
     def read_rows(self) -> int:
@@ -678,7 +683,12 @@ class Chip(DataModel):
     @property
     def weight_code(self) -> WeightCode:
         """How weights are spread over cells, where layers have no precisions of their own."""
-        return ENCODINGS.find(self.encoding)(self.weight_bits, self.device.cell_bits, self.analog.reference)
+        return self.code_of(None, None)
+
+    def code_of(self, weight_bits: int | None, cell_bits: int | None) -> WeightCode:
+        """How a layer's weights are spread over cells; arguments as for `of_layer`."""
+        bits = weight_bits or self.weight_bits, cell_bits or self.device.cell_bits
+        return ENCODINGS.find(self.encoding)(*bits, self.analog.reference)
 
     def resolved(self, periphery: Periphery) -> Periphery:
         """A layer's periphery with this chip's precisions of weights and cells where it has none of its own."""
@@ -687,7 +697,7 @@ class Chip(DataModel):
             cell_bits=periphery.cell_bits or self.device.cell_bits,
         )
 
-    def of_layer(self, weight_bits: int | None, cell_bits: int | None) -> Chip:
+    def of_layer(self, weight_bits: int | None, cell_bits: int | None) -> Self:
         """The chip as a layer sees it whose weights and cells have precisions of their own.
 
         Args:
@@ -698,9 +708,6 @@ class Chip(DataModel):
             ConfigError: If the chip cannot hold such weights.
         """
         bits = weight_bits or self.weight_bits, cell_bits or self.device.cell_bits
-        return self if bits == (self.weight_bits, self.device.cell_bits) else _with_bits(self, *bits)
-
-
-@lru_cache(maxsize=256)
-def _with_bits(chip: Chip, weight_bits: int, cell_bits: int) -> Chip:
-    return chip.replace(weight_bits=weight_bits, device=chip.device.replace(cell_bits=cell_bits))
+        if bits == (self.weight_bits, self.device.cell_bits):
+            return self
+        return self.replace(weight_bits=bits[0], device=self.device.replace(cell_bits=bits[1]))

@@ -40,9 +40,9 @@ def accelerator(design: Design) -> str:
     """
     evaluation = evaluate(design)
     chip = design.chip
-    own = [chip.of_layer(entry.weight_bits, entry.cell_bits) for entry in design.periphery]
-    weight_bits = max(layer.weight_bits for layer in own)
-    rows, outputs = chip.rows, chip.columns // max(layer.weight_code.columns_per_weight for layer in own)
+    codes = [chip.code_of(entry.weight_bits, entry.cell_bits) for entry in design.periphery]
+    weight_bits = max(code.weight_bits for code in codes)
+    rows, outputs = chip.rows, chip.columns // max(code.columns_per_weight for code in codes)
     context = evaluation.context
     organisation = context.organisation
     crossbars = int(evaluation.tiles.sum()) * int(np.squeeze(organisation.tile_side)) ** 2

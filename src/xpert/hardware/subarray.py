@@ -143,16 +143,12 @@ class PeripheryArrays(_Arrays):
 
 
 def slices_of(chip: Chip, periphery: PeripheryArrays) -> np.ndarray | int:
-    """Slices of every layer's weights, shaped as the periphery; one number where the chip's own hold in all layers.
-
-    Raises:
-        ConfigError: If the chip cannot hold weights of a layer's precisions.
-    """
+    """Slices of every layer's weights, shaped as the periphery; one number where the chip's own hold in all layers."""
     if not (np.any(periphery.weight_bits) or np.any(periphery.cell_bits)):
         return chip.weight_code.slices
     (weights, cells), index = distinct(periphery.weight_bits, periphery.cell_bits)
-    own = (chip.of_layer(int(w) or None, int(c) or None) for w, c in zip(weights, cells))
-    return np.array([layer.weight_code.slices for layer in own])[index]
+    codes = (chip.code_of(int(of_weight) or None, int(of_cell) or None) for of_weight, of_cell in zip(weights, cells))
+    return np.array([code.slices for code in codes])[index]
 
 
 def _array(column: list[Any]) -> np.ndarray:

@@ -163,7 +163,7 @@ def _by_effect(files: RunFiles) -> dict[str, go.Figure]:
 
 def _weights_in_words(design: Design) -> str:
     """How weights are held: `8-bit weights in 2 slices`, or `weights of 4 to 8 bits in 1 to 2 slices`."""
-    codes = [design.chip.of_layer(entry.weight_bits, entry.cell_bits).weight_code for entry in design.periphery]
+    codes = [design.chip.code_of(entry.weight_bits, entry.cell_bits) for entry in design.periphery]
     bits, slices = ((min(row), max(row)) for row in zip(*((code.weight_bits, code.slices) for code in codes)))
     held = f"{slices[0]}" if slices[0] == slices[1] else f"{slices[0]} to {slices[1]}"
     if bits[0] == bits[1]:
