@@ -671,8 +671,8 @@ class Chip(DataModel):
         columns = self.code_of(weight_bits, cell_bits).columns_per_weight
         if columns > self.columns:
             raise ConfigError(
-                f"{cell_field}: a weight of {weight_bits} bits in cells of {cell_bits} takes {columns} columns, but the "
-                f"crossbar has {self.columns}"
+                f"{cell_field}: a weight of {weight_bits} bits in cells of {cell_bits} takes {columns} columns, but "
+                f"the crossbar has {self.columns}"
             )
 
     @property
