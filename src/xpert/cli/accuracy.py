@@ -88,7 +88,7 @@ def accuracy(
 
     **xpert accuracy my_model.py:Net --weights my.safetensors --dataset cifar10 --set rows=128**
     """
-    from xpert.cli.sweep import with_values
+    from xpert.cli.values import with_values
 
     read, own = read_design_and_network(design, network, input_shape, argument, weights, dataset, data_dir)
     read = with_digital(read, digital)

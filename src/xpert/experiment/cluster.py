@@ -74,6 +74,9 @@ class Engine:
             RunError: If workers stop in the midst of one of them again and again, or the scheduler is gone. Then, as
                 where a task raises an error itself or the caller stops asking, those that have not begun never do.
         """
+        if not self.apart:
+            yield from ((number, task(*one)) for number, one in enumerate(arguments))
+            return
         futures: dict[Future[T], int] = {}
         try:
             for number, one in enumerate(arguments):
