@@ -155,7 +155,7 @@ class SampledChips:
         self._values = at_a_time * max(map(_values, design.network.layers))
         self._chips = sampling.numbers
         self._programmed: range | None = None
-        self._measured: tuple[range, tuple[Periphery, ...]] | None = None
+        self._measured: tuple[range, tuple[Periphery, ...], tuple[bool, ...]] | None = None
 
     @property
     def n_images(self) -> int:
@@ -221,10 +221,11 @@ class SampledChips:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The network's outputs [chips, images, classes] for some images on the chips of a group, and their classes."""
         self._program(group, report)
-        if self._calibration is not None and self._measured != (group, design.periphery):
+        bypassed = tuple(layer.bypassed for layer in analog_layers(self._model).values())
+        if self._calibration is not None and self._measured != (group, design.periphery, bypassed):
             run = functools.partial(self._run, batch=(group, "calibration"))
             measure_norms(self._model, self._calibration, len(group), run)
-            self._measured = group, design.periphery
+            self._measured = group, design.periphery, bypassed
         rewind(self._model, self._read_before + start)
         images, labels, first = self._images[start:stop], self._labels[start:stop], start
         for batch, truth in zip(images.split(self._batch_size), labels.split(self._batch_size)):

@@ -137,7 +137,6 @@ def run_sweep(
         (run.config.model_dump(mode="json"), str((out / run.folder).resolve()), device, stop_after) for run in runs
     ]
     failed: dict[str, str] = {}
-    done = 0
 
     def here(run: str) -> Report | None:
         """What a run reports to that is made in this process."""
@@ -146,8 +145,7 @@ def run_sweep(
         return lambda one: progress(replace(one, figures={"part": run} | dict(one.figures)))
 
     tasks = [(*one, here(run.folder)) for one, run in zip(arguments, runs, strict=True)]
-    for number, problem in engine.results(make_run, tasks):
-        done += 1
+    for done, (number, problem) in enumerate(engine.results(make_run, tasks), start=1):
         if problem is not None:
             failed[runs[number].folder] = problem
         if progress is not None:
