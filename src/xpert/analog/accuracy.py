@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -84,6 +84,36 @@ _VALUE_BYTES = 16
 """Of a number between layers: float32, with copies."""
 
 
+class Chips(Protocol):
+    """A network on sampled chips, here or elsewhere; see `SampledChips`."""
+
+    @property
+    def n_images(self) -> int:
+        """How many images there are."""
+        ...
+
+    @property
+    def at_once(self) -> bool:
+        """Whether each image runs on all chips at a time."""
+        ...
+
+    def reorder(self, order: Tensor) -> None:
+        """Read the images in another order from now on; `order` [images] has their present numbers."""
+        ...
+
+    def correct(self, design: Design, progress: Report | None = None, *, images: slice | None = None) -> Bools:
+        """Whether the network is right on each image and chip, [chips, images]."""
+        ...
+
+    def margins(self, design: Design, progress: Report | None = None, *, images: slice | None = None) -> Margins:
+        """Likewise, and by how much the class of an image leads, or is behind."""
+        ...
+
+
+Split = Callable[["SampledChips"], Chips]
+"""Has the measurements of chips made elsewhere, to the bit as these would make them."""
+
+
 class SampledChips:
     """A network on sampled chips that compute together, as many at a time as memory allows.
 
@@ -106,9 +136,12 @@ class SampledChips:
         self, model: nn.Module, design: Design, test: TestSet, sampling: Sampling, *, recall: bool = False
     ) -> None:
         self._images, self._labels = test.images, test.labels
+        self.sampling = sampling
+        """Which chips."""
         self._seed, self._batch_size = sampling.seed, sampling.batch_size
         self._order = [layer.name for layer in design.network.on_crossbars]
         layers = analog_layers(model).values()
+        self._weights = {name: layer.weights.numel() for name, layer in analog_layers(model).items()}
         self._ir_drop = any(layer.chip.analog.ir_drop for layer in layers)
         at_a_time = min(self._batch_size, len(self._images))
         self._calibration = None
@@ -119,12 +152,8 @@ class SampledChips:
             model = with_chip_norms(model)
             at_a_time = max(at_a_time, len(test.calibration))
         self._model, self._recall = model, Recall(model) if recall else None
-        cells = sum(layer.weights.numel() * layer.code.slices for layer in layers)
-        values = at_a_time * max(map(_values, design.network.layers))
-        most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * values))
-        chips = sampling.numbers
-        size = math.ceil(len(chips) / math.ceil(len(chips) / most))  # groups of about the same size
-        self._groups = [chips[first : first + size] for first in range(0, len(chips), size)]
+        self._values = at_a_time * max(map(_values, design.network.layers))
+        self._chips = sampling.numbers
         self._programmed: range | None = None
         self._measured: tuple[range, tuple[Periphery, ...], tuple[bool, ...]] | None = None
 
@@ -133,10 +162,21 @@ class SampledChips:
         """How many images there are."""
         return len(self._images)
 
-    @property
-    def at_once(self) -> bool:
-        """Whether memory holds all chips, so that each image runs on all of them at a time."""
-        return len(self._groups) == 1
+    def at_once(self, design: Design) -> bool:
+        """Whether memory holds all chips of a design, so that each image runs on all of them at a time."""
+        return len(self._groups(design)) == 1
+
+    def _groups(self, design: Design) -> list[range]:
+        """The chips in groups of about the same size that memory holds: by the cells that a design's weights take."""
+        cells = sum(
+            self._weights[layer.name] * design.chip.code_of(entry.weight_bits, entry.cell_bits).slices
+            for layer, entry in zip(design.network.layers, design.periphery, strict=True)
+            if not layer.digital
+        )
+        most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * self._values))
+        chips = self._chips
+        size = math.ceil(len(chips) / math.ceil(len(chips) / most))
+        return [chips[first : first + size] for first in range(0, len(chips), size)]
 
     def reorder(self, order: Tensor) -> None:
         """Read the images in another order from now on; `order` [images] has their present numbers."""
@@ -159,7 +199,7 @@ class SampledChips:
         """Likewise, and by how much the class of an image leads, or is behind."""
         found: list[Margins] = []
         start, stop, _ = (images or slice(None)).indices(len(self._images))
-        chips = sum(map(len, self._groups))
+        chips = len(self._chips)
 
         def report(**figures: Any) -> None:
             if progress is not None:
@@ -167,7 +207,7 @@ class SampledChips:
                 progress(Progress(unit="images", done=done, total=total, figures={"chips": chips} | figures))
 
         with torch.no_grad(), at_precision(self._model, design):
-            for group in self._groups:
+            for group in self._groups(design):
                 before = len(found)
                 for outputs, truth in self._outputs(group, design, start, stop, report):
                     found.append(Margins.of(outputs, truth))
@@ -227,6 +267,7 @@ def correct_answers(
     sampling: Sampling,
     settings: AnalogSettings | None = None,
     progress: Report | None = None,
+    split: Split | None = None,
 ) -> NDArray[np.bool_]:
     """Whether a design is right on each image and sampled chip, [chips, images].
 
@@ -239,6 +280,7 @@ def correct_answers(
         sampling: Chips.
         settings: Conventions and effects in the place of the design's `chip.analog`.
         progress: As for `SampledChips.correct`.
+        split: Where they are measured; None: here.
 
     Raises:
         ConfigError: If model and design do not match, a count is not positive, or batch norms are to be measured and
@@ -252,7 +294,8 @@ def correct_answers(
     if len(images) == 0 or len(images) != len(labels):
         raise DataError(f"NI-accuracy needs one label per image and at least one, got {len(images)} and {len(labels)}")
     analog = to_analog(model, design, generator=None, settings=settings, calibration=test.calibration)
-    return SampledChips(analog, design, test, sampling).correct(design, progress)
+    chips = SampledChips(analog, design, test, sampling)
+    return (chips if split is None else split(chips)).correct(design, progress)
 
 
 def ni_accuracy(
@@ -292,4 +335,4 @@ def ni_accuracy(
     return NiAccuracy.of(correct_answers(model, design, test, sampling, settings, progress))
 
 
-__all__ = ["NiAccuracy", "SampledChips", "chip_generator", "correct_answers", "ni_accuracy"]
+__all__ = ["Chips", "NiAccuracy", "SampledChips", "Split", "chip_generator", "correct_answers", "ni_accuracy"]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from xpert.analog.ablation import Ablation
 from xpert.analog.conversions import LayerConversions
-from xpert.design import AnalogSettings, Design
+from xpert.design import AnalogSettings, Design, Periphery
 from xpert.errors import ConfigError
 
 _SATURATED = 0.01
@@ -110,9 +110,12 @@ def _of_precisions(design: Design, layer: LayerDiagnosis) -> Iterator[Change]:
     """One more bit for a layer: first where its error is larger."""
     place = [one.name for one in design.network.layers].index(layer.layer)
     of_adc = ("adc_bits", "ADC", f"its signal to error is {layer.own_db:.1f} dB")
+    of_weights = ("weight_bits", "weights", f"its signal to rounding error is {layer.rounding_db:.1f} dB")
     of_inputs = ("input_bits", "inputs", f"its signal to rounding error is {layer.rounding_db:.1f} dB")
-    for field, noun, because in (of_inputs, of_adc) if layer.rounding_db < layer.own_db else (of_adc, of_inputs):
-        rows = [[getattr(one, field) + (index == place)] for index, one in enumerate(design.periphery)]
+    rounded = layer.rounding_db < layer.own_db
+    for field, noun, because in (of_inputs, of_weights, of_adc) if rounded else (of_adc, of_inputs):
+        rows = [[getattr(one, field)] for one in design.periphery]
+        rows[place] = [(rows[place][0] or design.chip.weight_bits) + 1]
         try:
             changed = design.with_values([field], rows)
         except ConfigError:  # as many bits as there are already
@@ -151,6 +154,8 @@ def _of_chip(design: Design, words: str, because: str, path: str, value: Any) ->
         made = design.replace(chip=chip, activity=None)
     except ConfigError:
         return
+    # `--set` of a name that layers have, too, is theirs.
+    name = path if name in Periphery.decisions() else name
     yield Change(words, because, made, f"{name}={str(value).lower() if isinstance(value, bool) else value}")
 
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xpert.cli import output
 from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, Changes, DesignSource, Device, Digital, InputShape, Json
+from xpert.cli.options import Arguments, Changes, Cluster, DesignSource, Device, Digital, InputShape, Json, Workers
 from xpert.cli.sources import read_design_and_network, with_digital
 from xpert.errors import ConfigError
 from xpert.files import jsonable, write_atomically
 from xpert.text import plain_percent, programming_in_words, seconds_of, time_in_words
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from xpert.analog.accuracy import Split
+    from xpert.training.source import DataRequest
 
 
 def accuracy(
@@ -60,6 +66,8 @@ def accuracy(
     layers: Annotated[bool, typer.Option("--layers", help="Also each layer's ratio of signal to error.")] = False,
     changes: Changes = None,
     device: Device = "cpu",
+    workers: Workers = None,
+    cluster: Cluster = None,
     write: Annotated[
         Path | None,
         typer.Option(
@@ -86,7 +94,7 @@ def accuracy(
 
     **xpert accuracy my_model.py:Net --weights my.safetensors --dataset cifar10 --set rows=128**
     """
-    from xpert.cli.sweep import with_values
+    from xpert.cli.values import with_values
 
     read, own = read_design_and_network(design, network, input_shape, argument, weights, dataset, data_dir)
     read = with_digital(read, digital)
@@ -95,9 +103,20 @@ def accuracy(
     loaded = with_values(read, changes) if changes else read
 
     with interrupts_deferred():
+        from xpert.experiment.cluster import engine
         from xpert.experiment.measure import accuracy_of_design
+        from xpert.experiment.tasks import Images, split_files
+        from xpert.machine import usual_threads
 
-    with output.progress() as progress:
+    if own is not None and (workers is not None or cluster is not None):
+        raise ConfigError("--workers, --cluster: for networks that a design describes, not for those of a SOURCE")
+    with output.progress() as progress, engine(workers, cluster) as measuring:
+
+        def split(request: DataRequest, model: nn.Module) -> Split | None:
+            measured = Images("test", None, images, calibration_images)
+            threads = usual_threads()
+            return split_files(measuring, loaded, weights, request, model, measured, device, threads)
+
         found = accuracy_of_design(
             loaded,
             weights,
@@ -115,6 +134,7 @@ def accuracy(
             times=_times(times),
             device=device,
             progress=progress,
+            split=split,
         ).to_dict()
     found["changes"] = changes or []
     if write is not None:

@@ -24,6 +24,7 @@ from xpert.cli.runs import runs
 from xpert.cli.search import search
 from xpert.cli.shipped import init, parts, presets
 from xpert.cli.solve import solve
+from xpert.cli.sweep import sweep
 from xpert.cli.trace import trace
 from xpert.cli.validate import validate
 from xpert.errors import XpertError
@@ -92,7 +93,7 @@ def xpert(
 
 # In the order in which the help lists them.
 for _command in (
-    search, reproduce, evaluate, accuracy, diagnose, trace, export, pick, runs, compare, report, validate, solve, init,
-    presets, parts,
+    search, sweep, reproduce, evaluate, accuracy, diagnose, trace, export, pick, runs, compare, report, validate, solve,
+    init, presets, parts,
 ):  # fmt: skip
     app.command()(_command)

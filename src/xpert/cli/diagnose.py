@@ -56,7 +56,7 @@ def diagnose(
 
     **xpert diagnose my_model.py:Net --weights my.safetensors --dataset cifar10 --set adc_range=full_scale**
     """
-    from xpert.cli.sweep import with_values
+    from xpert.cli.values import with_values
 
     read, own = read_design_and_network(design, network, input_shape, argument, weights, dataset, data_dir)
     read = with_digital(read, digital)

@@ -13,7 +13,7 @@ from xpert.cli import output
 from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation, show_variants
 from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, DesignSource, Digital, InputShape, Json
+from xpert.cli.options import Arguments, Cluster, DesignSource, Digital, InputShape, Json, Workers
 from xpert.cli.sources import read_design_and_network, with_digital
 from xpert.errors import ConfigError
 from xpert.files import write_atomically
@@ -80,6 +80,8 @@ def evaluate(
         Literal["physical", "reference"],
         typer.Option(help="Physically right, or as DNN+NeuroSim V1.3 does, faults included."),
     ] = "physical",
+    workers: Workers = None,
+    cluster: Cluster = None,
 ) -> int:
     """Area, latency, energy, EDAP, TOPS/W and TOPS/mm² of a design, by component and by layer.
 
@@ -101,6 +103,8 @@ def evaluate(
     """
     if weights is not None and dataset is None:
         raise ConfigError("--weights and --dataset go together: activity is measured on weights with images")
+    if not sweep and (workers is not None or cluster is not None):
+        raise ConfigError("--workers, --cluster: for --sweep; one design takes no time")
     if sweep and draw is not None:
         raise ConfigError("--draw: draws one chip; leave out --sweep")
     if sweep and variants:
@@ -118,14 +122,14 @@ def evaluate(
     if write is not None:
         design.write(write)
 
-    from xpert.cli.sweep import parse_sweeps, swept
+    from xpert.cli.values import parse_sweeps, swept
     from xpert.hardware.switches import PHYSICAL, REFERENCE
 
     designs = swept(design, parse_sweeps(sweep)) if sweep else []
 
     model = {"physical": PHYSICAL, "reference": REFERENCE}[switches]
     if designs:
-        _evaluate_sweep(design.name, designs, model, csv, as_json)
+        _evaluate_sweep(design.name, designs, switches, csv, as_json, workers, cluster)
     else:
         _evaluate_one(design, model, csv, draw, as_json, variants)
     return 0
@@ -162,18 +166,44 @@ def _evaluate_one(
             show_variants(rows)
 
 
-def _evaluate_sweep(
-    name: str, variants: Sequence[tuple[dict[str, Any], Design]], switches: Switches, csv: Path | None, as_json: bool
-) -> None:
-    from xpert.hardware import evaluate
+_DESIGNS_A_TASK = 16
+"""Some 0.2 s of work."""
 
-    rows = []
-    with output.progress() as progress:
-        for index, (settings, variant) in enumerate(variants, start=1):
-            figures = evaluate(variant, switches).to_dict()
-            rows.append(settings | {key: figures[key] for key in HEADLINE})
+
+def _figures(designs: list[dict[str, Any]], switches: str) -> list[dict[str, Any]]:
+    """Headline figures of designs that are given as plain data: a task."""
+    from xpert.design import Design
+    from xpert.hardware import evaluate
+    from xpert.hardware.switches import PHYSICAL, REFERENCE
+
+    model = {"physical": PHYSICAL, "reference": REFERENCE}[switches]
+    costs = (evaluate(Design.parse(one), model).to_dict() for one in designs)
+    return [{key: one[key] for key in HEADLINE} for one in costs]
+
+
+def _evaluate_sweep(
+    name: str,
+    variants: Sequence[tuple[dict[str, Any], Design]],
+    switches: str,
+    csv: Path | None,
+    as_json: bool,
+    workers: int | None,
+    cluster: str | None,
+) -> None:
+    from xpert.experiment.cluster import engine
+
+    rows: list[dict[str, Any]] = [{} for _ in variants]
+    starts = range(0, len(variants), _DESIGNS_A_TASK)
+    parts = [variants[start : start + _DESIGNS_A_TASK] for start in starts]
+    done = 0
+    with output.progress() as progress, engine(workers, cluster) as evaluating:
+        tasks = [([variant.model_dump(mode="json") for _, variant in part], switches) for part in parts]
+        for number, found in evaluating.results(_figures, tasks):
+            for place, figures in enumerate(found):
+                rows[starts[number] + place] = parts[number][place][0] | figures
+            done += len(found)
             if progress:
-                progress(Progress(stage="sweep", unit="design", done=index, total=len(variants)))
+                progress(Progress(stage="sweep", unit="design", done=done, total=len(variants)))
     if csv is not None:
         output.write_csv(csv, rows)
     if as_json:

@@ -11,6 +11,14 @@ Device = Annotated[str, typer.Option(help="Where networks are trained and simula
 Processes = Annotated[
     int, typer.Option(help="How many processes train together: one per GPU, or on a share of the cores each.", min=1)
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Measure with so many worker processes on this machine (docs/cluster.md).", min=1, max=1024),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS|FILE.json", help="Measure with the workers of a running dask scheduler."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 InputShape = Annotated[
     str | None,

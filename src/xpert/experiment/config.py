@@ -20,6 +20,7 @@ from pydantic import (
 from xpert.design import (
     KIND_FIELDS,
     LAYOUTS,
+    OPTIONAL_FIELDS,
     SCHEMA,
     Chip,
     DataModel,
@@ -318,7 +319,7 @@ def option_lists(phase: Phase, *, required: bool = False) -> type[OptionLists]:
         field = Periphery.model_fields[name]
         option: Any = Annotated[(field.annotation, *field.metadata)]  # type: ignore[valid-type]
         lists = Annotated[tuple[option, ...], Field(min_length=1, max_length=64, description=decision.options_text)]
-        fields[decision.options_name] = (lists, ... if required else decision.options)
+        fields[decision.options_name] = (lists, ... if required and name not in OPTIONAL_FIELDS else decision.options)
     made = create_model("OptionLists", __base__=OptionLists, **fields)
     made.phase = phase
     return made
@@ -607,6 +608,11 @@ class SearchConfig(FileModel):
         self.chip.check_adc(
             typical.adc_type, typical.adc_bits, "baselines.typical.adc_type", "baselines.typical.adc_bits"
         )
+        self.chip.check_bits(
+            typical.weight_bits, typical.cell_bits, "baselines.typical.weight_bits", "baselines.typical.cell_bits"
+        )
+        for weight_bits, cell_bits in self.precision.combinations(("weight_bits", "cell_bits")):
+            self.chip.check_bits(weight_bits, cell_bits, "precision.weight_bits", "precision.cell_bits")
         bits = self.precision.options["adc_bits"]
         fields = {"baselines.typical.adc_bits": (typical.adc_bits,), "precision.adc_bits": bits}
         for index, adc_type in enumerate(self.periphery.options["adc_type"]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import nn
 
 from xpert.analog import NiAccuracy, ablation, at_precision, layer_snr, measure_activity, native
 from xpert.analog.ablation import Ablation
-from xpert.analog.accuracy import correct_answers
+from xpert.analog.accuracy import Split, correct_answers
 from xpert.analog.diagnosis import diagnose
 from xpert.analog.remedies import LayerDiagnosis
 from xpert.analog.sampling import Sampling, TestSet
@@ -34,7 +34,7 @@ from xpert.results.diagnosis import LayerDiagnosis as LayerRecord
 from xpert.statistics import Bools, percentile, share_interval
 from xpert.text import time_in_words
 from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
-from xpert.training.source import request_for
+from xpert.training.source import DataRequest, request_for
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,12 @@ class Answers:
 
 
 def measure_accuracy(
-    model: nn.Module, design: Design, test: TestSet, sampling: Sampling, progress: Report | None = None
+    model: nn.Module,
+    design: Design,
+    test: TestSet,
+    sampling: Sampling,
+    progress: Report | None = None,
+    split: Split | None = None,
 ) -> Answers:
     """Accuracies of a trained network at the precisions of a design, and its answers on the chips.
 
@@ -58,12 +63,13 @@ def measure_accuracy(
         test: Where it is measured.
         sampling: On which chips.
         progress: Called as work goes on.
+        split: Where the chips are measured; None: here.
     """
     with unquantised(model):
         ideal = accuracy(model, test.images, test.labels, sampling.batch_size)
     with at_precision(model, design):
         quantised = accuracy(model, test.images, test.labels, sampling.batch_size)
-    correct = correct_answers(model, design, test, sampling, progress=progress)
+    correct = correct_answers(model, design, test, sampling, progress=progress, split=split)
     found = NiAccuracy.of(correct)
     accuracies = Accuracy(ideal=ideal, quantised=quantised, chips=tuple(found.chips), **_record(found).to_dict())
     return Answers(accuracies, correct)
@@ -93,6 +99,7 @@ def accuracy_of_design(
     times: Sequence[float] = (),
     device: str = "cpu",
     progress: Report | None = None,
+    split: Callable[[DataRequest, nn.Module], Split | None] | None = None,
 ) -> AccuracyFile:
     """Accuracies of a design file and its weight file on a data set's test images; see `measure_accuracy`.
 
@@ -113,6 +120,7 @@ def accuracy_of_design(
         times: Times after programming at which accuracy is wanted, too. [s]
         device: Where it is simulated: `cpu`, `cuda` or `cuda:N`.
         progress: Called as work goes on.
+        split: Says of data and network where the chips are measured; None: here.
 
     Raises:
         ConfigError: If the network cannot be rebuilt from the design, the device is unknown, or times are asked for
@@ -129,8 +137,10 @@ def accuracy_of_design(
     model, data = model.to(place), data.to(place)
     test = _test_set(data, images, calibration_images)
     sampling = Sampling(seed, chips, batch_size)
+    request = request_for(dataset, data_dir, design.network.input_shape)
+    elsewhere = None if split is None else split(request, model)
 
-    found = measure_accuracy(model, design, test, sampling, of_stage("accuracy", progress)).accuracy
+    found = measure_accuracy(model, design, test, sampling, of_stage("accuracy", progress), elsewhere).accuracy
     more: dict[str, Any] = {"images": len(test.images), "implementation": native.CODE.implementation()}
     more |= _population(found.chips, yield_at)
     if times:

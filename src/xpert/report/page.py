@@ -190,6 +190,16 @@ _POPULATION = 10
 """Chips from which their distribution is drawn."""
 
 
+def _weights_in_words(design: Design) -> str:
+    """How weights are held: `8-bit weights in 2 slices`, or `weights of 4 to 8 bits in 1 to 2 slices`."""
+    codes = [design.chip.code_of(entry.weight_bits, entry.cell_bits) for entry in design.periphery]
+    bits, slices = ((min(row), max(row)) for row in zip(*((code.weight_bits, code.slices) for code in codes)))
+    held = f"{slices[0]}" if slices[0] == slices[1] else f"{slices[0]} to {slices[1]}"
+    if bits[0] == bits[1]:
+        return f"{bits[0]}-bit weights in {held} slices"
+    return f"weights of {bits[0]} to {bits[1]} bits in {held} slices"
+
+
 def _facts(design: Design) -> dict[str, str]:
     """The chip and the network in a few words each."""
     chip, device, network = design.chip, design.chip.device, design.network
@@ -210,7 +220,7 @@ def _facts(design: Design) -> dict[str, str]:
         f"{chip.technology.temperature_k} K",
         "Cell": f"{f'{device.name}: ' if device.name else ''}{device.cell.upper()}{access}, {device.cell_bits} bit"
         + resistances,
-        "Crossbar": f"{chip.rows} × {chip.columns}, {chip.weight_bits}-bit weights in {chip.weight_code.slices} slices"
+        "Crossbar": f"{chip.rows} × {chip.columns}, {_weights_in_words(design)}"
         + (" of two columns" if chip.weight_code.paired else ""),
         "Tile": tiles,
         **{f"ADC {adc.name}": adc.source for adc in chip.adcs},

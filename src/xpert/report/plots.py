@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from xpert.design import PRECISION_FIELDS, Periphery
+from xpert.design import PRECISION_FIELDS, Periphery, decisions_taken
 from xpert.report import palette
 from xpert.report.points import proof
 from xpert.report.tables import (
@@ -629,11 +629,16 @@ def accuracy_against_precision(points: Sequence[PrecisionPoint], field: str) -> 
     """
     decisions = Periphery.decisions("precision")
     others = [name for name in decisions if name != field]
-    lines: dict[tuple[int, ...], dict[int, float | None]] = {}
+    lines: dict[tuple[int | None, ...], dict[int, float | None]] = {}
     for point in points:
-        key = tuple(getattr(point, name) for name in others)
-        lines.setdefault(key, {})[getattr(point, field)] = point.ni_accuracy
-    lines = {key: dict(sorted(line.items())) for key, line in sorted(lines.items()) if len(line) > 1}
+        if getattr(point, field) is not None:  # the chip's own, of which the point says no number
+            key = tuple(getattr(point, name) for name in others)
+            lines.setdefault(key, {})[getattr(point, field)] = point.ni_accuracy
+    lines = {
+        key: dict(sorted(line.items()))
+        for key, line in sorted(lines.items(), key=lambda pair: [value or 0 for value in pair[0]])
+        if len(line) > 1
+    }
     if not lines:
         return None
     figure = _figure(360, showlegend=True)
@@ -644,7 +649,11 @@ def accuracy_against_precision(points: Sequence[PrecisionPoint], field: str) -> 
         figure.add_scatter(
             x=list(line),
             y=[None if accuracy is None else 100 * accuracy for accuracy in line.values()],
-            name=", ".join(decisions[name].words.format(value) for name, value in zip(others, key, strict=True)),
+            name=", ".join(
+                decisions[name].words.format(value)
+                for name, value in zip(others, key, strict=True)
+                if value is not None
+            ),
             mode="lines+markers",
             line={"color": colour, "width": 2},
             marker={"size": 7},
@@ -832,7 +841,11 @@ def precision_search(
 
 def _tried_lines(entry: TriedDesign) -> str:
     decisions = Periphery.decisions()
-    lists = [f"<br>{decisions[name].label} {' '.join(map(str, row))}" for name, row in entry.precisions.items()]
+    lists = [
+        f"<br>{decisions[name].label} {' '.join('-' if value is None else str(value) for value in row)}"
+        for name, row in entry.precisions.items()
+        if any(value is not None for value in row)
+    ]
     partly = entry.images is not None and entry.ni_accuracy_interval is None
     seen = f", estimated from {entry.images} images" if partly else ""
     return (
@@ -843,22 +856,24 @@ def _tried_lines(entry: TriedDesign) -> str:
 
 def sensitivity(precision: Precision, field: str) -> go.Figure | None:
     """Output `error` of every layer at every precision, or the `loss` that it is predicted to cause, as a heat map."""
+    fields = [name for name in PRECISION_FIELDS if name in decisions_taken(precision.sensitivity)]
     cells = {
-        (str(cell.layer), cell.values(PRECISION_FIELDS)): value
+        (str(cell.layer), cell.values(fields)): value
         for cell in precision.sensitivity
         if (value := getattr(cell, field)) is not None
     }
     if not cells:
         return None
-    *others, last = PRECISION_FIELDS
+    *others, last = fields
     decisions = Periphery.decisions()
 
     def in_words(fields: Sequence[str], option: Sequence[Any]) -> str:
-        return ", ".join(decisions[name].words.format(value) for name, value in zip(fields, option, strict=True))
+        pairs = zip(fields, option, strict=True)
+        return ", ".join(decisions[name].words.format(value) for name, value in pairs if value is not None)
 
     title = {"error": "noise / signal power", "loss": "predicted loss [nat]"}[field]
     names = list(dict.fromkeys(name for name, _ in cells))
-    options = sorted({option for _, option in cells})
+    options = sorted({option for _, option in cells}, key=lambda option: [value or 0 for value in option])
     errors = [[cells.get((name, option)) for option in options] for name in names]
     smallest = min((error for error in cells.values() if error > 0), default=1.0)
     largest = max(smallest, *cells.values())
@@ -866,12 +881,12 @@ def sensitivity(precision: Precision, field: str) -> go.Figure | None:
     figure = _figure(24 * len(names) + 130, margin={"t": 8})
     figure.add_heatmap(
         # The last decision along the axis, in groups of the others.
-        x=[[in_words(others, option[:-1]) for option in options], [str(option[-1]) for option in options]],
+        x=[[in_words(others, option[:-1]) for option in options], [str(option[-1] or "-") for option in options]],
         y=[_safe(name) for name in names],
         z=[[None if error is None else math.log10(max(error, smallest)) for error in row] for row in errors],
         text=[
             [
-                f"<b>{_safe(name)}</b><br>{in_words(PRECISION_FIELDS, option)}<br>{title} {number(error)}"
+                f"<b>{_safe(name)}</b><br>{in_words(fields, option)}<br>{title} {number(error)}"
                 for option, error in zip(options, row, strict=True)
             ]
             for name, row in zip(names, errors, strict=True)

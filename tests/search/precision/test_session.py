@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpert.design import AnalogSettings, Chip, Design, Network, Periphery
+from xpert.design import PRECISION_FIELDS, AnalogSettings, Chip, Design, Network, Periphery
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
 from xpert.progress import Progress
@@ -160,6 +160,35 @@ def test_it_finds_the_cheapest_precisions() -> None:
             best = min(best, objective_value(evaluate(design), "edap"))
     # Tables hold in the context of one design only, and slots of the floorplan change with precisions.
     assert objective_value(result.best.evaluation, "edap") == pytest.approx(best, rel=0.01)
+
+
+def test_it_finds_the_cheapest_precisions_of_weights_and_cells() -> None:
+    """And the best periphery for all layers alike is the best of all that there are."""
+    options = [(4, 4, None, None), (4, 4, None, 2), (4, 4, 4, None)]
+    errors = np.array([4.0 ** -(bits or 8) + 1e-3 * (cell or 4) for _, _, bits, cell in options])
+    weights = np.array([8.0, 2.0, 0.5, 0.1])
+
+    def truth(design: Design) -> Bools:
+        index = [options.index(entry.values(PRECISION_FIELDS)) for entry in design.periphery]
+        return np.stack([np.arange(IMAGES) / IMAGES < 1 - np.dot(errors[index], weights)] * 2)
+
+    design = DESIGN.with_values(PRECISION_FIELDS, [options[1]] * 4)
+    result = search_precision(
+        design, sensitivity(np.tile(errors, (4, 1)), weights), options=options, goal=Goal("edap"),
+        bench=Bench.of(truth, design, 0.02, None), single_kinds=[("sar", 8)],
+    )  # fmt: skip
+    least = float(truth(design).mean()) - 0.02
+    cheapest, single = np.inf, np.inf
+    for rows in itertools.product(options, repeat=4):
+        other = design.with_values(PRECISION_FIELDS, rows)
+        if truth(other).mean() >= least:
+            value = objective_value(evaluate(other), "edap")
+            cheapest, single = min(cheapest, value), min(single, value if len(set(rows)) == 1 else np.inf)
+    assert objective_value(result.best.evaluation, "edap") == pytest.approx(cheapest, rel=0.01)
+    assert result.single is not None
+    assert objective_value(result.single.evaluation, "edap") == pytest.approx(single, rel=1e-9)
+    assert cheapest < 0.97 * single
+    assert len({entry.weight_bits for entry in result.best.design.periphery}) > 1
 
 
 def test_measurements_correct_a_wrong_prediction() -> None:

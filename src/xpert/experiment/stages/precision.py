@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from xpert.analog.sampling import Sampling, TestSet
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
+from xpert.analog.sampling import Sampling
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field
 from xpert.experiment.config import PeripheryOptions, PrecisionSettings
 from xpert.experiment.run import Run
+from xpert.experiment.tasks import Images, RunTasks
 from xpert.experiment.trainings import finetune
 from xpert.files import copy_atomically, jsonable
 from xpert.progress import Report
@@ -96,6 +97,7 @@ def choose_precisions(
     dataset: Dataset,
     phase: Phase2,
     progress: Report,
+    tasks: RunTasks,
     *,
     name: str = FINAL,
     floors: Floors | None = None,
@@ -111,12 +113,13 @@ def choose_precisions(
         dataset: Split.
         phase: What to do.
         progress: Called as work goes on.
+        tasks: Where designs are measured.
         name: Of the weights that are left, and of working files.
         floors: Least accuracies in the place of those that the config sets relative to the trained network.
     """
     settings = phase.settings
     files = (run.working_file(f"{name}-measured.json"), run.working_file(f"{name}-confirmed.json"))
-    benches = _Benches(found, model, dataset, phase, floors, *files)
+    benches = _Benches(found, model, dataset, phase, floors, tasks, *files)
     nominal = float(benches.search.reference.mean())
     run.event("precision", "nominal", ni_accuracy=nominal)
     prepared = _prepared(found, model, dataset, phase, benches, progress)
@@ -200,11 +203,12 @@ class _Benches:
         dataset: Dataset,
         phase: Phase2,
         floors: Floors | None,
+        tasks: RunTasks,
         file: Path,
         confirmed: Path,
     ) -> None:
         self.found, self.model, self.dataset, self.phase, self.floors = found, model, dataset, phase, floors
-        self._confirmed = confirmed
+        self._tasks, self._confirmed = tasks, confirmed
         self.calibration = dataset.normalised(dataset.train_images[: phase.settings.calibration_images])
         # What may be given up counts against the design as phase 1 left it, at the typical precisions.
         self._nominal: Bench | None = None
@@ -223,13 +227,14 @@ class _Benches:
 
         Images are in the order of the trained network's bench, once there is that.
         """
-        settings, data = self.phase.settings, self.dataset
-        part = slice(-settings.confirmation_images, None) if confirmation else slice(settings.images)
-        images, labels = data.in_batches(data.validation_images[part]), data.validation_labels[part]
+        settings = self.phase.settings
+        part = (-settings.confirmation_images, None) if confirmation else (None, settings.images)
+        images = Images("validation", *part, settings.calibration_images)
         first = settings.chips if confirmation else 0
         sampling = Sampling(self.phase.seed, settings.chips, self.phase.batch_size, first)
-        test = TestSet(images, labels, self.calibration)
-        return ChipBench(model, self.found, test, sampling, file, self._looks.get(confirmation))
+        split = self._tasks.split(model, self.found, images)
+        looks = self._looks.get(confirmation)
+        return ChipBench(model, self.found, images.of(self.dataset), sampling, file, looks, split)
 
     def confirmation(self, weights: Weights | None) -> Bench:
         """The bench of the second measurement, for the network or for other weights of it."""
@@ -279,7 +284,7 @@ def _error_table(found: Design, phase: Phase2, prepared: Prepared) -> tuple[Sens
         return ()
     return tuple(
         Sensitivity.parse(
-            dict(zip(PRECISION_FIELDS, option, strict=True))
+            by_field(PRECISION_FIELDS, option, unset=False)
             | {
                 "layer": layer.name,
                 "error": float(prepared.errors[index, choice]),

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from xpert.analog import to_analog
-from xpert.analog.accuracy import SampledChips
+from xpert.analog.accuracy import Chips, SampledChips, Split
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import SUMS_FIELDS, Design, Periphery
 from xpert.errors import DataError, RunError
@@ -23,17 +23,18 @@ from xpert.statistics import Bools
 class ChipBench:
     """A trained network on the same chips and images for every design that is asked for.
 
-    Chips are those of `ni_accuracy` with the same seed: designs that differ in their precisions alone are measured on
-    identical cells.
+    Chips are those of `ni_accuracy` with the same seed: designs that differ in precisions of ADCs and inputs alone are
+    measured on identical cells, and with other weights or cells on those that the same chips then have.
 
     Args:
         model: Trained; its present weights are written to every chip.
-        design: Network and chip; the designs to measure may differ in ADC and input precision. Where ADCs have errors
-            of their own they may also differ in kind and sharing: each of these is programmed anew.
+        design: Network and chip; the designs to measure may differ in precisions. Where ADCs have errors of their own
+            they may also differ in kind and sharing: each of these has its own converters on the same chips.
         test: Where it is measured.
         sampling: On which chips.
         file: Keeps the measurements, so that a killed search does not repeat them; None keeps none.
         looks: The order of the images, and where `until` looks at what was found; None until `nominal` has found it.
+        split: Where the chips are measured; None: here.
 
     Raises:
         ConfigError: If model and design do not match.
@@ -49,12 +50,14 @@ class ChipBench:
         sampling: Sampling,
         file: Path | None = None,
         looks: Looks | None = None,
+        split: Split | None = None,
     ) -> None:
         if not len(test.images):
             raise DataError("precision search: there are no validation images to measure accuracy on")
         self._keys = tuple(Periphery.decisions()) if design.chip.analog.adcs_differ else SUMS_FIELDS
         analog = to_analog(model, design, generator=None, calibration=test.calibration)
-        self._sampled = SampledChips(analog, design, test, sampling, recall=True)
+        sampled = SampledChips(analog, design, test, sampling, recall=True)
+        self._sampled: Chips = sampled if split is None else split(sampled)
         self._seed = sampling.seed
         self._file = file
         self._measured: dict[str, _Packed] = {}
@@ -111,7 +114,8 @@ class ChipBench:
         """
         key = self._key(design)
         found = _unpacked(self._measured[key]) if key in self._measured else None
-        looks = self.looks.ends if self.looks is not None and self._sampled.at_once else (self._sampled.n_images,)
+        all_chips = self._sampled.at_once(design)
+        looks = self.looks.ends if self.looks is not None and all_chips else (self._sampled.n_images,)
         for end in looks:
             before = 0 if found is None else found.shape[1]
             if before < end:

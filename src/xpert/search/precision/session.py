@@ -219,7 +219,7 @@ class Session:
 
     Attributes:
         design: From phase 1; its network stays.
-        options: Pairs (ADC bits, input bits) from which every layer chooses.
+        options: Values of `PRECISION_FIELDS` from which every layer chooses; what they leave out is the chip's.
         kinds: ADC types and column sharings from which every layer chooses; none: those of the design stay.
         goal: What is minimised, and what a design may cost.
         bench: Where designs are measured.
@@ -242,7 +242,7 @@ class Session:
         progress: Report | None = None,
     ) -> None:
         self.design = design
-        self.options = list(options)
+        self.options = [(*option, *[None] * (len(PRECISION_FIELDS) - len(option))) for option in options]
         self.kinds = list(kinds)
         self.goal = goal
         self.bench = bench
@@ -550,7 +550,7 @@ def search_precision(
     Args:
         design: From phase 1; its network stays.
         strategy: One of the strategies of `strategies.py`, ready to run.
-        options: Pairs (ADC bits, input bits) from which every layer chooses.
+        options: Values of `PRECISION_FIELDS` from which every layer chooses.
         goal: What is minimised, and what a design may cost.
         bench: Where designs are measured during the search.
         kinds: Pairs (ADC type, columns per ADC) from which every layer chooses; none: those of the design stay.
