@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from xpert.cli.sweep import sweep_fields, swept
+from xpert.cli.values import sweep_fields, swept
 from xpert.design import Activity, Chip, Design, Device, Periphery
 from xpert.experiment import load_preset, typical_design
 from xpert.experiment.presets import preset_text

@@ -178,7 +178,7 @@ from pathlib import Path
 import numpy as np
 
 from xpert.cli.evaluation import show_evaluation
-from xpert.cli.sweep import parse_sweeps, sweep_fields, swept
+from xpert.cli.values import parse_sweeps, sweep_fields, swept
 from xpert.design import Design, Periphery, options_of
 from xpert.experiment import load_preset, typical_design
 from xpert.experiment.config import SearchConfig

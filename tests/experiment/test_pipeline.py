@@ -24,11 +24,13 @@ from xpert.analog.accuracy import SampledChips
 from xpert.design import PRECISION_FIELDS, Design
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
+from xpert.experiment.cluster import here
 from xpert.experiment.pipeline import STAGES, _JointWork, run_search
 from xpert.experiment.points import read_points
 from xpert.experiment.run import open_run
 from xpert.experiment.stages.joint import JointSettings, _as_found, joint_rounds
 from xpert.experiment.stages.precision import FINAL, Phase2, choose_precisions
+from xpert.experiment.tasks import RunTasks
 from xpert.experiment.workspace import Workspace
 from xpert.hardware import REFERENCE, evaluate
 from xpert.hardware.variants import VARIANTS
@@ -258,7 +260,8 @@ def test_other_ways_to_choose_precisions(
         data = load_dataset("digits").split(0.1, config.seed)
         data = replace(data, train_images=data.train_images[:256], train_labels=data.train_labels[:256])
         phase = Phase2(other.precision, other.periphery, Budgets(), other.training, other.seed, batch_size=128)
-        result = choose_precisions(run, found, model, data, phase, lambda _: None)
+        tasks = RunTasks(here(), other, tmp_path / "tasks", "cpu")
+        result = choose_precisions(run, found, model, data, phase, lambda _: None, tasks)
         assert result.strategy == changes["strategy"]
         # Single peripheries are measured first, and count.
         assert 1 <= len(result.tried) <= changes["evaluations"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -84,6 +84,36 @@ _VALUE_BYTES = 16
 """Of a number between layers: float32, with copies."""
 
 
+class Chips(Protocol):
+    """A network on sampled chips, here or elsewhere; see `SampledChips`."""
+
+    @property
+    def n_images(self) -> int:
+        """How many images there are."""
+        ...
+
+    @property
+    def at_once(self) -> bool:
+        """Whether each image runs on all chips at a time."""
+        ...
+
+    def reorder(self, order: Tensor) -> None:
+        """Read the images in another order from now on; `order` [images] has their present numbers."""
+        ...
+
+    def correct(self, design: Design, progress: Report | None = None, *, images: slice | None = None) -> Bools:
+        """Whether the network is right on each image and chip, [chips, images]."""
+        ...
+
+    def margins(self, design: Design, progress: Report | None = None, *, images: slice | None = None) -> Margins:
+        """Likewise, and by how much the class of an image leads, or is behind."""
+        ...
+
+
+Split = Callable[["SampledChips"], Chips]
+"""Has the measurements of chips made elsewhere, to the bit as these would make them."""
+
+
 class SampledChips:
     """A network on sampled chips that compute together, as many at a time as memory allows.
 
@@ -106,6 +136,8 @@ class SampledChips:
         self, model: nn.Module, design: Design, test: TestSet, sampling: Sampling, *, recall: bool = False
     ) -> None:
         self._images, self._labels = test.images, test.labels
+        self.sampling = sampling
+        """Which chips."""
         self._seed, self._batch_size = sampling.seed, sampling.batch_size
         self._order = [layer.name for layer in design.network.on_crossbars]
         layers = analog_layers(model).values()
@@ -123,7 +155,7 @@ class SampledChips:
         self._values = at_a_time * max(map(_values, design.network.layers))
         self._chips = sampling.numbers
         self._programmed: range | None = None
-        self._measured: tuple[range, tuple[Periphery, ...]] | None = None
+        self._measured: tuple[range, tuple[Periphery, ...], tuple[bool, ...]] | None = None
 
     @property
     def n_images(self) -> int:
@@ -189,10 +221,11 @@ class SampledChips:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The network's outputs [chips, images, classes] for some images on the chips of a group, and their classes."""
         self._program(group, report)
-        if self._calibration is not None and self._measured != (group, design.periphery):
+        bypassed = tuple(layer.bypassed for layer in analog_layers(self._model).values())
+        if self._calibration is not None and self._measured != (group, design.periphery, bypassed):
             run = functools.partial(self._run, batch=(group, "calibration"))
             measure_norms(self._model, self._calibration, len(group), run)
-            self._measured = group, design.periphery
+            self._measured = group, design.periphery, bypassed
         rewind(self._model, self._read_before + start)
         images, labels, first = self._images[start:stop], self._labels[start:stop], start
         for batch, truth in zip(images.split(self._batch_size), labels.split(self._batch_size)):
@@ -234,6 +267,7 @@ def correct_answers(
     sampling: Sampling,
     settings: AnalogSettings | None = None,
     progress: Report | None = None,
+    split: Split | None = None,
 ) -> NDArray[np.bool_]:
     """Whether a design is right on each image and sampled chip, [chips, images].
 
@@ -246,6 +280,7 @@ def correct_answers(
         sampling: Chips.
         settings: Conventions and effects in the place of the design's `chip.analog`.
         progress: As for `SampledChips.correct`.
+        split: Where they are measured; None: here.
 
     Raises:
         ConfigError: If model and design do not match, a count is not positive, or batch norms are to be measured and
@@ -259,7 +294,8 @@ def correct_answers(
     if len(images) == 0 or len(images) != len(labels):
         raise DataError(f"NI-accuracy needs one label per image and at least one, got {len(images)} and {len(labels)}")
     analog = to_analog(model, design, generator=None, settings=settings, calibration=test.calibration)
-    return SampledChips(analog, design, test, sampling).correct(design, progress)
+    chips = SampledChips(analog, design, test, sampling)
+    return (chips if split is None else split(chips)).correct(design, progress)
 
 
 def ni_accuracy(
@@ -299,4 +335,4 @@ def ni_accuracy(
     return NiAccuracy.of(correct_answers(model, design, test, sampling, settings, progress))
 
 
-__all__ = ["NiAccuracy", "SampledChips", "chip_generator", "correct_answers", "ni_accuracy"]
+__all__ = ["Chips", "NiAccuracy", "SampledChips", "Split", "chip_generator", "correct_answers", "ni_accuracy"]

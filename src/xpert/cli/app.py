@@ -13,6 +13,7 @@ from xpert import __version__
 from xpert.cli import output
 from xpert.cli.accuracy import accuracy
 from xpert.cli.compare import compare
+from xpert.cli.diagnose import diagnose
 from xpert.cli.evaluate import evaluate
 from xpert.cli.export import export
 from xpert.cli.interrupts import Interrupted
@@ -23,6 +24,7 @@ from xpert.cli.runs import runs
 from xpert.cli.search import search
 from xpert.cli.shipped import init, parts, presets
 from xpert.cli.solve import solve
+from xpert.cli.sweep import sweep
 from xpert.cli.trace import trace
 from xpert.cli.validate import validate
 from xpert.errors import XpertError
@@ -91,7 +93,7 @@ def xpert(
 
 # In the order in which the help lists them.
 for _command in (
-    search, reproduce, evaluate, accuracy, trace, export, pick, runs, compare, report, validate, solve, init, presets,
-    parts,
+    search, sweep, reproduce, evaluate, accuracy, diagnose, trace, export, pick, runs, compare, report, validate, solve,
+    init, presets, parts,
 ):  # fmt: skip
     app.command()(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,12 +13,12 @@ from xpert.cli import output
 from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation, show_variants
 from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, DesignSource, Digital, InputShape, Json
+from xpert.cli.options import Arguments, Cluster, DesignSource, Digital, InputShape, Json, Workers
 from xpert.cli.sources import read_design_and_network, with_digital
 from xpert.errors import ConfigError
 from xpert.files import write_atomically
 from xpert.progress import Progress
-from xpert.text import plain_number
+from xpert.text import plain_number, programming_in_words
 
 if TYPE_CHECKING:
     from xpert.design import Design
@@ -79,6 +80,8 @@ def evaluate(
         Literal["physical", "reference"],
         typer.Option(help="Physically right, or as DNN+NeuroSim V1.3 does, faults included."),
     ] = "physical",
+    workers: Workers = None,
+    cluster: Cluster = None,
 ) -> int:
     """Area, latency, energy, EDAP, TOPS/W and TOPS/mm² of a design, by component and by layer.
 
@@ -100,6 +103,8 @@ def evaluate(
     """
     if weights is not None and dataset is None:
         raise ConfigError("--weights and --dataset go together: activity is measured on weights with images")
+    if not sweep and (workers is not None or cluster is not None):
+        raise ConfigError("--workers, --cluster: for --sweep; one design takes no time")
     if sweep and draw is not None:
         raise ConfigError("--draw: draws one chip; leave out --sweep")
     if sweep and variants:
@@ -117,14 +122,14 @@ def evaluate(
     if write is not None:
         design.write(write)
 
-    from xpert.cli.sweep import parse_sweeps, swept
+    from xpert.cli.values import parse_sweeps, swept
     from xpert.hardware.switches import PHYSICAL, REFERENCE
 
     designs = swept(design, parse_sweeps(sweep)) if sweep else []
 
     model = {"physical": PHYSICAL, "reference": REFERENCE}[switches]
     if designs:
-        _evaluate_sweep(design.name, designs, model, csv, as_json)
+        _evaluate_sweep(design.name, designs, switches, csv, as_json, workers, cluster)
     else:
         _evaluate_one(design, model, csv, draw, as_json, variants)
     return 0
@@ -134,8 +139,11 @@ def _evaluate_one(
     design: Design, switches: Switches, csv: Path | None, draw: Path | None, as_json: bool, variants: bool
 ) -> None:
     from xpert.hardware import evaluate
+    from xpert.hardware.programming import programming_cost
 
     figures = evaluate(design, switches).to_dict()
+    with contextlib.suppress(ConfigError):  # a device without write figures
+        figures["programming"] = programming_cost(design).to_dict()
     if csv is not None:
         output.write_csv(csv, [flat(layer) for layer in figures["layers"]])
     if draw is not None:
@@ -152,22 +160,50 @@ def _evaluate_one(
         output.write_json(figures)
     else:
         show_evaluation(figures)
+        if "programming" in figures:
+            output.write(f"Programming the chip: {programming_in_words(figures['programming'])}.\n")
         if rows:
             show_variants(rows)
 
 
-def _evaluate_sweep(
-    name: str, variants: Sequence[tuple[dict[str, Any], Design]], switches: Switches, csv: Path | None, as_json: bool
-) -> None:
-    from xpert.hardware import evaluate
+_DESIGNS_A_TASK = 16
+"""Some 0.2 s of work."""
 
-    rows = []
-    with output.progress() as progress:
-        for index, (settings, variant) in enumerate(variants, start=1):
-            figures = evaluate(variant, switches).to_dict()
-            rows.append(settings | {key: figures[key] for key in HEADLINE})
+
+def _figures(designs: list[dict[str, Any]], switches: str) -> list[dict[str, Any]]:
+    """Headline figures of designs that are given as plain data: a task."""
+    from xpert.design import Design
+    from xpert.hardware import evaluate
+    from xpert.hardware.switches import PHYSICAL, REFERENCE
+
+    model = {"physical": PHYSICAL, "reference": REFERENCE}[switches]
+    costs = (evaluate(Design.parse(one), model).to_dict() for one in designs)
+    return [{key: one[key] for key in HEADLINE} for one in costs]
+
+
+def _evaluate_sweep(
+    name: str,
+    variants: Sequence[tuple[dict[str, Any], Design]],
+    switches: str,
+    csv: Path | None,
+    as_json: bool,
+    workers: int | None,
+    cluster: str | None,
+) -> None:
+    from xpert.experiment.cluster import engine
+
+    rows: list[dict[str, Any]] = [{} for _ in variants]
+    starts = range(0, len(variants), _DESIGNS_A_TASK)
+    parts = [variants[start : start + _DESIGNS_A_TASK] for start in starts]
+    done = 0
+    with output.progress() as progress, engine(workers, cluster) as evaluating:
+        tasks = [([variant.model_dump(mode="json") for _, variant in part], switches) for part in parts]
+        for number, found in evaluating.results(_figures, tasks):
+            for place, figures in enumerate(found):
+                rows[starts[number] + place] = parts[number][place][0] | figures
+            done += len(found)
             if progress:
-                progress(Progress(stage="sweep", unit="design", done=index, total=len(variants)))
+                progress(Progress(stage="sweep", unit="design", done=done, total=len(variants)))
     if csv is not None:
         output.write_csv(csv, rows)
     if as_json:

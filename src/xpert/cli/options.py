@@ -11,6 +11,14 @@ Device = Annotated[str, typer.Option(help="Where networks are trained and simula
 Processes = Annotated[
     int, typer.Option(help="How many processes train together: one per GPU, or on a share of the cores each.", min=1)
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Measure with so many worker processes on this machine (docs/cluster.md).", min=1, max=1024),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS|FILE.json", help="Measure with the workers of a running dask scheduler."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 InputShape = Annotated[
     str | None,
@@ -35,5 +43,14 @@ DesignSource = Annotated[
     str | None,
     typer.Option(
         metavar="SOURCE", help="The network of a DESIGN.json whose backbone is `custom`, which it does not hold itself."
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Set a field of the periphery or the chip, as with `evaluate --sweep`: adc_bits, programming_sigma, "
+        "ir_drop, device, ...; repeat for more.",
     ),
 ]

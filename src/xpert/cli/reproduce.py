@@ -11,7 +11,7 @@ import typer
 
 from xpert.cli import output
 from xpert.cli.interrupts import Interrupted, interrupts_deferred
-from xpert.cli.options import Device, Json, Processes
+from xpert.cli.options import Cluster, Device, Json, Processes, Workers
 
 
 def reproduce(
@@ -23,6 +23,8 @@ def reproduce(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
     device: Device = "cpu",
     processes: Processes = 1,
+    workers: Workers = None,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> int:
     """A published experiment beside ours: homogeneous baselines, the published search, our searches, one table.
@@ -39,9 +41,10 @@ def reproduce(
     folder = out or Path("runs") / loaded.name
     try:
         with interrupts_deferred():
+            from xpert.experiment.cluster import engine
             from xpert.experiment.comparison import reproduce as run_experiment
 
-        with output.progress() as progress:
+        with output.progress() as progress, engine(workers, cluster) as measuring:
             path = run_experiment(
                 loaded,
                 folder,
@@ -51,6 +54,7 @@ def reproduce(
                 processes=processes,
                 command=["xpert", *sys.argv[1:]],
                 progress=progress,
+                engine=measuring,
             )
     except KeyboardInterrupt:
         again = f"xpert reproduce {shlex.quote(experiment)} --out {shlex.quote(str(folder))} --resume"

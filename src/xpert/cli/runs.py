@@ -31,18 +31,19 @@ def runs(
     from xpert.experiment.runs import find_runs, read_runs
 
     lines = read_runs(find_runs(folders))
-    rows = [_row(line) for line in lines]
+    rows = [run_row(line) for line in lines]
     if csv is not None:
         flat = [{**row, **row["settings"]} for row in rows]
         output.write_csv(csv, [{key: value for key, value in row.items() if key != "settings"} for row in flat])
     if as_json:
         output.write_json({"runs": rows})
         return 0
-    _show(lines)
+    show_runs(lines)
     return 0
 
 
-def _row(line: RunLine) -> dict[str, Any]:
+def run_row(line: RunLine) -> dict[str, Any]:
+    """A run as plain data."""
     return {
         "run": str(line.files.folder),
         "name": line.name,
@@ -54,7 +55,8 @@ def _row(line: RunLine) -> dict[str, Any]:
     }
 
 
-def _show(lines: Sequence[RunLine]) -> None:
+def show_runs(lines: Sequence[RunLine], title: str = "Runs") -> None:
+    """Tables of runs, and of the settings in which they differ."""
     root, labels = short_paths([line.files.folder for line in lines])
     cells = [
         [
@@ -68,7 +70,7 @@ def _show(lines: Sequence[RunLine]) -> None:
         for label, line in zip(labels, lines, strict=True)
     ]
     header = ["run", "name", "state", "time", "EDAP", "area\nmm²", "latency\nµs", "energy\nµJ", "NI-\naccuracy"]
-    output.show(output.table(f"Runs in {root}" if root else "Runs", header, cells, left=3))
+    output.show(output.table(f"{title} in {root}" if root and title == "Runs" else title, header, cells, left=3))
     keys = list(dict.fromkeys(key for line in lines for key in line.differing))
     if keys:
         rows = [

@@ -11,7 +11,7 @@ import typer
 
 from xpert.cli import output
 from xpert.cli.interrupts import Interrupted, interrupts_deferred
-from xpert.cli.options import Device, Json, Processes
+from xpert.cli.options import Cluster, Device, Json, Processes, Workers
 from xpert.errors import ConfigError
 
 
@@ -32,6 +32,8 @@ def search(
     ] = None,
     device: Device = "cpu",
     processes: Processes = 1,
+    workers: Workers = None,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> int:
     """Search network and periphery together, train, evaluate, report: the main job.
@@ -61,9 +63,10 @@ def search(
 
     try:
         with interrupts_deferred():
+            from xpert.experiment.cluster import engine
             from xpert.experiment.pipeline import run_search
 
-        with output.progress() as progress:
+        with output.progress() as progress, engine(workers, cluster) as measuring:
             run_search(
                 chosen,
                 out,
@@ -73,6 +76,7 @@ def search(
                 processes=processes,
                 command=["xpert", *sys.argv[1:]],
                 progress=progress,
+                engine=measuring,
             )
     except KeyboardInterrupt:
         if not (out / "config.yaml").exists():

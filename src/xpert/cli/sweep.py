@@ -1,141 +1,82 @@
-"""Sweeps: the same design with other values in some fields, all combinations."""
+"""`xpert sweep`: many runs of one config."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+import shlex
+from pathlib import Path
+from typing import Annotated
 
-import yaml
-from pydantic import BaseModel
+import typer
 
-from xpert.design import Chip, Design, Periphery, shown
+from xpert.cli import output
+from xpert.cli.interrupts import Interrupted, interrupts_deferred
+from xpert.cli.options import Cluster, Device, Json, Workers
+from xpert.cli.runs import run_row, show_runs
 from xpert.errors import ConfigError
 
-MAX_DESIGNS = 100_000
-"""Most combinations that one sweep evaluates."""
 
+def sweep(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="What to search.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the runs; new or empty, unless with --resume.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE,...",
+            help="A run with each of these values; repeat for all combinations. Keys are those of the config, with "
+            "dots: seed, precision.maximum_drop, chip.rows.",
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
+    stop_after: Annotated[
+        str | None,
+        typer.Option(help="Stop each run after this stage: architecture, training, baseline, precision or evaluation."),
+    ] = None,
+    device: Device = "cpu",
+    workers: Workers = None,
+    cluster: Cluster = None,
+    as_json: Json = False,
+) -> int:
+    """Many searches of one config, a run folder each: here one after the other, or one on each worker.
 
-_PARTS = ("technology", "device")
-"""Parts of a chip that can be swept as a whole, by the names of shipped ones or the paths of files."""
+    Ends with a table of all runs, and those that no other beats in EDAP and accuracy.
 
-_TEXTS = {"name", "source", "adcs", "process"}
-"""Fields that no list of values makes sense for."""
-
-
-def _chip_fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _chip_fields(field.annotation, (*path, name))
-        elif name not in _TEXTS:
-            yield (*path, name)
-
-
-def sweep_fields() -> dict[str, tuple[str, ...]]:
-    """What can be swept: the name on the command line, and the field's path in a design file.
-
-    Periphery fields are set in every layer. Fields of the chip's parts go by their own name or with the part's:
-    `r_on_ohm` or `device.r_on_ohm`. What a layer and the chip both have is the layer's under its own name, and else the
-    chip's: `weight_bits` and `chip.weight_bits`, `cell_bits` and `device.cell_bits`. `device` and `technology` take the
-    names of shipped parts, or paths.
+    Example: **xpert sweep config.yaml --set seed=0,1,2 --set precision.maximum_drop=0.01,0.02 --out runs/sweep**
     """
-    layers: dict[str, tuple[str, ...]] = {name: ("periphery", name) for name in Periphery.decisions()}
-    fields = dict(layers)
-    for path in (*_chip_fields(Chip), *((part,) for part in _PARTS)):
-        if path[-1] in layers and len(path) == 1:
-            fields["chip." + path[-1]] = ("chip", *path)
-        else:
-            fields[".".join(path)] = ("chip", *path)
-        if path[-1] not in layers:
-            fields[path[-1]] = ("chip", *path)
-    return fields
+    from xpert.experiment import SearchConfig
+
+    if out is None:
+        raise ConfigError("--out: required: the folder of the runs, for example --out runs/sweep")
+    if not settings:
+        raise ConfigError("--set: required: what differs, for example --set seed=0,1,2")
+    chosen = SearchConfig.read(config)
+    with interrupts_deferred():
+        from xpert.experiment.cluster import engine
+        from xpert.experiment.sweeps import parse_settings, run_sweep, swept_runs
+    runs = swept_runs(chosen, parse_settings(settings))
+    try:
+        with output.progress() as progress, engine(workers, cluster) as making:
+            run_sweep(runs, out, resume=resume, device=device, stop_after=stop_after, progress=progress, engine=making)
+    except KeyboardInterrupt:
+        if not out.exists():
+            raise
+        given = "".join(f" --set {shlex.quote(one)}" for one in settings)
+        again = f"xpert sweep {shlex.quote(str(config))}{given} --out {shlex.quote(str(out))} --resume"
+        raise Interrupted(f"go on with: {again}") from None
+    _show(out, as_json)
+    return 0
 
 
-def parse_sweeps(texts: Sequence[str], flag: str = "--sweep") -> dict[str, list[Any]]:
-    """The values of each swept field, from `name=value,value,...`.
+def _show(out: Path, as_json: bool) -> None:
+    from xpert.experiment.runs import best_runs, find_runs, read_runs
 
-    Args:
-        texts: What was given.
-        flag: With which flag, for messages.
-
-    Raises:
-        ConfigError: If a name is unknown or stands twice, or there are no values.
-    """
-    fields = sweep_fields()
-    sweeps: dict[str, list[Any]] = {}
-    for text in texts:
-        name, equals, values = text.partition("=")
-        entries = [entry.strip() for entry in values.split(",")]
-        if not equals or not all(entries):
-            form = "NAME=VALUE,VALUE,..." if flag == "--sweep" else "NAME=VALUE"
-            raise ConfigError(f"{flag}: expected {form}, got {shown(text)}")
-        if name not in fields:
-            raise ConfigError(f"{flag}: unknown field {shown(name)}; known are {', '.join(fields)}")
-        if any(fields[name] == fields[other] for other in sweeps):
-            raise ConfigError(f"{flag}: {name} stands twice; list all its values once")
-        try:
-            sweeps[name] = [yaml.safe_load(entry) for entry in entries]
-        except (yaml.YAMLError, ValueError):
-            raise ConfigError(f"{flag}: {name}: values must be numbers or words, got {shown(values)}") from None
-    return sweeps
-
-
-_MEASURED_WITH = {
-    *(name for name, decision in Periphery.decisions().items() if decision.changes_activity),
-    *("weight_bits", "input_coding", "device", "cell", "cell_bits", "programming_states", "r_on_ohm", "r_off_ohm"),
-    "activity",
-}
-"""Settings that decide what activity a layer has, as the first or the last part of a field's path."""
-
-
-def with_values(design: Design, texts: Sequence[str]) -> Design:
-    """The design with other values in some fields, from `name=value` as given with --set; without measured activity.
-
-    Raises:
-        ConfigError: If a name is unknown or stands twice, or a value is not allowed.
-    """
-    sweeps = parse_sweeps(texts, "--set")
-    for name, values in sweeps.items():
-        if len(values) > 1:
-            raise ConfigError(f"--set: {name}: one value, got {len(values)}")
-    return swept(design.replace(activity=None), sweeps, "--set")[0][1]
-
-
-def swept(design: Design, sweeps: dict[str, list[Any]], flag: str = "--sweep") -> list[tuple[dict[str, Any], Design]]:
-    """Every combination of the swept values: the settings, and the design with them.
-
-    Args:
-        design: What the values are set in.
-        sweeps: From `parse_sweeps`.
-        flag: With which flag they were given, for messages.
-
-    Raises:
-        ConfigError: If a combination breaks a rule of the design, or there are more than `MAX_DESIGNS`.
-    """
-    count = 1
-    for values in sweeps.values():
-        count *= len(values)
-    if count > MAX_DESIGNS:
-        raise ConfigError(f"{flag}: {count} combinations; at most {MAX_DESIGNS} are evaluated in one sweep")
-    fields = sweep_fields()
-    stale = [name for name in sweeps if {*fields[name][1:2], fields[name][-1]} & _MEASURED_WITH]
-    if design.activity is not None and stale:
-        raise ConfigError(
-            f"{flag}: {stale[0]} changes what the activity of this design was measured with; sweep a design without "
-            "`activity`, or measure each of its variants"
+    lines = read_runs(find_runs([out]))
+    best = best_runs(lines)
+    if as_json:
+        output.write_json(
+            {"runs": [run_row(line) for line in lines], "front": [str(line.files.folder) for line in best]}
         )
-    found = []
-    for values in itertools.product(*sweeps.values()):
-        settings = dict(zip(sweeps, values, strict=True))
-        data = design.model_dump()
-        # What was not given follows the swept kind of cell, or its table of states.
-        data["chip"]["device"] = design.chip.device.model_dump(exclude_unset=True)
-        for name, value in settings.items():
-            part, *path = fields[name]
-            for target in data["periphery"] if part == "periphery" else (data["chip"],):
-                for key in path[:-1]:
-                    target = target[key]
-                target[path[-1]] = value
-        where = f"{flag} " + " ".join(f"{name}={value}" for name, value in settings.items())
-        found.append((settings, Design.parse(data, where)))
-    return found
+        return
+    show_runs(lines)
+    if best:
+        show_runs(best, "Runs that no other beats in EDAP and accuracy")

@@ -231,6 +231,17 @@ class Device(DataModel):
     write_voltage_v: Annotated[float, Field(gt=0, le=20)] = _of_cell("write_voltage_v")
     """Programming voltage; above the supply of the logic (0.9 V at 32 nm) every line has a level shifter. [V]"""
 
+    write_pulses: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """Programming pulses of a cell in the mean, those after each check included; unset: what programming costs is not
+    said."""
+
+    write_pulse_s: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Duration of a programming pulse; unset: likewise. [s]"""
+
+    write_energy_j: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Energy of a programming pulse; unset: of rram, pcm and mram cells what their mean conductance takes at
+    `write_voltage_v`; of others it is not said. [J]"""
+
     access_gate_voltage_v: Annotated[float, Field(gt=0, le=5)] = _of_cell("access_gate_voltage_v")
     """Gate voltage of the access transistor during a read. [V]"""
 

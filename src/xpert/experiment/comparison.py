@@ -28,6 +28,7 @@ import torch
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field
 from xpert.errors import RunError
 from xpert.experiment.cache import StageCache
+from xpert.experiment.cluster import Engine
 from xpert.experiment.config import SearchConfig, homogeneous_kinds
 from xpert.experiment.pipeline import machine, run_search, run_stage
 from xpert.experiment.published import Experiment, tiled
@@ -53,7 +54,6 @@ from xpert.results import (
 )
 from xpert.search.factors import factors
 from xpert.search.objectives import Budgets
-from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.single import SINGLE_NAME
 from xpert.statistics import accuracy_interval
 from xpert.training import computing_on, device_of
@@ -75,6 +75,7 @@ def reproduce(
     processes: int = 1,
     command: Sequence[str] = (),
     progress: Report | None = None,
+    engine: Engine | None = None,
 ) -> Path:
     """Run an experiment, or go on with one.
 
@@ -87,6 +88,7 @@ def reproduce(
         processes: How many train together, as in `run_search`.
         command: The command line, for the record.
         progress: Called as work goes on, with the `part` among the figures.
+        engine: Where designs are measured; None: here.
 
     Returns:
         The table.
@@ -109,16 +111,25 @@ def reproduce(
         return lambda one: progress(replace(one, figures={"part": part} | dict(one.figures))) if progress else None
 
     baseline = _with_data(experiment.baseline(), data_dir)
-    grid = _baseline(baseline, experiment, out / "baseline", place, processes, cache, reporter("baseline"))
+    grid = _baseline(baseline, experiment, out / "baseline", place, processes, cache, reporter("baseline"), engine)
     searched = []
     for config in experiment.searches():
         folder, report = out / config.name, reporter(config.name)
         if not (folder / "results.json").exists():
             config = _with_data(config, data_dir)
-            run_search(config, folder, resume=True, device=device, processes=processes, progress=report, cache=cache)
+            run_search(
+                config,
+                folder,
+                resume=True,
+                device=device,
+                processes=processes,
+                progress=report,
+                cache=cache,
+                engine=engine,
+            )
         searched.append(_Search(folder))
     with open_run(out / "baseline", None, resume=True) as run, computing_on(run.config.threads):
-        work = Workspace(run, place, reporter("baseline"), cache)
+        work = Workspace(run, place, reporter("baseline"), cache, engine)
         results, designs = _compare(experiment, work, grid, searched, command)
     return _write(out, results, designs)
 
@@ -244,21 +255,17 @@ def _baseline(
     processes: int,
     cache: StageCache,
     progress: Report,
+    engine: Engine | None,
 ) -> list[Precisions]:
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision, the typical first."""
     with open_run(folder, config, resume=True) as run, computing_on(run.config.threads):
-        work = Workspace(run, device, progress, cache)
+        work = Workspace(run, device, progress, cache, engine)
         with workers(processes, folder, device):
             run_stage(work, "baseline")
         work.typical_accuracy()
         typical = work.typical
-        bench = ChipBench(
-            work.trained(typical.network, "typical"),
-            typical,
-            work.validation,
-            work.sampling(config.precision.chips),
-            run.working_file("measured.json"),
-        )
+        model, file = work.trained(typical.network, "typical"), run.working_file("measured.json")
+        bench = work.bench(model, typical, config.precision.chips, file)
         usual = typical.periphery[0]
         present = usual.values(PRECISION_FIELDS)
         precisions = list(dict.fromkeys((present, *experiment.homogeneous.combinations(PRECISION_FIELDS))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -425,6 +426,10 @@ class PrecisionSettings(option_lists("precision")):
     minimum_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
     """Least NI-accuracy; unset: no limit."""
 
+    percentile: Annotated[float, Field(gt=0, le=50)] | None = None
+    """Which chips that accuracy is for: 5 for the one that 5 % of the chips are not above, a yield of 95 %; unset: the
+    mean over chips. Needs 100 / percentile chips or more. [%]"""
+
     chips: Annotated[int, Field(ge=1, le=1000)] = 2
     """Chips (draws of the cells' variation) over which accuracy is averaged during the search."""
 
@@ -463,7 +468,15 @@ class PrecisionSettings(option_lists("precision")):
             raise ValueError(f"joint_rounds: needs strategy sensitivity, got {self.strategy}")
         if self.maximum_drop is None and self.minimum_accuracy is None:
             raise ValueError("maximum_drop: one of maximum_drop and minimum_accuracy must be set")
+        if self.percentile is not None and self.chips * self.percentile < 100:
+            least = math.ceil(100 / self.percentile)
+            raise ValueError(f"chips: a percentile of {self.percentile:g} needs at least {least}, got {self.chips}")
         return self
+
+    @property
+    def share_of_chips(self) -> float | None:
+        """`percentile` as a share."""
+        return None if self.percentile is None else self.percentile / 100
 
 
 class BaselineSettings(DataModel):

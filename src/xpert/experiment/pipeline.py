@@ -14,6 +14,7 @@ from torch import nn
 from xpert.design import KIND_FIELDS, Design, Network, options_of
 from xpert.errors import ConfigError
 from xpert.experiment.cache import StageCache
+from xpert.experiment.cluster import Engine
 from xpert.experiment.config import SearchConfig, homogeneous_kinds, search_space
 from xpert.experiment.points import report_run
 from xpert.experiment.run import open_run, read_config, versions
@@ -58,6 +59,7 @@ def run_search(
     command: Sequence[str] = (),
     progress: Report | None = None,
     cache: StageCache | None = None,
+    engine: Engine | None = None,
 ) -> Path:
     """Run a search, or go on with one, in a run folder.
 
@@ -71,6 +73,7 @@ def run_search(
         command: The command line, for the record.
         progress: Called as work goes on.
         cache: Results that other runs share; None shares none.
+        engine: Where designs are measured; None: here.
 
     Returns:
         The report; of what there is, where it stopped earlier.
@@ -93,7 +96,7 @@ def run_search(
         computing_on(run.config.threads),
         workers(processes, run.path, place),
     ):
-        work = Workspace(run, place, progress, cache)
+        work = Workspace(run, place, progress, cache, engine)
         run.event("run", "resumed" if run.resumed else "started", versions=versions())
         for stage in STAGES:
             result = run_stage(work, stage)
@@ -103,6 +106,7 @@ def run_search(
                 run.event("run", "stopped", after=stage)
                 return report_run(out)
         _finish(work, command)
+        work.tasks.forget()
         run.event("run", "finished")
     return report_run(out)
 
@@ -213,7 +217,7 @@ def _evaluation(work: Workspace) -> EvaluationStage:
         converters=converters,
     )
     report(Progress(figures={"what": "accuracy against precision"}))
-    curve = accuracy_against_precision(model, design, work.validation, config.precision, work.sampling(n_chips=1))
+    curve = accuracy_against_precision(work.bench(model, design, n_chips=1), design, config.precision)
     return compared.replace(accuracy_vs_precision=curve)
 
 

@@ -9,12 +9,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xpert.design import read_mapping
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.experiment.run import CONFIG
 from xpert.hardware import evaluate
 from xpert.report.run_files import RunFiles, read_run
 from xpert.results import FIGURES
+from xpert.solver.graph import undominated
 
 _NO_SETTINGS = frozenset({"name", "versions", "dataset.data_dir", "schema_version"})
 """Keys of a config that say nothing of what was searched."""
@@ -91,6 +94,16 @@ def read_runs(folders: Sequence[Path]) -> list[RunLine]:
     ]
 
 
+def best_runs(lines: Sequence[RunLine]) -> list[RunLine]:
+    """Finished runs that no other beats in energy-delay-area product and accuracy, cheap ones first."""
+    finished = [line for line in lines if line.ni_accuracy is not None and "edap" in line.figures]
+    if not finished:
+        return []
+    costs = np.array([[line.figures["edap"], -(line.ni_accuracy or 0.0)] for line in finished])
+    kept = np.flatnonzero(undominated(costs))
+    return [finished[index] for index in kept[np.argsort(costs[kept, 0], kind="stable")]]
+
+
 def _below(folder: Path, depth: int) -> Iterator[Path]:
     if (folder / CONFIG).is_file() and (folder / "events.jsonl").is_file():
         yield folder
@@ -155,4 +168,4 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-__all__ = ["RunLine", "find_runs", "read_runs"]
+__all__ = ["RunLine", "best_runs", "find_runs", "read_runs"]

@@ -6,28 +6,32 @@ import hashlib
 import time
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from xpert.analog.sampling import Sampling, TestSet
+from xpert.analog.sampling import Sampling
 from xpert.design import Design, Network, shown
 from xpert.errors import RunError
 from xpert.experiment.baselines import typical_of
 from xpert.experiment.cache import StageCache
+from xpert.experiment.cluster import Engine, here
 from xpert.experiment.config import resizable_network, search_space
 from xpert.experiment.measure import Answers, measure_accuracy
 from xpert.experiment.run import Run
 from xpert.experiment.stages.architecture import quality_of
 from xpert.experiment.stages.precision import Floors, Phase2, choose_precisions
 from xpert.experiment.stages.training import train_network
+from xpert.experiment.tasks import Images, RunTasks
 from xpert.experiment.trainings import Recipe, load_split, new_model, recipe_of
 from xpert.files import copy_atomically, write_atomically
 from xpert.machine import peak_memory_mib
 from xpert.progress import Progress, Report, of_stage
 from xpert.results import Accuracy, ImagesFile, PrecisionStage, Stage, Training
 from xpert.search.objectives import Budgets
+from xpert.search.precision.bench import ChipBench
 from xpert.search.quality import Quality
 from xpert.training import Dataset, TrainingSettings, load_weights
 
@@ -85,12 +89,19 @@ class Workspace:
         device: Where networks are trained and simulated.
         progress: Called as work goes on.
         cache: Results that other runs share; None shares none.
+        engine: Where designs are measured; None: here.
     """
 
     def __init__(
-        self, run: Run, device: torch.device, progress: Report | None = None, cache: StageCache | None = None
+        self,
+        run: Run,
+        device: torch.device,
+        progress: Report | None = None,
+        cache: StageCache | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.run, self.config, self.device = run, run.config, device
+        self.tasks = RunTasks(engine or here(), self.config, run.working_file("tasks"), str(device))
         self._progress, self._cache = progress, cache
         self.space = search_space(self.config)
         self.dataset = load_split(self.config.dataset, self.config.seed, device, progress)
@@ -127,17 +138,15 @@ class Workspace:
         return self.dataset.normalised(self.dataset.train_images[: self.config.precision.calibration_images])
 
     @property
-    def test(self) -> TestSet:
+    def test(self) -> Images:
         """The test images."""
-        return TestSet(self.dataset.in_batches(self.dataset.test_images), self.dataset.test_labels, self.calibration)
+        return Images("test", None, None, self.config.precision.calibration_images)
 
     @property
-    def validation(self) -> TestSet:
+    def validation(self) -> Images:
         """The images, held back from training, on which phase 2 measures."""
-        data, count = self.dataset, self.config.precision.images
-        return TestSet(
-            data.in_batches(data.validation_images[:count]), data.validation_labels[:count], self.calibration
-        )
+        settings = self.config.precision
+        return Images("validation", None, settings.images, settings.calibration_images)
 
     def sampling(self, n_chips: int) -> Sampling:
         """So many sampled chips."""
@@ -184,7 +193,7 @@ class Workspace:
         )
         model = self.trained(found.network, weights)
         return choose_precisions(
-            self.run, found, model, self.dataset, phase, self.report("precision"), name=name, floors=floors
+            self.run, found, model, self.dataset, phase, self.report("precision"), self.tasks, name=name, floors=floors
         )
 
     def keep_weights(self, name: str, final: str) -> None:
@@ -195,8 +204,18 @@ class Workspace:
     def answers(self, model: nn.Module, design: Design) -> Answers:
         """What a trained network makes of the test images."""
         return measure_accuracy(
-            model, design, self.test, self.sampling(self.config.evaluation.chips), self.report("evaluation")
+            model,
+            design,
+            self.test.of(self.dataset),
+            self.sampling(self.config.evaluation.chips),
+            self.report("evaluation"),
+            self.tasks.split(model, design, self.test),
         )
+
+    def bench(self, model: nn.Module, design: Design, n_chips: int, file: Path | None = None) -> ChipBench:
+        """Where designs are measured on the validation images, as many as phase 2 takes."""
+        split = self.tasks.split(model, design, self.validation)
+        return ChipBench(model, design, self.validation.of(self.dataset), self.sampling(n_chips), file, split=split)
 
     # What is computed once
 

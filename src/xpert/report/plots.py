@@ -46,7 +46,7 @@ from xpert.results import (
     Row,
     TriedDesign,
 )
-from xpert.text import log_ticks, number, percent
+from xpert.text import duration, log_ticks, number, percent
 
 _INK = "#334155"
 _GRID = "#e2e8f0"
@@ -703,6 +703,74 @@ def effects(measured: AccuracyFile) -> go.Figure:
     return figure
 
 
+def chips(measured: AccuracyFile) -> go.Figure:
+    """How many of the sampled chips have which accuracy, and what is asked of them."""
+    values = [100 * value for value in measured.chips]
+    step = max(100 / measured.images, (max(values) - min(values)) / 40)
+    figure = _figure(320, showlegend=measured.chip_yield is not None)
+    figure.add_histogram(
+        x=values,
+        xbins={"start": min(values) - step / 2, "end": max(values) + step, "size": step},
+        marker={"color": palette.SERIES[0]},
+        name="chips",
+        hovertemplate="%{x} %: %{y} chips",
+    )
+    if measured.chip_yield is not None:
+        least = 100 * measured.chip_yield.accuracy
+        figure.add_scatter(
+            x=[least] * 2,
+            y=[0, max(values.count(value) for value in values)],
+            name=f"asked: {least:g} %",
+            mode="lines",
+            line={"color": palette.BUDGET, "dash": "dash", "width": 1.5},
+            hoverinfo="name",
+        )
+    figure.update_xaxes(title_text="NI-accuracy of a chip [%]")
+    figure.update_yaxes(title_text="Chips")
+    return figure
+
+
+def over_time(measured: AccuracyFile) -> go.Figure:
+    """NI-accuracy some time after programming; bars are 95 % confidence intervals, and the yield where it is known."""
+    rows = measured.over_time
+    figure = _figure(340, showlegend=rows[0].chip_yield is not None)
+    seconds = [max(row.seconds, _EARLIEST) for row in rows]
+    words = [duration(row.seconds) for row in rows]
+    ends = [(row.ni_mean if row.ni_low is None else row.ni_low, row.ni_high or row.ni_mean) for row in rows]
+    figure.add_scatter(
+        x=seconds,
+        y=[100 * row.ni_mean for row in rows],
+        error_y={
+            "type": "data",
+            "array": [100 * (high - row.ni_mean) for row, (_, high) in zip(rows, ends, strict=True)],
+            "arrayminus": [100 * (row.ni_mean - low) for row, (low, _) in zip(rows, ends, strict=True)],
+        },
+        name="mean over chips",
+        mode="lines+markers",
+        line={"color": palette.SERIES[0], "width": 2},
+        customdata=words,
+        hovertemplate="%{customdata}: %{y:.1f} %",
+    )
+    shares = [row.chip_yield for row in rows if row.chip_yield is not None]
+    if len(shares) == len(rows):
+        figure.add_scatter(
+            x=seconds,
+            y=[100 * one.share for one in shares],
+            name=f"chips of at least {percent(shares[0].accuracy)}",
+            mode="lines+markers",
+            line={"color": palette.SERIES[1], "width": 2, "dash": "dot"},
+            customdata=words,
+            hovertemplate="%{customdata}: %{y:.1f} % of the chips",
+        )
+    figure.update_xaxes(title_text="Time after programming", type="log", tickvals=seconds, ticktext=words)
+    figure.update_yaxes(title_text="NI-accuracy, share of chips [%]" if shares else "NI-accuracy [%]")
+    return figure
+
+
+_EARLIEST = 1.0
+"""What stands for a read at once on a logarithmic axis. [s]"""
+
+
 def precision_search(
     precision: Precision,
     chosen: EvaluationRecord | None,
@@ -761,7 +829,8 @@ def precision_search(
             x=[min(costs) / 1.25, max(costs) * 1.25],
             y=[100 * floor] * 2,
             mode="lines",
-            name=f"least allowed, {percent(floor)}",
+            name=f"least allowed, {percent(floor)}"
+            + (f", of all but {precision.percentile:g} % of the chips" if precision.percentile else ""),
             line={"color": palette.BUDGET, "dash": "dash", "width": 1.5},
             hoverinfo="name",
         )

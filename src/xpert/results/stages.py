@@ -331,6 +331,9 @@ class _Phase2(Stage):
     objective: str | None = None
     maximum_drop: Number = None
     minimum_accuracy: Number = None
+    percentile: Number = None
+    """Of the chips, that the least accuracy is for; None: it is for the mean over chips. [%]"""
+
     nominal_ni_accuracy: Number = None
     """Of the trained network at the typical precisions."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpert.cli.sweep import parse_sweeps, swept
+from xpert.cli.values import parse_sweeps, swept
 from xpert.design import ADCS, Adc, Chip, Design, Layer, Network, Periphery
 from xpert.errors import ConfigError
 from xpert.experiment import SearchConfig

@@ -495,3 +495,34 @@ def test_a_raised_floor_asks_for_more_images_where_a_verdict_is_open_again() -> 
     assert after.images > before.images
     assert not after.accurate
     assert session.promising() == []
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_floor_of_a_percentile_is_kept_by_so_many_chips(name: str) -> None:
+    """Ten chips, one of them bad: nine must reach the floor, whether all images are measured or looked at in turn."""
+    weights, below = np.array([0.3, 0.1, 0.2, 0.1]), np.array([0.2, *np.linspace(0, 0.02, 9)])
+    difficulty = np.random.default_rng(0).permutation(np.arange(IMAGES)) / IMAGES
+
+    class Population(Looked):
+        def __init__(self) -> None:
+            super().__init__(weights)
+            self._correct = lambda design: difficulty < (accuracy_of(design, weights) - below)[:, None]
+
+    def ninth(design: Design) -> float:
+        return sorted(Population()._correct(design).mean(axis=1))[1]
+
+    place = Population()
+    for bench in (
+        Bench.looking(place, DESIGN, 0.01, None, 0.2),
+        Bench.of(place, DESIGN, 0.01, None, 0.2),
+    ):
+        assert bench.floor == pytest.approx(ninth(DESIGN) - 0.01)
+        result = search_precision(
+            DESIGN, STRATEGIES[name](weights), options=OPTIONS, goal=Goal("edap"), bench=bench,
+            confirmation=lambda _, bench=bench: bench,
+        )  # fmt: skip
+        assert result.best.feasible
+        assert result.best.judged == ninth(result.best.design) >= bench.floor
+        assert result.best.accuracy.mean < result.best.judged  # the bad chip is in the mean
+        assert all(one.feasible == (ninth(one.design) >= bench.floor) for one in result.measured if one.complete)
+        assert any(edap(one.design) < edap(DESIGN) for one in [result.best])

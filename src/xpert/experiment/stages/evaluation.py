@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from xpert.analog import measure_activity
-from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field
 from xpert.experiment.baselines import with_periphery
 from xpert.experiment.config import PrecisionSettings
@@ -32,7 +31,6 @@ from xpert.results import (
 from xpert.search.factors import factors
 from xpert.search.objectives import Budgets
 from xpert.search.organisation import best_organised, organisation_name
-from xpert.search.precision.bench import ChipBench
 from xpert.search.variants import Regret
 from xpert.statistics import Bools, difference_interval
 
@@ -150,9 +148,9 @@ def organisation_of(design: Design, budgets: Budgets) -> Tiling:
 
 
 def accuracy_against_precision(
-    model: nn.Module, design: Design, validation: TestSet, options: PrecisionSettings, sampling: Sampling
+    bench: Callable[[Design], Bools], design: Design, options: PrecisionSettings
 ) -> tuple[PrecisionPoint, ...]:
-    """NI-accuracy with one precision in all layers, along both axes."""
+    """NI-accuracy of a design on a bench, with one precision in all layers, along both axes."""
     lists = options.options
     decisions = Periphery.decisions("precision")
 
@@ -165,7 +163,6 @@ def accuracy_against_precision(
         for field, values in lists.items()
     }
     points = {tuple((finest | {field: value}).values()) for field, values in lists.items() for value in values}
-    bench = ChipBench(model, design, validation, sampling)
     curve = []
     for point in sorted(points, key=lambda point: [value or 0 for value in point]):
         uniform = design.with_values(PRECISION_FIELDS, [point] * len(design.periphery))

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from xpert.analog.sampling import Sampling, TestSet
+from xpert.analog.sampling import Sampling
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field
 from xpert.experiment.config import PeripheryOptions, PrecisionSettings
 from xpert.experiment.run import Run
+from xpert.experiment.tasks import Images, RunTasks
 from xpert.experiment.trainings import finetune
 from xpert.files import copy_atomically, jsonable
 from xpert.progress import Report
@@ -30,7 +31,7 @@ from xpert.results import (
 from xpert.search.objectives import Budgets, Goal
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.converters import Kind, Precision
-from xpert.search.precision.looks import Looks
+from xpert.search.precision.looks import Looks, judged_accuracy
 from xpert.search.precision.session import Bench, MeasuredDesign, Weights, search_precision
 from xpert.search.precision.single import SINGLE_NAME
 from xpert.search.precision.strategies import PRECISION_STRATEGIES, Prepared, TrainedNetwork
@@ -96,6 +97,7 @@ def choose_precisions(
     dataset: Dataset,
     phase: Phase2,
     progress: Report,
+    tasks: RunTasks,
     *,
     name: str = FINAL,
     floors: Floors | None = None,
@@ -111,12 +113,13 @@ def choose_precisions(
         dataset: Split.
         phase: What to do.
         progress: Called as work goes on.
+        tasks: Where designs are measured.
         name: Of the weights that are left, and of working files.
         floors: Least accuracies in the place of those that the config sets relative to the trained network.
     """
     settings = phase.settings
     files = (run.working_file(f"{name}-measured.json"), run.working_file(f"{name}-confirmed.json"))
-    benches = _Benches(found, model, dataset, phase, floors, *files)
+    benches = _Benches(found, model, dataset, phase, floors, tasks, *files)
     nominal = float(benches.search.reference.mean())
     run.event("precision", "nominal", ni_accuracy=nominal)
     prepared = _prepared(found, model, dataset, phase, benches, progress)
@@ -166,6 +169,7 @@ def choose_precisions(
         objective=settings.objective,
         maximum_drop=settings.maximum_drop,
         minimum_accuracy=settings.minimum_accuracy,
+        percentile=settings.percentile,
         nominal_ni_accuracy=nominal,
         floor=floor,
         confirmation_floor=benches.confirmation(None).floor if settings.confirmation_images else floor,
@@ -199,11 +203,12 @@ class _Benches:
         dataset: Dataset,
         phase: Phase2,
         floors: Floors | None,
+        tasks: RunTasks,
         file: Path,
         confirmed: Path,
     ) -> None:
         self.found, self.model, self.dataset, self.phase, self.floors = found, model, dataset, phase, floors
-        self._confirmed = confirmed
+        self._tasks, self._confirmed = tasks, confirmed
         self.calibration = dataset.normalised(dataset.train_images[: phase.settings.calibration_images])
         # What may be given up counts against the design as phase 1 left it, at the typical precisions.
         self._nominal: Bench | None = None
@@ -214,20 +219,22 @@ class _Benches:
     def _with_floor(self, bench: ChipBench, floor: float | None) -> Bench:
         settings = self.phase.settings
         limits = (settings.maximum_drop, settings.minimum_accuracy) if floor is None else (None, floor)
-        return (Bench.of if settings.measure_in_full else Bench.looking)(bench, self.found, *limits)
+        make = Bench.of if settings.measure_in_full else Bench.looking
+        return make(bench, self.found, *limits, settings.share_of_chips)
 
     def bench(self, model: nn.Module, *, confirmation: bool = False, file: Path | None = None) -> ChipBench:
         """The images and chips of the search, or those of the confirmation, for a network.
 
         Images are in the order of the trained network's bench, once there is that.
         """
-        settings, data = self.phase.settings, self.dataset
-        part = slice(-settings.confirmation_images, None) if confirmation else slice(settings.images)
-        images, labels = data.in_batches(data.validation_images[part]), data.validation_labels[part]
+        settings = self.phase.settings
+        part = (-settings.confirmation_images, None) if confirmation else (None, settings.images)
+        images = Images("validation", *part, settings.calibration_images)
         first = settings.chips if confirmation else 0
         sampling = Sampling(self.phase.seed, settings.chips, self.phase.batch_size, first)
-        test = TestSet(images, labels, self.calibration)
-        return ChipBench(model, self.found, test, sampling, file, self._looks.get(confirmation))
+        split = self._tasks.split(model, self.found, images)
+        looks = self._looks.get(confirmation)
+        return ChipBench(model, self.found, images.of(self.dataset), sampling, file, looks, split)
 
     def confirmation(self, weights: Weights | None) -> Bench:
         """The bench of the second measurement, for the network or for other weights of it."""
@@ -243,11 +250,12 @@ class _Benches:
         return replace(bench, correct=own, until=None if bench.until is None else own.until)
 
     def accuracy(self, one: MeasuredDesign) -> float:
-        """NI-accuracy of a design with its weights, in the second measurement where there is one."""
+        """What the floor is for, of a design with its weights, in the second measurement where there is one."""
         if self.phase.settings.confirmation_images:
-            return float(self.confirmation(one.weights).correct(one.design).mean())
-        bench = self.search.correct if one.weights is None else self.bench(self.with_weights(one.weights))
-        return float(bench(one.design).mean())
+            correct = self.confirmation(one.weights).correct
+        else:
+            correct = self.search.correct if one.weights is None else self.bench(self.with_weights(one.weights))
+        return judged_accuracy(correct(one.design), self.phase.settings.share_of_chips)
 
     def with_weights(self, weights: Weights) -> nn.Module:
         """The network with other weights."""
@@ -311,7 +319,7 @@ def _finish(
     tuned = copy.deepcopy(model)
     checkpoint = run.working_file(f"{name}-finetuning")
     curve = finetune(tuned, best.design, dataset, settings, phase.training, phase.seed, checkpoint, progress)
-    after = float(benches.bench(tuned, confirmation=confirm)(best.design).mean())
+    after = judged_accuracy(benches.bench(tuned, confirmation=confirm)(best.design), settings.share_of_chips)
     better = after > before
     save_weights(tuned if better else model, weights)
     run.event("precision", "finetuned", before=before, after=after, kept=better)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from xpert.analog import to_analog
-from xpert.analog.accuracy import SampledChips
+from xpert.analog.accuracy import Chips, SampledChips, Split
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import SUMS_FIELDS, Design, Periphery
 from xpert.errors import DataError, RunError
@@ -34,6 +34,7 @@ class ChipBench:
         sampling: On which chips.
         file: Keeps the measurements, so that a killed search does not repeat them; None keeps none.
         looks: The order of the images, and where `until` looks at what was found; None until `nominal` has found it.
+        split: Where the chips are measured; None: here.
 
     Raises:
         ConfigError: If model and design do not match.
@@ -49,12 +50,14 @@ class ChipBench:
         sampling: Sampling,
         file: Path | None = None,
         looks: Looks | None = None,
+        split: Split | None = None,
     ) -> None:
         if not len(test.images):
             raise DataError("precision search: there are no validation images to measure accuracy on")
         self._keys = tuple(Periphery.decisions()) if design.chip.analog.adcs_differ else SUMS_FIELDS
         analog = to_analog(model, design, generator=None, calibration=test.calibration)
-        self._sampled = SampledChips(analog, design, test, sampling, recall=True)
+        sampled = SampledChips(analog, design, test, sampling, recall=True)
+        self._sampled: Chips = sampled if split is None else split(sampled)
         self._seed = sampling.seed
         self._file = file
         self._measured: dict[str, _Packed] = {}
