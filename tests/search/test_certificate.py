@@ -254,7 +254,7 @@ def test_copies_are_chosen_and_proven(objective: str) -> None:
 
 @pytest.mark.parametrize("objective", ["edap", "latency"])
 def test_precisions_of_weights_and_cells_are_chosen_and_proven(objective: str) -> None:
-    """Narrower weights with more ADCs, finer ones, against wider weights, both in cells of fewer bits than the chip's."""
+    """Narrower weights with more ADCs, finer ones, against wider weights; both in cells of fewer bits."""
     chip, networks = CHIPS["small tiles"], space("vgg11", (24,), (3, 32, 32), 10)
     peripheries = [
         Periphery(adc_bits=4, input_bits=4, cell_bits=2),

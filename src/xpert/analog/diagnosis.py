@@ -292,7 +292,7 @@ def _cause(design: Design, layer: LayerDiagnosis, effects: Sequence[Ablation], r
     if layer.rounding_db < layer.own_db or (rounded and layer.rounding_db - layer.own_db < 3):
         return "rounding", (
             f"its error is that of rounding: {layer.rounding_db:.1f} dB with {periphery.input_bits}-bit inputs and "
-            f"{design.chip.weight_bits}-bit weights"
+            f"{design.chip.resolved(periphery).weight_bits}-bit weights"
         )
     if conversions is not None:
         if saturates(conversions):
