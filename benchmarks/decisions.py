@@ -62,8 +62,8 @@ VGG16 for CIFAR-10 on 64 x 64 crossbars, tiles of 4 PEs of 4 subarrays, 6-bit AD
 1 by `exact`; `proven` is by how much a design of the same decisions may be better at most."""
 
 PRECISIONS: Mapping[str, tuple[Any, ...]] = {
-    "adc_bits": (3, 4, 5, 6),
-    "input_bits": (3, 4, 5, 6, 8),
+    "adc_bits": (4, 5, 6),
+    "input_bits": (4, 6, 8),
     "weight_bits": (4, 6, 8),
     "cell_bits": (1, 2, 4),
 }
@@ -82,7 +82,7 @@ rule, 4, 16 or 64; tiles of `architecture.choose_tiles`. What a row does not cho
 single periphery.""",
     "precision": """\
 Phase 2 on the quickstart's trained network (digits), against one floor of measured NI-accuracy, a point below the
-typical precisions'. ADC bits 3 to 6, input bits 3, 4, 5, 6, 8, weight bits 4, 6, 8 and cell bits 1, 2, 4; ADC type and
+typical precisions'. ADC bits 4, 5, 6, input bits 4, 6, 8, weight bits 4, 6, 8 and cell bits 1, 2, 4; ADC type and
 sharing follow in all rows. What a row does not choose layer by layer is that of the best single periphery, which has
 all these options too. NI-accuracies are those of the second measurement, on other chips; nothing was trained again.""",
 }
@@ -212,7 +212,7 @@ def precision(report: Callable[[MeasuredRow], None], folder: Path) -> list[Measu
     lists = {Periphery.decisions()[name].options_name: options for name, options in PRECISIONS.items()}
 
     def settings(**own: Any) -> SearchConfig:
-        changes = lists | own | {"finetune_epochs": 0}
+        changes = lists | own | {"finetune_epochs": 0, "chips": 2, "images": 240}
         return preset.replace(precision=type(preset.precision).parse(preset.precision.model_dump() | changes))
 
     whole, seconds = _phase_2(settings(), folder / "all", None)

@@ -113,7 +113,7 @@ def test_other_values_in_every_layer_are_checked() -> None:
         design.with_values(("speed",), [(1,), (1,)])
     with pytest.raises(ValueError, match="zip"):
         design.with_values(("columns_per_adc",), [(8,)])
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="2 fields"):
         design.with_values(("columns_per_adc", "adc_bits"), [(8,), (8,)])
 
 

@@ -39,6 +39,9 @@ def test_by_hand() -> None:
     assert found.parallel == pytest.approx(8e-6 * min(found.cells, 64 * 64))
     assert found.energy == pytest.approx(16 * weights * 4 * 1e-6 * (1e-4 + 1e-6) / 2)
     assert programming_cost(design("differential")).cells == 4 * weights
+    narrow = one.with_values(("weight_bits", "cell_bits"), [(8, 1), (4, 4)])
+    copies = evaluate(narrow).speed_up
+    assert programming_cost(narrow).cells == 8 * 72 * copies[0] + 1280 * copies[1]
     assert found.to_dict()["energy_uj"] == pytest.approx(1e6 * found.energy)
 
 

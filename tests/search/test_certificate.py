@@ -254,12 +254,11 @@ def test_copies_are_chosen_and_proven(objective: str) -> None:
 
 @pytest.mark.parametrize("objective", ["edap", "latency"])
 def test_precisions_of_weights_and_cells_are_chosen_and_proven(objective: str) -> None:
-    """Narrower weights with more ADCs, finer ones, against wider weights, or cells of fewer bits, with fewer."""
+    """Narrower weights with more ADCs, finer ones, against wider weights; both in cells of fewer bits."""
     chip, networks = CHIPS["small tiles"], space("vgg11", (24,), (3, 32, 32), 10)
     peripheries = [
-        Periphery(adc_bits=4, input_bits=4),
-        Periphery(adc_bits=5, input_bits=4, columns_per_adc=2, weight_bits=4),
-        Periphery(adc_bits=3, input_bits=4, weight_bits=6, cell_bits=2),
+        Periphery(adc_bits=4, input_bits=4, cell_bits=2),
+        Periphery(adc_bits=5, input_bits=4, columns_per_adc=2, weight_bits=6, cell_bits=2),
     ]
     figures = every(networks, chip, peripheries)
     budgets = Budgets(area_mm2=float(np.quantile(figures["area"], 0.3)))

@@ -289,11 +289,10 @@ def _cause(design: Design, layer: LayerDiagnosis, effects: Sequence[Ablation], r
     """What is wrong with a layer, and how one sees it."""
     index = [one.name for one in design.network.layers].index(layer.layer)
     periphery, conversions = design.periphery[index], layer.conversions
-    weight_bits = periphery.weight_bits or design.chip.weight_bits
     if layer.rounding_db < layer.own_db or (rounded and layer.rounding_db - layer.own_db < 3):
         return "rounding", (
             f"its error is that of rounding: {layer.rounding_db:.1f} dB with {periphery.input_bits}-bit inputs and "
-            f"{weight_bits}-bit weights"
+            f"{design.chip.resolved(periphery).weight_bits}-bit weights"
         )
     if conversions is not None:
         if saturates(conversions):

@@ -169,7 +169,7 @@ def _none(_: Design) -> Remedies:
 
 def _cells(design: Design) -> Remedies:
     bits, found = design.chip.device.cell_bits, []
-    if bits > 1:
+    if bits > 1 and not any(entry.cell_bits for entry in design.periphery):
         found.append((f"{bits - 1}-bit cells in the place of {bits}", "device.cell_bits", bits - 1))
     if design.chip.encoding == "offset":
         found.append(("weights as differences of two cells", "encoding", "differential"))

@@ -278,7 +278,7 @@ def by_field(fields: Sequence[str], values: Sequence[Any], *, unset: bool = True
     """
     missing = fields[len(values) :]
     if len(values) > len(fields) or any(name not in OPTIONAL_FIELDS for name in missing):
-        raise ValueError(f"{len(values)} values for the fields {', '.join(fields)}")
+        raise ValueError(f"{len(fields)} fields ({', '.join(fields)}), but {len(values)} values")
     return {name: value for name, value in zip(fields, values) if unset or value is not None}
 
 

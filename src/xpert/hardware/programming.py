@@ -55,12 +55,12 @@ def programming_cost(design: Design) -> ProgrammingCost:
     if device.write_pulses is None or device.write_pulse_s is None:
         missing = [name for name in ("write_pulses", "write_pulse_s") if getattr(device, name) is None]
         raise ConfigError(f"chip.device: what programming costs is not known without {' and '.join(missing)}")
-    held = [
-        layer.weights * chip.of_layer(entry.weight_bits, entry.cell_bits).weight_code.columns_per_weight
+    of_layers = [
+        layer.weights * chip.code_of(entry.weight_bits, entry.cell_bits).columns_per_weight
         for layer, entry in zip(design.network.layers, design.periphery, strict=True)
         if not layer.digital
     ]
-    cells = int((np.array(held) * evaluate(design).speed_up).sum())
+    cells = int((np.array(of_layers) * evaluate(design).speed_up).sum())
     pulses, busiest = cells * device.write_pulses, min(cells, chip.rows * chip.columns)
     energy = _pulse_energy(chip)
     return ProgrammingCost(
