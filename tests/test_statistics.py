@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from scipy.stats import norm, t
+from scipy.stats import binom, norm, t
 
-from xpert.statistics import Bools, accuracy_interval, difference_interval
+from xpert.statistics import Bools, accuracy_interval, difference_interval, percentile, share_interval
 
 MEAN_LOGIT = 2.5
 
@@ -119,3 +119,21 @@ def test_a_single_answer_says_next_to_nothing() -> None:
     found = accuracy_interval(np.array([[True]]))
     assert found.high == 1
     assert found.low < 0.25
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.05, 1.0), (0.1, 2.0), (0.5, 10.0), (0.051, 2.0), (1.0, 20.0)])
+def test_percentile_by_hand(share: float, expected: float) -> None:
+    values = np.random.default_rng(0).permutation(np.arange(1.0, 21.0))
+    assert percentile(values, share) == expected
+
+
+def test_share_interval_by_its_definition() -> None:
+    """At the ends, so few or so many successes have a chance of 2.5 %."""
+    for successes in (1, 3, 19):
+        found = share_interval(successes, 20)
+        assert found.mean == successes / 20
+        assert binom.sf(successes - 1, 20, found.low) == pytest.approx(0.025)
+        assert binom.cdf(successes, 20, found.high) == pytest.approx(0.025)
+    assert share_interval(0, 20)[:2] == (0.0, 0.0)
+    assert share_interval(20, 20).high == 1.0
+    assert share_interval(20, 20).low == pytest.approx(0.025 ** (1 / 20))

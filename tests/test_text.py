@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpert.text import duration, log_ticks, moment, number, percent, plain_number, plain_percent, times
+from xpert.text import duration, log_ticks, moment, number, percent, plain_number, plain_percent, seconds_of, times
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,12 @@ def test_ticks_of_a_log_axis_are_few_inside_and_labelled_right(start: float, dec
     assert 1 <= len(ticks) <= 8
     assert all(low <= tick <= high for tick in ticks)
     assert [value(label) for label in labels] == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [("1s", 1), ("30min", 1800), (" 1.5 h", 5400), ("1d", 86400), ("10y", 315576000), ("1e3s", 1000), ("1", None),
+     ("h", None), ("-1s", None), ("1 m", None), ("", None)],
+)  # fmt: skip
+def test_times_of_people(words: str, seconds: float | None):
+    assert seconds_of(words) == seconds

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -57,7 +60,32 @@ def duration(seconds: float | None) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    days = whole / 86400
+    return f"{days:.3g} days" if days < 360 else f"{days / 365.25:.3g} year{'' if days < 366 else 's'}"
+
+
+_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.25 * 86400}
+"""Unit of a time -> how long it is; a year is a Julian one. [s]"""
+
+
+def seconds_of(text: str) -> float | None:
+    """A time such as `1s`, `30min`, `1h`, `1d` or `10y`, in seconds; None for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)([a-z]+)", text.strip().replace(" ", ""))
+    if match is None or match[2] not in _SECONDS:
+        return None
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def programming_in_words(found: Mapping[str, Any]) -> str:
+    """What programming a chip takes, from the fields of `xpert.results.accuracy.Programming`."""
+    energy = found.get("energy_uj")
+    in_cells = "energy not known" if energy is None else f"{plain_number(energy, 3)} uJ in the cells"
+    return (
+        f"{found['cells']} cells, {plain_number(found['pulses'], 3)} pulses, {plain_number(found['serial_s'], 3)} s "
+        f"one cell after the other, {plain_number(found['parallel_s'], 3)} s with all crossbars at once, {in_cells}"
+    )
 
 
 def moment(date: str) -> str:

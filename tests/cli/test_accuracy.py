@@ -85,6 +85,50 @@ def test_what_is_written_is_in_the_report(xpert: Callable, trained: tuple[Path, 
     assert '<th scope="row">ADC noise</th>' in (tmp_path / "report.html").read_text()
 
 
+def test_chips_as_a_population(xpert: Callable, trained: tuple[Path, Path], tmp_path: Path) -> None:
+    design, weights = trained
+    (tmp_path / "design.json").write_text(design.read_text())
+    written = tmp_path / "accuracy.json"
+    arguments = ("accuracy", design, "--weights", weights, "--dataset", "digits", "--chips", "20", "--images", "10")
+    arguments = (
+        *arguments,
+        "--set",
+        "device=rram-wan-2022",
+        "--yield-at",
+        "0.2",
+        "--times",
+        "1d,1s",
+        "--write",
+        written,
+    )
+    found = json.loads(xpert(*arguments, "--json").stdout)
+    chips = sorted(found["chips"])
+    assert [(row["percent"], row["ni"]) for row in found["percentiles"]] == [
+        (5, chips[0]), (25, chips[4]), (50, chips[9]), (75, chips[14]), (95, chips[18])
+    ]  # fmt: skip
+    reached = found["chip_yield"]
+    assert reached["share"] == sum(value >= 0.2 for value in chips) / 20
+    assert reached["low"] < reached["share"] < reached["high"] or reached["share"] in {0.0, 1.0}
+    assert [row["seconds"] for row in found["over_time"]] == [1.0, 86400.0]
+    # At the device's t0 cells are as they were programmed; later they are others.
+    assert found["over_time"][0]["ni_mean"] == found["ni_mean"]
+    assert found["over_time"][1]["ni_mean"] != found["ni_mean"]
+    table = xpert(*arguments).stdout
+    for words in ("5th percentile", "of 20 chips reach 20.0 %", "24 h 00 min", "Programming the chip: "):
+        assert words in table
+    assert xpert("report", tmp_path).code == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "Chips as a population" in page
+    assert "Time after programming" in page
+
+
+def test_times_need_cells_that_change(refusal: Callable, trained: tuple[Path, Path]) -> None:
+    design, weights = trained
+    arguments = ("accuracy", design, "--weights", weights, *ARGUMENTS)
+    assert "do not change with time" in refusal(*arguments, "--times", "1s")
+    assert refusal(*arguments, "--times", "1s,soon").startswith("--times: expected TIME,... such as 1s,30min")
+
+
 def test_one_chip_has_no_interval(xpert: Callable, trained: tuple[Path, Path]) -> None:
     design, weights = trained
     arguments = ("accuracy", design, "--weights", weights, "--dataset", "digits", "--chips", "1", "--images", "8")

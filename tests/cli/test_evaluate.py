@@ -162,6 +162,23 @@ def test_sweep_of_copies(xpert: Callable, design_file: Path, tmp_path: Path) -> 
     assert "chosen" in xpert("evaluate", tmp_path / "copies.json").stdout
 
 
+def test_sweep_of_precisions_of_weights_and_cells(xpert: Callable, design_file: Path, tmp_path: Path) -> None:
+    """In all layers they are what they are of the chip."""
+    sweeps = "--sweep", "weight_bits=null,4", "--sweep", "cell_bits=1,2"
+    swept = figures_of(xpert, "evaluate", design_file, *sweeps)["sweep"]
+    of_chip = "--sweep", "chip.weight_bits=8,4", "--sweep", "device.cell_bits=1,2"
+    chips = figures_of(xpert, "evaluate", design_file, *of_chip)["sweep"]
+    assert [row["weight_bits"] for row in swept] == [None, None, 4, 4]
+    assert [{key: row[key] for key in HEADLINE} for row in swept] == [
+        {key: row[key] for key in HEADLINE} for row in chips
+    ]
+    design = Design.read(design_file)
+    chosen = design.with_values(("weight_bits",), [(6,), *[(None,)] * (len(design.periphery) - 1)])
+    chosen.write(tmp_path / "bits.json")
+    plain, own = (xpert("evaluate", file).stdout for file in (design_file, tmp_path / "bits.json"))
+    assert own.count("weight") == plain.count("weight") + 1, "a column of its own"
+
+
 def test_sweep_of_the_chip(xpert: Callable, design_file: Path) -> None:
     swept = figures_of(xpert, "evaluate", design_file, "--sweep", "rows=64,128", "--sweep", "device.cell_bits=2,4")
     base = figures_of(xpert, "evaluate", design_file)
@@ -189,7 +206,11 @@ def test_a_sweep_over_one_value_that_changes_nothing(xpert: Callable, design_fil
         (["rows=64,,128"], "--sweep: expected NAME=VALUE,VALUE,..., got 'rows=64,,128'"),
         (["colour=red"], "--sweep: unknown field 'colour'; known are adc_type, columns_per_adc, adc_bits, input_bits,"),
         (["rows=64", "rows=128"], "--sweep: rows stands twice; list all its values once"),
-        (["device.cell_bits=1", "cell_bits=2"], "--sweep: cell_bits stands twice; list all its values once"),
+        (["device.cell=pcm", "cell=rram"], "--sweep: cell stands twice; list all its values once"),
+        (
+            ["weight_bits=2"],
+            "--sweep weight_bits=2: periphery.0.cell_bits must not exceed the layer's weight precision",
+        ),
         (["rows=many"], "--sweep rows=many: chip.rows: Input should be a valid integer"),
         (["rows=yes"], "--sweep rows=True: chip.rows: must not be true or false"),
         (["rows=7"], "--sweep rows=7: chip.rows: Input should be greater than or equal to 8 (got 7)"),
@@ -218,7 +239,12 @@ def test_every_field_of_periphery_and_chip_can_be_swept() -> None:
     leaves |= {"device", "technology"}
     assert leaves | set(Periphery.model_fields) <= set(fields)
     names = [name for name in fields if "." not in name]
-    assert len(names) == len(leaves) + len(Periphery.model_fields), "two parts of the chip share a field's name"
+    shared = {"weight_bits", "cell_bits"}  # by their own names they are the layers'
+    assert len(names) == len(leaves) + len(Periphery.model_fields) - len(shared), "two parts share a field's name"
+    assert (fields["weight_bits"], fields["cell_bits"]) == (("periphery", "weight_bits"), ("periphery", "cell_bits"))
+    assert (fields["chip.weight_bits"], fields["device.cell_bits"]) == (
+        ("chip", "weight_bits"), ("chip", "device", "cell_bits"),
+    )  # fmt: skip
 
 
 def test_a_swept_cell_has_its_own_defaults(tmp_path: Path) -> None:
@@ -227,7 +253,7 @@ def test_a_swept_cell_has_its_own_defaults(tmp_path: Path) -> None:
     found = [changed.chip.device for _, changed in swept(design, {"cell": ["rram", "pcm", "sram"]})]
     assert found == [Device(cell=cell) for cell in ("rram", "pcm", "sram")]
     (tmp_path / "s.csv").write_text("state,mean_us,sigma_us\n0,1,0\n1,90,0\n")
-    sweeps = {"cell_bits": [1], "programming_states": [str(tmp_path / "s.csv")]}
+    sweeps = {"device.cell_bits": [1], "programming_states": [str(tmp_path / "s.csv")]}
     ((_, changed),) = swept(design, sweeps)
     assert (changed.chip.device.r_on_ohm, changed.chip.device.r_off_ohm) == pytest.approx((1e6 / 90, 1e6))
     # What was given holds.

@@ -46,6 +46,7 @@ class Net(nn.Module):
 SLOW = {
     # Many chips and images say nothing of a command line.
     "accuracy": ["--chips", "1", "--images", "8", "--calibration-images", "16"],
+    "diagnose": ["--chips", "1", "--images", "8", "--calibration-images", "16"],
 }
 
 
@@ -157,6 +158,7 @@ TABLES = [
     ["evaluate", "config.yaml", "--sweep", "technology.node_nm=22,32", "--sweep", "r_on_ohm=20000,30000", "--sweep",
      "programming_sigma=0.05,0.1", "--sweep", "input_bit_density=0.3,0.5"],
     ["accuracy", "design.json", "--weights", "w.safetensors", "--dataset", "digits", "--ablation"],
+    ["diagnose", "design.json", "--weights", "w.safetensors", "--dataset", "digits", "--set", "adc_range=full_scale"],
     ["compare", "runs/a", "runs/b", "design.json"],
     ["compare", "design.json", "runs/a/design.json", "--factors"],
     ["runs", "runs"],

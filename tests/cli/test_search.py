@@ -125,6 +125,7 @@ def test_throughput_of_a_pipelined_chip(xpert: Callable, config: Path, tmp_path:
         "chip": {"execution": "pipelined", "pipeline_speed_up": 4, "pes_per_tile": 4},
         "architecture": {"objective": "throughput", "minimum_quality": None, "area_budget_mm2": 10.0},
         "periphery": {"adc_types": ["sar"], "columns_per_adc": [8], "copies": [1, 8, 60]},
+        "precision": TINY["precision"] | {"input_bits": [8], "weight_bits": [None, 4]},
     }
     config.write_text(yaml.safe_dump(TINY | asked))
     outcome = xpert("search", config, "--out", out, "--stop-after", "architecture")
@@ -142,7 +143,7 @@ def test_throughput_of_a_pipelined_chip(xpert: Callable, config: Path, tmp_path:
     assert figures["frames_per_second"] == pytest.approx(1e6 / found["value"], rel=1e-9)
     assert "Chosen copies" in (out / "report.html").read_text()
 
-    # And the rest: precisions, and ADCs and copies for them.
+    # And the rest: precisions, of weights too, and ADCs and copies for them.
     outcome = xpert("search", "--out", out, "--resume", "--json")
     assert outcome.code == 0, outcome.stderr
     results = json.loads((out / "results.json").read_text())
@@ -150,3 +151,11 @@ def test_throughput_of_a_pipelined_chip(xpert: Callable, config: Path, tmp_path:
     assert finished["frames_per_second"] == pytest.approx(1e6 / finished["latency_us"], rel=1e-9)
     assert max(layer["latency_us"] for layer in finished["layers"]) == pytest.approx(finished["latency_us"], rel=1e-9)
     assert {layer["copies"] for layer in finished["layers"]} <= {1, 8, 60}
+    tried = results["precision"]["tried"]
+    assert {bits for one in tried for bits in one.get("weight_bits", [None])} == {None, 4}
+    assert not any("cell_bits" in one for one in tried)
+    cells = {
+        (cell["layer"], cell["adc_bits"], cell.get("weight_bits")): cell for cell in results["precision"]["sensitivity"]
+    }
+    assert all(cells[layer, bits, 4]["error"] > cell["error"] for (layer, bits, own), cell in cells.items() if not own)
+    assert "weight bits, by ADC precision and input precision" in (out / "report.html").read_text()

@@ -15,6 +15,7 @@ import pytest
 COMMANDS = (
     "accuracy",
     "compare",
+    "diagnose",
     "evaluate",
     "export",
     "init",

@@ -15,6 +15,7 @@ import xpert
 from xpert.design import (
     ARCHITECTURE_FIELDS,
     KIND_FIELDS,
+    OPTIONAL_FIELDS,
     PRECISION_FIELDS,
     Chip,
     Decision,
@@ -40,7 +41,8 @@ def test_every_field_is_a_decision() -> None:
     assert list(Periphery.decisions()) == list(Periphery.model_fields)
     assert all(isinstance(decision, Decision) for decision in Periphery.decisions().values())
     assert ARCHITECTURE_FIELDS == KIND_FIELDS == ("adc_type", "columns_per_adc", "copies")
-    assert PRECISION_FIELDS == tuple(Periphery.decisions(changes_sums=True)) == ("adc_bits", "input_bits")
+    assert tuple(Periphery.decisions(changes_sums=True)) == PRECISION_FIELDS
+    assert PRECISION_FIELDS == ("adc_bits", "input_bits", "weight_bits", "cell_bits")
 
 
 def test_default_options_are_allowed() -> None:
@@ -58,7 +60,7 @@ def test_words() -> None:
     assert entry.in_words() == "flash, 4 columns per ADC, 5-bit ADC, 3-bit inputs"
     decisions = Periphery.decisions()
     assert [decision.title for decision in decisions.values()] == [
-        *("ADC", "Columns per ADC", "ADC bits", "Input bits", "Chosen copies")
+        *("ADC", "Columns per ADC", "ADC bits", "Input bits", "Chosen copies", "Weight bits", "Cell bits")
     ]
     assert decisions["input_bits"].axis == "Input precision [bit]"
     assert decisions["columns_per_adc"].axis == "Column sharing"
@@ -74,7 +76,9 @@ def test_optional_decisions_are_named_where_they_are_taken() -> None:
     assert (chosen.short(KIND_FIELDS), chosen.sums_key()) == ("sar/8/4 copies", "6/8")
     assert chosen.in_words() == plain.in_words() + ", 4 copies"
     assert (plain.short([]), plain.short(["copies"])) == ("", "")
-    assert list(decisions_taken([plain, plain])) == [name for name in Periphery.decisions() if name != "copies"]
+    assert list(decisions_taken([plain, plain])) == [
+        name for name in Periphery.decisions() if name not in OPTIONAL_FIELDS
+    ]
     assert "copies" in decisions_taken([plain, chosen], "architecture")
     assert "copies" not in decisions_taken([chosen], "precision")
     design = two_layers().with_values(("copies",), [(None,), (2,)])
@@ -196,7 +200,7 @@ plain = load_preset("quickstart")
 assert plain.precision.options["adc_redundancy"] == (0, 2)
 assert plain.periphery.options["layout"] == ("dense", "loose")
 asked = plain.replace(precision=plain.precision.replace(adc_redundancies=[1, 3], adc_bits=[4], input_bits=[8]))
-assert asked.precision.combinations() == [(4, 8, 1), (4, 8, 3)]
+assert asked.precision.combinations() == [(4, 8, None, None, 1), (4, 8, None, None, 3)]
 try:
     SearchConfig.parse(plain.model_dump() | {"precision": {"adc_redundancies": [2, 2]}})
 except Exception as error:

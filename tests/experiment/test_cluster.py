@@ -78,7 +78,7 @@ def test_a_task_that_stops_every_worker_is_given_up(two: Engine) -> None:
 
 
 def test_the_error_of_a_task_is_its_own(two: Engine) -> None:
-    with pytest.raises(ConfigError, match="^sigma: must be at least 0, got -1$"):
+    with pytest.raises(ConfigError, match=r"^sigma: must be at least 0, got -1$"):
         list(two.results(refuse, [()]))
 
 
@@ -94,13 +94,13 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(ConfigError, match=message), engine(workers, cluster):
             pass
     monkeypatch.setattr("xpert.experiment.cluster._SECONDS_TO_CONNECT", 1)
-    with pytest.raises(RunError, match="--cluster: cannot reach the scheduler tcp://127.0.0.1:1: "):
-        with engine(cluster="tcp://127.0.0.1:1"):
-            pass
+    unreachable = pytest.raises(RunError, match=r"--cluster: cannot reach the scheduler tcp://127.0.0.1:1: ")
+    with unreachable, engine(cluster="tcp://127.0.0.1:1"):
+        pass
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ConfigError, match=r"--workers: needs dask.distributed: pip install 'xpert-imc\[cluster\]'"):
-        with engine(workers=2):
-            pass
+    missing = pytest.raises(ConfigError, match=r"--workers: needs dask.distributed: pip install 'xpert-imc\[cluster\]'")
+    with missing, engine(workers=2):
+        pass
 
 
 def test_a_scheduler_of_ones_own_comes_and_goes(tmp_path: Path) -> None:

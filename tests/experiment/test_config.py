@@ -164,6 +164,7 @@ def test_residual_blocks_may_be_left_out() -> None:
         (("architecture", "power_budget_mw"), -1, "architecture.power_budget_mw: Input should be greater than 0"),
         (("training", "epochs"), 0, "training.epochs: Input should be greater than or equal to 1 (got 0)"),
         (("precision", "adc_bits"), [99], "precision.adc_bits.0: Input should be less than or equal to 12 (got 99)"),
+        (("precision", "percentile"), 5, "precision: chips: a percentile of 5 needs at least 20, got 2"),
         (("precision", "maximum_drop"), 1.5, "precision.maximum_drop: Input should be less than 1 (got 1.5)"),
         (("evaluation", "chips"), 0, "evaluation.chips: Input should be greater than or equal to 1 (got 0)"),
         (("schema_version",), 7, "schema_version: this XPert reads versions 1 to 2, got 7"),

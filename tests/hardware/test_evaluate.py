@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import fields, replace
 from typing import Any
@@ -455,6 +456,83 @@ def test_as_many_copies_as_the_rule_has_are_the_rule(small):
     assert ruled.tiles.tolist() == chosen.tiles.tolist()
     assert np.allclose(ruled.layers.latency.total[:3], chosen.layers.latency.total[:3], rtol=1e-12)
     assert np.allclose(ruled.layers.area.total, chosen.layers.area.total, rtol=1e-12)
+
+
+# Precisions of weights and cells
+
+
+@pytest.mark.parametrize("switches", [PHYSICAL, REFERENCE], ids=["physical", "reference"])
+@pytest.mark.parametrize("name", ["default", "one clock", "novel", "pipelined"])
+def test_the_same_bits_in_all_layers_are_a_chip_of_these_bits(small, name, switches):
+    chip = CHIPS[name]
+    for weight_bits, cell_bits in [(4, 4), (8, 1), (5, 2), (6, None)]:
+        layers = Periphery(weight_bits=weight_bits, cell_bits=cell_bits)
+        found = Design.homogeneous(small, chip, layers)
+        expected = Design.homogeneous(small, chip.of_layer(weight_bits, cell_bits), Periphery())
+        assert figures(found, switches) == figures(expected, switches)
+
+
+@pytest.mark.parametrize("encoding", ["offset", "differential"])
+def test_layers_of_different_bits_have_the_tiles_of_their_own(small, encoding):
+    """What does not depend on the rest of the chip is that of a chip of these bits in all layers."""
+    chip = Chip(encoding=encoding)
+    rows = [(8, 1), (4, 4), (4, 1), (6, 2)]
+    mixed = evaluate(
+        Design(network=small, chip=chip, periphery=tuple(Periphery(weight_bits=w, cell_bits=c) for w, c in rows))
+    )
+    plain = evaluate(Design.homogeneous(small, chip, Periphery()))
+    for layer, (weight_bits, cell_bits) in enumerate(rows):
+        alone = evaluate(Design.homogeneous(small, chip.of_layer(weight_bits, cell_bits), Periphery()))
+        for quantity in ("tiles", "speed_up", "utilization", "sensing_period"):
+            assert getattr(mixed, quantity)[layer] == getattr(alone, quantity)[layer], quantity
+        for component in ("array", "adc", "buffers"):  # accumulation in tiles is beside that of the chip's trees
+            own, other = (getattr(one.layers.area, component) for one in (mixed, alone))
+            assert own[layer] == other[layer], component
+        own, other = (one.layers.energy.adc for one in (mixed, alone))
+        assert own[layer] == pytest.approx(other[layer], rel=1e-12)
+    assert mixed.energy > plain.energy, "eight cells to a weight"
+    assert "weight_bits" not in plain.to_dict()["layers"][0]
+    assert mixed.to_dict()["layers"][0]["cell_bits"] == 1
+
+
+def test_a_batch_of_different_bits_equals_a_loop(small):
+    generator, shape = np.random.default_rng(0), (10, 4)
+    work = Workload.from_network(small)
+    periphery = PeripheryArrays.given(
+        adc_type=generator.integers(0, 2, shape),
+        columns_per_adc=generator.choice([2.0, 8.0], shape),
+        weight_bits=generator.choice([0.0, 4.0, 6.0], shape),
+        cell_bits=generator.choice([0.0, 1.0, 2.0], shape),
+    )
+    together = evaluate_batch(Chip(), work, periphery)
+    for k in range(len(periphery.adc_type)):
+        alone = evaluate_batch(Chip(), work, periphery[k])
+        for quantity in ("area", "latency", "energy", "leakage_power"):
+            assert getattr(alone, quantity) == getattr(together, quantity)[k], quantity
+
+
+@pytest.mark.parametrize(
+    ("chip", "entry", "message"),
+    [
+        ({}, {"weight_bits": 2}, "periphery.0.cell_bits must not exceed the layer's weight precision (2"),
+        ({}, {"weight_bits": 1, "cell_bits": 1}, None),
+        ({"columns": 16}, {"weight_bits": 9, "cell_bits": 1}, None),
+        ({"columns": 8}, {"weight_bits": 9, "cell_bits": 1}, "periphery.0.cell_bits: a weight of 9 bits in cells of 1"),
+        (
+            {"device": {"cell": "sram", "cell_bits": 1}},
+            {"cell_bits": 2},
+            "periphery.0.cell_bits must be 1 for sram cells",
+        ),
+        ({"pack_groups": True}, {"weight_bits": 4}, "periphery.0.weight_bits must not be given with chip.pack_groups"),
+    ],
+)
+def test_bits_that_a_chip_cannot_hold(small, chip, entry, message):
+    chip, periphery = Chip.parse(chip), Periphery(**entry)
+    if message is None:
+        assert evaluate(Design.homogeneous(small, chip, periphery)).area > 0
+        return
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Design.parse({"network": small, "chip": chip, "periphery": (periphery,) * len(small.layers)})
 
 
 def test_copies_are_named_where_they_are_chosen(small):

@@ -252,6 +252,27 @@ def test_copies_are_chosen_and_proven(objective: str) -> None:
     assert len({entry.copies for entry in found.design.periphery}) > 1, "layers differ"
 
 
+@pytest.mark.parametrize("objective", ["edap", "latency"])
+def test_precisions_of_weights_and_cells_are_chosen_and_proven(objective: str) -> None:
+    """Narrower weights with more ADCs, finer ones, against wider weights, or cells of fewer bits, with fewer."""
+    chip, networks = CHIPS["small tiles"], space("vgg11", (24,), (3, 32, 32), 10)
+    peripheries = [
+        Periphery(adc_bits=4, input_bits=4),
+        Periphery(adc_bits=5, input_bits=4, columns_per_adc=2, weight_bits=4),
+        Periphery(adc_bits=3, input_bits=4, weight_bits=6, cell_bits=2),
+    ]
+    figures = every(networks, chip, peripheries)
+    budgets = Budgets(area_mm2=float(np.quantile(figures["area"], 0.3)))
+    kept = figures["area"] <= budgets.area_mm2
+    best = np.min(np.prod([figures[name] for name in OBJECTIVES[objective]], axis=0)[kept])
+    found = searched(networks, chip, peripheries, objective, budgets)
+    assert found.lower_bound is not None
+    assert found.lower_bound <= best * (1 + 1e-9)
+    assert found.value == pytest.approx(best, rel=1e-9)
+    assert found.lower_bound == pytest.approx(best, rel=1e-9)
+    assert len({entry.weight_bits for entry in found.design.periphery}) > 1, "layers differ"
+
+
 PIPELINED = Chip(execution="pipelined", pipeline_speed_up=4, subarrays_per_pe=1, pes_per_tile=4)
 
 

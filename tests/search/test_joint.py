@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xpert.design import Chip, Design, Periphery
+from xpert.design import PRECISION_FIELDS, Chip, Design, Periphery
 from xpert.errors import InfeasibleError
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
@@ -59,6 +59,27 @@ def test_it_finds_what_trying_all_designs_finds(most_loss: float, least_quality:
     assert found.predicted_loss <= most_loss * (1 + 1e-9)
     assert found.quality >= least_quality
     assert found.evaluation.to_dict() == evaluate(found.design).to_dict()
+
+
+@pytest.mark.parametrize(("most_loss", "bits"), [(0.3, {(8, 4), (8, 2)}), (0.7, {(8, 4), (4, 4)})])
+def test_precisions_of_weights_and_cells(most_loss: float, bits: set[tuple[int, int]]) -> None:
+    """Of the last three layers each has one of three, the others the first: what is found is what trying all finds."""
+    precisions = [(5, 6, 4, 4), (5, 6, 8, 4), (5, 6, 8, 2)]
+    losses = np.array([[0.001, np.inf, np.inf]] * 6 + [[0.5, 0.3, 0.1], [0.3, 0.15, 0.05], [0.2, 0.1, 0.02]])
+    networks = space("vgg11", [[16]] * 6 + [[16, 32], [16]], (1, 16, 16), 10)
+    quality = Term([*QUALITY[:7], QUALITY[7][:, :1], QUALITY[8][:1]], at_least=42)
+    changes = {"precisions": precisions, "losses": losses}
+    found = search_joint(networks, START, most_loss=most_loss, quality=quality, **FIXED | changes)
+    best = np.inf
+    for width, last in itertools.product([16, 32], itertools.product(range(3), repeat=3)):
+        choice = [0] * 6 + list(last)
+        if losses[np.arange(9), choice].sum() <= most_loss:
+            network = networks.network([16] * 6 + [width, 16])
+            design = START.replace(network=network).with_values(PRECISION_FIELDS, [precisions[k] for k in choice])
+            best = min(best, objective_value(evaluate(design), "edap"))
+    assert objective_value(found.evaluation, "edap") == pytest.approx(best, rel=2e-3)
+    last = found.design.periphery[-3:]
+    assert {(entry.weight_bits, entry.cell_bits) for entry in last} == bits
 
 
 def test_a_layer_that_is_left_out_loses_nothing() -> None:

@@ -141,6 +141,7 @@ class SampledChips:
         self._seed, self._batch_size = sampling.seed, sampling.batch_size
         self._order = [layer.name for layer in design.network.on_crossbars]
         layers = analog_layers(model).values()
+        self._weights = {name: layer.weights.numel() for name, layer in analog_layers(model).items()}
         self._ir_drop = any(layer.chip.analog.ir_drop for layer in layers)
         at_a_time = min(self._batch_size, len(self._images))
         self._calibration = None
@@ -151,24 +152,31 @@ class SampledChips:
             model = with_chip_norms(model)
             at_a_time = max(at_a_time, len(test.calibration))
         self._model, self._recall = model, Recall(model) if recall else None
-        cells = sum(layer.weights.numel() * layer.code.slices for layer in layers)
-        values = at_a_time * max(map(_values, design.network.layers))
-        most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * values))
-        chips = sampling.numbers
-        size = math.ceil(len(chips) / math.ceil(len(chips) / most))  # groups of about the same size
-        self._groups = [chips[first : first + size] for first in range(0, len(chips), size)]
+        self._values = at_a_time * max(map(_values, design.network.layers))
+        self._chips = sampling.numbers
         self._programmed: range | None = None
-        self._measured: tuple[range, tuple[Periphery, ...]] | None = None
+        self._measured: tuple[range, tuple[Periphery, ...], tuple[bool, ...]] | None = None
 
     @property
     def n_images(self) -> int:
         """How many images there are."""
         return len(self._images)
 
-    @property
-    def at_once(self) -> bool:
-        """Whether memory holds all chips, so that each image runs on all of them at a time."""
-        return len(self._groups) == 1
+    def at_once(self, design: Design) -> bool:
+        """Whether memory holds all chips of a design, so that each image runs on all of them at a time."""
+        return len(self._groups(design)) == 1
+
+    def _groups(self, design: Design) -> list[range]:
+        """The chips in groups of about the same size that memory holds: by the cells that a design's weights take."""
+        cells = sum(
+            self._weights[layer.name] * design.chip.code_of(entry.weight_bits, entry.cell_bits).slices
+            for layer, entry in zip(design.network.layers, design.periphery, strict=True)
+            if not layer.digital
+        )
+        most = max(1, _CHIPS_BYTES // (_CELL_BYTES * cells + _VALUE_BYTES * self._values))
+        chips = self._chips
+        size = math.ceil(len(chips) / math.ceil(len(chips) / most))
+        return [chips[first : first + size] for first in range(0, len(chips), size)]
 
     def reorder(self, order: Tensor) -> None:
         """Read the images in another order from now on; `order` [images] has their present numbers."""
@@ -191,7 +199,7 @@ class SampledChips:
         """Likewise, and by how much the class of an image leads, or is behind."""
         found: list[Margins] = []
         start, stop, _ = (images or slice(None)).indices(len(self._images))
-        chips = sum(map(len, self._groups))
+        chips = len(self._chips)
 
         def report(**figures: Any) -> None:
             if progress is not None:
@@ -199,7 +207,7 @@ class SampledChips:
                 progress(Progress(unit="images", done=done, total=total, figures={"chips": chips} | figures))
 
         with torch.no_grad(), at_precision(self._model, design):
-            for group in self._groups:
+            for group in self._groups(design):
                 before = len(found)
                 for outputs, truth in self._outputs(group, design, start, stop, report):
                     found.append(Margins.of(outputs, truth))
@@ -213,10 +221,11 @@ class SampledChips:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The network's outputs [chips, images, classes] for some images on the chips of a group, and their classes."""
         self._program(group, report)
-        if self._calibration is not None and self._measured != (group, design.periphery):
+        bypassed = tuple(layer.bypassed for layer in analog_layers(self._model).values())
+        if self._calibration is not None and self._measured != (group, design.periphery, bypassed):
             run = functools.partial(self._run, batch=(group, "calibration"))
             measure_norms(self._model, self._calibration, len(group), run)
-            self._measured = group, design.periphery
+            self._measured = group, design.periphery, bypassed
         rewind(self._model, self._read_before + start)
         images, labels, first = self._images[start:stop], self._labels[start:stop], start
         for batch, truth in zip(images.split(self._batch_size), labels.split(self._batch_size)):

@@ -38,7 +38,7 @@ def measure_activity(model: nn.Module, design: Design, images: Tensor, *, positi
     samples = sample_inputs(analog, images, positions)
     layers = analog_layers(analog)
     found = (
-        Activity() if layer.digital else _activity(layers[layer.name], design.chip, samples[layer.name])
+        Activity() if layer.digital else _activity(layers[layer.name], layers[layer.name].chip, samples[layer.name])
         for layer in design.network.layers
     )
     return design.replace(activity=tuple(found))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xpert.analog.convert import REFERENCE_INPUT_BITS, sample_inputs, to_analog
 from xpert.analog.layer import AnalogLayer, analog_layers
-from xpert.design import PRECISION_FIELDS, AnalogSettings, Design
+from xpert.design import PRECISION_FIELDS, AnalogSettings, Design, Periphery
 from xpert.errors import ConfigError
 from xpert.progress import Progress, Report
 
@@ -32,7 +32,8 @@ def layer_errors(
     """Noise-to-signal power of each layer's output for each precision option.
 
     Each layer gets the inputs that the quantised network sees, so errors of earlier layers do not enter. Noise is the
-    mean square of `output - reference`, where the reference is the same layer computed exactly with 8-bit inputs;
+    mean square of `output - reference`, where the reference is the same layer computed exactly with 8-bit inputs, and
+    with weights at the chip's precision;
     signal is the reference's variance about each output channel's mean, which is what batch norm passes on. With
     `adaptive_batch_norm` the output of a convolution first gets the reference's mean and variance, channel by channel.
 
@@ -40,7 +41,7 @@ def layer_errors(
         model: Quantised model that matches the design; left as it is.
         design: Chip and layers; what the options decide plays no part in it.
         images: Normalised images [n, channels, height, width]; ADC ranges are calibrated on them too.
-        options: Values of the periphery's `PRECISION_FIELDS`: ADC bits and input bits.
+        options: Values of the periphery's `PRECISION_FIELDS`: ADC bits, input bits and so on.
         generator: Samples the chip; None: nothing is random.
         settings: Conventions and effects in the place of the design's `chip.analog`.
         positions: Input vectors per layer from which powers are estimated.
@@ -64,20 +65,26 @@ def layer_errors(
             continue
         peripheries = [own.with_values(PRECISION_FIELDS, values) for values in options]
         layer, vectors = layers[entry.name], samples[entry.name]
-        reference = _reference(layer, vectors)
+        layer.set_periphery(own.replace(weight_bits=None, cell_bits=None))
+        reference, scale = _reference(layer, vectors), layer.weight_scale.double()
         variance, mean = torch.var_mean(reference, dim=1, correction=0, keepdim=True)
         signal = variance.mean().clamp_min(_SMALLEST)
         adapted = layer.chip.analog.adaptive_batch_norm and layer.is_convolution
-        # Options of one input precision follow each other, so that the layer keeps its codes' statistics.
-        for option, periphery in sorted(enumerate(peripheries), key=lambda pair: pair[1].input_bits):
+        # Options of one precision of cells, weights and inputs follow each other: the layer keeps what it made for it.
+        for option, periphery in sorted(enumerate(peripheries), key=lambda pair: _written(pair[1])):
             layer.set_periphery(periphery)
-            output = _output(layer, vectors)
+            output = _output(layer, vectors) * (layer.weight_scale.double() / scale)
             if adapted:
                 output = _moved(output, variance, mean)
             errors[index, option] = float((output - reference).square().mean() / signal)
         if progress is not None:
             progress(Progress(unit="layer", done=index + 1, total=len(errors), figures={"layer": entry.name}))
     return errors
+
+
+def _written(periphery: Periphery) -> tuple[int, int, int]:
+    """What decides a layer's cells and input codes."""
+    return periphery.cell_bits or 0, periphery.weight_bits or 0, periphery.input_bits
 
 
 def _moved(output: Tensor, variance: Tensor, mean: Tensor) -> Tensor:

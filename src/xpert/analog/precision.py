@@ -54,7 +54,8 @@ def _set(layer: AnalogLayer | QuantLayer, chip: Chip, periphery: Periphery, rest
         return
     symmetric = chip.analog.signed_inputs == "twos_complement"
     restored.callback(layer.set_precision, layer.weight_bits, layer.input_bits, layer.symmetric_input)
-    layer.set_precision(chip.weight_bits, periphery.input_bits, symmetric)
+    own = chip.of_layer(periphery.weight_bits, periphery.cell_bits)
+    layer.set_precision(own.weight_bits, periphery.input_bits, symmetric)
 
 
 @contextlib.contextmanager
@@ -63,7 +64,8 @@ def as_quantised(model: nn.Module, input_bits: int | None = None) -> Iterator[No
 
     Args:
         model: From `to_analog`.
-        input_bits: Input precision of all of them; each layer's own by default. [bit]
+        input_bits: Input precision of all of them, with weights at the chip's precision; each layer's own by default.
+            [bit]
     """
     layers = list(analog_layers(model).values())
     with contextlib.ExitStack() as restored:
@@ -72,7 +74,8 @@ def as_quantised(model: nn.Module, input_bits: int | None = None) -> Iterator[No
             layer.bypassed = True
             if input_bits is not None:
                 restored.callback(layer.set_periphery, layer.periphery)
-                layer.set_periphery(layer.periphery.replace(input_bits=input_bits))
+                values = {"input_bits": input_bits, "weight_bits": None, "cell_bits": None}
+                layer.set_periphery(layer.periphery.replace(**values))
         yield
 
 

@@ -75,19 +75,23 @@ class ProgrammedLayer(nn.Module):
     def __init__(self, layer: QuantLayer, chip: Chip, periphery: Periphery) -> None:
         super().__init__()
         self.layer = layer
-        self.chip = chip
+        self.chip = chip.of_layer(periphery.weight_bits, periphery.cell_bits)
+        """The chip as this layer sees it, with its precisions of weights and cells."""
         self.periphery = periphery
+        self._whole_chip = chip
         self.images_read = 0
         """Images that each of the present chips has read."""
         self.geometry = Geometry.of(layer, chip)
-        self.code = chip.weight_code
+        self._seeds: tuple[int, ...] | None = ()
+        """Of what the present chips drew; none for a perfectly written chip, None where chips were read from a file."""
         kernel = math.prod(self.geometry.kernel)
         _, rows, outputs = self.geometry.weight_matrix(layer.weight.detach()).shape
         self.crossbar_blocks = row_blocks(kernel, rows // kernel, chip)
         """First and last-plus-one row of each row block, which has crossbars of its own."""
         self.blocks = read_groups(self.crossbar_blocks, chip)
         """The same of what is read and converted at once."""
-        self.layout = Layout.of(outputs, chip)
+        self._outputs = outputs
+        self._see_chip()
         self.register_buffer("weights", torch.empty(0, dtype=torch.int16))
         self.register_buffer("weight_scale", torch.empty(()))
         for name in ("conductance", "read_variance", "samples"):
@@ -100,6 +104,10 @@ class ProgrammedLayer(nn.Module):
         self._forget()
         self.set_periphery(periphery)
         self._take_weights()
+
+    def _see_chip(self) -> None:
+        """What follows from the precisions of weights and cells."""
+        self.code, self.layout = self.chip.weight_code, Layout.of(self._outputs, self.chip)
 
     @property
     def adc_bits(self) -> int:
@@ -136,19 +144,47 @@ class ProgrammedLayer(nn.Module):
         return self.layer.input_code(x, input_bits)
 
     def set_periphery(self, periphery: Periphery) -> None:
-        """Change the periphery; the chip and the calibration samples stay.
+        """Change the periphery; chips and the calibration samples stay.
+
+        With other precisions of weights or cells the layer's present weights are on the same chips in other cells:
+        these draw what they would have drawn if they had been written so.
 
         What was prepared for the last ones is kept, as far as memory allows: designs that are measured in turn differ
         in few layers.
+
+        Raises:
+            ConfigError: If the chip cannot hold such weights.
         """
+        chip = self._whole_chip.of_layer(periphery.weight_bits, periphery.cell_bits)
         if self._ready is not None and self.chip.analog.adc_range != "learned":
             self._kept[self.periphery] = self._range, self._ready, self._correction
         self.periphery = periphery
-        twos_complement = self.chip.analog.signed_inputs == "twos_complement"
-        self.layer.set_precision(self.chip.weight_bits, self.input_bits, twos_complement)
+        twos_complement = chip.analog.signed_inputs == "twos_complement"
+        self.layer.set_precision(chip.weight_bits, self.input_bits, twos_complement)
+        if _bits(chip) != _bits(self.chip):
+            self._rewrite(chip)
         self._range, self._ready, self._correction = self._kept.pop(periphery, (None, None, None))
         while sum(_bytes(ready) for _, ready, _ in self._kept.values()) > _KEPT_BYTES:
             del self._kept[next(iter(self._kept))]  # the oldest
+
+    def _rewrite(self, chip: Chip) -> None:
+        """Hold the weights at other precisions of weights or cells, on the same chips."""
+        if self.conductance.numel():
+            held = {name: getattr(self, name) for name in _WRITTEN}
+            self._programs[_bits(self.chip)] = held, self._histograms
+            while sum(sum(part.nbytes for part in held.values()) for held, _ in self._programs.values()) > _KEPT_BYTES:
+                if len(self._programs) == 1 or self._seeds is None:
+                    break  # the last is likely the next, and what was read from a file cannot be written again
+                del self._programs[next(iter(self._programs))]  # the oldest
+        self.chip = chip
+        self._see_chip()
+        held, self._histograms = self._programs.pop(_bits(chip), ({}, {}))
+        if not held:
+            weights, scale = self._integer_weights()
+            empty = self.conductance.new_empty(0)
+            held = {"weights": weights, "weight_scale": scale, "conductance": empty, "read_variance": empty}
+        for name, tensor in held.items():
+            setattr(self, name, tensor)
 
     @property
     def n_chips(self) -> int:
@@ -163,7 +199,11 @@ class ProgrammedLayer(nn.Module):
                 perfectly, and nothing is random.
         """
         self._take_weights()
-        self._write([Draws(generator) for generator in generators])
+        draws = [Draws(generator) for generator in generators]
+        self._seeds = tuple(of_chip.seed for of_chip in draws)
+        self._write(draws)
+        self.images_read = 0
+        self._read_anew()
 
     def _write(self, draws: list[Draws]) -> None:
         cells, device = encode(self.weights, self.code), self.weights.device
@@ -172,22 +212,27 @@ class ProgrammedLayer(nn.Module):
             setattr(self, name, torch.stack([chip[name] for chip in written]).to(device))
         if "read_variance" not in written[0]:
             self.read_variance = torch.empty(0, device=device)
-        self.images_read = 0
-        self._read_anew()
 
     def _take_weights(self) -> None:
         """Take over the layer's present weights as integers."""
-        integer = self.layer.integer_weight()
-        weights = self.geometry.weight_matrix(integer.value).short()
+        weights, scale = self._integer_weights()
         if not torch.equal(weights, self.weights):
             self.weights = weights
             self._forget()
-        self.weight_scale = integer.scale
+        self.weight_scale = scale
+
+    def _integer_weights(self) -> tuple[Tensor, Tensor]:
+        """The layer's present weights as integers, [groups, rows, outputs], and what 1 stands for."""
+        integer = self.layer.integer_weight()
+        return self.geometry.weight_matrix(integer.value).short(), integer.scale
 
     def _need_chip(self) -> None:
-        """Write the chip that is there if none was asked for: only now, since with IR drop it takes long."""
-        if not self.conductance.numel():
-            self._write([])
+        """Write the chips that are there, or a perfect one if none was asked for: only now, since it may take long."""
+        if self.conductance.numel():
+            return
+        if self._seeds is None:
+            raise ConfigError("chips that were read from a file hold weights at the precisions of that file only")
+        self._write([Draws(seed) for seed in self._seeds])
 
     def _written(self, cells: Cells, draws: Draws | None) -> dict[str, Tensor]:
         """The buffers that describe one chip, without those that are empty."""
@@ -363,6 +408,8 @@ class ProgrammedLayer(nn.Module):
         """What compensates the ADCs' offsets, see `AnalogLayer`."""
         self._kept: dict[Periphery, tuple[AdcRange | None, Tensor | list[Columns], Tensor | None]] = {}
         """The same of other peripheries."""
+        self._programs: dict[tuple[int, int], tuple[dict[str, Tensor], dict[int, tuple[Tensor, int]]]] = {}
+        """The weights as written at other precisions of weights and cells, with their histograms."""
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         self._forget()  # it would not move along
@@ -380,7 +427,17 @@ class ProgrammedLayer(nn.Module):
                 self._buffers[name] = own.new_empty(given.shape)
         super()._load_from_state_dict(state_dict, prefix, *arguments, **options)
         self.images_read = 0
+        self._seeds = None
         self._forget()
+
+
+_WRITTEN = ("weights", "weight_scale", "conductance", "read_variance", "gain")
+"""Buffers that depend on the precisions of weights and cells."""
+
+
+def _bits(chip: Chip) -> tuple[int, int]:
+    """Precision of weights, and bits of a cell."""
+    return chip.weight_bits, chip.device.cell_bits
 
 
 def _bytes(ready: Tensor | list[Columns]) -> int:

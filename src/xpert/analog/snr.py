@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from xpert.analog.convert import reprogram, to_analog
 from xpert.analog.draws import chip_generator
-from xpert.analog.layer import AnalogLayer, analog_layers
-from xpert.analog.precision import as_quantised
+from xpert.analog.layer import analog_layers
+from xpert.analog.precision import as_quantised, at_precision
 from xpert.design import AnalogSettings, Design
 from xpert.networks.images import Images
+from xpert.networks.quantised import quantised_layers, unquantised
 from xpert.progress import Progress, Report
 
 
@@ -87,6 +88,37 @@ def layer_snr(
     ]
 
 
+def rounding_snr(model: nn.Module, design: Design, images: Images, *, batch_size: int = 32) -> dict[str, float]:
+    """Signal over the error of integer weights and inputs alone, at a design's precisions. [dB]
+
+    Args:
+        model: Quantised model that matches the design; left as it is.
+        design: Its layers and their precisions.
+        images: Normalised images [n, channels, height, width].
+        batch_size: Images at a time; results do not depend on it.
+
+    Returns:
+        Of each layer on crossbars, by name in the design's order; its input is the float network's, as is the signal.
+    """
+    found, order = quantised_layers(model), [layer.name for layer in design.network.on_crossbars]
+    layers = {name: found[name] for name in order}
+    powers = {name: _Powers() for name in order}
+    was_training = model.training
+    model.eval()
+    try:
+        for batch in images.split(batch_size):
+            with torch.no_grad():
+                with unquantised(model):
+                    exact = _outputs(model, layers, batch)
+                with at_precision(model, design):
+                    for name, (x, reference) in exact.items():
+                        powers[name].own += _squares(layers[name](x) - reference)
+                        powers[name].signal(reference)
+    finally:
+        model.train(was_training)
+    return {name: powers[name].ratio(powers[name].own) for name in order}
+
+
 class _Powers:
     """Sums over images, from which ratios follow."""
 
@@ -114,7 +146,7 @@ def _squares(error: Tensor) -> float:
     return float(error.double().square().sum())
 
 
-def _outputs(model: nn.Module, layers: dict[str, AnalogLayer], batch: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def _outputs(model: nn.Module, layers: Mapping[str, nn.Module], batch: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """Input and output of every layer while the network runs."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -133,4 +165,4 @@ def _outputs(model: nn.Module, layers: dict[str, AnalogLayer], batch: Tensor) ->
     return found
 
 
-__all__ = ["LayerSnr", "layer_snr"]
+__all__ = ["LayerSnr", "layer_snr", "rounding_snr"]

@@ -74,7 +74,8 @@ class Geometry:
                     rows // math.prod(kernel) * math.prod(-(-s // t) for s, t in zip(_spans(kernel, dilation), stride))
                 )
                 outputs *= math.prod(stride)
-            packed = int(packed_groups(chip, np.array(layer.groups), np.array(rows), np.array(outputs)))
+            columns = chip.weight_code.columns_per_weight
+            packed = int(packed_groups(chip, np.array(layer.groups), np.array(rows), np.array(outputs), columns))
         groups = layer.groups // packed
         if isinstance(layer, QuantConvTranspose1d | QuantConvTranspose2d):
             shape = TransposedShape(

@@ -11,27 +11,17 @@ import typer
 from xpert.cli import output
 from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, Cluster, DesignSource, Device, Digital, InputShape, Json, Workers
+from xpert.cli.options import Arguments, Changes, Cluster, DesignSource, Device, Digital, InputShape, Json, Workers
 from xpert.cli.sources import read_design_and_network, with_digital
 from xpert.errors import ConfigError
 from xpert.files import jsonable, write_atomically
-from xpert.text import plain_percent
+from xpert.text import duration, plain_percent, programming_in_words, seconds_of
 
 if TYPE_CHECKING:
     from torch import nn
 
     from xpert.analog.accuracy import Split
     from xpert.training.source import DataRequest
-
-_Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Set a field of the periphery or the chip, as with `evaluate --sweep`: adc_bits, programming_sigma, "
-        "ir_drop, device, ...; repeat for more.",
-    ),
-]
 
 
 def accuracy(
@@ -61,8 +51,20 @@ def accuracy(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Also with each effect alone, and with all but that one.")
     ] = False,
+    yield_at: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", min=0, max=1, help="Also the share of the chips of at least this accuracy."),
+    ] = None,
+    times: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME,...",
+            help="Also the accuracy at these times after programming, such as 1s,1h,1d,1y (s, min, h, d, y): of cells "
+            "that change with time.",
+        ),
+    ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also each layer's ratio of signal to error.")] = False,
-    changes: _Changes = None,
+    changes: Changes = None,
     device: Device = "cpu",
     workers: Workers = None,
     cluster: Cluster = None,
@@ -85,6 +87,10 @@ def accuracy(
 
     **xpert accuracy runs/a/design.json --weights runs/a/weights.safetensors --dataset digits --ablation --write
     runs/a/accuracy.json**, then **xpert report runs/a**
+
+    **xpert accuracy design.json --weights w.safetensors --dataset digits --chips 200 --images 100 --yield-at 0.95**
+
+    **xpert accuracy design.json --weights w.safetensors --dataset digits --set device=rram-wan-2022 --times 1s,1d,1y**
 
     **xpert accuracy my_model.py:Net --weights my.safetensors --dataset cifar10 --set rows=128**
     """
@@ -124,6 +130,8 @@ def accuracy(
             images=images,
             each_effect=ablation,
             each_layer=layers,
+            yield_at=yield_at,
+            times=_times(times),
             device=device,
             progress=progress,
             split=split,
@@ -138,6 +146,25 @@ def accuracy(
     return 0
 
 
+def _times(text: str | None) -> list[float]:
+    """Times in seconds, in order.
+
+    Raises:
+        ConfigError: If one of them is no time.
+    """
+    found = []
+    for entry in [] if text is None else text.split(","):
+        seconds = seconds_of(entry)
+        if seconds is None or seconds > _LATEST:
+            raise ConfigError(f"--times: expected TIME,... such as 1s,30min,1h,1d,10y, at most 300 y, got {entry!r}")
+        found.append(seconds)
+    return sorted(found)
+
+
+_LATEST = 300 * 365.25 * 86400
+"""Within the bounds of `seconds_since_programming`. [s]"""
+
+
 def _show_accuracy(found: dict[str, Any], name: str, dataset: str, chips: int) -> None:
     rows = [[row, plain_percent(found[key])] for row, key in (("ideal", "ideal"), ("quantised", "quantised"))]
     title = "NI, one chip" if chips == 1 else f"NI, mean of {chips} chips"
@@ -145,11 +172,51 @@ def _show_accuracy(found: dict[str, Any], name: str, dataset: str, chips: int) -
     rows.append(["NI, 95 % confidence", _interval(found)])
     rows.append(["NI, standard deviation", plain_percent(found["ni_std"])])
     title = f"{name}: accuracy on {found['images']} images of {dataset}"
+    rows += [
+        [f"NI, {_ordinal(one['percent'])} percentile of chips", plain_percent(one["ni"])]
+        for one in found.get("percentiles", [])
+    ]
     output.show(output.table(title, ["", "accuracy"], rows))
+    if "chip_yield" in found:
+        output.write(f"Yield: {_yield_in_words(found['chip_yield'], chips)}.\n")
+    if "over_time" in found:
+        _show_over_time(found["over_time"])
+    if "programming" in found:
+        output.write(f"Programming the chip: {programming_in_words(found['programming'])}.\n")
+    else:
+        output.write("Programming the chip: not known, since the device file has no write_pulses or write_pulse_s.\n")
     if "ablation" in found:
         _show_ablation(found)
     if "layers" in found:
         _show_layers(found["layers"])
+
+
+def _ordinal(percent: float) -> str:
+    """`5th`, `1st`."""
+    return f"{percent:g}{'st' if percent == 1 else 'th'}"
+
+
+def _yield_in_words(found: dict[str, Any], chips: int) -> str:
+    interval = f"{100 * found['low']:.1f} ... {100 * found['high']:.1f} %"
+    return (
+        f"{plain_percent(found['share'])} of {chips} chips reach {plain_percent(found['accuracy'])} on these images "
+        f"(95 % confidence: {interval})"
+    )
+
+
+def _show_over_time(rows: list[dict[str, Any]]) -> None:
+    with_yield = "chip_yield" in rows[0]
+    cells = [
+        [
+            duration(row["seconds"]),
+            plain_percent(row["ni_mean"]),
+            _interval(row),
+            *([plain_percent(row["chip_yield"]["share"])] if with_yield else []),
+        ]
+        for row in rows
+    ]
+    header = ["time", "NI, mean", "95 %", *(["yield"] if with_yield else [])]
+    output.show(output.table("Accuracy after programming", header, cells))
 
 
 def _show_ablation(found: dict[str, Any]) -> None:

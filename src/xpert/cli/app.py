@@ -13,6 +13,7 @@ from xpert import __version__
 from xpert.cli import output
 from xpert.cli.accuracy import accuracy
 from xpert.cli.compare import compare
+from xpert.cli.diagnose import diagnose
 from xpert.cli.evaluate import evaluate
 from xpert.cli.export import export
 from xpert.cli.interrupts import Interrupted
@@ -92,7 +93,7 @@ def xpert(
 
 # In the order in which the help lists them.
 for _command in (
-    search, sweep, reproduce, evaluate, accuracy, trace, export, pick, runs, compare, report, validate, solve, init,
-    presets, parts,
+    search, sweep, reproduce, evaluate, accuracy, diagnose, trace, export, pick, runs, compare, report, validate,
+    solve, init, presets, parts,
 ):  # fmt: skip
     app.command()(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,7 +18,7 @@ from xpert.cli.sources import read_design_and_network, with_digital
 from xpert.errors import ConfigError
 from xpert.files import write_atomically
 from xpert.progress import Progress
-from xpert.text import plain_number
+from xpert.text import plain_number, programming_in_words
 
 if TYPE_CHECKING:
     from xpert.design import Design
@@ -138,8 +139,11 @@ def _evaluate_one(
     design: Design, switches: Switches, csv: Path | None, draw: Path | None, as_json: bool, variants: bool
 ) -> None:
     from xpert.hardware import evaluate
+    from xpert.hardware.programming import programming_cost
 
     figures = evaluate(design, switches).to_dict()
+    with contextlib.suppress(ConfigError):  # a device without write figures
+        figures["programming"] = programming_cost(design).to_dict()
     if csv is not None:
         output.write_csv(csv, [flat(layer) for layer in figures["layers"]])
     if draw is not None:
@@ -156,6 +160,8 @@ def _evaluate_one(
         output.write_json(figures)
     else:
         show_evaluation(figures)
+        if "programming" in figures:
+            output.write(f"Programming the chip: {programming_in_words(figures['programming'])}.\n")
         if rows:
             show_variants(rows)
 

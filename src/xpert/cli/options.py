@@ -42,3 +42,12 @@ DesignSource = Annotated[
         metavar="SOURCE", help="The network of a DESIGN.json whose backbone is `custom`, which it does not hold itself."
     ),
 ]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Set a field of the periphery or the chip, as with `evaluate --sweep`: adc_bits, programming_sigma, "
+        "ir_drop, device, ...; repeat for more.",
+    ),
+]

@@ -35,11 +35,19 @@ def sweep_fields() -> dict[str, tuple[str, ...]]:
     """What can be swept: the name on the command line, and the field's path in a design file.
 
     Periphery fields are set in every layer. Fields of the chip's parts go by their own name or with the part's:
-    `cell_bits` or `device.cell_bits`. `device` and `technology` take the names of shipped parts, or paths.
+    `r_on_ohm` or `device.r_on_ohm`. What a layer and the chip both have is the layer's under its own name, and else the
+    chip's: `weight_bits` and `chip.weight_bits`, `cell_bits` and `device.cell_bits`. `device` and `technology` take the
+    names of shipped parts, or paths.
     """
-    fields: dict[str, tuple[str, ...]] = {name: ("periphery", name) for name in Periphery.decisions()}
+    layers: dict[str, tuple[str, ...]] = {name: ("periphery", name) for name in Periphery.decisions()}
+    fields = dict(layers)
     for path in (*_chip_fields(Chip), *((part,) for part in _PARTS)):
-        fields[".".join(path)] = fields[path[-1]] = ("chip", *path)
+        if path[-1] in layers and len(path) == 1:
+            fields["chip." + path[-1]] = ("chip", *path)
+        else:
+            fields[".".join(path)] = ("chip", *path)
+        if path[-1] not in layers:
+            fields[path[-1]] = ("chip", *path)
     return fields
 
 

@@ -40,6 +40,7 @@ from xpert.design.periphery import (
     Decision,
     Periphery,
     Phase,
+    by_field,
     decisions_taken,
     options_of,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "Technology",
     "WeightCode",
     "Work",
+    "by_field",
     "decisions_taken",
     "describe",
     "load_part",

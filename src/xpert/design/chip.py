@@ -23,6 +23,7 @@ from xpert.design.adc_registry import ADCS, adc_types
 from xpert.design.analog import AnalogSettings
 from xpert.design.encoding import ENCODINGS, Encoding, WeightCode
 from xpert.design.parts import part_of
+from xpert.design.periphery import Periphery
 from xpert.design.process import ProcessData
 from xpert.errors import ConfigError
 
@@ -229,6 +230,17 @@ class Device(DataModel):
 
     write_voltage_v: Annotated[float, Field(gt=0, le=20)] = _of_cell("write_voltage_v")
     """Programming voltage; above the supply of the logic (0.9 V at 32 nm) every line has a level shifter. [V]"""
+
+    write_pulses: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """Programming pulses of a cell in the mean, those after each check included; unset: what programming costs is not
+    said."""
+
+    write_pulse_s: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Duration of a programming pulse; unset: likewise. [s]"""
+
+    write_energy_j: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Energy of a programming pulse; unset: of rram, pcm and mram cells what their mean conductance takes at
+    `write_voltage_v`; of others it is not said. [J]"""
 
     access_gate_voltage_v: Annotated[float, Field(gt=0, le=5)] = _of_cell("access_gate_voltage_v")
     """Gate voltage of the access transistor during a read. [V]"""
@@ -630,6 +642,50 @@ class Chip(DataModel):
                 allowed = ", ".join(map(str, adc.allowed_bits))
                 raise ConfigError(f"{bits_field} must be one of {allowed} for the ADC {adc.name!r}, got {adc_bits}")
 
+    def check_bits(
+        self,
+        weight_bits: int | None,
+        cell_bits: int | None,
+        weight_field: str = "weight_bits",
+        cell_field: str = "cell_bits",
+    ) -> None:
+        """Refuse precisions of a layer's weights and cells that this chip cannot hold.
+
+        Args:
+            weight_bits: Of its weights; None: the chip's. [bit]
+            cell_bits: Of its cells; None: the chip's. [bit]
+            weight_field: Field that the first came from, for the message.
+            cell_field: Field that the second came from.
+
+        Raises:
+            ConfigError: If it cannot.
+        """
+        device = self.device
+        if self.pack_groups and (weight_bits or cell_bits):
+            field = weight_field if weight_bits else cell_field
+            raise ConfigError(f"{field} must not be given with chip.pack_groups: groups are packed by the chip's own")
+        weight_bits, own = weight_bits or self.weight_bits, device.cell_bits
+        cell_bits = cell_bits or own
+        if cell_bits != own and device.cell in ("sram", "mram"):
+            raise ConfigError(f"{cell_field} must be 1 for {device.cell} cells, which store 1 bit, got {cell_bits}")
+        if cell_bits != own and device.programming_states is not None:
+            raise ConfigError(
+                f"{cell_field} must be {own}, for which device.programming_states has the states, got {cell_bits}"
+            )
+        if weight_bits == 1 and not self.weight_code.binary:
+            raise ConfigError(f"{weight_field} must be 2 or more for encoding {self.encoding!r}, got 1")
+        if cell_bits > weight_bits:
+            raise ConfigError(
+                f"{cell_field} must not exceed the layer's weight precision ({weight_bits}, {weight_field}), got "
+                f"{cell_bits}"
+            )
+        columns = self.code_of(weight_bits, cell_bits).columns_per_weight
+        if columns > self.columns:
+            raise ConfigError(
+                f"{cell_field}: a weight of {weight_bits} bits in cells of {cell_bits} takes {columns} columns, but "
+                f"the crossbar has {self.columns}"
+            )
+
     @property
     def read_rows(self) -> int:
         """Rows of a crossbar that are read at once."""
@@ -637,5 +693,32 @@ class Chip(DataModel):
 
     @property
     def weight_code(self) -> WeightCode:
-        """How weights are spread over cells."""
-        return ENCODINGS.find(self.encoding)(self.weight_bits, self.device.cell_bits, self.analog.reference)
+        """How weights are spread over cells, where layers have no precisions of their own."""
+        return self.code_of(None, None)
+
+    def code_of(self, weight_bits: int | None, cell_bits: int | None) -> WeightCode:
+        """How a layer's weights are spread over cells; arguments as for `of_layer`."""
+        bits = weight_bits or self.weight_bits, cell_bits or self.device.cell_bits
+        return ENCODINGS.find(self.encoding)(*bits, self.analog.reference)
+
+    def resolved(self, periphery: Periphery) -> Periphery:
+        """A layer's periphery with this chip's precisions of weights and cells where it has none of its own."""
+        return periphery.replace(
+            weight_bits=periphery.weight_bits or self.weight_bits,
+            cell_bits=periphery.cell_bits or self.device.cell_bits,
+        )
+
+    def of_layer(self, weight_bits: int | None, cell_bits: int | None) -> Self:
+        """The chip as a layer sees it whose weights and cells have precisions of their own.
+
+        Args:
+            weight_bits: Of its weights; None: the chip's. [bit]
+            cell_bits: Of its cells; None: the chip's. [bit]
+
+        Raises:
+            ConfigError: If the chip cannot hold such weights.
+        """
+        bits = weight_bits or self.weight_bits, cell_bits or self.device.cell_bits
+        if bits == (self.weight_bits, self.device.cell_bits):
+            return self
+        return self.replace(weight_bits=bits[0], device=self.device.replace(cell_bits=bits[1]))

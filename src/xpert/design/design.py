@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from xpert.design._base import LAYOUTS, SCHEMA, FileModel, read_mapping
 from xpert.design.chip import Activity, Chip
 from xpert.design.network import Network
-from xpert.design.periphery import Periphery
+from xpert.design.periphery import Periphery, by_field
 from xpert.files import write_atomically
 
 MOST_PULSED_BITS = 10
@@ -55,6 +55,7 @@ class Design(FileModel):
         for index, entry in enumerate(self.periphery):
             field = f"periphery.{index}."
             self.chip.check_adc(entry.adc_type, entry.adc_bits, field + "adc_type", field + "adc_bits")
+            self.chip.check_bits(entry.weight_bits, entry.cell_bits, field + "weight_bits", field + "cell_bits")
             if self.chip.input_coding == "pulse_width" and entry.input_bits > MOST_PULSED_BITS:
                 raise ValueError(
                     f"periphery.{index}.input_bits must be at most {MOST_PULSED_BITS} for input_coding 'pulse_width' "
@@ -81,11 +82,12 @@ class Design(FileModel):
 
         Raises:
             ConfigError: If a field is unknown or a rule is broken; says in which layer.
-            ValueError: If there is not one row for every layer, or not one value for every field.
+            ValueError: If there is not one row for every layer, or not one value for every field; optional fields at
+                the end may lack theirs, and stay.
         """
         entries = zip(self.periphery, rows, strict=True)
         # As plain data, so that a broken rule is told with the layer's place.
-        changed = (entry.model_dump(exclude_unset=True) | dict(zip(fields, row, strict=True)) for entry, row in entries)
+        changed = (entry.model_dump(exclude_unset=True) | by_field(fields, row) for entry, row in entries)
         return self.replace(periphery=tuple(changed))
 
     @classmethod

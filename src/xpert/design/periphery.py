@@ -31,6 +31,8 @@ ColumnsPerAdc = Annotated[int, Field(ge=1, le=1024)]
 AdcBits = Annotated[int, Field(ge=1, le=12)]
 InputBits = Annotated[int, Field(ge=1, le=16)]
 Copies = Annotated[int, Field(ge=1, le=4096)]
+WeightBits = Annotated[int, Field(ge=1, le=16)]
+CellBits = Annotated[int, Field(ge=1, le=8)]
 
 Phase = Literal["architecture", "precision"]
 """When a decision is taken: with the network's channels, or on the trained network with its accuracy measured."""
@@ -68,7 +70,10 @@ class Decision:
     """Unit of the values, if any."""
 
     changes_activity: bool = False
-    """Whether it changes the bits that drive the rows, and with them the activity that was measured on a network."""
+    """Whether it changes what rows are driven by or cells store, and with that the activity measured on a network."""
+
+    finer: Literal["more", "less"] = "more"
+    """Whether sums come closer to what is meant with more of it, or with less."""
 
     @property
     def title(self) -> str:
@@ -164,6 +169,42 @@ class Periphery(DataModel):
     """Copies of the layer's weights, each for other output positions, of which there are no fewer; unset: tiles are
     filled with copies, and pipelined chips have more of early layers."""
 
+    weight_bits: Annotated[
+        WeightBits | None,
+        Decision(
+            phase="precision",
+            changes_sums=True,
+            quantity="weight precision",
+            label="weight bits",
+            words="{}-bit weights",
+            options_name="weight_bits",
+            options=(None,),
+            options_text="Weight precisions to choose from; null: the chip's. [bit]",
+            unit="bit",
+            changes_activity=True,
+        ),
+    ] = None
+    """Weight precision; unset: `chip.weight_bits`. [bit]"""
+
+    cell_bits: Annotated[
+        CellBits | None,
+        Decision(
+            phase="precision",
+            changes_sums=True,
+            quantity="cell precision",
+            label="cell bits",
+            words="{}-bit cells",
+            options_name="cell_bits",
+            options=(None,),
+            options_text="Bits per cell to choose from, of which one cell stores as many or fewer; null: the chip's. "
+            "[bit]",
+            unit="bit",
+            changes_activity=True,
+            finer="less",
+        ),
+    ] = None
+    """Bits that the layer's cells store, no more than its weights have; unset: `chip.device.cell_bits`. [bit]"""
+
     @model_serializer(mode="wrap")
     def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A file says what was decided. What it does not name keeps its meaning when further decisions come.
@@ -192,13 +233,13 @@ class Periphery(DataModel):
         return tuple(getattr(self, name) for name in fields)
 
     def with_values(self, fields: Sequence[str], values: Sequence[Any]) -> Self:
-        """The same with other values in some fields.
+        """The same with other values in some fields; optional ones at the end may be left out, and stay.
 
         Raises:
             ConfigError: If a field is unknown or a value is not allowed.
             ValueError: If there are not as many values as fields.
         """
-        return self.replace(**dict(zip(fields, values, strict=True)))
+        return self.replace(**by_field(fields, values))
 
     def taken(self, fields: Iterable[str] | None = None) -> list[str]:
         """Those of some fields, or of all, that are decided: the others are optional and None."""
@@ -222,6 +263,23 @@ class Periphery(DataModel):
     def sums_key(self) -> str:
         """What a measured accuracy is kept by: all that changes column sums, as `6/8`."""
         return self.short(SUMS_FIELDS)
+
+
+def by_field(fields: Sequence[str], values: Sequence[Any], *, unset: bool = True) -> dict[str, Any]:
+    """Values of some fields, by field.
+
+    Args:
+        fields: Of a periphery.
+        values: Their values; those of optional fields at the end may be left out, and are left out then.
+        unset: Whether optional fields that are None are there.
+
+    Raises:
+        ValueError: If there are not as many values as fields.
+    """
+    missing = fields[len(values) :]
+    if len(values) > len(fields) or any(name not in OPTIONAL_FIELDS for name in missing):
+        raise ValueError(f"{len(values)} values for the fields {', '.join(fields)}")
+    return {name: value for name, value in zip(fields, values) if unset or value is not None}
 
 
 def options_of(base: Periphery, **lists: Iterable[Any]) -> list[Periphery]:

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, SUMS_FIELDS, Design, Periphery
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field
 from xpert.errors import RunError
 from xpert.experiment.cache import StageCache
 from xpert.experiment.cluster import Engine
@@ -267,7 +267,7 @@ def _baseline(
         for precision in precisions:
             entry = usual.with_values(PRECISION_FIELDS, precision)
             correct = bench(Design.homogeneous(typical.network, typical.chip, entry))
-            row = dict(zip(PRECISION_FIELDS, precision, strict=True))
+            row = by_field(PRECISION_FIELDS, precision, unset=False)
             grid.append(Precisions.parse(row | {"validation": accuracy_interval(correct)._asdict()}))
             figures = row | {"ni_accuracy": float(correct.mean())}
             counts = {"unit": "design", "done": len(grid), "total": len(precisions)}
@@ -312,7 +312,7 @@ def _measured_row(work: Workspace, row: HomogeneousDesign) -> ComparisonRow:
     """The row of a homogeneous design, with its accuracy on test images."""
     design = _homogeneous_design(work.typical, row)
     accuracy = work.run.stage(
-        "_".join(["homogeneous_accuracy", *(str(getattr(row, field)) for field in SUMS_FIELDS)]),
+        "homogeneous_accuracy_" + row.sums_key().replace("/", "_").replace(" ", "-"),
         Accuracy,
         lambda: work.answers(work.trained(design.network, "typical"), design).accuracy,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -19,6 +20,7 @@ from pydantic import (
 from xpert.design import (
     KIND_FIELDS,
     LAYOUTS,
+    OPTIONAL_FIELDS,
     SCHEMA,
     Chip,
     DataModel,
@@ -317,7 +319,7 @@ def option_lists(phase: Phase, *, required: bool = False) -> type[OptionLists]:
         field = Periphery.model_fields[name]
         option: Any = Annotated[(field.annotation, *field.metadata)]  # type: ignore[valid-type]
         lists = Annotated[tuple[option, ...], Field(min_length=1, max_length=64, description=decision.options_text)]
-        fields[decision.options_name] = (lists, ... if required else decision.options)
+        fields[decision.options_name] = (lists, ... if required and name not in OPTIONAL_FIELDS else decision.options)
     made = create_model("OptionLists", __base__=OptionLists, **fields)
     made.phase = phase
     return made
@@ -424,6 +426,10 @@ class PrecisionSettings(option_lists("precision")):
     minimum_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
     """Least NI-accuracy; unset: no limit."""
 
+    percentile: Annotated[float, Field(gt=0, le=50)] | None = None
+    """Which chips that accuracy is for: 5 for the one that 5 % of the chips are not above, a yield of 95 %; unset: the
+    mean over chips. Needs 100 / percentile chips or more. [%]"""
+
     chips: Annotated[int, Field(ge=1, le=1000)] = 2
     """Chips (draws of the cells' variation) over which accuracy is averaged during the search."""
 
@@ -462,7 +468,15 @@ class PrecisionSettings(option_lists("precision")):
             raise ValueError(f"joint_rounds: needs strategy sensitivity, got {self.strategy}")
         if self.maximum_drop is None and self.minimum_accuracy is None:
             raise ValueError("maximum_drop: one of maximum_drop and minimum_accuracy must be set")
+        if self.percentile is not None and self.chips * self.percentile < 100:
+            least = math.ceil(100 / self.percentile)
+            raise ValueError(f"chips: a percentile of {self.percentile:g} needs at least {least}, got {self.chips}")
         return self
+
+    @property
+    def share_of_chips(self) -> float | None:
+        """`percentile` as a share."""
+        return None if self.percentile is None else self.percentile / 100
 
 
 class BaselineSettings(DataModel):
@@ -594,6 +608,11 @@ class SearchConfig(FileModel):
         self.chip.check_adc(
             typical.adc_type, typical.adc_bits, "baselines.typical.adc_type", "baselines.typical.adc_bits"
         )
+        self.chip.check_bits(
+            typical.weight_bits, typical.cell_bits, "baselines.typical.weight_bits", "baselines.typical.cell_bits"
+        )
+        for weight_bits, cell_bits in self.precision.combinations(("weight_bits", "cell_bits")):
+            self.chip.check_bits(weight_bits, cell_bits, "precision.weight_bits", "precision.cell_bits")
         bits = self.precision.options["adc_bits"]
         fields = {"baselines.typical.adc_bits": (typical.adc_bits,), "precision.adc_bits": bits}
         for index, adc_type in enumerate(self.periphery.options["adc_type"]):

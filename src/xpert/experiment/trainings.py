@@ -194,7 +194,7 @@ def finetune(
         return list(result.curves)
     noise = _conversion_noise(model, design, calibration) if settings.finetune == "converters" else {}
     disturbance = Disturbance(
-        weight_deviation=weight_deviation(design.chip, seed=seed),
+        weight_deviation=_deviations(design, seed),
         output_noise=noise,
         before_step=(lambda _: _hold_norms(model)) if hold else None,
     )
@@ -203,6 +203,17 @@ def finetune(
             model, dataset, training, seed=seed, disturbance=disturbance, checkpoint=checkpoint, progress=progress
         )
     return list(result.curves)
+
+
+def _deviations(design: Design, seed: int) -> Tensor | dict[str, Tensor]:
+    """How much weights vary: of all layers alike, or by name where weights or cells differ in precision."""
+    chips = {
+        layer.name: design.chip.of_layer(entry.weight_bits, entry.cell_bits)
+        for layer, entry in zip(design.network.layers, design.periphery, strict=True)
+        if not layer.digital
+    }
+    tables = {chip: weight_deviation(chip, seed=seed) for chip in dict.fromkeys(chips.values())}
+    return next(iter(tables.values())) if len(tables) == 1 else {name: tables[chip] for name, chip in chips.items()}
 
 
 def _calibrate(model: nn.Module, images: Tensor) -> None:
@@ -233,7 +244,8 @@ def _conversion_noise(model: nn.Module, design: Design, calibration: Tensor) -> 
 
     Rounding of inputs is in the network already; only what it does not compute itself is added.
     """
-    pairs = sorted({entry.values(PRECISION_FIELDS) for entry in design.periphery})
+    chosen = {entry.values(PRECISION_FIELDS) for entry in design.periphery}
+    pairs = sorted(chosen, key=lambda values: [value or 0 for value in values])
     errors = layer_errors(model, design, calibration, pairs)
     exact = design.chip.analog.replace(adc_range="unbounded", ir_drop=False)
     alone = layer_errors(model, design, calibration, pairs, settings=exact)

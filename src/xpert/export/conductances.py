@@ -1,6 +1,7 @@
 """Conductances of the cells of one virtual chip, crossbar by crossbar, as a real one would be programmed.
 
-A folder holds for each layer on crossbars `NN-LAYER.npz` and `NN-LAYER.csv`, and `crossbars.json` that lists them.
+A folder holds for each layer on crossbars `NN-LAYER.npz` and `NN-LAYER.csv`, and `crossbars.json` that lists them, with
+the precisions of weights and cells of layers that have their own.
 
 - `target_us` [block, group, crossbar, row, column]: what a cell should conduct, the mean of its state [uS]
 - `simulated_us`, the same axes: what it conducts on this chip when it is read [uS]
@@ -34,7 +35,7 @@ from xpert.analog.draws import Draws, chip_generator
 from xpert.analog.layer import AnalogLayer
 from xpert.analog.layout import Layout
 from xpert.analog.program import wanted_cells, written_cells
-from xpert.design import Design
+from xpert.design import Design, by_field
 from xpert.errors import RunError
 from xpert.files import write_atomically
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 _FIELDS = "block,group,crossbar,row,column,output,slice,kind,target_us,simulated_us"
 _KINDS = ("", "data", "reference")
+_BITS = ("weight_bits", "cell_bits")
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ def crossbars_of(model: nn.Module, design: Design, *, seed: int = 0, chip: int =
             raise AssertionError(f"{described.name} is on no crossbar")
         draws = Draws(source)
         cells = encode(layer.weights, layer.code)
-        level = level_siemens(design.chip.device)
-        parts = (wanted_cells(cells, design.chip, layer.layout), written_cells(cells, design.chip, layer.layout, draws))
+        level = level_siemens(layer.chip.device)
+        parts = (wanted_cells(cells, layer.chip, layer.layout), written_cells(cells, layer.chip, layer.layout, draws))
         output, of_slice, kind = _columns(layer.layout)
         blocks = np.array(layer.crossbar_blocks)
         wanted, written = (_arranged(layer.layout, part, blocks, kind) * level for part in parts)
@@ -140,11 +142,13 @@ def write_conductances(folder: Path, model: nn.Module, design: Design, *, seed: 
     except OSError as error:
         raise RunError(f"{folder}: cannot make this folder: {error.strerror}") from None
     listed = []
+    periphery = {layer.name: entry for layer, entry in zip(design.network.layers, design.periphery, strict=True)}
     for number, layer in enumerate(crossbars_of(model, design, seed=seed, chip=chip), start=1):
         name = f"{number:02}-{re.sub(r'[^A-Za-z0-9._-]', '_', layer.layer)}"
         _write_npz(folder / f"{name}.npz", layer)
         write_atomically(folder / f"{name}.csv", lambda path, layer=layer: _write_csv(path, layer))
-        listed.append({"layer": layer.layer, "npz": f"{name}.npz", "csv": f"{name}.csv", "shape": layer.target.shape})
+        entry = {"layer": layer.layer, "npz": f"{name}.npz", "csv": f"{name}.csv", "shape": layer.target.shape}
+        listed.append(entry | by_field(_BITS, periphery[layer.layer].values(_BITS), unset=False))
     device = design.chip.device
     content = {
         "design": design.name,

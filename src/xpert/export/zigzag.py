@@ -32,14 +32,17 @@ def accelerator(design: Design) -> str:
     """The YAML text of the accelerator.
 
     Args:
-        design: A design; where layers differ in their periphery, costs are means over their work.
+        design: A design; where layers differ in their periphery, costs are means over their work, and weights are as
+            wide as the widest.
 
     Raises:
         ConfigError: If the design cannot be evaluated.
     """
     evaluation = evaluate(design)
-    chip, code = design.chip, design.chip.weight_code
-    rows, outputs = chip.rows, chip.columns // code.columns_per_weight
+    chip = design.chip
+    codes = [chip.code_of(entry.weight_bits, entry.cell_bits) for entry in design.periphery]
+    weight_bits = max(code.weight_bits for code in codes)
+    rows, outputs = chip.rows, chip.columns // max(code.columns_per_weight for code in codes)
     context = evaluation.context
     organisation = context.organisation
     crossbars = int(evaluation.tiles.sum()) * int(np.squeeze(organisation.tile_side)) ** 2
@@ -58,7 +61,7 @@ def accelerator(design: Design) -> str:
     content: dict[str, Any] = {
         "name": design.name,
         "memories": {
-            "cells": _memory(chip.weight_bits, 0.0, 0.0, 0.0, ["I2"], chip.weight_bits, chip.weight_bits, []),
+            "cells": _memory(weight_bits, 0.0, 0.0, 0.0, ["I2"], weight_bits, weight_bits, []),
             "global_buffer": _memory(
                 cores * int(np.squeeze(context.buffer_core_bits)),
                 float(np.squeeze(shared.buffer.energy)) * of_lines,

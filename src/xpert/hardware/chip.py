@@ -10,7 +10,9 @@ tiles of its own, shared blocks are as large as their most demanding layer needs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 
@@ -182,8 +184,8 @@ def build_tiles(
     """
     organisation = mapping.organisation
     # Many layers are alike: one tile for each kind of layer, [*batch, layers] -> [kinds]. How many copies of it a layer
-    # has changes no tile.
-    built = {name: values for name, values in periphery.values.items() if name != "copies"}
+    # has changes no tile, and precisions of weights and cells do so by the slices alone.
+    built = {name: values for name, values in periphery.values.items() if name not in _NOT_BUILT}
     keys, index = distinct(
         *built.values(),
         mapping.rows % crossbar.rows,
@@ -195,11 +197,55 @@ def build_tiles(
         organisation.novel_pes,
         organisation.pe_side,
         organisation.tile_side // organisation.pe_side,
+        mapping.columns_per_weight // crossbar.columns_per_slice,
     )
-    fields = len(built)
-    kind = PeripheryArrays(**dict(zip(built, keys)), copies=np.zeros_like(keys[0]), adcs=periphery.adcs)
-    rest, density, conductance, *sizes = keys[fields:]
-    pe_side, tile_side, novel, novel_pes, conventional_side, conventional_pes = sizes
+    n, slices = len(keys[0]), keys[-1]
+    parts = []
+    for some in np.unique(slices):
+        there = np.flatnonzero(slices == some)
+        part = [key[there] for key in keys[:-1]]
+        kind = PeripheryArrays(
+            **dict(zip(built, part)), **dict.fromkeys(_NOT_BUILT, np.zeros(len(there))), adcs=periphery.adcs
+        )
+        own = crossbar if some == crossbar.slices else crossbar.with_slices(int(some))
+        parts.append((there, _build_kinds(p, chip, own, kind, *part[len(built) :])))
+    if len(parts) == 1:
+        # Back to every layer: [kinds] -> [*batch, layers].
+        return map_arrays(lambda array: np.broadcast_to(array, (n,))[index], parts[0][1])
+    order = np.concatenate([there for there, _ in parts])
+    place = np.empty(n, dtype=np.int64)
+    place[order] = np.arange(n)
+    return _join([tile for _, tile in parts], [len(there) for there, _ in parts], place[index])
+
+
+_NOT_BUILT = ("copies", "weight_bits", "cell_bits")
+"""Fields of a periphery that a tile is not built by."""
+
+
+def _join(parts: Sequence[Any], sizes: Sequence[int], index: np.ndarray) -> Any:
+    """Structures of kinds, one after the other, at the places [*batch, layers] of a joint numbering."""
+    first = parts[0]
+    if is_dataclass(first) and not isinstance(first, type):
+        return type(first)(*(_join([getattr(part, f.name) for part in parts], sizes, index) for f in fields(first)))
+    return np.concatenate([np.broadcast_to(part, (size,)) for part, size in zip(parts, sizes)])[index]
+
+
+def _build_kinds(
+    p: Process,
+    chip: Chip,
+    crossbar: Crossbar,
+    kind: PeripheryArrays,
+    rest: np.ndarray,
+    density: np.ndarray,
+    conductance: np.ndarray,
+    pe_side: np.ndarray,
+    tile_side: np.ndarray,
+    novel: np.ndarray,
+    novel_pes: np.ndarray,
+    conventional_side: np.ndarray,
+    conventional_pes: np.ndarray,
+) -> Tile:
+    """Tiles of kinds of layers on one crossbar, [kinds]; `rest`: rows of the crossbar that holds a layer's last."""
 
     def read(rows):
         active = np.floor(rows * density + 0.5)
@@ -225,7 +271,7 @@ def build_tiles(
     full, partial = read(float(crossbar.rows)), read(rest)
     pe = build_pe(p, crossbar, kind, pe_side, full, partial)
     per_side = np.where(novel, novel_pes, tile_side // pe_side)
-    tile = build_tile(
+    return build_tile(
         p,
         crossbar,
         chip.buffers,
@@ -235,9 +281,6 @@ def build_tiles(
         np.where(novel, novel_pes, per_side**2),
         conventional=(conventional_side, conventional_pes),
     )
-    n = len(rest)
-    # Back to every layer: [kinds] -> [*batch, layers].
-    return map_arrays(lambda array: np.broadcast_to(array, (n,))[index], tile)
 
 
 def sensing_periods(p: Process, chip: Chip, crossbar: Crossbar, tile: Tile, mapping: Mapping) -> np.ndarray:
@@ -330,7 +373,7 @@ def demands_of(
     demanded = (
         mapping.tiles, tile.area.total, mapping.tiles * tile_leakage(p, chip, crossbar, tile, mapping),
         lanes * np.where(pipelined, mapping.tiles, 1), tile.sharing, held_bits, period,
-        _summed_tiles(p, mapping), tile_tree_bits(pe.adc_bits, pe.input_cycles, crossbar.sum_bits, pes), pe.input_bits,
+        _summed_tiles(p, mapping), tile_tree_bits(pe.adc_bits, pe.input_cycles, pe.sum_bits, pes), pe.input_bits,
         np.maximum(_POOL_WINDOW, np.where(averages, 1, workload.pool)), workload.residual,
         np.where(averages, workload.out_channels, 0), np.where(averages, workload.pool, 1),
     )  # fmt: skip
@@ -618,7 +661,7 @@ def _run_shared(
     switches, pe = p.switches, tile.pe
     vectors, pixels = mapping.vectors, workload.pool
     outputs = vectors * workload.out_channels
-    words = mapping.used_columns / crossbar.columns_per_weight
+    words = mapping.used_columns / mapping.columns_per_weight
     words = words if switches.exact_access_counts else np.floor(words)
 
     # A bank's lanes that carry no word do not toggle, so that energies are those of whole uses but for the last one.

@@ -6,7 +6,7 @@ Source of formulas and constants: DNN+NeuroSim V1.3.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -136,6 +136,10 @@ class Crossbar:
     def converted(self) -> int:
         """Columns, or pairs of columns, that ADCs convert."""
         return self.columns // self.columns_per_slice
+
+    def with_slices(self, slices: int) -> Crossbar:
+        """The crossbar whose weights have so many slices, and a reference column for each if it has any."""
+        return replace(self, slices=slices, reference_columns=slices if self.reference_columns else 0)
 
     @property
     def sram(self) -> bool:

@@ -27,7 +27,7 @@ from xpert.hardware.digital import DigitalUnit, build_unit, run_unit
 from xpert.hardware.gates import Array
 from xpert.hardware.mapping import Mapping, map_layers, utilization
 from xpert.hardware.pe import Read
-from xpert.hardware.subarray import PeripheryArrays
+from xpert.hardware.subarray import PeripheryArrays, slices_of
 from xpert.hardware.switches import PHYSICAL, Switches
 from xpert.hardware.technology import Process, process_on
 from xpert.hardware.tile import Tile
@@ -425,7 +425,8 @@ def cost_layers(
         reads: Reads of full crossbars and of those with a layer's last rows, [*batch, layers], where they were
             measured (`measure_reads`) rather than computed from density and conductance.
     """
-    mapping = map_layers(chip, workload, p.switches, copies=periphery.copies)
+    slices = slices_of(chip, periphery)
+    mapping = map_layers(chip, workload, p.switches, copies=periphery.copies, slices=slices)
     density = chip.activity.input_bit_density if density is None else density
     if conductance is None:
         conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)

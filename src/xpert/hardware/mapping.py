@@ -76,6 +76,8 @@ class Mapping:
     """Copies of the matrix in all that the pipeline asked for, or more where they fit into the same tiles."""
     vectors: np.ndarray
     """Input vectors per image: output positions."""
+    columns_per_weight: np.ndarray | int
+    """Columns that hold one of the layer's weights."""
     chosen: np.ndarray | None = None
     """Copies of the matrix in all where a design chooses them, 0 where the rules above decide; None: they do in all
     layers."""
@@ -111,6 +113,7 @@ def map_layers(
     organisation: Organisation | None = None,
     copies: np.ndarray | None = None,
     heights: np.ndarray | None = None,
+    slices: np.ndarray | int | None = None,
 ) -> Mapping:
     """The mapping of every layer.
 
@@ -125,11 +128,13 @@ def map_layers(
         organisation: Of PEs and tiles, where the layers are not the whole network on which it depends.
         copies: Chosen copies of every layer, [*batch, layers]; 0: by the rules. None: by the rules in all layers.
         heights: Of the network's maps, where the layers are not the whole network, [layers of the network]. [pixel]
+        slices: Of every layer's weights, [*batch, layers]; None: the chip's in all layers.
     """
-    columns = chip.weight_code.columns_per_weight
+    code = chip.weight_code
+    columns = (code.slices if slices is None else slices) * code.columns_per_slice
     groups, group_rows, group_columns = workload.groups, workload.matrix_rows, workload.matrix_columns * columns
     if chip.pack_groups:
-        packed = packed_groups(chip, groups, group_rows, workload.matrix_columns)
+        packed = packed_groups(chip, groups, group_rows, workload.matrix_columns, columns)
         groups, group_rows, group_columns = groups // packed, group_rows * packed, group_columns * packed
     grouped = groups > 1
     padded_columns = groups * ceil_div(group_columns, chip.columns) * chip.columns
@@ -186,21 +191,25 @@ def map_layers(
         copies=ceil_div(target, duplication),
         useful_copies=useful,
         vectors=vectors,
+        columns_per_weight=columns,
         chosen=chosen,
         turns=turns,
     )
 
 
-def packed_groups(chip: Chip, groups: np.ndarray, rows: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+def packed_groups(
+    chip: Chip, groups: np.ndarray, rows: np.ndarray, outputs: np.ndarray, columns_per_weight: np.ndarray | int
+) -> np.ndarray:
     """How many of a layer's groups share a crossbar: the largest divisor of their number of which all fit.
 
     Args:
-        chip: Crossbar size, and columns per weight.
+        chip: Crossbar size.
         groups: Groups.
         rows: Rows of a group's matrix.
         outputs: Outputs of a group.
+        columns_per_weight: Columns that hold one of its weights.
     """
-    fit = np.minimum(chip.rows // rows, chip.columns // (outputs * chip.weight_code.columns_per_weight))
+    fit = np.minimum(chip.rows // rows, chip.columns // (outputs * columns_per_weight))
     packed = np.ones_like(groups)
     for count in range(2, int(np.max(fit, initial=1)) + 1):
         packed = np.where((count <= fit) & (groups % count == 0), count, packed)
@@ -209,7 +218,7 @@ def packed_groups(chip: Chip, groups: np.ndarray, rows: np.ndarray, outputs: np.
 
 def utilization(chip: Chip, workload: Workload, mapping: Mapping) -> np.ndarray:
     """Share of the cells of a layer's tiles that hold weights, copies included. [*batch, layers]"""
-    weights = workload.weights * chip.weight_code.columns_per_weight * mapping.useful_copies
+    weights = workload.weights * mapping.columns_per_weight * mapping.useful_copies
     pes = np.where(mapping.novel, mapping.organisation.novel_pes, 1)
     return weights / (mapping.tiles * mapping.tile_side**2 * chip.rows * chip.columns * pes)
 

@@ -117,6 +117,12 @@ class PE:
     """Reads of an input: one for each bit, or one where inputs are pulse widths."""
     adc_bits: Array
     """ADC precision. [bit]"""
+    slices: Array
+    """Slices of a weight."""
+    columns_per_weight: Array
+    """Columns that hold one weight."""
+    sum_bits: Array
+    """Bits that the sum of a weight's slices has more than a conversion; see `Crossbar.sum_bits`."""
     tree_bits: Array
     """Word length at the adder tree's leaves. [bit]"""
     trees: Array
@@ -194,6 +200,9 @@ def build_pe(
         input_bits=periphery.input_bits,
         input_cycles=cycles,
         adc_bits=bits,
+        slices=crossbar.slices,
+        columns_per_weight=crossbar.columns_per_weight,
+        sum_bits=sum_bits,
         tree_bits=tree_bits,
         trees=trees,
         input_flip_flops=input_flip_flops,
@@ -281,7 +290,7 @@ def run_pe(
     tree_payments = tree_uses * (1 if switches.tree_energy_once else np.where(copies > 1, down * across, 1))
     # Words, and how often they fill a buffer or bus, per image.
     input_uses = share.input_rows * bits / pe.input_flip_flops
-    output_words = share.used_columns / crossbar.columns_per_weight
+    output_words = share.used_columns / pe.columns_per_weight
     output_uses = output_words * vectors / pe.output_sums
     if not switches.exact_access_counts:
         output_words = np.floor(output_words)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xpert.design import ADCS, OPTIONAL_FIELDS, Adc, Periphery, shown
+from xpert.design import ADCS, OPTIONAL_FIELDS, Adc, Chip, Periphery, shown
 from xpert.design.adc_registry import adc_types
 from xpert.errors import ConfigError
 from xpert.hardware import circuits
@@ -25,6 +25,7 @@ from xpert.hardware.adcs import AdcKind, Conversion, adc_kind
 from xpert.hardware.adcs.column_power import sum_columns
 from xpert.hardware.adcs.matching import UNIT_CAPACITOR, range_generator, subtraction
 from xpert.hardware.block import Block, Group, Place
+from xpert.hardware.breakdown import distinct
 from xpert.hardware.circuits import Cost
 from xpert.hardware.crossbar import Crossbar, Parasitics, parasitics
 from xpert.hardware.gates import Array, ceil_log2, exp2, standard_inverter
@@ -52,6 +53,8 @@ class PeripheryArrays(_Arrays):
         adc_bits: ADC precision. [bit]
         input_bits: Input precision. [bit]
         copies: Copies of the layer's weights; 0: as the mapping has them. So with all optional numbers: 0 is unset.
+        weight_bits: Weight precision. [bit]
+        cell_bits: Bits that a cell stores. [bit]
         adcs: The chip's ADCs of the user's own.
     """
 
@@ -137,6 +140,15 @@ class PeripheryArrays(_Arrays):
             there = self.adc_type == index
             if there.any():
                 yield adc_kind(self.types[index], self.adcs), there
+
+
+def slices_of(chip: Chip, periphery: PeripheryArrays) -> np.ndarray | int:
+    """Slices of every layer's weights, shaped as the periphery; one number where the chip's own hold in all layers."""
+    if not (np.any(periphery.weight_bits) or np.any(periphery.cell_bits)):
+        return chip.weight_code.slices
+    (weights, cells), index = distinct(periphery.weight_bits, periphery.cell_bits)
+    codes = (chip.code_of(int(of_weight) or None, int(of_cell) or None) for of_weight, of_cell in zip(weights, cells))
+    return np.array([code.slices for code in codes])[index]
 
 
 def _array(column: list[Any]) -> np.ndarray:
@@ -694,6 +706,7 @@ __all__ = [
     "adc_count",
     "columns_in_turn",
     "input_cycles",
+    "slices_of",
     "subarray",
     "weights_per_adc",
 ]

@@ -35,7 +35,7 @@ from xpert.hardware.crossbar import Crossbar, active_conductance, crossbar_of
 from xpert.hardware.digital import DigitalUnit, build_unit, run_unit
 from xpert.hardware.evaluate import evaluate
 from xpert.hardware.mapping import map_layers
-from xpert.hardware.subarray import PeripheryArrays
+from xpert.hardware.subarray import PeripheryArrays, slices_of
 from xpert.hardware.switches import PHYSICAL, Switches
 from xpert.hardware.technology import Process, process_on
 from xpert.machine import keep_freed_memory
@@ -290,7 +290,9 @@ def _check(chip: Chip, peripheries: Sequence[Periphery], switches: Switches) -> 
     if not peripheries:
         raise ConfigError("peripheries: cost tables need at least one option")
     for index, entry in enumerate(peripheries):
-        chip.check_adc(entry.adc_type, entry.adc_bits, f"peripheries.{index}.adc_type", f"peripheries.{index}.adc_bits")
+        field = f"peripheries.{index}."
+        chip.check_adc(entry.adc_type, entry.adc_bits, field + "adc_type", field + "adc_bits")
+        chip.check_bits(entry.weight_bits, entry.cell_bits, field + "weight_bits", field + "cell_bits")
     if not switches.fresh_tree_leakage:
         raise ConfigError("switches: cost tables need fresh_tree_leakage, with which layers do not affect one another")
 
@@ -332,7 +334,8 @@ def _costs_of(
         lambda array: np.broadcast_to(array.reshape(-1, 1, 1), shape), Workload.from_layers(list(layers))
     )
     periphery = map_arrays(lambda array: np.broadcast_to(array[:, None], shape), options)
-    mapping = map_layers(chip, workload, p.switches, context.organisation, periphery.copies, heights)
+    slices = slices_of(chip, periphery)
+    mapping = map_layers(chip, workload, p.switches, context.organisation, periphery.copies, heights, slices)
     conductance = active_conductance(p, crossbar, chip.activity.cell_conductance_s)
     tile = build_tiles(p, chip, crossbar, periphery, mapping, chip.activity.input_bit_density, conductance)
     period = sensing_periods(p, chip, crossbar, tile, mapping)

@@ -74,7 +74,7 @@ class Tile:
     """Area. [m2]"""
 
 
-def tile_tree_bits(adc_bits: Array, input_cycles: Array, sum_bits: int, pes: Array) -> Array:
+def tile_tree_bits(adc_bits: Array, input_cycles: Array, sum_bits: Array, pes: Array) -> Array:
     """Word length of sums over `pes` subarrays' weights. [bit]"""
     return np.ceil(adc_bits) + input_cycles + sum_bits + 1 + ceil_log2(pes)
 
@@ -107,7 +107,7 @@ def build_tile(
     def output(pe_side: Array, pes: Array) -> tuple[Array, Array]:
         """Word length of a sum, and sums that a tile puts out at once."""
         columns = pes * crossbar.converted * (pe_side if p.switches.whole_pe_columns else 1)
-        return tile_tree_bits(pe.adc_bits, pe.input_cycles, crossbar.sum_bits, pe_side), columns / sharing
+        return tile_tree_bits(pe.adc_bits, pe.input_cycles, pe.sum_bits, pe_side), columns / sharing
 
     bits, sums = output(pe.side, pes_per_side)
     trees = np.ceil(sums)
@@ -359,14 +359,14 @@ def _run_tile(
     all_sum = mapping.novel if switches.idle_pes_silent else mapping.novel | ~mode.spread
     summed = np.where(all_sum, tile.pes_per_side, np.where(mode.whole, 1, pes_down))
     tree = circuits.adder_tree(p, tile.pes_per_side, tile.tree_bits, tile.trees, used=summed)
-    share = tile.sharing / crossbar.slices
+    share = tile.sharing / pe.slices
     uses = share if switches.exact_access_counts else np.where(mapping.novel, np.floor(share), np.ceil(share))
     spends = mapping.vectors * uses * (summed > 1)
     turns = mapping.vectors * np.ceil(uses) * (summed > 1)
 
     # Buffers and H-tree carry inputs and sums once.
     part = _share(mapping, rows, columns)
-    words = part.used_columns / crossbar.columns_per_weight
+    words = part.used_columns / pe.columns_per_weight
     words = words if switches.exact_access_counts else np.floor(words)
     reads = mapping.vectors * pe.input_bits
     outgoing = words * (1 + tile.tree_bits) * mapping.vectors / kernel

@@ -765,14 +765,18 @@ def unquantised(model: nn.Module) -> Iterator[None]:
             layer.quantised = value
 
 
-def set_weight_noise(model: nn.Module, noise: float | Tensor | None, generator: torch.Generator | None = None) -> None:
+def set_weight_noise(
+    model: nn.Module,
+    noise: float | Tensor | Mapping[str, Tensor] | None,
+    generator: torch.Generator | None = None,
+) -> None:
     """Make every quantised layer add noise to its weights while training; see `quantised_weight`.
 
     Args:
         model: Changed in place.
         noise: Standard deviation, relative to the layer's largest weight; or that of every integer weight
-            `-2**(weight_bits - 1) ... 2**(weight_bits - 1) - 1` (of 1 bit: -1 and +1), in integer weights; None for no
-            noise.
+            `-2**(weight_bits - 1) ... 2**(weight_bits - 1) - 1` (of 1 bit: -1 and +1), in integer weights, for
+            all layers or by their names; None for no noise.
         generator: Source of the noise, on the model's device; required where there is noise.
 
     Raises:
@@ -784,12 +788,13 @@ def set_weight_noise(model: nn.Module, noise: float | Tensor | None, generator: 
         if generator is None:
             raise ConfigError("weight_noise needs a generator")
     for name, layer in quantised_layers(model).items():
-        if isinstance(noise, Tensor) and noise.shape != (1 << layer.weight_bits,):
+        own = noise.get(name) if isinstance(noise, Mapping) else noise
+        if isinstance(own, Tensor) and own.shape != (1 << layer.weight_bits,):
             raise ConfigError(
                 f"layer {name!r}: weights of {layer.weight_bits} bits need a table of {1 << layer.weight_bits} "
-                f"deviations, got {list(noise.shape)}"
+                f"deviations, got {list(own.shape)}"
             )
-        layer.weight_noise = noise
+        layer.weight_noise = own
         layer.noise_generator = generator
 
 

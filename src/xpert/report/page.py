@@ -11,7 +11,9 @@ from plotly.offline import get_plotlyjs
 
 from xpert import text
 from xpert.design import PRECISION_FIELDS, Design, decisions_taken
+from xpert.errors import ConfigError
 from xpert.files import write_atomically
+from xpert.hardware.programming import programming_cost
 from xpert.report import palette, plots, tables
 from xpert.report.chip_drawing import draw_chip, h_tree, scale_bar, slot_lines
 from xpert.report.points import Designs, front_numbers, measured_numbers, point_rows, points_json
@@ -55,7 +57,7 @@ def render(files: RunFiles, designs: Designs = ()) -> str:
     searched = results.searched.evaluation if results.searched else None
     typical = beside["typical"].evaluation if "typical" in beside else None
     drawings = {name: drawing for name, row in rows.items() if (drawing := draw_chip(row.evaluation))}
-    shown = _figures(results, rows, designs) | _by_effect(files)
+    shown = _figures(results, rows, designs) | _of_accuracy(files)
     return template("report.html.j2").render(
         plotly_js=get_plotlyjs(),
         name=results.name or files.folder.resolve().name,
@@ -156,9 +158,33 @@ def _figures(results: Results, rows: dict[str, Row], designs: Designs) -> dict[s
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def _by_effect(files: RunFiles) -> dict[str, go.Figure]:
-    measured = files.by_effect
-    return {"effects": plots.effects(measured)} if measured and measured.ablation else {}
+def _of_accuracy(files: RunFiles) -> dict[str, go.Figure]:
+    """Of accuracy.json."""
+    measured = files.accuracy
+    found: dict[str, go.Figure] = {}
+    if measured is None:
+        return found
+    if len(measured.chips) >= _POPULATION:
+        found["chips"] = plots.chips(measured)
+    if measured.over_time:
+        found["over_time"] = plots.over_time(measured)
+    if measured.ablation:
+        found["effects"] = plots.effects(measured)
+    return found
+
+
+_POPULATION = 10
+"""Chips from which their distribution is drawn."""
+
+
+def _weights_in_words(design: Design) -> str:
+    """How weights are held: `8-bit weights in 2 slices`, or `weights of 4 to 8 bits in 1 to 2 slices`."""
+    codes = [design.chip.code_of(entry.weight_bits, entry.cell_bits) for entry in design.periphery]
+    bits, slices = ((min(row), max(row)) for row in zip(*((code.weight_bits, code.slices) for code in codes)))
+    held = f"{slices[0]}" if slices[0] == slices[1] else f"{slices[0]} to {slices[1]}"
+    if bits[0] == bits[1]:
+        return f"{bits[0]}-bit weights in {held} slices"
+    return f"weights of {bits[0]} to {bits[1]} bits in {held} slices"
 
 
 def _facts(design: Design) -> dict[str, str]:
@@ -181,13 +207,23 @@ def _facts(design: Design) -> dict[str, str]:
         f"{chip.technology.temperature_k} K",
         "Cell": f"{f'{device.name}: ' if device.name else ''}{device.cell.upper()}{access}, {device.cell_bits} bit"
         + resistances,
-        "Crossbar": f"{chip.rows} × {chip.columns}, {chip.weight_bits}-bit weights in {chip.weight_code.slices} slices"
+        "Crossbar": f"{chip.rows} × {chip.columns}, {_weights_in_words(design)}"
         + (" of two columns" if chip.weight_code.paired else ""),
         "Tile": tiles,
         **{f"ADC {adc.name}": adc.source for adc in chip.adcs},
         "Execution": f"{chip.execution.replace('_', ' ')}, {chip.mapping} mapping, one clock per {chip.clock}",
+        **_programming(design),
         **({"Batch norm": "measured on each chip"} if chip.analog.adaptive_batch_norm else {}),
     }
+
+
+def _programming(design: Design) -> dict[str, str]:
+    """What programming costs, where the device says it."""
+    try:
+        found = programming_cost(design)
+    except ConfigError:
+        return {}
+    return {"Programming": text.programming_in_words(found.to_dict())}
 
 
 def _stages(events: tuple[Event, ...]) -> dict[str, float]:

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from xpert.design import PRECISION_FIELDS, Periphery
+from xpert.design import PRECISION_FIELDS, Periphery, decisions_taken
 from xpert.report import palette
 from xpert.report.points import proof
 from xpert.report.tables import (
@@ -46,7 +46,7 @@ from xpert.results import (
     Row,
     TriedDesign,
 )
-from xpert.text import log_ticks, number, percent
+from xpert.text import duration, log_ticks, number, percent
 
 _INK = "#334155"
 _GRID = "#e2e8f0"
@@ -629,11 +629,16 @@ def accuracy_against_precision(points: Sequence[PrecisionPoint], field: str) -> 
     """
     decisions = Periphery.decisions("precision")
     others = [name for name in decisions if name != field]
-    lines: dict[tuple[int, ...], dict[int, float | None]] = {}
+    lines: dict[tuple[int | None, ...], dict[int, float | None]] = {}
     for point in points:
-        key = tuple(getattr(point, name) for name in others)
-        lines.setdefault(key, {})[getattr(point, field)] = point.ni_accuracy
-    lines = {key: dict(sorted(line.items())) for key, line in sorted(lines.items()) if len(line) > 1}
+        if getattr(point, field) is not None:  # the chip's own, of which the point says no number
+            key = tuple(getattr(point, name) for name in others)
+            lines.setdefault(key, {})[getattr(point, field)] = point.ni_accuracy
+    lines = {
+        key: dict(sorted(line.items()))
+        for key, line in sorted(lines.items(), key=lambda pair: [value or 0 for value in pair[0]])
+        if len(line) > 1
+    }
     if not lines:
         return None
     figure = _figure(360, showlegend=True)
@@ -644,7 +649,11 @@ def accuracy_against_precision(points: Sequence[PrecisionPoint], field: str) -> 
         figure.add_scatter(
             x=list(line),
             y=[None if accuracy is None else 100 * accuracy for accuracy in line.values()],
-            name=", ".join(decisions[name].words.format(value) for name, value in zip(others, key, strict=True)),
+            name=", ".join(
+                decisions[name].words.format(value)
+                for name, value in zip(others, key, strict=True)
+                if value is not None
+            ),
             mode="lines+markers",
             line={"color": colour, "width": 2},
             marker={"size": 7},
@@ -692,6 +701,74 @@ def effects(measured: AccuracyFile) -> go.Figure:
     figure.update_xaxes(title_text="NI-accuracy [%]")
     figure.update_yaxes(autorange="reversed")
     return figure
+
+
+def chips(measured: AccuracyFile) -> go.Figure:
+    """How many of the sampled chips have which accuracy, and what is asked of them."""
+    values = [100 * value for value in measured.chips]
+    step = max(100 / measured.images, (max(values) - min(values)) / 40)
+    figure = _figure(320, showlegend=measured.chip_yield is not None)
+    figure.add_histogram(
+        x=values,
+        xbins={"start": min(values) - step / 2, "end": max(values) + step, "size": step},
+        marker={"color": palette.SERIES[0]},
+        name="chips",
+        hovertemplate="%{x} %: %{y} chips",
+    )
+    if measured.chip_yield is not None:
+        least = 100 * measured.chip_yield.accuracy
+        figure.add_scatter(
+            x=[least] * 2,
+            y=[0, max(values.count(value) for value in values)],
+            name=f"asked: {least:g} %",
+            mode="lines",
+            line={"color": palette.BUDGET, "dash": "dash", "width": 1.5},
+            hoverinfo="name",
+        )
+    figure.update_xaxes(title_text="NI-accuracy of a chip [%]")
+    figure.update_yaxes(title_text="Chips")
+    return figure
+
+
+def over_time(measured: AccuracyFile) -> go.Figure:
+    """NI-accuracy some time after programming; bars are 95 % confidence intervals, and the yield where it is known."""
+    rows = measured.over_time
+    figure = _figure(340, showlegend=rows[0].chip_yield is not None)
+    seconds = [max(row.seconds, _EARLIEST) for row in rows]
+    words = [duration(row.seconds) for row in rows]
+    ends = [(row.ni_mean if row.ni_low is None else row.ni_low, row.ni_high or row.ni_mean) for row in rows]
+    figure.add_scatter(
+        x=seconds,
+        y=[100 * row.ni_mean for row in rows],
+        error_y={
+            "type": "data",
+            "array": [100 * (high - row.ni_mean) for row, (_, high) in zip(rows, ends, strict=True)],
+            "arrayminus": [100 * (row.ni_mean - low) for row, (low, _) in zip(rows, ends, strict=True)],
+        },
+        name="mean over chips",
+        mode="lines+markers",
+        line={"color": palette.SERIES[0], "width": 2},
+        customdata=words,
+        hovertemplate="%{customdata}: %{y:.1f} %",
+    )
+    shares = [row.chip_yield for row in rows if row.chip_yield is not None]
+    if len(shares) == len(rows):
+        figure.add_scatter(
+            x=seconds,
+            y=[100 * one.share for one in shares],
+            name=f"chips of at least {percent(shares[0].accuracy)}",
+            mode="lines+markers",
+            line={"color": palette.SERIES[1], "width": 2, "dash": "dot"},
+            customdata=words,
+            hovertemplate="%{customdata}: %{y:.1f} % of the chips",
+        )
+    figure.update_xaxes(title_text="Time after programming", type="log", tickvals=seconds, ticktext=words)
+    figure.update_yaxes(title_text="NI-accuracy, share of chips [%]" if shares else "NI-accuracy [%]")
+    return figure
+
+
+_EARLIEST = 1.0
+"""What stands for a read at once on a logarithmic axis. [s]"""
 
 
 def precision_search(
@@ -752,7 +829,8 @@ def precision_search(
             x=[min(costs) / 1.25, max(costs) * 1.25],
             y=[100 * floor] * 2,
             mode="lines",
-            name=f"least allowed, {percent(floor)}",
+            name=f"least allowed, {percent(floor)}"
+            + (f", of all but {precision.percentile:g} % of the chips" if precision.percentile else ""),
             line={"color": palette.BUDGET, "dash": "dash", "width": 1.5},
             hoverinfo="name",
         )
@@ -763,7 +841,11 @@ def precision_search(
 
 def _tried_lines(entry: TriedDesign) -> str:
     decisions = Periphery.decisions()
-    lists = [f"<br>{decisions[name].label} {' '.join(map(str, row))}" for name, row in entry.precisions.items()]
+    lists = [
+        f"<br>{decisions[name].label} {' '.join('-' if value is None else str(value) for value in row)}"
+        for name, row in entry.precisions.items()
+        if any(value is not None for value in row)
+    ]
     partly = entry.images is not None and entry.ni_accuracy_interval is None
     seen = f", estimated from {entry.images} images" if partly else ""
     return (
@@ -774,22 +856,24 @@ def _tried_lines(entry: TriedDesign) -> str:
 
 def sensitivity(precision: Precision, field: str) -> go.Figure | None:
     """Output `error` of every layer at every precision, or the `loss` that it is predicted to cause, as a heat map."""
+    fields = [name for name in PRECISION_FIELDS if name in decisions_taken(precision.sensitivity)]
     cells = {
-        (str(cell.layer), cell.values(PRECISION_FIELDS)): value
+        (str(cell.layer), cell.values(fields)): value
         for cell in precision.sensitivity
         if (value := getattr(cell, field)) is not None
     }
     if not cells:
         return None
-    *others, last = PRECISION_FIELDS
+    *others, last = fields
     decisions = Periphery.decisions()
 
     def in_words(fields: Sequence[str], option: Sequence[Any]) -> str:
-        return ", ".join(decisions[name].words.format(value) for name, value in zip(fields, option, strict=True))
+        pairs = zip(fields, option, strict=True)
+        return ", ".join(decisions[name].words.format(value) for name, value in pairs if value is not None)
 
     title = {"error": "noise / signal power", "loss": "predicted loss [nat]"}[field]
     names = list(dict.fromkeys(name for name, _ in cells))
-    options = sorted({option for _, option in cells})
+    options = sorted({option for _, option in cells}, key=lambda option: [value or 0 for value in option])
     errors = [[cells.get((name, option)) for option in options] for name in names]
     smallest = min((error for error in cells.values() if error > 0), default=1.0)
     largest = max(smallest, *cells.values())
@@ -797,12 +881,12 @@ def sensitivity(precision: Precision, field: str) -> go.Figure | None:
     figure = _figure(24 * len(names) + 130, margin={"t": 8})
     figure.add_heatmap(
         # The last decision along the axis, in groups of the others.
-        x=[[in_words(others, option[:-1]) for option in options], [str(option[-1]) for option in options]],
+        x=[[in_words(others, option[:-1]) for option in options], [str(option[-1] or "-") for option in options]],
         y=[_safe(name) for name in names],
         z=[[None if error is None else math.log10(max(error, smallest)) for error in row] for row in errors],
         text=[
             [
-                f"<b>{_safe(name)}</b><br>{in_words(PRECISION_FIELDS, option)}<br>{title} {number(error)}"
+                f"<b>{_safe(name)}</b><br>{in_words(fields, option)}<br>{title} {number(error)}"
                 for option, error in zip(options, row, strict=True)
             ]
             for name, row in zip(names, errors, strict=True)

@@ -48,7 +48,7 @@ class RunFiles:
     absent: tuple[str, ...]
     """Names of the files that are not there."""
 
-    by_effect: AccuracyFile | None = None
+    accuracy: AccuracyFile | None = None
     """Of accuracy.json."""
 
 
@@ -78,9 +78,9 @@ def read_run(folder: Path | str) -> RunFiles:
             results, design = _unfinished(folder, events)
         if path := present.get("design.json"):
             design = Design.read(path)
-        by_effect, config = None, None
+        accuracy, config = None, None
         if (path := folder / ACCURACY).exists():
-            by_effect = AccuracyFile.read(path, "accuracy file")
+            accuracy = AccuracyFile.read(path, "accuracy file")
         if path := present.get("config.yaml"):
             name = read_mapping(path, "config file").get("name")
             if results.name is None and isinstance(name, str):
@@ -89,7 +89,7 @@ def read_run(folder: Path | str) -> RunFiles:
     except ConfigError as error:
         raise DataError(str(error)) from None
     absent = tuple(name for name in FILES if name not in present)
-    return RunFiles(folder, results, design, config, events, absent, by_effect)
+    return RunFiles(folder, results, design, config, events, absent, accuracy)
 
 
 def _read_events(path: Path) -> tuple[Event, ...]:

@@ -73,6 +73,43 @@ class LayerError(Record):
     """In the network, with the errors of the layers before it."""
 
 
+class Percentile(Record):
+    """The NI-accuracy that a share of the sampled chips is not above."""
+
+    percent: float
+    ni: Share
+
+
+class Yield(Record):
+    """Share of the chips that are accurate enough, on the images measured; its 95 % interval is exact."""
+
+    accuracy: Share
+    share: Share
+    low: Share
+    high: Share
+
+
+class AtTime(NiRecord):
+    """NI-accuracy some time after programming, on the same chips."""
+
+    seconds: Annotated[float, Field(ge=0)]
+    chip_yield: Yield | None = None
+
+
+class Programming(Record):
+    """What it takes to write the weights into a chip once; see `xpert.hardware.programming`."""
+
+    cells: int
+    pulses: float
+    serial_s: float
+    """One cell after the other. [s]"""
+
+    parallel_s: float
+    """All crossbars at once, one cell after the other in each. [s]"""
+
+    energy_uj: Number = None
+
+
 class AccuracyFile(NiRecord):
     """accuracy.json: what `xpert accuracy --write` wrote."""
 
@@ -89,8 +126,27 @@ class AccuracyFile(NiRecord):
 
     layers: tuple[LayerError, ...] = ()
     ablation: tuple[Effect, ...] = ()
+    percentiles: tuple[Percentile, ...] = ()
+    """Over the sampled chips, where there are 20 and more."""
+
+    chip_yield: Yield | None = None
+    over_time: tuple[AtTime, ...] = ()
+    programming: Programming | None = None
+    """None where the device file has no write figures."""
+
     changes: tuple[str, ...] = ()
     """What was set otherwise than in the design."""
 
 
-__all__ = ["Accuracy", "AccuracyFile", "Effect", "LayerError", "Measured", "NiRecord"]
+__all__ = [
+    "Accuracy",
+    "AccuracyFile",
+    "AtTime",
+    "Effect",
+    "LayerError",
+    "Measured",
+    "NiRecord",
+    "Percentile",
+    "Programming",
+    "Yield",
+]

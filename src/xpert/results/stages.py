@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field
 
-from xpert.design import PRECISION_FIELDS, Design, Periphery
+from xpert.design import OPTIONAL_FIELDS, PRECISION_FIELDS, Design, Periphery, decisions_taken
 from xpert.results.accuracy import Measured
 from xpert.results.designs import DesignComparison
 from xpert.results.record import Number, OpenRecord, Positive, Record
@@ -201,21 +201,33 @@ class PrecisionLists(Record):
     @property
     def precisions(self) -> dict[str, tuple[Any, ...]]:
         """The lists, by field."""
-        return {name: getattr(self, name) for name in PRECISION_FIELDS}
+        return {name: self._list(name) for name in PRECISION_FIELDS}
+
+    def _list(self, name: str) -> tuple[Any, ...]:
+        """The list of a field; None of every layer where no layer decided it."""
+        row: tuple[Any, ...] = getattr(self, name)
+        absent = name in OPTIONAL_FIELDS and not row
+        return (None,) * len(getattr(self, PRECISION_FIELDS[0])) if absent else row
 
     @property
     def peripheries(self) -> tuple[Periphery, ...]:
         """The whole periphery of every layer; empty where the file does not say it."""
         fields = tuple(Periphery.decisions())
-        if not all(getattr(self, name) for name in fields):
+        lists = [self._list(name) for name in fields]
+        if not all(lists):
             return ()
-        rows = zip(*(getattr(self, name) for name in fields), strict=True)
+        rows = zip(*lists, strict=True)
         return tuple(Periphery().with_values(fields, row) for row in rows)
 
 
 def lists_of(periphery: Sequence[Periphery]) -> dict[str, tuple[Any, ...]]:
-    """Every decision as a list, [layers], as records of designs hold it."""
-    return {name: tuple(getattr(entry, name) for entry in periphery) for name in Periphery.decisions()}
+    """Every decision as a list, [layers], as records of designs hold it; none of a precision that no layer decides."""
+    taken = decisions_taken(periphery)
+    return {
+        name: tuple(getattr(entry, name) for entry in periphery)
+        for name, decision in Periphery.decisions().items()
+        if name in taken or decision.phase == "architecture"
+    }
 
 
 def precision_lists() -> type[PrecisionLists]:
@@ -224,7 +236,7 @@ def precision_lists() -> type[PrecisionLists]:
     for name in Periphery.decisions():
         field = Periphery.model_fields[name]
         value: Any = Annotated[(field.annotation, *field.metadata)]  # type: ignore[valid-type]
-        lists[name] = (tuple[value, ...], ... if name in PRECISION_FIELDS else ())
+        lists[name] = (tuple[value, ...], ... if name in PRECISION_FIELDS and name not in OPTIONAL_FIELDS else ())
     return pydantic.create_model("PrecisionLists", __base__=PrecisionLists, **lists)
 
 
@@ -319,6 +331,9 @@ class _Phase2(Stage):
     objective: str | None = None
     maximum_drop: Number = None
     minimum_accuracy: Number = None
+    percentile: Number = None
+    """Of the chips, that the least accuracy is for; None: it is for the mean over chips. [%]"""
+
     nominal_ni_accuracy: Number = None
     """Of the trained network at the typical precisions."""
 

@@ -72,7 +72,7 @@ def search_joint(
         space: Networks to choose from; every layer has one kernel, or is left out in all of them, as its block may be.
         design: Where to start: its chip, and the context of the first tables.
         kinds: Pairs (ADC type, columns per ADC) to choose from.
-        precisions: Pairs (ADC bits, input bits) to choose from.
+        precisions: Values of `PRECISION_FIELDS` to choose from.
         losses: Predicted loss of every layer that is there at every precision, [layers, precisions]. [nat]
         most_loss: Upper bound on their sum. [nat]
         quality: What every layer adds to the quality of the widths, [in_widths, out_widths, 1] each, and its bound.

@@ -22,9 +22,9 @@ from xpert.networks.quantised import quantised_layers, set_weight_noise
 class Disturbance:
     """Disturbances of a training. All are drawn anew in every step."""
 
-    weight_deviation: Tensor | None = None
-    """Standard deviation of every integer weight over chips, [2**weight_bits], as `weight_deviation` measures it;
-    needed where `weight_noise` is `device`. [integer weight]"""
+    weight_deviation: Tensor | Mapping[str, Tensor] | None = None
+    """Standard deviation of every integer weight over chips, [2**weight_bits], as `weight_deviation` measures it,
+    for all layers or by their names; needed where `weight_noise` is `device`. [integer weight]"""
 
     output_noise: Mapping[str, float] = field(default_factory=dict)
     """Noise-to-signal power of layers' outputs, by name, as `layer_errors` measures it: what conversions add."""

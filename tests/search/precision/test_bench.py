@@ -61,6 +61,22 @@ def test_where_adcs_have_offsets_every_sharing_has_chips_of_its_own(tmp_path: Pa
     assert list(json.loads(file.read_text())["measured"]) == ["sar/8/4/6 sar/8/4/6", "sar/2/4/6 sar/2/4/6"]
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.0], ids=["no offsets", "offsets"])
+def test_other_precisions_of_weights_and_cells_are_written_to_the_same_chips(tmp_path: Path, offset: float) -> None:
+    """In any order, and again, a design has the answers of a bench that was made for it."""
+    model, design, test = problem(AnalogSettings(adc_offset_sigma=offset))
+    noisy = design.replace(chip=design.chip.replace(device=Device(programming_sigma=0.3)))
+    bits = [[(4, None), (None, None)], [(3, 1), (5, 2)], [(None, None)] * 2]
+    designs = [noisy.with_values(("weight_bits", "cell_bits"), rows) for rows in bits]
+    file = tmp_path / "measured.json"
+    bench = ChipBench(model, noisy, test, Sampling(0, 3), file)
+    for one in (*designs, *designs):
+        assert np.array_equal(bench(one), ChipBench(model, one, test, Sampling(0, 3))(one))
+    assert len({bench(one).tobytes() for one in designs}) == 3
+    keys = list(json.loads(file.read_text())["measured"])
+    assert keys[0].endswith("4/6/4-bit weights sar/8/4/6" if offset else "4/6/4-bit weights 4/6")
+
+
 def test_a_measurement_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """With noisy reads too, whose noise is that of an image's place; a bench of the same file repeats the decisions."""
     noisy = AnalogSettings(adc_offset_sigma=0, adc_noise=0.5)

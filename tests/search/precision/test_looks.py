@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpert.search.precision.looks import Looks, clearly_below, outlook
+from xpert.search.precision.looks import Looks, clearly_below, judged_accuracy, outlook
 from xpert.statistics import accuracy_interval, difference_interval
 
 CHIPS, IMAGES = 3, 120
@@ -87,3 +87,37 @@ def test_what_is_clearly_below_is_on_all_images() -> None:
     assert clearly_below(correct[:, : LOOKS.hard], reference, -0.01)
     assert clearly_below(correct, reference, -0.01)
     assert not clearly_below(reference[:, : LOOKS.hard], reference, -0.01)
+
+
+SHARE = 0.4
+"""Of three chips, those that one of them may be below: the floor is for the second worst."""
+
+
+@settings(deadline=None)
+@given(st.floats(0, 0.5), st.floats(0, 0.1), st.floats(0, 0.05), st.integers(0, 1000))
+def test_a_percentile_over_chips_is_bounded_too(hard: float, stray: float, drop: float, seed: int) -> None:
+    reference, correct = answers(0.1, 0.0, 7), answers(hard, stray, seed)
+    correct[0] &= np.random.default_rng(seed).random(IMAGES) < 0.8  # one chip is bad, and may be
+    value = sorted(correct.mean(axis=1))[1]
+    floor = judged_accuracy(reference, SHARE) - drop
+    for end in LOOKS.ends:
+        found = outlook(correct[:, :end], reference, floor, LOOKS, SHARE)
+        assert found.judged.low <= value + 1e-12
+        assert found.judged.high >= value - 1e-12
+        assert found.judged.low <= found.judged.mean <= found.judged.high
+        if found.clear and not found.passed:
+            assert value < floor
+    assert found.judged.mean == value == judged_accuracy(correct, SHARE)
+    assert found.passed == (value >= floor)
+    assert found.accuracy == accuracy_interval(correct)
+
+
+def test_a_percentile_is_clearly_below_by_the_chip_that_has_it() -> None:
+    reference = answers(0.1, 0.0, 7)
+    correct = reference.copy()
+    correct[0] = False  # one chip knows nothing
+    floor = float(reference.mean()) - 0.05
+    assert not clearly_below(correct, reference, floor, SHARE)
+    assert clearly_below(correct, reference, floor, 1 / 3)
+    correct[1, : IMAGES // 4] = False
+    assert clearly_below(correct, reference, floor, SHARE)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpert.design import AnalogSettings, Chip, Design, Network, Periphery
+from xpert.design import PRECISION_FIELDS, AnalogSettings, Chip, Design, Network, Periphery
 from xpert.hardware import evaluate
 from xpert.networks.spaces import space
 from xpert.progress import Progress
@@ -160,6 +160,35 @@ def test_it_finds_the_cheapest_precisions() -> None:
             best = min(best, objective_value(evaluate(design), "edap"))
     # Tables hold in the context of one design only, and slots of the floorplan change with precisions.
     assert objective_value(result.best.evaluation, "edap") == pytest.approx(best, rel=0.01)
+
+
+def test_it_finds_the_cheapest_precisions_of_weights_and_cells() -> None:
+    """And the best periphery for all layers alike is the best of all that there are."""
+    options = [(4, 4, None, None), (4, 4, None, 2), (4, 4, 4, None)]
+    errors = np.array([4.0 ** -(bits or 8) + 1e-3 * (cell or 4) for _, _, bits, cell in options])
+    weights = np.array([8.0, 2.0, 0.5, 0.1])
+
+    def truth(design: Design) -> Bools:
+        index = [options.index(entry.values(PRECISION_FIELDS)) for entry in design.periphery]
+        return np.stack([np.arange(IMAGES) / IMAGES < 1 - np.dot(errors[index], weights)] * 2)
+
+    design = DESIGN.with_values(PRECISION_FIELDS, [options[1]] * 4)
+    result = search_precision(
+        design, sensitivity(np.tile(errors, (4, 1)), weights), options=options, goal=Goal("edap"),
+        bench=Bench.of(truth, design, 0.02, None), single_kinds=[("sar", 8)],
+    )  # fmt: skip
+    least = float(truth(design).mean()) - 0.02
+    cheapest, single = np.inf, np.inf
+    for rows in itertools.product(options, repeat=4):
+        other = design.with_values(PRECISION_FIELDS, rows)
+        if truth(other).mean() >= least:
+            value = objective_value(evaluate(other), "edap")
+            cheapest, single = min(cheapest, value), min(single, value if len(set(rows)) == 1 else np.inf)
+    assert objective_value(result.best.evaluation, "edap") == pytest.approx(cheapest, rel=0.01)
+    assert result.single is not None
+    assert objective_value(result.single.evaluation, "edap") == pytest.approx(single, rel=1e-9)
+    assert cheapest < 0.97 * single
+    assert len({entry.weight_bits for entry in result.best.design.periphery}) > 1
 
 
 def test_measurements_correct_a_wrong_prediction() -> None:
@@ -466,3 +495,34 @@ def test_a_raised_floor_asks_for_more_images_where_a_verdict_is_open_again() -> 
     assert after.images > before.images
     assert not after.accurate
     assert session.promising() == []
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_floor_of_a_percentile_is_kept_by_so_many_chips(name: str) -> None:
+    """Ten chips, one of them bad: nine must reach the floor, whether all images are measured or looked at in turn."""
+    weights, below = np.array([0.3, 0.1, 0.2, 0.1]), np.array([0.2, *np.linspace(0, 0.02, 9)])
+    difficulty = np.random.default_rng(0).permutation(np.arange(IMAGES)) / IMAGES
+
+    class Population(Looked):
+        def __init__(self) -> None:
+            super().__init__(weights)
+            self._correct = lambda design: difficulty < (accuracy_of(design, weights) - below)[:, None]
+
+    def ninth(design: Design) -> float:
+        return sorted(Population()._correct(design).mean(axis=1))[1]
+
+    place = Population()
+    for bench in (
+        Bench.looking(place, DESIGN, 0.01, None, 0.2),
+        Bench.of(place, DESIGN, 0.01, None, 0.2),
+    ):
+        assert bench.floor == pytest.approx(ninth(DESIGN) - 0.01)
+        result = search_precision(
+            DESIGN, STRATEGIES[name](weights), options=OPTIONS, goal=Goal("edap"), bench=bench,
+            confirmation=lambda _, bench=bench: bench,
+        )  # fmt: skip
+        assert result.best.feasible
+        assert result.best.judged == ninth(result.best.design) >= bench.floor
+        assert result.best.accuracy.mean < result.best.judged  # the bad chip is in the mean
+        assert all(one.feasible == (ninth(one.design) >= bench.floor) for one in result.measured if one.complete)
+        assert any(edap(one.design) < edap(DESIGN) for one in [result.best])

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from xpert.analog import measure_activity
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field
 from xpert.experiment.baselines import with_periphery
 from xpert.experiment.config import PrecisionSettings
 from xpert.experiment.variants import variant_rows
@@ -152,12 +152,21 @@ def accuracy_against_precision(
 ) -> tuple[PrecisionPoint, ...]:
     """NI-accuracy of a design on a bench, with one precision in all layers, along both axes."""
     lists = options.options
-    finest = {field: max(values) for field, values in lists.items()}
+    decisions = Periphery.decisions("precision")
+
+    def number(field: str, value: Any) -> int:
+        """A value, as the chip has it where it is left to it."""
+        return int(getattr(design.chip.resolved(Periphery().with_values([field], [value])), field))
+
+    finest = {
+        field: (max if decisions[field].finer == "more" else min)(values, key=lambda value: number(field, value))
+        for field, values in lists.items()
+    }
     points = {tuple((finest | {field: value}).values()) for field, values in lists.items() for value in values}
     curve = []
-    for point in sorted(points):
+    for point in sorted(points, key=lambda point: [value or 0 for value in point]):
         uniform = design.with_values(PRECISION_FIELDS, [point] * len(design.periphery))
-        precision = dict(zip(PRECISION_FIELDS, point, strict=True))
+        precision = by_field(PRECISION_FIELDS, point, unset=False)
         curve.append(PrecisionPoint.parse(precision | {"ni_accuracy": float(bench(uniform).mean())}))
     return tuple(curve)
 

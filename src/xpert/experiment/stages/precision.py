@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from xpert.analog.sampling import Sampling
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field
 from xpert.experiment.config import PeripheryOptions, PrecisionSettings
 from xpert.experiment.run import Run
 from xpert.experiment.tasks import Images, RunTasks
@@ -31,7 +31,7 @@ from xpert.results import (
 from xpert.search.objectives import Budgets, Goal
 from xpert.search.precision.bench import ChipBench
 from xpert.search.precision.converters import Kind, Precision
-from xpert.search.precision.looks import Looks
+from xpert.search.precision.looks import Looks, judged_accuracy
 from xpert.search.precision.session import Bench, MeasuredDesign, Weights, search_precision
 from xpert.search.precision.single import SINGLE_NAME
 from xpert.search.precision.strategies import PRECISION_STRATEGIES, Prepared, TrainedNetwork
@@ -169,6 +169,7 @@ def choose_precisions(
         objective=settings.objective,
         maximum_drop=settings.maximum_drop,
         minimum_accuracy=settings.minimum_accuracy,
+        percentile=settings.percentile,
         nominal_ni_accuracy=nominal,
         floor=floor,
         confirmation_floor=benches.confirmation(None).floor if settings.confirmation_images else floor,
@@ -218,7 +219,8 @@ class _Benches:
     def _with_floor(self, bench: ChipBench, floor: float | None) -> Bench:
         settings = self.phase.settings
         limits = (settings.maximum_drop, settings.minimum_accuracy) if floor is None else (None, floor)
-        return (Bench.of if settings.measure_in_full else Bench.looking)(bench, self.found, *limits)
+        make = Bench.of if settings.measure_in_full else Bench.looking
+        return make(bench, self.found, *limits, settings.share_of_chips)
 
     def bench(self, model: nn.Module, *, confirmation: bool = False, file: Path | None = None) -> ChipBench:
         """The images and chips of the search, or those of the confirmation, for a network.
@@ -248,11 +250,12 @@ class _Benches:
         return replace(bench, correct=own, until=None if bench.until is None else own.until)
 
     def accuracy(self, one: MeasuredDesign) -> float:
-        """NI-accuracy of a design with its weights, in the second measurement where there is one."""
+        """What the floor is for, of a design with its weights, in the second measurement where there is one."""
         if self.phase.settings.confirmation_images:
-            return float(self.confirmation(one.weights).correct(one.design).mean())
-        bench = self.search.correct if one.weights is None else self.bench(self.with_weights(one.weights))
-        return float(bench(one.design).mean())
+            correct = self.confirmation(one.weights).correct
+        else:
+            correct = self.search.correct if one.weights is None else self.bench(self.with_weights(one.weights))
+        return judged_accuracy(correct(one.design), self.phase.settings.share_of_chips)
 
     def with_weights(self, weights: Weights) -> nn.Module:
         """The network with other weights."""
@@ -281,7 +284,7 @@ def _error_table(found: Design, phase: Phase2, prepared: Prepared) -> tuple[Sens
         return ()
     return tuple(
         Sensitivity.parse(
-            dict(zip(PRECISION_FIELDS, option, strict=True))
+            by_field(PRECISION_FIELDS, option, unset=False)
             | {
                 "layer": layer.name,
                 "error": float(prepared.errors[index, choice]),
@@ -316,7 +319,7 @@ def _finish(
     tuned = copy.deepcopy(model)
     checkpoint = run.working_file(f"{name}-finetuning")
     curve = finetune(tuned, best.design, dataset, settings, phase.training, phase.seed, checkpoint, progress)
-    after = float(benches.bench(tuned, confirmation=confirm)(best.design).mean())
+    after = judged_accuracy(benches.bench(tuned, confirmation=confirm)(best.design), settings.share_of_chips)
     better = after > before
     save_weights(tuned if better else model, weights)
     run.event("precision", "finetuned", before=before, after=after, kept=better)

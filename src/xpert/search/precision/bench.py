@@ -23,13 +23,13 @@ from xpert.statistics import Bools
 class ChipBench:
     """A trained network on the same chips and images for every design that is asked for.
 
-    Chips are those of `ni_accuracy` with the same seed: designs that differ in their precisions alone are measured on
-    identical cells.
+    Chips are those of `ni_accuracy` with the same seed: designs that differ in precisions of ADCs and inputs alone are
+    measured on identical cells, and with other weights or cells on those that the same chips then have.
 
     Args:
         model: Trained; its present weights are written to every chip.
-        design: Network and chip; the designs to measure may differ in ADC and input precision. Where ADCs have errors
-            of their own they may also differ in kind and sharing: each of these is programmed anew.
+        design: Network and chip; the designs to measure may differ in precisions. Where ADCs have errors of their own
+            they may also differ in kind and sharing: each of these has its own converters on the same chips.
         test: Where it is measured.
         sampling: On which chips.
         file: Keeps the measurements, so that a killed search does not repeat them; None keeps none.
@@ -114,7 +114,8 @@ class ChipBench:
         """
         key = self._key(design)
         found = _unpacked(self._measured[key]) if key in self._measured else None
-        looks = self.looks.ends if self.looks is not None and self._sampled.at_once else (self._sampled.n_images,)
+        all_chips = self._sampled.at_once(design)
+        looks = self.looks.ends if self.looks is not None and all_chips else (self._sampled.n_images,)
         for end in looks:
             before = 0 if found is None else found.shape[1]
             if before < end:

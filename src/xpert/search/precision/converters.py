@@ -21,7 +21,7 @@ Kind = tuple[Any, ...]
 """Values of the periphery's `KIND_FIELDS`: ADC type, columns per ADC and so on; without the last ones these stay."""
 
 Precision = tuple[Any, ...]
-"""Values of the periphery's `PRECISION_FIELDS`: ADC bits and input bits."""
+"""Values of the periphery's `PRECISION_FIELDS`: ADC bits, input bits and so on; without the last ones these stay."""
 
 ROUNDS = 4
 """Rounds of tables and search in which a design and its context come to agree, at most."""
@@ -30,7 +30,7 @@ ROUNDS = 4
 def peripheries(kinds: Sequence[Kind], own: Periphery, precisions: Sequence[Precision]) -> list[Periphery]:
     """All combinations of kinds (none: the own one) and precisions, the latter innermost; the rest as it is."""
     return [
-        own.with_values((*KIND_FIELDS[: len(kind)], *PRECISION_FIELDS), (*kind, *precision))
+        own.with_values(KIND_FIELDS, kind).with_values(PRECISION_FIELDS, precision)
         for kind in (kinds or [own.values(KIND_FIELDS)])
         for precision in precisions
     ]

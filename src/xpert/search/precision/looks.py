@@ -1,8 +1,8 @@
 """Measuring a design until its verdict is clear: in which order images go, and when enough of them were seen.
 
-A design is judged by its accuracy on all images of a bench. Few of them tell: those that it may get wrong are mostly
-those on which the nominal design is nearly wrong. So these go first, and a verdict is asked for after each part of the
-images:
+A design is judged by its accuracy on all images of a bench: the mean over chips, or a percentile of theirs. Few images
+tell: those that it may get wrong are mostly those on which the nominal design is nearly wrong. So these go first, and a
+verdict is asked for after each part of the images:
 
 1. *Failed*: more answers are wrong already than the floor allows of all. This is certain: what follows cannot mend it.
    A design that reaches the floor is never given up.
@@ -26,7 +26,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval
+from xpert.statistics import Bools, Interval, accuracy_interval, difference_interval, percentile
 
 HARD = 0.25
 """Share of the images that the nominal design has right, the least sure of them: before a design passes, it sees these,
@@ -94,6 +94,10 @@ class Outlook(NamedTuple):
     difference: Interval
     """Likewise less the nominal design's."""
 
+    judged: Interval
+    """What is compared with the floor: the mean over chips, as `accuracy`, or a percentile of theirs. Where all images
+    were seen, all three are its value."""
+
     passed: bool
     """Whether it reaches the floor, or, until all were seen, whether it is likely to."""
 
@@ -101,7 +105,9 @@ class Outlook(NamedTuple):
     """Whether more images would not change that: certainly, or, where it passed, most likely."""
 
 
-def outlook(correct: Bools, reference: Bools, floor: float, looks: Looks | None = None) -> Outlook:
+def outlook(
+    correct: Bools, reference: Bools, floor: float, looks: Looks | None = None, share: float | None = None
+) -> Outlook:
     """Judge a design by the images that were seen.
 
     Args:
@@ -109,38 +115,61 @@ def outlook(correct: Bools, reference: Bools, floor: float, looks: Looks | None 
         reference: Those of the nominal design on all, [chips, images].
         floor: Least accuracy on all of them.
         looks: The order of images; needed where not all were seen.
+        share: The floor is for the accuracy that this share of the chips is not above; None: for the mean.
     """
-    seen, total = correct.shape[1], reference.size
+    seen = correct.shape[1]
     if seen == reference.shape[1]:
-        accuracy = accuracy_interval(correct)
-        return Outlook(accuracy, difference_interval(correct, reference), accuracy.mean >= floor, clear=True)
+        accuracy, difference = accuracy_interval(correct), difference_interval(correct, reference)
+        value = judged_accuracy(correct, share)
+        return Outlook(accuracy, difference, Interval(value, value, value), value >= floor, clear=True)
     assert looks is not None  # noqa: S101 (without an order, all images are measured)
-    nominal, right = float(reference.mean()), int(correct.sum())
+    judged = accuracy = _estimated(correct, reference, looks)
+    if share is not None:
+        rows = zip(correct, reference, strict=True)
+        of_chips = [_estimated(own[None], others[None], looks) for own, others in rows]
+        judged = Interval(*(percentile(np.array(ends), share) for ends in zip(*of_chips, strict=True)))
+    difference = Interval(*(end - float(reference.mean()) for end in accuracy))
+    passed = seen >= looks.hard and judged.mean >= floor
+    return Outlook(accuracy, difference, judged, passed, clear=passed or judged.high < floor)
+
+
+def judged_accuracy(correct: Bools, share: float | None) -> float:
+    """What a floor is compared with: the mean of answers [chips, images], or a percentile over chips."""
+    return float(correct.mean()) if share is None else percentile(correct.mean(axis=1), share)
+
+
+def _estimated(correct: Bools, reference: Bools, looks: Looks) -> Interval:
+    """Accuracy on all images, from answers on the first of them: an estimate, and what it cannot be beyond."""
+    seen, total = correct.shape[1], reference.size
+    right = int(correct.sum())
     low, high = right / total, (right + total - correct.size) / total
     change = (correct.astype(np.float64) - reference[:, :seen]).mean(axis=0)  # [images seen]
-    likely = nominal
+    likely = float(reference.mean())
     for stratum in range(3):
         own = looks.stratum[:seen] == stratum
         if own.any():
             likely += float(change[own].mean() * (looks.stratum == stratum).mean())
-    likely = min(max(likely, low), high)
-    passed = seen >= looks.hard and likely >= floor
-    accuracy = Interval(likely, low, high)
-    return Outlook(accuracy, Interval(*(end - nominal for end in accuracy)), passed, clear=passed or high < floor)
+    return Interval(min(max(likely, low), high), low, high)
 
 
-def clearly_below(correct: Bools, reference: Bools, least: float) -> bool:
-    """Whether a design's difference to the nominal one is below some number, the whole of its 95 % interval.
+def clearly_below(correct: Bools, reference: Bools, least: float, share: float | None = None) -> bool:
+    """Whether a design is below a floor, the whole of a 95 % interval.
 
+    That of its difference to the nominal design; for a percentile, that of the chip which has it.
     Images that were not seen count as no difference, which is in favour of a design that is worse.
 
     Args:
         correct: [chips, images seen].
         reference: [chips, images].
-        least: The number.
+        least: The floor; for the mean, less the nominal design's accuracy.
+        share: As for `outlook`.
     """
-    rest = reference[:, correct.shape[1] :]
-    return difference_interval(np.concatenate([correct, rest], axis=1), reference).high < least
+    whole = np.concatenate([correct, reference[:, correct.shape[1] :]], axis=1)
+    if share is None:
+        return difference_interval(whole, reference).high < least
+    chips = whole.mean(axis=1)
+    chip = int(np.flatnonzero(chips == percentile(chips, share))[0])
+    return accuracy_interval(whole[chip : chip + 1]).high < least
 
 
-__all__ = ["FIRST", "HARD", "SAMPLE", "Enough", "Looks", "Outlook", "clearly_below", "outlook"]
+__all__ = ["FIRST", "HARD", "SAMPLE", "Enough", "Looks", "Outlook", "clearly_below", "judged_accuracy", "outlook"]

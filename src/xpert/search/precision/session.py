@@ -35,7 +35,7 @@ from xpert.search.precision.converters import (
     cheapest_converters,
     peripheries,
 )
-from xpert.search.precision.looks import Enough, Looks, Outlook, clearly_below, outlook
+from xpert.search.precision.looks import Enough, Looks, Outlook, clearly_below, judged_accuracy, outlook
 from xpert.search.precision.single import SingleCandidate, Verdict, candidates, cheapest_passing
 from xpert.search.tabulate import network_tables
 from xpert.solver.graph import undominated
@@ -91,6 +91,9 @@ class Bench:
     looks: Looks | None = None
     """The order of images; needed with `until`."""
 
+    share: float | None = None
+    """The floor is for the accuracy that this share of the chips is not above; None: for the mean over chips."""
+
     @classmethod
     def of(
         cls,
@@ -98,22 +101,28 @@ class Bench:
         nominal: Design,
         maximum_drop: float | None,
         minimum_accuracy: float | None,
+        share: float | None = None,
     ) -> Bench:
         """A bench whose floor is at most `maximum_drop` below a nominal design's own accuracy, or an absolute one.
 
         Every design is measured on all images.
         """
         reference = correct(nominal)
-        return cls(correct, reference, _floor(reference, maximum_drop, minimum_accuracy))
+        return cls(correct, reference, _floor(reference, maximum_drop, minimum_accuracy, share), share=share)
 
     @classmethod
     def looking(
-        cls, bench: Looking, nominal: Design, maximum_drop: float | None, minimum_accuracy: float | None
+        cls,
+        bench: Looking,
+        nominal: Design,
+        maximum_drop: float | None,
+        minimum_accuracy: float | None,
+        share: float | None = None,
     ) -> Bench:
         """The same, where designs are measured until their verdicts are clear."""
         reference = bench.nominal(nominal)
-        floor = _floor(reference, maximum_drop, minimum_accuracy)
-        return cls(bench, reference, floor, bench.until, bench.looks)
+        floor = _floor(reference, maximum_drop, minimum_accuracy, share)
+        return cls(bench, reference, floor, bench.until, bench.looks, share)
 
     def measure(self, design: Design, enough: Enough) -> Bools:
         """Which of the first images a design gets right, until these are enough."""
@@ -121,17 +130,23 @@ class Bench:
 
     def outlook(self, correct: Bools) -> Outlook:
         """What answers on the first images say of a design."""
-        return outlook(correct, self.reference, self.floor, self.looks)
+        return outlook(correct, self.reference, self.floor, self.looks, self.share)
+
+    @property
+    def nominal(self) -> float:
+        """The nominal design's accuracy, as the floor is meant."""
+        return judged_accuracy(self.reference, self.share)
 
     def clearly_failed(self, correct: Bools) -> bool:
         """Whether the interval of a design's difference is below what the floor asks for."""
-        return clearly_below(correct, self.reference, self.floor - float(self.reference.mean()))
+        least = self.floor - (float(self.reference.mean()) if self.share is None else 0.0)
+        return clearly_below(correct, self.reference, least, self.share)
 
 
-def _floor(reference: Bools, maximum_drop: float | None, minimum_accuracy: float | None) -> float:
+def _floor(reference: Bools, maximum_drop: float | None, minimum_accuracy: float | None, share: float | None) -> float:
     floors = [-math.inf if minimum_accuracy is None else minimum_accuracy]
     if maximum_drop is not None:
-        floors.append(float(reference.mean()) - maximum_drop)
+        floors.append(judged_accuracy(reference, share) - maximum_drop)
     return max(floors)
 
 
@@ -147,8 +162,11 @@ class MeasuredDesign:
     difference: Interval
     """Measured NI-accuracy less the nominal design's, on the same images and chips."""
 
+    judged: float
+    """What the floor is for: the mean, or a percentile over chips."""
+
     accurate: bool
-    """Whether the mean reaches the floor."""
+    """Whether that reaches the floor."""
 
     feasible: bool
     """Whether it also keeps the budgets."""
@@ -201,7 +219,7 @@ class Session:
 
     Attributes:
         design: From phase 1; its network stays.
-        options: Pairs (ADC bits, input bits) from which every layer chooses.
+        options: Values of `PRECISION_FIELDS` from which every layer chooses; what they leave out is the chip's.
         kinds: ADC types and column sharings from which every layer chooses; none: those of the design stay.
         goal: What is minimised, and what a design may cost.
         bench: Where designs are measured.
@@ -224,7 +242,7 @@ class Session:
         progress: Report | None = None,
     ) -> None:
         self.design = design
-        self.options = list(options)
+        self.options = [(*option, *[None] * (len(PRECISION_FIELDS) - len(option))) for option in options]
         self.kinds = list(kinds)
         self.goal = goal
         self.bench = bench
@@ -361,7 +379,7 @@ class Session:
             entry = self.measured[choice]
             bench = confirmation(entry.weights)
             again = _judged(entry.design, bench.correct(entry.design), bench, self.goal, entry.weights)
-            self.confirmed[choice], self._shortfalls[choice] = again, bench.floor - again.accuracy.mean
+            self.confirmed[choice], self._shortfalls[choice] = again, bench.floor - again.judged
             figures = {
                 "confirmed": len(self.confirmed),
                 "ni_accuracy": again.accuracy.mean,
@@ -410,7 +428,7 @@ class Session:
         if candidate.design not in self._singles_again:
             bench = confirmation(None)
             # On all images, unless it fails for certain.
-            correct = bench.measure(candidate.design, lambda seen: bench.outlook(seen).accuracy.high < bench.floor)
+            correct = bench.measure(candidate.design, lambda seen: bench.outlook(seen).judged.high < bench.floor)
             self._singles_again[candidate.design] = _judged(candidate.design, correct, bench, self.goal, None)
         return self._singles_again[candidate.design]
 
@@ -424,7 +442,7 @@ class Session:
         self.bench = replace(self.bench, floor=floor)
         for choice, entry in self.measured.items():
             known = None if entry.weights is not None else self._answers.get(entry.design)
-            accurate = entry.accuracy.mean >= floor if known is None else self.bench.outlook(known).passed
+            accurate = entry.judged >= floor if known is None else self.bench.outlook(known).passed
             feasible = accurate and self.goal.met(entry.evaluation)
             self.measured[choice] = replace(entry, accurate=accurate, feasible=feasible)
 
@@ -532,7 +550,7 @@ def search_precision(
     Args:
         design: From phase 1; its network stays.
         strategy: One of the strategies of `strategies.py`, ready to run.
-        options: Pairs (ADC bits, input bits) from which every layer chooses.
+        options: Values of `PRECISION_FIELDS` from which every layer chooses.
         goal: What is minimised, and what a design may cost.
         bench: Where designs are measured during the search.
         kinds: Pairs (ADC type, columns per ADC) from which every layer chooses; none: those of the design stay.
@@ -632,7 +650,7 @@ def _search_until_confirmed(strategy: Strategy, session: Session, confirmation: 
     """Steps 1 to 4 of `search_precision`; the status."""
     status = "finished"
     asked = too_little = session.bench.floor
-    enough = float(session.bench.reference.mean())
+    enough = session.bench.nominal
     for _ in range(ROUNDS):
         if status == "finished":
             status = _run(strategy, session)
@@ -716,6 +734,7 @@ def _judged(
         evaluation=evaluation,
         accuracy=found.accuracy,
         difference=found.difference,
+        judged=found.judged.mean,
         accurate=found.passed,
         feasible=found.passed and goal.met(evaluation),
         images=correct.shape[1],

@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from xpert.design import PRECISION_FIELDS, Design
+from xpert.design import Design, Periphery
 from xpert.hardware import Evaluation, PeripheryArrays, evaluate, evaluate_batch
 from xpert.hardware.breakdown import map_arrays
 from xpert.search.objectives import Goal
@@ -107,7 +107,7 @@ def cheapest_passing(
     """
 
     def no_finer(one: SingleCandidate, other: SingleCandidate) -> bool:
-        mine, theirs = (candidate.design.periphery[0].values(PRECISION_FIELDS) for candidate in (one, other))
+        mine, theirs = (_fineness(candidate.design) for candidate in (one, other))
         return (one.adc_type == other.adc_type or not kinds_matter) and all(np.less_equal(mine, theirs))
 
     left, best = list(ordered), None
@@ -124,6 +124,13 @@ def cheapest_passing(
         else:
             left = [one for one in left if one is not probe]
     return best
+
+
+def _fineness(design: Design) -> list[int]:
+    """The precisions of all layers, with signs such that no sum gets worse with more of any."""
+    entry, chip = design.periphery[0], design.chip
+    entry, decisions = chip.resolved(entry), Periphery.decisions("precision")
+    return [getattr(entry, name) * (1 if decision.finer == "more" else -1) for name, decision in decisions.items()]
 
 
 __all__ = ["SINGLE_NAME", "SingleCandidate", "Verdict", "candidates", "cheapest_passing"]
