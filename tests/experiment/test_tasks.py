@@ -88,7 +88,7 @@ def test_parts_are_to_the_bit_those_of_the_whole(noisy: Setting, workers: int) -
     split = noisy.split(sampling, apart(workers, submitted))
     whole.reorder(order)
     split.reorder(order)
-    assert (split.n_images, split.at_once) == (72, whole.at_once)
+    assert (split.n_images, split.at_once(noisy.design)) == (72, whole.at_once(noisy.design))
     for part in (slice(0, 70), slice(5, 72)):
         expected, found = whole.margins(noisy.design, images=part), split.margins(noisy.design, images=part)
         np.testing.assert_array_equal(found.correct, expected.correct)

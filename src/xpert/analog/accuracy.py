@@ -92,9 +92,8 @@ class Chips(Protocol):
         """How many images there are."""
         ...
 
-    @property
-    def at_once(self) -> bool:
-        """Whether each image runs on all chips at a time."""
+    def at_once(self, design: Design) -> bool:
+        """Whether each image runs on all chips of a design at a time."""
         ...
 
     def reorder(self, order: Tensor) -> None:

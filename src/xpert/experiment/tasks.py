@@ -248,10 +248,9 @@ class SplitChips:
         """How many images there are."""
         return self._chips.n_images
 
-    @property
-    def at_once(self) -> bool:
+    def at_once(self, design: Design) -> bool:
         """Whether one worker's memory would hold all chips; decides where a search looks at what was found."""
-        return self._chips.at_once
+        return self._chips.at_once(design)
 
     def reorder(self, order: Tensor) -> None:
         """Read the images in another order from now on; `order` [images] has their present numbers."""
