@@ -102,7 +102,7 @@ def _text(value: Any) -> str:
 
 
 def _folder_name(texts: Sequence[str], number: int) -> str:
-    name = re.sub(r"[^A-Za-z0-9=.,+-]+", "-", ",".join(texts))
+    name = re.sub(r"[^A-Za-z0-9_=.,+-]+", "-", ",".join(texts))
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]},{number}"
 
 
