@@ -186,10 +186,10 @@ def test_a_design_of_another_package_is_priced(all_outside: Path, tmp_path: Path
     assert twin["area_mm2"] > sar["area_mm2"]
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_search_of_another_package_runs_to_its_report(all_outside: Path, tmp_path: Path, processes: int) -> None:
+@pytest.mark.parametrize("workers", [None, 2])
+def test_a_search_of_another_package_runs_to_its_report(all_outside: Path, tmp_path: Path, workers: int | None) -> None:
     out = tmp_path / "run"
-    done = run(tmp_path, "search", all_outside, "--out", out, "--processes", str(processes))
+    done = run(tmp_path, "search", all_outside, "--out", out, *([] if workers is None else ["--workers", str(workers)]))
     assert done.returncode == 0, done.stderr
     report = (out / "report.html").read_text(encoding="utf-8")
     results = Results.read(out / "results.json", "results")

@@ -121,9 +121,16 @@ def place(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr("xpert.training.datasets.cifar10.read", few_images)
     monkeypatch.setattr("xpert.experiment.pipeline.run_search", lambda *_, **__: tmp_path)
-    page = tmp_path / "page.md"
-    page.write_text("reproduced\n")
-    monkeypatch.setattr("xpert.experiment.comparison.reproduce", lambda *_, **__: page)
+
+    def reproduced(_: object, out: Path, **__: object) -> None:
+        out.mkdir(parents=True)
+        (out / "table.md").write_text("reproduced\n")
+
+    def made(_: object, folder: str, *__: object) -> None:
+        shutil.copytree(run, folder)
+
+    monkeypatch.setattr("xpert.experiment.comparison.reproduce", reproduced)
+    monkeypatch.setattr("xpert.experiment.sweeps.make_run", made)
     monkeypatch.setattr("xpert.report.follow.Follower.serve_forever", lambda *_, **__: None)
     return tmp_path
 

@@ -27,6 +27,7 @@ COMMANDS = (
     "runs",
     "search",
     "solve",
+    "sweep",
     "trace",
     "validate",
 )

@@ -93,7 +93,7 @@ def xpert(
 
 # In the order in which the help lists them.
 for _command in (
-    search, sweep, reproduce, evaluate, accuracy, diagnose, trace, export, pick, runs, compare, report, validate, solve,
-    init, presets, parts,
+    search, sweep, reproduce, evaluate, accuracy, diagnose, trace, export, pick, runs, compare, report, validate,
+    solve, init, presets, parts,
 ):  # fmt: skip
     app.command()(_command)

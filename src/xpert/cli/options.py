@@ -8,9 +8,6 @@ from typing import Annotated
 import typer
 
 Device = Annotated[str, typer.Option(help="Where networks are trained and simulated: cpu, cuda or cuda:N.")]
-Processes = Annotated[
-    int, typer.Option(help="How many processes train together: one per GPU, or on a share of the cores each.", min=1)
-]
 Workers = Annotated[
     int | None,
     typer.Option(help="Measure with so many worker processes on this machine (docs/cluster.md).", min=1, max=1024),

@@ -11,7 +11,7 @@ import typer
 
 from xpert.cli import output
 from xpert.cli.interrupts import Interrupted, interrupts_deferred
-from xpert.cli.options import Cluster, Device, Json, Processes, Workers
+from xpert.cli.options import Cluster, Device, Json, Workers
 
 
 def reproduce(
@@ -22,7 +22,6 @@ def reproduce(
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, instead of the experiment's.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
     device: Device = "cpu",
-    processes: Processes = 1,
     workers: Workers = None,
     cluster: Cluster = None,
     as_json: Json = False,
@@ -43,24 +42,28 @@ def reproduce(
         with interrupts_deferred():
             from xpert.experiment.cluster import engine
             from xpert.experiment.comparison import reproduce as run_experiment
+            from xpert.experiment.trainings import together
 
-        with output.progress() as progress, engine(workers, cluster) as measuring:
-            path = run_experiment(
-                loaded,
-                folder,
-                data_dir=data_dir,
-                resume=resume,
-                device=device,
-                processes=processes,
-                command=["xpert", *sys.argv[1:]],
-                progress=progress,
-                engine=measuring,
-            )
+        def run() -> None:
+            with output.progress() as progress, engine(workers, cluster) as measuring:
+                run_experiment(
+                    loaded,
+                    folder,
+                    data_dir=data_dir,
+                    resume=resume,
+                    device=device,
+                    command=["xpert", *sys.argv[1:]],
+                    progress=progress,
+                    engine=measuring,
+                )
+
+        if not together(run, device):
+            return 0
     except KeyboardInterrupt:
         again = f"xpert reproduce {shlex.quote(experiment)} --out {shlex.quote(str(folder))} --resume"
         raise Interrupted(f"go on with: {again}") from None
     if as_json:
         output.write_json(read_mapping(folder / "results.json", "results file"))
     else:
-        output.write(path.read_text(encoding="utf-8"))
+        output.write((folder / "table.md").read_text(encoding="utf-8"))
     return 0

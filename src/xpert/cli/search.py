@@ -11,7 +11,7 @@ import typer
 
 from xpert.cli import output
 from xpert.cli.interrupts import Interrupted, interrupts_deferred
-from xpert.cli.options import Cluster, Device, Json, Processes, Workers
+from xpert.cli.options import Cluster, Device, Json, Workers
 from xpert.errors import ConfigError
 
 
@@ -31,7 +31,6 @@ def search(
         typer.Option(help="Stop after this stage: architecture, training, baseline, precision or evaluation."),
     ] = None,
     device: Device = "cpu",
-    processes: Processes = 1,
     workers: Workers = None,
     cluster: Cluster = None,
     as_json: Json = False,
@@ -65,19 +64,23 @@ def search(
         with interrupts_deferred():
             from xpert.experiment.cluster import engine
             from xpert.experiment.pipeline import run_search
+            from xpert.experiment.trainings import together
 
-        with output.progress() as progress, engine(workers, cluster) as measuring:
-            run_search(
-                chosen,
-                out,
-                resume=resume,
-                stop_after=stop_after,
-                device=device,
-                processes=processes,
-                command=["xpert", *sys.argv[1:]],
-                progress=progress,
-                engine=measuring,
-            )
+        def run() -> None:
+            with output.progress() as progress, engine(workers, cluster) as measuring:
+                run_search(
+                    chosen,
+                    out,
+                    resume=resume,
+                    stop_after=stop_after,
+                    device=device,
+                    command=["xpert", *sys.argv[1:]],
+                    progress=progress,
+                    engine=measuring,
+                )
+
+        if not together(run, device):
+            return 0
     except KeyboardInterrupt:
         if not (out / "config.yaml").exists():
             raise

@@ -197,16 +197,12 @@ def _connected(distributed: Any, address: str, cluster: str | None) -> Iterator[
         def explain(error: BaseException) -> RunError | None:
             if isinstance(error, distributed.scheduler.KilledWorker):
                 return RunError(
-                    f"a task was given up: {ATTEMPTS} workers stopped in the midst of it (out of memory?); what was "
-                    "finished is kept, go on with --resume"
+                    "a task was given up: one worker after the other stopped in the midst of it (out of memory?); what "
+                    "was finished is kept"
                 )
             lost = (distributed.client.FutureCancelledError, CancelledError, distributed.comm.core.CommClosedError)
             if isinstance(error, lost) or client.status != "running":
-                return RunError(
-                    f"the scheduler {cluster or ''} is gone; what was finished is kept, go on with --resume".replace(
-                        "  ", " "
-                    )
-                )
+                return RunError(f"the scheduler {cluster or address} is gone; what was finished is kept")
             return None
 
         def size() -> int:

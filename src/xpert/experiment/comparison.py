@@ -34,7 +34,7 @@ from xpert.experiment.pipeline import machine, run_search, run_stage
 from xpert.experiment.published import Experiment, tiled
 from xpert.experiment.run import open_run, versions
 from xpert.experiment.stages.evaluation import cost_of, organisation_of
-from xpert.experiment.workers import refuse_odd_numbers, workers
+from xpert.experiment.trainings import announce
 from xpert.experiment.workspace import Workspace
 from xpert.files import write_atomically
 from xpert.progress import Progress, Report
@@ -72,7 +72,6 @@ def reproduce(
     data_dir: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
-    processes: int = 1,
     command: Sequence[str] = (),
     progress: Report | None = None,
     engine: Engine | None = None,
@@ -85,7 +84,6 @@ def reproduce(
         data_dir: Folder of data sets, in the place of the experiment's own.
         resume: Whether to go on with what the folder holds.
         device: Where networks are trained and simulated: `cpu`, `cuda` or `cuda:N`.
-        processes: How many train together, as in `run_search`.
         command: The command line, for the record.
         progress: Called as work goes on, with the `part` among the figures.
         engine: Where designs are measured; None: here.
@@ -94,16 +92,14 @@ def reproduce(
         The table.
 
     Raises:
-        ConfigError: If the device is unknown, or so many processes cannot share a batch.
-        RunError: If the folder cannot be used, or a worker process stops.
+        ConfigError: If the device is unknown, or the processes of torchrun cannot share a batch.
+        RunError: If the folder cannot be used, or workers stop again and again.
         DataError: If the data set is missing or broken.
         InfeasibleError: If no design meets a search's budget.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not resume:
         raise RunError(f"{out}: is not empty; add --resume to go on with what it holds, or give another folder")
     place = device_of(device)
-    for config in (experiment.baseline(), *experiment.searches()):
-        refuse_odd_numbers(processes, config, place)
     out.mkdir(parents=True, exist_ok=True)
     cache = StageCache(out / "cache")
 
@@ -111,7 +107,7 @@ def reproduce(
         return lambda one: progress(replace(one, figures={"part": part} | dict(one.figures))) if progress else None
 
     baseline = _with_data(experiment.baseline(), data_dir)
-    grid = _baseline(baseline, experiment, out / "baseline", place, processes, cache, reporter("baseline"), engine)
+    grid = _baseline(baseline, experiment, out / "baseline", place, cache, reporter("baseline"), engine)
     searched = []
     for config in experiment.searches():
         folder, report = out / config.name, reporter(config.name)
@@ -122,7 +118,6 @@ def reproduce(
                 folder,
                 resume=True,
                 device=device,
-                processes=processes,
                 progress=report,
                 cache=cache,
                 engine=engine,
@@ -252,7 +247,6 @@ def _baseline(
     experiment: Experiment,
     folder: Path,
     device: torch.device,
-    processes: int,
     cache: StageCache,
     progress: Report,
     engine: Engine | None,
@@ -260,8 +254,8 @@ def _baseline(
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision, the typical first."""
     with open_run(folder, config, resume=True) as run, computing_on(run.config.threads):
         work = Workspace(run, device, progress, cache, engine)
-        with workers(processes, folder, device):
-            run_stage(work, "baseline")
+        announce(run.config)
+        run_stage(work, "baseline")
         work.typical_accuracy()
         typical = work.typical
         model, file = work.trained(typical.network, "typical"), run.working_file("measured.json")

@@ -22,7 +22,7 @@ from xpert.experiment.stages.architecture import search_network
 from xpert.experiment.stages.evaluation import Trained, accuracy_against_precision, compare_designs
 from xpert.experiment.stages.joint import JointSettings, joint_rounds
 from xpert.experiment.stages.precision import FINAL, Floors, single_design, single_weights
-from xpert.experiment.workers import refuse_odd_numbers, workers
+from xpert.experiment.trainings import announce
 from xpert.experiment.workspace import Workspace, timed
 from xpert.files import write_atomically
 from xpert.hardware.variants import variants_of
@@ -55,7 +55,6 @@ def run_search(
     resume: bool = False,
     stop_after: str | None = None,
     device: str = "cpu",
-    processes: int = 1,
     command: Sequence[str] = (),
     progress: Report | None = None,
     cache: StageCache | None = None,
@@ -69,7 +68,6 @@ def run_search(
         resume: Whether to go on with what the folder holds.
         stop_after: Stop when this stage is done, one of `STAGES`; a later call with `resume` goes on.
         device: Where networks are trained and simulated: `cpu`, `cuda` or `cuda:N`.
-        processes: How many train together: one per GPU, or on a share of the cores each.
         command: The command line, for the record.
         progress: Called as work goes on.
         cache: Results that other runs share; None shares none.
@@ -79,23 +77,18 @@ def run_search(
         The report; of what there is, where it stopped earlier.
 
     Raises:
-        ConfigError: If `stop_after` or the device is unknown, the config is broken, or so many processes cannot share
-            a batch.
+        ConfigError: If `stop_after` or the device is unknown, the config is broken, or the processes of torchrun cannot
+            share a batch.
         DataError: If the data set is missing or broken.
         InfeasibleError: If no design meets the budget.
-        RunError: If the folder cannot be used, or a worker process stops.
+        RunError: If the folder cannot be used, or workers stop again and again.
     """
     if stop_after is not None and stop_after not in STAGES:
         raise ConfigError(f"--stop-after: must be one of {', '.join(STAGES)}, got {stop_after!r}")
     place = device_of(device)
-    given = config or read_config(out)
-    search_space(given)  # a network that is not searched is refused before there is a folder
-    refuse_odd_numbers(processes, given, place)
-    with (
-        open_run(out, config, resume=resume) as run,
-        computing_on(run.config.threads),
-        workers(processes, run.path, place),
-    ):
+    search_space(config or read_config(out))  # a network that is not searched is refused before there is a folder
+    with open_run(out, config, resume=resume) as run, computing_on(run.config.threads):
+        announce(run.config)
         work = Workspace(run, place, progress, cache, engine)
         run.event("run", "resumed" if run.resumed else "started", versions=versions())
         for stage in STAGES:

@@ -102,7 +102,7 @@ def _text(value: Any) -> str:
 
 
 def _folder_name(texts: Sequence[str], number: int) -> str:
-    name = re.sub(r"[^A-Za-z0-9=.,+-]+", "-", ",".join(texts))
+    name = re.sub(r"[^A-Za-z0-9_=.,+-]+", "-", ",".join(texts))
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]},{number}"
 
 
@@ -137,14 +137,10 @@ def run_sweep(
         (run.config.model_dump(mode="json"), str((out / run.folder).resolve()), device, stop_after) for run in runs
     ]
     failed: dict[str, str] = {}
-
-    def here(run: str) -> Report | None:
-        """What a run reports to that is made in this process."""
-        if progress is None or engine.apart:
-            return None
-        return lambda one: progress(replace(one, figures={"part": run} | dict(one.figures)))
-
-    tasks = [(*one, here(run.folder)) for one, run in zip(arguments, runs, strict=True)]
+    # What a run in this process reports goes on; from others nothing comes but the end.
+    tasks = [
+        (*one, None if engine.apart else _part(run.folder, progress)) for one, run in zip(arguments, runs, strict=True)
+    ]
     for done, (number, problem) in enumerate(engine.results(make_run, tasks), start=1):
         if problem is not None:
             failed[runs[number].folder] = problem
@@ -155,6 +151,11 @@ def run_sweep(
         first, problem = next(iter(failed.items()))
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise RunError(f"{len(failed)} of {len(runs)} runs failed: {first}: {problem}{others}")
+
+
+def _part(run: str, report: Report | None) -> Report | None:
+    """What passes on the reports of a run, with its name."""
+    return None if report is None else lambda one: report(replace(one, figures={"part": run} | dict(one.figures)))
 
 
 def _use(out: Path, *, resume: bool) -> None:

@@ -1,12 +1,13 @@
 """The trainings of a run, by one process or by several.
 
-Every process of a `distributed.process_group` makes the same calls. The one of rank 0 is the run's own and says which
-call is next; the others, in `take_part`, follow it.
+`torchrun` starts several, all with the same command. The one of rank 0 does it, and says which training is next; the
+others follow it, and write nothing.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from xpert.analog import analog_layers, at_precision, layer_errors, reprogram, to_analog, weight_deviation
 from xpert.design import PRECISION_FIELDS, Chip, Design, Network
+from xpert.errors import ConfigError
 from xpert.experiment.config import DatasetOptions, PrecisionSettings, SearchConfig, resizable_network
 from xpert.networks import build
 from xpert.networks.own import OwnNetwork
 from xpert.networks.quantised import calibrate_quantisers
 from xpert.progress import Report
-from xpert.training import Dataset, Disturbance, TrainingResult, TrainingSettings, distributed, load_dataset, train
+from xpert.training import (
+    Dataset,
+    Disturbance,
+    TrainingResult,
+    TrainingSettings,
+    computing_on,
+    distributed,
+    load_dataset,
+    train,
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,7 @@ def finetune(
     a chip, unless chips measure their own (`adaptive_batch_norm`): a batch's own statistics would hide from the network
     that noise moves its sums, and the running ones would hold that noise.
 
-    Other processes of a `distributed.process_group` take part.
+    Other processes of a `distributed.torchrun_group` take part.
 
     Args:
         model: The design's trained network.
@@ -254,19 +265,59 @@ def _take_back(model: nn.Module, analog: nn.Module) -> None:
     model.load_state_dict({name: own[name] for name in model.state_dict()})
 
 
-def take_part(config: SearchConfig, device: torch.device) -> None:
-    """Make every call that the process of rank 0 makes, until it is gone."""
-    dataset = load_split(config.dataset, config.seed, device)
-    while True:
-        call = json.loads(distributed.broadcast_text())
+def together(work: Callable[[], object], device: str) -> bool:
+    """Do a command's work; where torchrun started several processes, in that of rank 0, and the others train along.
+
+    Args:
+        work: Decides, simulates, writes, and trains.
+        device: Where it computes; others take the next GPUs, if it is one.
+
+    Returns:
+        Whether this is the process that did the work.
+    """
+    with distributed.torchrun_group(on_gpus=device != "cpu") as place:
+        if distributed.rank():
+            _follow(place)
+            return False
+        work()  # if it fails, torchrun stops the others
+        _call("end")
+    return True
+
+
+def announce(config: SearchConfig) -> None:
+    """Say whose trainings come next, to processes that train along.
+
+    Raises:
+        ConfigError: If they cannot share its batches evenly.
+    """
+    count = distributed.count()
+    for settings in (config.training, config.baselines.training):
+        if settings and settings.batch_size % count:
+            size = settings.batch_size
+            raise ConfigError(f"torchrun: {count} processes cannot share batches of {size} images evenly")
+    _call("run", config=config.model_dump(mode="json"))
+
+
+def _follow(device: torch.device) -> None:
+    """Make every call that the process of rank 0 makes, until it has no more."""
+    config: SearchConfig | None = None
+    dataset: Dataset | None = None
+    while (call := json.loads(distributed.broadcast_text()))["name"] != "end":
+        if call["name"] == "run":
+            config = SearchConfig.parse(call["config"])
+            dataset = load_split(config.dataset, config.seed, device)
+            continue
+        assert config is not None  # noqa: S101 (a run comes first)
+        assert dataset is not None  # noqa: S101
         checkpoint = Path(call["checkpoint"])
-        if call["name"] == "train_new":
-            network, settings = Network.parse(call["network"]), TrainingSettings.parse(call["settings"])
-            train_new(network, recipe_of(config, settings), dataset, checkpoint)
-        else:
-            design = Design.parse(call["design"])
-            model = new_model(design.network, recipe_of(config, config.training), dataset)
-            finetune(model, design, dataset, config.precision, config.training, config.seed, checkpoint)
+        with computing_on(config.threads):
+            if call["name"] == "train_new":
+                network, settings = Network.parse(call["network"]), TrainingSettings.parse(call["settings"])
+                train_new(network, recipe_of(config, settings), dataset, checkpoint)
+            else:
+                design = Design.parse(call["design"])
+                model = new_model(design.network, recipe_of(config, config.training), dataset)
+                finetune(model, design, dataset, config.precision, config.training, config.seed, checkpoint)
 
 
 def _call(name: str, **arguments: Any) -> None:
@@ -274,4 +325,4 @@ def _call(name: str, **arguments: Any) -> None:
         distributed.broadcast_text(json.dumps({"name": name} | arguments))
 
 
-__all__ = ["Recipe", "finetune", "load_split", "new_model", "recipe_of", "take_part", "train_new"]
+__all__ = ["Recipe", "announce", "finetune", "load_split", "new_model", "recipe_of", "together", "train_new"]

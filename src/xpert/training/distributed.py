@@ -1,7 +1,6 @@
 """Several processes that train one model together, by torch's own distributed package.
 
-`torchrun --nproc-per-node N ...` starts them, one per GPU, and they train within `torchrun_group()`. Or a process
-starts others itself, and all meet in `process_group()`.
+`torchrun --nproc-per-node N ...` starts them, one per GPU, and they train within `torchrun_group()`.
 """
 
 from __future__ import annotations
@@ -19,58 +18,37 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 @contextlib.contextmanager
-def torchrun_group() -> Iterator[torch.device]:
+def torchrun_group(*, on_gpus: bool = True) -> Iterator[torch.device]:
     """Join the processes that torchrun started; alone where it did not.
+
+    Args:
+        on_gpus: Whether each takes a GPU, where there are GPUs.
 
     Yields:
         The device of this process: its own GPU where there are GPUs, else the CPU.
     """
-    gpu = torch.cuda.is_available()
+    gpu = on_gpus and torch.cuda.is_available()
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if gpu else torch.device("cpu")
     if gpu:
         torch.cuda.set_device(device)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not started_by_torchrun():
         yield device
         return
-    dist.init_process_group("nccl" if gpu else "gloo")
-    with _left():
-        yield device
-
-
-@contextlib.contextmanager
-def process_group(
-    store: dist.Store,  # pyright: ignore[reportPrivateImportUsage]
-    rank: int,
-    count: int,
-    device: torch.device,
-) -> Iterator[None]:
-    """Be one of several processes that were started for this, for as long as the block lasts.
-
-    Args:
-        store: Where they find each other.
-        rank: Which one this is.
-        count: How many there are.
-        device: Where this one trains.
-    """
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    if device.type == "cuda":
-        torch.cuda.set_device(device.index or 0)
     # Between two trainings lies as much time as a search likes to take.
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=timedelta(days=30))
-    with _left():
-        yield
-
-
-@contextlib.contextmanager
-def _left() -> Iterator[None]:
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=timedelta(days=30))
     try:
         with warnings.catch_warnings():
             # Of dimensions with one entry, the strides of which mean nothing.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-            yield
+            yield device
     finally:
         dist.destroy_process_group()
+
+
+def started_by_torchrun() -> bool:
+    """Whether this is one of several processes that torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def count() -> int:
@@ -137,8 +115,8 @@ __all__ = [
     "count",
     "own_cores",
     "parallel",
-    "process_group",
     "rank",
+    "started_by_torchrun",
     "sum_over_processes",
     "torchrun_group",
 ]
