@@ -43,6 +43,7 @@ def write_config(path: Path, **dataset: object) -> Path:
         "threads": 1,
         "network": {"backbone": "vgg11", "choices": [8, 16]},
         "dataset": dataset,
+        "periphery": {"columns_per_adc": [4, 16]},
         "architecture": {"minimum_quality": 0.5, "front_points": 0},
         "training": {"epochs": 4, "batch_size": 8, "learning_rate": 0.02, "calibration_images": 8},
         "precision": {

@@ -45,6 +45,7 @@ TINY: dict[str, Any] = {
     "seed": 3,
     "network": {"backbone": "vgg11", "choices": [8, 16]},
     "dataset": {"name": "digits"},
+    "periphery": {"columns_per_adc": [4, 16]},
     "architecture": {"area_budget_mm2": 20, "minimum_quality": 0.9, "evaluations": 20_000, "front_points": 2},
     "training": {"epochs": 2, "learning_rate": 0.1, "batch_size": 256, "precision": "float32"},
     "precision": PRECISION | {"finetune_epochs": 1},

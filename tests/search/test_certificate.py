@@ -16,6 +16,7 @@ from xpert.hardware.circuits import h_tree
 from xpert.hardware.floorplan import grid
 from xpert.hardware.technology import process_of
 from xpert.networks.spaces import Space, space
+from xpert.search import certificate
 from xpert.search.architecture import ArchitectureResult, search_architecture
 from xpert.search.certificate import relaxation
 from xpert.search.fronts import architecture_fronts
@@ -57,6 +58,7 @@ def searched(
     objective: str,
     budgets: Budgets = NONE,
     least=None,
+    seconds: float | None = None,
 ) -> ArchitectureResult:
     return search_architecture(
         networks,
@@ -68,6 +70,7 @@ def searched(
         minimum_quality=least,
         strategy="exact",
         seed=0,
+        seconds=seconds,
     )
 
 
@@ -204,6 +207,19 @@ def test_bound_and_best_design_close_in() -> None:
     assert bounds[-1] == found.lower_bound
     assert all(bound <= value for bound, value in zip(bounds, values, strict=True))
     assert searched_without_proof(networks).proof == ()
+
+
+def test_a_proof_that_runs_out_of_time_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks, chip, peripheries = space("vgg11", (24,), (3, 32, 32), 10), CHIPS["one clock"], options((4, 16), 5)[:3]
+    clock = itertools.count()  # every look at it is a second later, so that what is stopped is the same everywhere
+    monkeypatch.setattr(certificate.time, "process_time", lambda: float(next(clock)))
+    bounds = []
+    for seconds in (10, 200, 1000):
+        found = searched(networks, chip, peripheries, "edap", seconds=seconds)
+        bounds.append(-np.inf if found.lower_bound is None else found.lower_bound)
+    full = searched(networks, chip, peripheries, "edap")
+    assert bounds[0] == -np.inf
+    assert bounds[0] < bounds[1] < bounds[2] == full.lower_bound
 
 
 def test_tilings_close_in_one_after_the_other() -> None:

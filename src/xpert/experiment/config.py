@@ -369,7 +369,8 @@ class ArchitectureSettings(DataModel):
     is; empty: it is not. See docs/search.md."""
 
     seconds: Seconds | None = None
-    """Limit on CPU time; unset: the strategy's own stopping rule, which alone gives the same result every time. [s]"""
+    """Limit on CPU time of one search, and of the proof, which then ends with a gap; unset: the strategy's own stopping
+    rule, which alone gives the same result every time. [s]"""
 
     evaluations: Annotated[int, Field(ge=1, le=10**12)] | None = None
     """Limit on evaluated designs; unset: the strategy's own stopping rule."""

@@ -140,7 +140,7 @@ def search_architecture(
         minimum_quality: Least quality relative to the backbone's own; None for no limit.
         strategy: `exact`, `gradient`, `evolution` or `random`.
         seed: Of the strategy.
-        seconds: Time limit of one search. [s]
+        seconds: Limit on the CPU time of one search, and of the proof in one tiling. [s]
         evaluations: Limit on the designs that one search looks at.
         prove: Whether bounds that hold for every design are looked for, and `exact` goes on until the best design is
             proven, see `certificate`; that may find better ones.
@@ -310,8 +310,8 @@ class _Search:
     def certify(self, options: Sequence[Periphery]) -> Certificate | None:
         """Prove the best design, and find better ones; None where there is no proof.
 
-        That is for other strategies than `exact`, where the chip's tiles are chosen for the network, and where the
-        quality is no sum over layers.
+        That is for other strategies than `exact`, where the chip's tiles are chosen for the network, where the quality
+        is no sum over layers, and where time ran out before every slot was looked at.
         """
         quality = self._floor.quality
         if self._effort.strategy != "exact" or not self._provable:
@@ -328,15 +328,20 @@ class _Search:
             totals = {name: objective_value(best.evaluation, name) for name in UNITS}
             return Incumbent(self._goal.value(best.evaluation), totals)
 
-        return certify(
+        def solve(problem: Problem, seconds: float | None) -> Solution:
+            return solve_tables(problem, self._goal, replace(self._effort, seconds=seconds), self._report)
+
+        found = certify(
             self._chip,
             self._space,
             options,
             partial(pose, self._space, options, quality.tabulated, self._floor.least),
-            lambda problem: solve_tables(problem, self._goal, self._effort, self._report),
+            solve,
             consider,
             self._goal,
+            seconds=self._effort.seconds,
         )
+        return found if math.isfinite(found.lower_bound) else None
 
     @property
     def rounds(self) -> tuple[Round, ...]:

@@ -27,6 +27,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -267,11 +268,12 @@ def certify(
     space: Space,
     options: Sequence[Periphery],
     pose: Callable[[CostTables, Allowed, Goal], Problem],
-    solve: Callable[[Problem], Solution],
+    solve: Callable[[Problem, float | None], Solution],
     consider: Consider,
     goal: Goal,
     *,
     regions: int = REGIONS,
+    seconds: float | None = None,
 ) -> Certificate:
     """Prove how good the best design of a space is, and find better ones on the way.
 
@@ -280,11 +282,15 @@ def certify(
         space: Networks to choose from.
         options: Peripheries from which every layer chooses.
         pose: The problem on tables, with the entries of each layer that may be chosen, and a goal.
-        solve: Solves a problem; raises `InfeasibleError` where nothing meets its bounds.
+        solve: Solves a problem within some CPU time [s], if one is given; raises `InfeasibleError` where nothing meets
+            its bounds.
         consider: Evaluates designs in full and keeps the best. The search may begin with one.
         goal: What is minimised, and the budgets.
         regions: How many regions are solved at most.
+        seconds: CPU time after which no region is begun, and the one under way ends with the bound that it has; None
+            for no limit. [s]
     """
+    end = math.inf if seconds is None else time.process_time() + seconds
     known = cost_tables(chip, space, options)  # in the context of some design: organisation and bus are those of all
     demanded, context = Demanded(chip, space, known), known.context
     numbers = itertools.count()
@@ -305,7 +311,8 @@ def certify(
     while waiting:
         region = heapq.heappop(waiting)
         note(region.bound)
-        if closed(region.bound) or solved >= regions:
+        rest = end - time.process_time()
+        if closed(region.bound) or solved >= regions or rest <= 0:
             left = min(left, region.bound)
             break
         solved += 1
@@ -320,7 +327,7 @@ def certify(
                 and closed(bound_below(posed, best.value, best.totals))
             ):
                 continue
-            solution = solve(posed)
+            solution = solve(posed, rest if seconds is not None else None)
         except InfeasibleError:
             continue
         bound = max(region.bound, -math.inf if solution.lower_bound is None else solution.lower_bound)
