@@ -137,7 +137,7 @@ def accuracy_of_design(
     model, data = model.to(place), data.to(place)
     test = _test_set(data, images, calibration_images)
     sampling = Sampling(seed, chips, batch_size)
-    request = request_for(dataset, data_dir, design.network.input_shape)
+    request = request_for(dataset, None if data_dir is None else Path(data_dir), design.network.input_shape)
     elsewhere = None if split is None else split(request, model)
 
     found = measure_accuracy(model, design, test, sampling, of_stage("accuracy", progress), elsewhere).accuracy

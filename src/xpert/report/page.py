@@ -118,7 +118,7 @@ def template(name: str) -> jinja2.Template:
 
 def _plot(figure: go.Figure, name: str) -> str:
     """A figure as HTML, safe as it is: its place, and what the page's script draws there when it comes into view."""
-    drawing = json.loads(figure.to_json()) | {"config": _PLOT_CONFIG}
+    drawing = json.loads(str(figure.to_json())) | {"config": _PLOT_CONFIG}
     held = json.dumps(drawing, separators=(",", ":")).replace("<", "\\u003c")  # nothing in it ends the script
     height = figure.layout.height
     return (
