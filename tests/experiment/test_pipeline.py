@@ -201,7 +201,7 @@ def test_a_search_that_goes_on_repeats_no_measurement(
     margins = SampledChips.margins
 
     def counted(self: SampledChips, design: Design, progress: Any = None, *, images: slice | None = None) -> Any:
-        measured.append((self._groups[0], " ".join(entry.short() for entry in design.periphery), images))
+        measured.append((self._groups(design)[0], " ".join(entry.short() for entry in design.periphery), images))
         return margins(self, design, progress, images=images)
 
     monkeypatch.setattr(SampledChips, "margins", counted)

@@ -341,7 +341,7 @@ class _Search:
             self._goal,
             seconds=self._effort.seconds,
         )
-        return found if math.isfinite(found.lower_bound) else None
+        return None if found.lower_bound == -math.inf else found
 
     @property
     def rounds(self) -> tuple[Round, ...]:
