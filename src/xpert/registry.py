@@ -117,7 +117,9 @@ class Registry(Collection[str], Generic[Entry]):
     def _of_packages(self) -> dict[str, Entry | EntryPoint]:
         if self._installed is None:
             known = self._known()
-            self._installed = self._checked(self._by_name(sorted(entry_points(group=self.group))), known)
+            # Where the package importlib_metadata is imported, as dask does, these are of its class, not of ours.
+            found = sorted((one.name, one.value, one.group) for one in entry_points(group=self.group))
+            self._installed = self._checked(self._by_name(EntryPoint(*one) for one in found), known)
         return self._installed
 
     def _by_name(self, points: Iterable[EntryPoint]) -> dict[str, Entry | EntryPoint]:
