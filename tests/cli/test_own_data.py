@@ -126,6 +126,23 @@ def test_networks_of_ones_own_on_pictures_of_ones_own(xpert: Callable, folder: P
     assert json.loads(outcome.stdout)["images"] == 12
 
 
+def test_a_network_for_images_of_another_size_is_refused_before_there_is_a_folder(
+    xpert: Callable, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "my_model.py").write_text(CODE)
+    config = {
+        "name": "own",
+        "network": {"source": "my_model.py:Net", "input_shape": [3, 16, 16]},
+        "dataset": {"name": "imagefolder", "data_dir": str(folder), "size": [20, 20]},
+        "architecture": {"quality": "macs"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    outcome = xpert("search", tmp_path / "config.json", "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert "takes inputs of [3, 16, 16], the images of dataset are [3, 20, 20]; give network" in outcome.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_backbones_follow_the_images(folder: Path, tmp_path: Path) -> None:
     config = SearchConfig.read(
         write_config(tmp_path / "c.yaml", name="imagefolder", data_dir=str(folder), size=[32, 32], channels=1)
