@@ -653,7 +653,8 @@ def search_space(config: SearchConfig) -> Space:
         if shape != given:
             raise ConfigError(
                 f"network.source: {own.loaded.name} takes inputs of {list(shape)}, "
-                f"the images of dataset are {list(given)}; give network.input_shape: {list(given)}, or dataset.size: {list(shape[1:])}"
+                f"the images of dataset are {list(given)}; "
+                f"give network.input_shape: {list(given)}, or dataset.size: {list(shape[1:])}"
             )
         return own.space(config.network.choices or SOURCE_CHOICES, len(images.classes))
     return _space_of(config.network, images)
