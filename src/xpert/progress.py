@@ -36,4 +36,9 @@ def of_stage(stage: str, report: Report | None) -> Report:
     return lambda progress: report(replace(progress, stage=stage)) if report else None
 
 
-__all__ = ["Progress", "Report", "of_stage"]
+def of_part(part: str, report: Report | None) -> Report:
+    """A report that passes on what it gets as a part's, which is among the figures; None passes on nothing."""
+    return lambda progress: report(replace(progress, figures={"part": part, **progress.figures})) if report else None
+
+
+__all__ = ["Progress", "Report", "of_part", "of_stage"]

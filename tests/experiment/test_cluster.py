@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from xpert.errors import ConfigError, RunError
-from xpert.experiment.cluster import Engine, engine, here
+from xpert.experiment.cluster import HERE, Engine, engine
 
 ROOT = str(Path(__file__).parents[2])
 
@@ -51,7 +51,7 @@ def refuse() -> None:
 
 
 def test_both_workers_work_and_listen_on_loopback(two: Engine) -> None:
-    assert (two.size(), two.apart, here().apart) == (2, True, False)
+    assert (two.size(), two.apart, HERE.apart) == (2, True, False)
     found = dict(two.results(square, [(number,) for number in range(8)]))
     assert {number: result for number, (result, _) in found.items()} == {number: number**2 for number in range(8)}
     processes = {process for _, process in found.values()}

@@ -24,7 +24,7 @@ from xpert.analog.accuracy import SampledChips
 from xpert.design import PRECISION_FIELDS, Design
 from xpert.errors import ConfigError, InfeasibleError
 from xpert.experiment import SearchConfig
-from xpert.experiment.cluster import here
+from xpert.experiment.cluster import HERE
 from xpert.experiment.pipeline import STAGES, _JointWork, run_search
 from xpert.experiment.points import read_points
 from xpert.experiment.run import open_run
@@ -261,7 +261,7 @@ def test_other_ways_to_choose_precisions(
         data = load_dataset("digits").split(0.1, config.seed)
         data = replace(data, train_images=data.train_images[:256], train_labels=data.train_labels[:256])
         phase = Phase2(other.precision, other.periphery, Budgets(), other.training, other.seed, batch_size=128)
-        tasks = RunTasks(here(), other, tmp_path / "tasks", "cpu")
+        tasks = RunTasks(HERE, other, tmp_path / "tasks", "cpu")
         result = choose_precisions(run, found, model, data, phase, lambda _: None, tasks)
         assert result.strategy == changes["strategy"]
         # Single peripheries are measured first, and count.

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.experiment.test_pipeline import TINY
+from xpert.cli.values import parse_settings
 from xpert.errors import ConfigError, RunError
 from xpert.experiment import SearchConfig, sweeps
-from xpert.experiment.cluster import here
-from xpert.experiment.sweeps import parse_settings, run_sweep, swept_runs
+from xpert.experiment.cluster import HERE
+from xpert.experiment.sweeps import run_sweep, swept_runs
 
 
 def test_every_combination_is_a_run() -> None:
@@ -56,10 +57,10 @@ def test_a_run_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sweeps, "run_search", run_search)
     runs = swept_runs(SearchConfig.parse(TINY), {"seed": [0, 1, 2]})
     with pytest.raises(RunError, match="1 of 3 runs failed: seed=1: no space"):
-        run_sweep(runs, tmp_path, engine=here())
+        run_sweep(runs, tmp_path, engine=HERE)
     assert made == ["seed=0", "seed=1", "seed=2"]
     with pytest.raises(RunError, match="is not empty; add --resume"):
-        run_sweep(runs, tmp_path, engine=here())
+        run_sweep(runs, tmp_path, engine=HERE)
     with pytest.raises(RunError, match="1 of 3 runs failed"):
-        run_sweep(runs, tmp_path, resume=True, engine=here())
+        run_sweep(runs, tmp_path, resume=True, engine=HERE)
     assert made[3:] == ["seed=1"]

@@ -81,7 +81,7 @@ FRACTIONS = (0.25, 0.5, 1.0)
 def test_networks_of_the_space_are_what_is_traced_of_the_modules(name: str) -> None:
     """Channels, groups and digital work of every layer, at all ends of the space."""
     found = own(NETWORKS[name]())
-    space = found.space(FRACTIONS, 5)
+    space = found.space(FRACTIONS, SHAPE, 5)
     assert space.network(space.default_channels).layers == trace(found.loaded.module, SHAPE)
     generator = np.random.default_rng(0)
     corners = [
@@ -95,7 +95,7 @@ def test_networks_of_the_space_are_what_is_traced_of_the_modules(name: str) -> N
 
 def test_every_pair_of_widths_is_a_layer() -> None:
     """Tables ask for pairs that no network has, such as a depthwise layer between different widths."""
-    space = own(mobile()).space(FRACTIONS, 5)
+    space = own(mobile()).space(FRACTIONS, SHAPE, 5)
     for index, (ins, outs) in enumerate(zip(space.entering, space.widths)):
         for entering, leaving in itertools.product(ins, outs):
             layer = space.layer(index, entering, leaving)
@@ -104,7 +104,7 @@ def test_every_pair_of_widths_is_a_layer() -> None:
 
 def test_blocks_are_left_out() -> None:
     found = own(mobile(), optional=True)
-    space = found.space(FRACTIONS, 5)
+    space = found.space(FRACTIONS, SHAPE, 5)
     # Behind the last one the maps are pooled, which would be another layer's.
     assert space.choices == ((8, 16), (0, 8, 16, 32), (0, 16, 24, 48), (8, 16, 32))
     for channels in ([16, 0, 48, 32], [8, 16, 0, 8], [16, 0, 0, 16]):
@@ -115,7 +115,7 @@ def test_blocks_are_left_out() -> None:
 
 
 def test_inputs_follow_from_one_decision() -> None:
-    space = own(mobile()).space(FRACTIONS, 5)
+    space = own(mobile()).space(FRACTIONS, SHAPE, 5)
     names = space.layer_names
     feeding = {name: names[source] if source >= 0 else "" for name, source in zip(names, space.inputs)}
     assert feeding["0.0"] == ""
@@ -137,7 +137,7 @@ def test_inputs_follow_from_one_decision() -> None:
     ],
 )
 def test_options(choices: Sequence, expected: tuple) -> None:
-    assert own(plain()).space(choices, 5).choices == expected
+    assert own(plain()).space(choices, SHAPE, 5).choices == expected
 
 
 @pytest.mark.parametrize(
@@ -153,11 +153,11 @@ def test_options(choices: Sequence, expected: tuple) -> None:
 )
 def test_options_that_cannot_be(choices: Sequence, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        own(plain()).space(choices, 5)
+        own(plain()).space(choices, SHAPE, 5)
 
 
 def test_whole_heads() -> None:
-    space = own(transformer()).space((0.5, 1.0), 5)
+    space = own(transformer()).space((0.5, 1.0), SHAPE, 5)
     assert space.names == ("0", "1.qkv")
     assert space.choices == ((16, 32), (48, 96))
     with pytest.raises(ConfigError, match=r"channels of 1\.qkv must be at most 96, a multiple of 24, got 32"):
@@ -166,9 +166,9 @@ def test_whole_heads() -> None:
 
 def test_networks_that_cannot_be_searched() -> None:
     with pytest.raises(ConfigError, match="has 7 outputs, but the data set has 5 classes"):
-        own(mobile(7)).space(FRACTIONS, 5)
+        own(mobile(7)).space(FRACTIONS, SHAPE, 5)
     with pytest.raises(ConfigError, match="no width of it can be chosen"):
-        own(nn.Sequential(nn.Flatten(), nn.Linear(192, 5))).space(FRACTIONS, 5)
+        own(nn.Sequential(nn.Flatten(), nn.Linear(192, 5))).space(FRACTIONS, SHAPE, 5)
 
 
 def test_untrained_sums_keep_their_spread_and_trained_weights_stay() -> None:
@@ -186,7 +186,7 @@ def test_untrained_sums_keep_their_spread_and_trained_weights_stay() -> None:
 def test_what_a_training_left_is_restored(tmp_path: Path) -> None:
     torch.manual_seed(0)
     found, images = own(mobile(), optional=True), torch.randn(16, *SHAPE)
-    network = found.space(FRACTIONS, 5).network([8, 0, 24, 8])
+    network = found.space(FRACTIONS, SHAPE, 5).network([8, 0, 24, 8])
     trained = found.quantised(network, images, weight_bits=6, input_bits=5)
     with torch.no_grad():
         for parameter in trained.parameters():
@@ -200,7 +200,7 @@ def test_what_a_training_left_is_restored(tmp_path: Path) -> None:
 
 def test_ranges_of_signed_inputs_follow_the_values() -> None:
     found, images = own(mobile()), torch.randn(16, *SHAPE)
-    space = found.space(FRACTIONS, 5)
+    space = found.space(FRACTIONS, SHAPE, 5)
     model = found.quantised(space.network(space.default_channels), images)
     layers = quantised_layers(model)
     # The image, hardswish's results, and sums without a ReLU; what a ReLU gives is not negative.
@@ -218,7 +218,7 @@ def test_ranges_of_signed_inputs_follow_the_values() -> None:
 def test_what_a_design_records(tmp_path: Path) -> None:
     loaded = LoadedNetwork("net", mobile().eval(), SHAPE)
     found = own_network(loaded, f"{tmp_path}/net.py:Net", {"width": 4}, optional=True)
-    network = found.space(FRACTIONS, 5).network([8, 0, 16, 8])
+    network = found.space(FRACTIONS, SHAPE, 5).network([8, 0, 16, 8])
     # The file's name, not where it lies; no code is run for reading it.
     assert network.source == NetworkSource(source="net.py:Net", arguments={"width": 4}, optional=True)
     assert Network.parse(network.model_dump(mode="json")) == network

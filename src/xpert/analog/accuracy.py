@@ -139,12 +139,12 @@ class SampledChips:
         """Which chips."""
         self._seed, self._batch_size = sampling.seed, sampling.batch_size
         self._order = [layer.name for layer in design.network.on_crossbars]
-        layers = analog_layers(model).values()
-        self._weights = {name: layer.weights.numel() for name, layer in analog_layers(model).items()}
-        self._ir_drop = any(layer.chip.analog.ir_drop for layer in layers)
+        layers = analog_layers(model)
+        self._weights = {name: layer.weights.numel() for name, layer in layers.items()}
+        self._ir_drop = any(layer.chip.analog.ir_drop for layer in layers.values())
         at_a_time = min(self._batch_size, len(self._images))
         self._calibration = None
-        if any(layer.chip.analog.adaptive_batch_norm for layer in layers):
+        if any(layer.chip.analog.adaptive_batch_norm for layer in layers.values()):
             if test.calibration is None or len(test.calibration) == 0:
                 raise ConfigError("adaptive_batch_norm needs at least one calibration image")
             self._calibration = test.calibration

@@ -80,7 +80,7 @@ def sanity_chain(
             other = next(one.outputs for one in steps if one.name == against)
         scale = float(other.abs().max()) or 1.0
         difference = float((outputs - other).abs().max()) / scale
-        right = float((outputs.argmax(dim=1) == test.labels.to(outputs.device)).float().mean())
+        right = share_right(outputs, test.labels)
         steps.append(Step(name, outputs, right, against, difference, None if against is None else ROUNDING))
 
     if original is not None:
@@ -104,6 +104,11 @@ def outputs_of(model: nn.Module, images: Images, batch_size: int) -> Tensor:
         return torch.cat([model(batch) for batch in images.split(batch_size)])
     finally:
         model.train(was_training)
+
+
+def share_right(outputs: Tensor, labels: Tensor) -> float:
+    """The share of images whose class has the largest output."""
+    return float((outputs.argmax(dim=1) == labels.to(outputs.device)).float().mean())
 
 
 def _as_described(model: nn.Module, design: Design) -> nn.Module:
@@ -136,4 +141,4 @@ class _Unrolled(nn.Module):
         return layer.like_output(output, input)
 
 
-__all__ = ["ROUNDING", "Step", "outputs_of", "sanity_chain"]
+__all__ = ["ROUNDING", "Step", "outputs_of", "sanity_chain", "share_right"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xpert.analog.columns import column_sums
-from xpert.analog.convert import reprogram, sample_inputs, to_analog
+from xpert.analog.convert import sample_inputs, to_analog
 from xpert.analog.draws import chip_generator
 from xpert.analog.layer import AnalogLayer, analog_layers
 from xpert.design import AnalogSettings, Design
@@ -71,9 +71,9 @@ def layer_conversions(
     """
     if (settings or design.chip.analog).adc_range == "unbounded":
         return []
-    analog = to_analog(model, design, generator=None, settings=settings, calibration=calibration_images)
     order = [layer.name for layer in design.network.on_crossbars]
-    reprogram(analog, chip_generator(seed, chip), order)
+    drawn = chip_generator(seed, chip)
+    analog = to_analog(model, design, generator=drawn, settings=settings, calibration=calibration_images)
     samples, layers = sample_inputs(analog, images, positions), analog_layers(analog)
     with torch.no_grad():
         return [_conversions(name, layers[name], samples[name]) for name in order]

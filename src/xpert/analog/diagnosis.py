@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from xpert.analog.ablation import Ablation, ablation
 from xpert.analog.accuracy import NiAccuracy, SampledChips, correct_answers
 from xpert.analog.batch_norm import measure_norms, with_chip_norms
-from xpert.analog.chain import Step, outputs_of, sanity_chain
+from xpert.analog.chain import Step, outputs_of, sanity_chain, share_right
 from xpert.analog.conversions import layer_conversions
 from xpert.analog.convert import to_analog
 from xpert.analog.layer import analog_layers
@@ -145,8 +145,7 @@ def diagnose(
     verdict = _verdict(design, chain, ni, layers, effects, len(test.images))
     suggestions = []
     if verdict.cause != "none":
-        has_norms = any(isinstance(module, _BatchNorm) for module in model.modules())
-        for change in changes(design, layers, effects, verdict.layer, has_norms=has_norms)[:_TRIED]:
+        for change in changes(design, layers, effects, verdict.layer, has_norms=_has_norms(model))[:_TRIED]:
             say(change.words)
             answers = correct_answers(model, change.design, test, sampling)
             gain = difference_interval(answers, correct)
@@ -200,14 +199,18 @@ def _before_hardware(model: nn.Module, chain: Sequence[Step], test: TestSet, bat
 
 def _with_measured_norms(model: nn.Module, test: TestSet, batch_size: int) -> float | None:
     """Float accuracy with batch norms' statistics measured on the calibration images; None without batch norms."""
-    if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+    if not _has_norms(model):
         return None
     assert test.calibration is not None  # noqa: S101 (checked before)
     changed = with_chip_norms(copied(model).eval())
     with unquantised(changed):
         measure_norms(changed, test.calibration, 1)
         outputs = outputs_of(changed, test.images, batch_size)
-    return float((outputs.argmax(dim=1) == test.labels).float().mean())
+    return share_right(outputs, test.labels)
+
+
+def _has_norms(model: nn.Module) -> bool:
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def _renumbered(outputs: Tensor, labels: Tensor) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xpert.analog.convert import reprogram, to_analog
+from xpert.analog.convert import to_analog
 from xpert.analog.draws import chip_generator
 from xpert.analog.layer import analog_layers
 from xpert.analog.precision import as_quantised, at_precision
@@ -63,9 +63,9 @@ def layer_snr(
     Returns:
         Of the layers on crossbars, in the design's order.
     """
-    analog = to_analog(model, design, generator=None, settings=settings, calibration=calibration_images)
     order = [layer.name for layer in design.network.on_crossbars]
-    reprogram(analog, chip_generator(seed, chip), order)
+    drawn = chip_generator(seed, chip)
+    analog = to_analog(model, design, generator=drawn, settings=settings, calibration=calibration_images)
     layers = analog_layers(analog)
     powers = {name: _Powers() for name in order}
     done = 0

@@ -4,49 +4,50 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from xpert.cli import output
-from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, Changes, Cluster, DesignSource, Device, Digital, InputShape, Json, Workers
-from xpert.cli.sources import read_design_and_network, with_digital
+from xpert.cli.options import (
+    Arguments,
+    BatchSize,
+    CalibrationImages,
+    Changes,
+    ChipSeed,
+    Cluster,
+    DataDir,
+    DesignSource,
+    Device,
+    Digital,
+    Images,
+    InputShape,
+    Json,
+    MeasuredDesign,
+    SampledChips,
+    TrainedWeights,
+    Workers,
+)
+from xpert.cli.sources import read_measured
 from xpert.errors import ConfigError
 from xpert.files import jsonable, write_atomically
 from xpert.text import plain_percent, programming_in_words, seconds_of, time_in_words
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from xpert.analog.accuracy import Split
-    from xpert.training.source import DataRequest
-
 
 def accuracy(
-    design: Annotated[
-        str, typer.Argument(metavar="DESIGN.json|SOURCE", help="A design, or a network (docs/networks.md).")
-    ],
-    dataset: Annotated[
-        str, typer.Option(metavar="NAME", help="Data set of the images, or code that makes it; see docs/your-data.md.")
-    ],
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="W.safetensors", help="The trained weights; of a source, its own by default."),
-    ] = None,
+    design: MeasuredDesign,
+    dataset: Images,
+    weights: TrainedWeights = None,
     network: DesignSource = None,
     input_shape: InputShape = None,
     argument: Arguments = None,
     digital: Digital = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets, or of this one.")] = None,
-    chips: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the cells' variation to average over.")] = 5,
-    calibration_images: Annotated[
-        int,
-        typer.Option(min=1, max=100_000, help="Training images on which ADC ranges are set, and batch norms measured."),
-    ] = 128,
-    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images at a time on each chip.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the cells' variation.")] = 0,
+    data_dir: DataDir = None,
+    chips: SampledChips = 5,
+    calibration_images: CalibrationImages = 128,
+    batch_size: BatchSize = 128,
+    seed: ChipSeed = 0,
     images: Annotated[int | None, typer.Option(min=1, help="Only the first so many test images.")] = None,
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Also with each effect alone, and with all but that one.")
@@ -94,29 +95,17 @@ def accuracy(
 
     **xpert accuracy my_model.py:Net --weights my.safetensors --dataset cifar10 --set rows=128**
     """
-    from xpert.cli.values import with_values
-
-    read, own = read_design_and_network(design, network, input_shape, argument, weights, dataset, data_dir)
-    read = with_digital(read, digital)
-    if weights is not None:
-        require_file(weights, "weight file")
-    loaded = with_values(read, changes) if changes else read
+    loaded, own = read_measured(
+        design, network, input_shape, argument, weights, dataset, data_dir, digital=digital, changes=changes
+    )
 
     with interrupts_deferred():
         from xpert.experiment.cluster import engine
         from xpert.experiment.measure import accuracy_of_design
-        from xpert.experiment.tasks import Images, split_files
-        from xpert.machine import usual_threads
 
     if own is not None and (workers is not None or cluster is not None):
         raise ConfigError("--workers, --cluster: for networks that a design describes, not for those of a SOURCE")
     with output.progress() as progress, engine(workers, cluster) as measuring:
-
-        def split(request: DataRequest, model: nn.Module) -> Split | None:
-            measured = Images("test", None, images, calibration_images)
-            threads = usual_threads()
-            return split_files(measuring, loaded, weights, request, model, measured, device, threads)
-
         found = accuracy_of_design(
             loaded,
             weights,
@@ -134,7 +123,7 @@ def accuracy(
             times=_times(times),
             device=device,
             progress=progress,
-            split=split,
+            engine=measuring,
         ).to_dict()
     found["changes"] = changes or []
     if write is not None:

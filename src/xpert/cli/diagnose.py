@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xpert.cli import output
-from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, Changes, DesignSource, Device, Digital, InputShape, Json
-from xpert.cli.sources import read_design_and_network, with_digital
+from xpert.cli.options import (
+    Arguments,
+    BatchSize,
+    CalibrationImages,
+    Changes,
+    ChipSeed,
+    DataDir,
+    DesignSource,
+    Device,
+    Digital,
+    Images,
+    InputShape,
+    Json,
+    MeasuredDesign,
+    SampledChips,
+    TrainedWeights,
+)
+from xpert.cli.sources import read_measured
 from xpert.text import plain_percent
 
 if TYPE_CHECKING:
@@ -19,28 +33,18 @@ if TYPE_CHECKING:
 
 
 def diagnose(
-    design: Annotated[
-        str, typer.Argument(metavar="DESIGN.json|SOURCE", help="A design, or a network (docs/networks.md).")
-    ],
-    dataset: Annotated[
-        str, typer.Option(metavar="NAME", help="Data set of the images, or code that makes it; see docs/your-data.md.")
-    ],
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="W.safetensors", help="The trained weights; of a source, its own by default."),
-    ] = None,
+    design: MeasuredDesign,
+    dataset: Images,
+    weights: TrainedWeights = None,
     network: DesignSource = None,
     input_shape: InputShape = None,
     argument: Arguments = None,
     digital: Digital = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets, or of this one.")] = None,
-    chips: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the cells' variation to average over.")] = 2,
-    calibration_images: Annotated[
-        int,
-        typer.Option(min=1, max=100_000, help="Training images on which ADC ranges are set, and batch norms measured."),
-    ] = 128,
-    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images at a time on each chip.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the cells' variation.")] = 0,
+    data_dir: DataDir = None,
+    chips: SampledChips = 2,
+    calibration_images: CalibrationImages = 128,
+    batch_size: BatchSize = 128,
+    seed: ChipSeed = 0,
     images: Annotated[int, typer.Option(min=1, help="Only the first so many test images.")] = 256,
     changes: Changes = None,
     device: Device = "cpu",
@@ -56,13 +60,9 @@ def diagnose(
 
     **xpert diagnose my_model.py:Net --weights my.safetensors --dataset cifar10 --set adc_range=full_scale**
     """
-    from xpert.cli.values import with_values
-
-    read, own = read_design_and_network(design, network, input_shape, argument, weights, dataset, data_dir)
-    read = with_digital(read, digital)
-    if weights is not None:
-        require_file(weights, "weight file")
-    loaded = with_values(read, changes) if changes else read
+    loaded, own = read_measured(
+        design, network, input_shape, argument, weights, dataset, data_dir, digital=digital, changes=changes
+    )
 
     with interrupts_deferred():
         from xpert.experiment.measure import diagnosis_of_design

@@ -13,7 +13,7 @@ from xpert.cli import output
 from xpert.cli.evaluation import HEADLINE, TITLES, flat, show_evaluation, show_variants
 from xpert.cli.inputs import require_file
 from xpert.cli.interrupts import interrupts_deferred
-from xpert.cli.options import Arguments, Cluster, DesignSource, Digital, InputShape, Json, Workers
+from xpert.cli.options import Arguments, Cluster, DataDir, DesignSource, Digital, InputShape, Json, Workers
 from xpert.cli.sources import read_design_and_network, with_digital
 from xpert.errors import ConfigError
 from xpert.files import write_atomically
@@ -22,7 +22,6 @@ from xpert.text import plain_number, programming_in_words
 
 if TYPE_CHECKING:
     from xpert.design import Design
-    from xpert.hardware.switches import Switches
     from xpert.results import VariantRow
 
 
@@ -61,7 +60,7 @@ def evaluate(
     input_shape: InputShape = None,
     argument: Arguments = None,
     digital: Digital = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets, or of this one.")] = None,
+    data_dir: DataDir = None,
     write: Annotated[
         Path | None, typer.Option(metavar="DESIGN.json", help="Also write the design, measured activity included.")
     ] = None,
@@ -123,25 +122,24 @@ def evaluate(
         design.write(write)
 
     from xpert.cli.values import parse_sweeps, swept
-    from xpert.hardware.switches import PHYSICAL, REFERENCE
 
     designs = swept(design, parse_sweeps(sweep)) if sweep else []
 
-    model = {"physical": PHYSICAL, "reference": REFERENCE}[switches]
     if designs:
         _evaluate_sweep(design.name, designs, switches, csv, as_json, workers, cluster)
     else:
-        _evaluate_one(design, model, csv, draw, as_json, variants)
+        _evaluate_one(design, switches, csv, draw, as_json, variants)
     return 0
 
 
 def _evaluate_one(
-    design: Design, switches: Switches, csv: Path | None, draw: Path | None, as_json: bool, variants: bool
+    design: Design, switches: str, csv: Path | None, draw: Path | None, as_json: bool, variants: bool
 ) -> None:
     from xpert.hardware import evaluate
     from xpert.hardware.programming import programming_cost
+    from xpert.hardware.switches import SWITCHES
 
-    figures = evaluate(design, switches).to_dict()
+    figures = evaluate(design, SWITCHES[switches]).to_dict()
     with contextlib.suppress(ConfigError):  # a device without write figures
         figures["programming"] = programming_cost(design).to_dict()
     if csv is not None:
@@ -174,10 +172,9 @@ def _figures(designs: list[dict[str, Any]], switches: str) -> list[dict[str, Any
     """Headline figures of designs that are given as plain data: a task."""
     from xpert.design import Design
     from xpert.hardware import evaluate
-    from xpert.hardware.switches import PHYSICAL, REFERENCE
+    from xpert.hardware.switches import SWITCHES
 
-    model = {"physical": PHYSICAL, "reference": REFERENCE}[switches]
-    costs = (evaluate(Design.parse(one), model).to_dict() for one in designs)
+    costs = (evaluate(Design.parse(one), SWITCHES[switches]).to_dict() for one in designs)
     return [{key: one[key] for key in HEADLINE} for one in costs]
 
 
@@ -197,7 +194,7 @@ def _evaluate_sweep(
     parts = [variants[start : start + _DESIGNS_A_TASK] for start in starts]
     done = 0
     with output.progress() as progress, engine(workers, cluster) as evaluating:
-        tasks = [([variant.model_dump(mode="json") for _, variant in part], switches) for part in parts]
+        tasks = (([variant.model_dump(mode="json") for _, variant in part], switches) for part in parts)
         for number, found in evaluating.results(_figures, tasks):
             for place, figures in enumerate(found):
                 rows[starts[number] + place] = parts[number][place][0] | figures

@@ -115,7 +115,7 @@ def _model(design: Design, own: LoadedNetwork | None, weights: Path | None) -> n
     """The design's network with its weights, quantised."""
     import torch
 
-    from xpert.experiment.measure import model_of_design
+    from xpert.experiment.models import model_of_design
 
     if own is not None and design.network.source is None and own.untrained is not None:
         raise ConfigError(f"{own.name}: {own.untrained}")

@@ -51,3 +51,22 @@ Changes = Annotated[
         "ir_drop, device, ...; repeat for more.",
     ),
 ]
+
+# What accuracies are measured of, and on.
+MeasuredDesign = Annotated[
+    str, typer.Argument(metavar="DESIGN.json|SOURCE", help="A design, or a network (docs/networks.md).")
+]
+Images = Annotated[
+    str, typer.Option(metavar="NAME", help="Data set of the images, or code that makes it; see docs/your-data.md.")
+]
+TrainedWeights = Annotated[
+    Path | None, typer.Option(metavar="W.safetensors", help="The trained weights; of a source, its own by default.")
+]
+DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of data sets, or of this one.")]
+SampledChips = Annotated[int, typer.Option(min=1, max=1000, help="Draws of the cells' variation to average over.")]
+CalibrationImages = Annotated[
+    int,
+    typer.Option(min=1, max=100_000, help="Training images on which ADC ranges are set, and batch norms measured."),
+]
+BatchSize = Annotated[int, typer.Option(min=1, max=65536, help="Images at a time on each chip.")]
+ChipSeed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the cells' variation.")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpert.cli import output
-from xpert.cli.inputs import read_design_or_config
+from xpert.cli.inputs import read_design_or_config, require_file
 from xpert.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -142,6 +142,44 @@ def with_digital(design: Design, patterns: Sequence[str] | None) -> Design:
     found = design.replace(network=design.network.with_digital(*patterns))
     on_crossbars(found.network)
     return found
+
+
+def read_measured(
+    what: str,
+    network: str | None,
+    input_shape: str | None,
+    arguments: Sequence[str] | None,
+    weights: Path | None,
+    dataset: str,
+    data_dir: Path | None,
+    *,
+    digital: Sequence[str] | None,
+    changes: Sequence[str] | None,
+) -> tuple[Design, LoadedNetwork | None]:
+    """What accuracies are measured of: as `read_design_and_network`, with what --digital and --set change.
+
+    Args:
+        what: Design file, config file or source; likewise the next ones, which are as there.
+        network: From --network.
+        input_shape: From --input-shape.
+        arguments: From --argument.
+        weights: From --weights; the file must be there.
+        dataset: From --dataset.
+        data_dir: From --data-dir.
+        digital: From --digital.
+        changes: From --set.
+
+    Raises:
+        ConfigError: If one of them is wrong, or the network cannot be mapped.
+        DataError: If a file is missing or broken.
+    """
+    from xpert.cli.values import with_values
+
+    design, own = read_design_and_network(what, network, input_shape, arguments, weights, dataset, data_dir)
+    design = with_digital(design, digital)
+    if weights is not None:
+        require_file(weights, "weight file")
+    return (with_values(design, changes) if changes else design), own
 
 
 def _checked(

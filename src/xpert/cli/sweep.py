@@ -43,6 +43,7 @@ def sweep(
 
     Example: **xpert sweep config.yaml --set seed=0,1,2 --set precision.maximum_drop=0.01,0.02 --out runs/sweep**
     """
+    from xpert.cli.values import parse_settings
     from xpert.experiment import SearchConfig
 
     if out is None:
@@ -52,7 +53,7 @@ def sweep(
     chosen = SearchConfig.read(config)
     with interrupts_deferred():
         from xpert.experiment.cluster import engine
-        from xpert.experiment.sweeps import parse_settings, run_sweep, swept_runs
+        from xpert.experiment.sweeps import run_sweep, swept_runs
     runs = swept_runs(chosen, parse_settings(settings))
     try:
         with output.progress() as progress, engine(workers, cluster) as making:

@@ -1,8 +1,9 @@
-"""Sweeps: the same design with other values in some fields, all combinations."""
+"""Values of fields and settings, as they are typed; and designs with all combinations of them."""
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -63,21 +64,50 @@ def parse_sweeps(texts: Sequence[str], flag: str = "--sweep") -> dict[str, list[
     """
     fields = sweep_fields()
     sweeps: dict[str, list[Any]] = {}
+    form = "NAME=VALUE,VALUE,..." if flag == "--sweep" else "NAME=VALUE"
     for text in texts:
-        name, equals, values = text.partition("=")
-        entries = [entry.strip() for entry in values.split(",")]
-        if not equals or not all(entries):
-            form = "NAME=VALUE,VALUE,..." if flag == "--sweep" else "NAME=VALUE"
-            raise ConfigError(f"{flag}: expected {form}, got {shown(text)}")
+        name, values = _split(text, flag, form)
         if name not in fields:
             raise ConfigError(f"{flag}: unknown field {shown(name)}; known are {', '.join(fields)}")
         if any(fields[name] == fields[other] for other in sweeps):
             raise ConfigError(f"{flag}: {name} stands twice; list all its values once")
-        try:
-            sweeps[name] = [yaml.safe_load(entry) for entry in entries]
-        except (yaml.YAMLError, ValueError):
-            raise ConfigError(f"{flag}: {name}: values must be numbers or words, got {shown(values)}") from None
+        sweeps[name] = _read(name, values, flag)
     return sweeps
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """The values of each setting of a config, from `key=value,value,...`; keys have dots, as `precision.maximum_drop`.
+
+    Raises:
+        ConfigError: If a key or a value stands twice, or there are no values.
+    """
+    settings: dict[str, list[Any]] = {}
+    for text in texts:
+        key, values = _split(text, "--set", "KEY=VALUE,VALUE,...")
+        if key in settings:
+            raise ConfigError(f"--set: {key} stands twice; list all its values once")
+        settings[key] = _read(key, values, "--set")
+        if any(isinstance(value, dict | list) for value in settings[key]):
+            raise ConfigError(f"--set: {key}: values must be numbers or words, got {shown(values)}")
+        if len({json.dumps(value) for value in settings[key]}) < len(settings[key]):
+            raise ConfigError(f"--set: {key}: a value stands twice in {shown(values)}")
+    return settings
+
+
+def _split(text: str, flag: str, form: str) -> tuple[str, str]:
+    """Name and values of `name=value,value,...`."""
+    name, _, values = text.partition("=")
+    if not name or not all(entry.strip() for entry in values.split(",")):
+        raise ConfigError(f"{flag}: expected {form}, got {shown(text)}")
+    return name, values
+
+
+def _read(name: str, values: str, flag: str) -> list[Any]:
+    """What values, with commas between them, stand for."""
+    try:
+        return [yaml.safe_load(entry.strip()) for entry in values.split(",")]
+    except (yaml.YAMLError, ValueError):
+        raise ConfigError(f"{flag}: {name}: values must be numbers or words, got {shown(values)}") from None
 
 
 _MEASURED_WITH = {

@@ -42,6 +42,7 @@ from xpert.design.periphery import (
     Phase,
     by_field,
     decisions_taken,
+    in_order,
     options_of,
 )
 from xpert.design.process import ProcessData
@@ -88,6 +89,7 @@ __all__ = [
     "by_field",
     "decisions_taken",
     "describe",
+    "in_order",
     "load_part",
     "options_of",
     "parse_mapping",

@@ -282,6 +282,11 @@ def by_field(fields: Sequence[str], values: Sequence[Any], *, unset: bool = True
     return {name: value for name, value in zip(fields, values) if unset or value is not None}
 
 
+def in_order(values: Sequence[Any]) -> list[Any]:
+    """A key that sorts values of fields, those that are None first."""
+    return [value or 0 for value in values]
+
+
 def options_of(base: Periphery, **lists: Iterable[Any]) -> list[Periphery]:
     """All combinations of options of some fields; the rest as in the base.
 

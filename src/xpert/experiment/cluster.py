@@ -23,14 +23,14 @@ from xpert.errors import ConfigError, RunError
 
 T = TypeVar("T")
 
-ATTEMPTS = 3
+_ATTEMPTS = 3
 """Workers on which a task is tried; if all of them stop in the midst of it, it is taken for the reason."""
 
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_FIRST_WORKER = 120
 
 _WORKER_SETTINGS: dict[str, Any] = {
-    "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
+    "distributed.scheduler.allowed-failures": _ATTEMPTS - 1,
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
@@ -39,33 +39,23 @@ _WORKER_SETTINGS: dict[str, Any] = {
 }
 
 
-class InProcess(Executor):
-    """Runs every task at once, here."""
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: D102
-        done: Future[T] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 (whoever asks for the result gets it)
-            done.set_exception(error)
-        return done
-
-
 @dataclass(frozen=True)
 class Engine:
-    """Runs tasks."""
+    """Runs tasks; in this process by default."""
 
-    executor: Executor
-    """Takes them."""
+    executor: Executor | None = None
+    """Takes them; None: they run here, one after the other."""
 
-    size: Callable[[], int]
+    size: Callable[[], int] = lambda: 1
     """How many run at a time, as of now: workers come and go."""
 
-    explain: Callable[[BaseException], RunError | None]
+    explain: Callable[[BaseException], RunError | None] = lambda _: None
     """What an error of the executor's own means; None for one of a task's."""
 
-    apart: bool = True
-    """Whether tasks run in other processes, which have to build what they need."""
+    @property
+    def apart(self) -> bool:
+        """Whether tasks run in other processes, which have to build what they need."""
+        return self.executor is not None
 
     def results(self, task: Callable[..., T], arguments: Iterable[Sequence[Any]]) -> Iterator[tuple[int, T]]:
         """Results of a task with each of some arguments, and their numbers, as they come.
@@ -74,7 +64,7 @@ class Engine:
             RunError: If workers stop in the midst of one of them again and again, or the scheduler is gone. Then, as
                 where a task raises an error itself or the caller stops asking, those that have not begun never do.
         """
-        if not self.apart:
+        if self.executor is None:
             yield from ((number, task(*one)) for number, one in enumerate(arguments))
             return
         futures: dict[Future[T], int] = {}
@@ -93,9 +83,8 @@ class Engine:
                 future.cancel()
 
 
-def here() -> Engine:
-    """Runs tasks in this process."""
-    return Engine(InProcess(), lambda: 1, lambda _: None, apart=False)
+HERE = Engine()
+"""Runs tasks in this process."""
 
 
 @contextlib.contextmanager
@@ -117,7 +106,7 @@ def engine(workers: int | None = None, cluster: str | None = None) -> Iterator[E
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers: must be at least 1, got {workers}")
     if workers is None and cluster is None:
-        yield here()
+        yield HERE
         return
     try:
         import dask.config
@@ -266,4 +255,4 @@ def _quiet() -> Iterator[None]:
             one.setLevel(level)
 
 
-__all__ = ["ATTEMPTS", "Engine", "InProcess", "dask_setup", "engine", "here"]
+__all__ = ["HERE", "Engine", "dask_setup", "engine"]

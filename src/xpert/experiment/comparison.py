@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -28,16 +27,16 @@ import torch
 from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field
 from xpert.errors import RunError
 from xpert.experiment.cache import StageCache
-from xpert.experiment.cluster import Engine
+from xpert.experiment.cluster import HERE, Engine
 from xpert.experiment.config import SearchConfig, homogeneous_kinds
 from xpert.experiment.pipeline import machine, run_search, run_stage
 from xpert.experiment.published import Experiment, tiled
-from xpert.experiment.run import open_run, versions
+from xpert.experiment.run import open_run, use_folder, versions
 from xpert.experiment.stages.evaluation import cost_of, organisation_of
 from xpert.experiment.trainings import announce
 from xpert.experiment.workspace import Workspace
 from xpert.files import write_atomically
-from xpert.progress import Progress, Report
+from xpert.progress import Progress, Report, of_part
 from xpert.report.front_svg import Point, front_svg
 from xpert.report.tables import difference_text, factor_title
 from xpert.results import (
@@ -74,7 +73,7 @@ def reproduce(
     device: str = "cpu",
     command: Sequence[str] = (),
     progress: Report | None = None,
-    engine: Engine | None = None,
+    engine: Engine = HERE,
 ) -> Path:
     """Run an experiment, or go on with one.
 
@@ -86,7 +85,7 @@ def reproduce(
         device: Where networks are trained and simulated: `cpu`, `cuda` or `cuda:N`.
         command: The command line, for the record.
         progress: Called as work goes on, with the `part` among the figures.
-        engine: Where designs are measured; None: here.
+        engine: Where designs are measured.
 
     Returns:
         The table.
@@ -97,20 +96,15 @@ def reproduce(
         DataError: If the data set is missing or broken.
         InfeasibleError: If no design meets a search's budget.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not resume:
-        raise RunError(f"{out}: is not empty; add --resume to go on with what it holds, or give another folder")
     place = device_of(device)
-    out.mkdir(parents=True, exist_ok=True)
+    use_folder(out, resume=resume)
     cache = StageCache(out / "cache")
 
-    def reporter(part: str) -> Report:
-        return lambda one: progress(replace(one, figures={"part": part} | dict(one.figures))) if progress else None
-
     baseline = _with_data(experiment.baseline(), data_dir)
-    grid = _baseline(baseline, experiment, out / "baseline", place, cache, reporter("baseline"), engine)
+    grid = _baseline(baseline, experiment, out / "baseline", place, cache, of_part("baseline", progress), engine)
     searched = []
     for config in experiment.searches():
-        folder, report = out / config.name, reporter(config.name)
+        folder, report = out / config.name, of_part(config.name, progress)
         if not (folder / "results.json").exists():
             config = _with_data(config, data_dir)
             run_search(
@@ -124,7 +118,7 @@ def reproduce(
             )
         searched.append(_Search(folder))
     with open_run(out / "baseline", None, resume=True) as run, computing_on(run.config.threads):
-        work = Workspace(run, place, reporter("baseline"), cache, engine)
+        work = Workspace(run, place, of_part("baseline", progress), cache, engine)
         results, designs = _compare(experiment, work, grid, searched, command)
     return _write(out, results, designs)
 
@@ -249,7 +243,7 @@ def _baseline(
     device: torch.device,
     cache: StageCache,
     progress: Report,
-    engine: Engine | None,
+    engine: Engine,
 ) -> list[Precisions]:
     """Train the backbone; its NI-accuracy on validation images at every homogeneous precision, the typical first."""
     with open_run(folder, config, resume=True) as run, computing_on(run.config.threads):

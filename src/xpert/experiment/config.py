@@ -648,15 +648,8 @@ def search_space(config: SearchConfig) -> Space:
         raise ConfigError("network.digital: a search puts all layers on crossbars; `evaluate` and `accuracy` take it")
     images = describe_dataset(config.dataset.request)
     if config.network.source is not None:
-        own = resizable_network(config)
-        shape, given = own.loaded.input_shape, images.input_shape
-        if shape != given:
-            raise ConfigError(
-                f"network.source: {own.loaded.name} takes inputs of {list(shape)}, "
-                f"the images of dataset are {list(given)}; "
-                f"give network.input_shape: {list(given)}, or dataset.size: {list(shape[1:])}"
-            )
-        return own.space(config.network.choices or SOURCE_CHOICES, len(images.classes))
+        choices = config.network.choices or SOURCE_CHOICES
+        return resizable_network(config).space(choices, images.input_shape, len(images.classes))
     return _space_of(config.network, images)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from xpert.analog.remedies import LayerDiagnosis
 from xpert.analog.sampling import Sampling, TestSet
 from xpert.design import Design, Device
 from xpert.errors import ConfigError, DataError
+from xpert.experiment.cluster import HERE, Engine
+from xpert.experiment.models import model_of_design
+from xpert.experiment.tasks import Images, split_files
 from xpert.hardware.programming import programming_cost
-from xpert.networks import build
-from xpert.networks.own import OwnNetwork
 from xpert.networks.quantised import unquantised
 from xpert.networks.sources import LoadedNetwork
 from xpert.progress import Report, of_stage
@@ -33,7 +34,7 @@ from xpert.results.diagnosis import ChainStep, DiagnosisFile, Suggestion
 from xpert.results.diagnosis import LayerDiagnosis as LayerRecord
 from xpert.statistics import Bools, percentile, share_interval
 from xpert.text import time_in_words
-from xpert.training import Dataset, accuracy, device_of, load_dataset, load_weights
+from xpert.training import Dataset, accuracy, device_of, load_dataset
 from xpert.training.source import DataRequest, request_for
 
 
@@ -99,7 +100,7 @@ def accuracy_of_design(
     times: Sequence[float] = (),
     device: str = "cpu",
     progress: Report | None = None,
-    split: Callable[[DataRequest, nn.Module], Split | None] | None = None,
+    engine: Engine = HERE,
 ) -> AccuracyFile:
     """Accuracies of a design file and its weight file on a data set's test images; see `measure_accuracy`.
 
@@ -120,7 +121,7 @@ def accuracy_of_design(
         times: Times after programming at which accuracy is wanted, too. [s]
         device: Where it is simulated: `cpu`, `cuda` or `cuda:N`.
         progress: Called as work goes on.
-        split: Says of data and network where the chips are measured; None: here.
+        engine: Where the chips are measured.
 
     Raises:
         ConfigError: If the network cannot be rebuilt from the design, the device is unknown, or times are asked for
@@ -133,14 +134,15 @@ def accuracy_of_design(
             "relaxation_sigma_per_decade and read_noise_1f are all 0"
         )
     place = device_of(device)
-    model, data = _load(design, weights, dataset, data_dir, network, calibration_images, progress)
+    request = request_for(dataset, data_dir, design.network.input_shape)
+    model, data = _load(design, weights, request, network, calibration_images, progress)
     model, data = model.to(place), data.to(place)
-    test = _test_set(data, images, calibration_images)
+    measured = Images("test", None, images, calibration_images)
+    test = measured.of(data)
     sampling = Sampling(seed, chips, batch_size)
-    request = request_for(dataset, None if data_dir is None else Path(data_dir), design.network.input_shape)
-    elsewhere = None if split is None else split(request, model)
+    split = split_files(engine, design, weights, request, model, measured, device)
 
-    found = measure_accuracy(model, design, test, sampling, of_stage("accuracy", progress), elsewhere).accuracy
+    found = measure_accuracy(model, design, test, sampling, of_stage("accuracy", progress), split).accuracy
     more: dict[str, Any] = {"images": len(test.images), "implementation": native.CODE.implementation()}
     more |= _population(found.chips, yield_at)
     if times:
@@ -241,9 +243,10 @@ def diagnosis_of_design(
 ) -> DiagnosisFile:
     """Why a design's accuracy is what it is; arguments and errors are those of `accuracy_of_design`."""
     place = device_of(device)
-    model, data = _load(design, weights, dataset, data_dir, network, calibration_images, progress)
+    request = request_for(dataset, data_dir, design.network.input_shape)
+    model, data = _load(design, weights, request, network, calibration_images, progress)
     model, data = model.to(place), data.to(place)
-    test = _test_set(data, images, calibration_images)
+    test = Images("test", None, images, calibration_images).of(data)
     # Weights of a searched network are not the source's.
     own = network.module.to(place) if network is not None and design.network.source is None else None
     found = diagnose(
@@ -311,15 +314,6 @@ def _effects(found: Sequence[Ablation]) -> tuple[Effect, ...]:
     return tuple(Effect(effect=one.effect, alone=_record(one.alone), without=_record(one.without)) for one in found)
 
 
-def _test_set(data: Dataset, images: int | None, calibration_images: int) -> TestSet:
-    """The first test images, and training images for calibration."""
-    return TestSet(
-        data.in_batches(data.test_images[:images]),
-        data.test_labels[:images],
-        data.normalised(data.train_images[:calibration_images]),
-    )
-
-
 def activity_of_design(
     design: Design,
     weights: Path | None,
@@ -335,27 +329,25 @@ def activity_of_design(
         ConfigError: If the network cannot be rebuilt from the design.
         DataError: If the weights or the data set are missing, broken, or do not fit the design.
     """
-    model, data = _load(design, weights, dataset, data_dir, network, images)
+    request = request_for(dataset, data_dir, design.network.input_shape)
+    model, data = _load(design, weights, request, network, images)
     return measure_activity(model, design, data.normalised(data.train_images[:images]))
 
 
 def _load(
     design: Design,
     weights: Path | str | None,
-    dataset: str,
-    data_dir: Path | str | None,
+    request: DataRequest,
     network: LoadedNetwork | None,
     calibration_images: int,
     progress: Report | None = None,
 ) -> tuple[nn.Module, Dataset]:
     """The trained network of a design, quantised, and the data set for it; see `model_of_design`."""
-    weights = None if weights is None else Path(weights)
-    data_dir = None if data_dir is None else Path(data_dir)
-    data = load_dataset(request_for(dataset, data_dir, design.network.input_shape), progress=progress)
+    data = load_dataset(request, progress=progress)
     shape, classes = data.input_shape, data.num_classes
     if shape != design.network.input_shape or classes != design.network.num_classes:
         raise DataError(
-            f"data set {dataset!r} has images of {shape} and {classes} classes; the design's network takes "
+            f"data set {request.name!r} has images of {shape} and {classes} classes; the design's network takes "
             f"{design.network.input_shape} and {design.network.num_classes}"
         )
     images = data.normalised(data.train_images[:calibration_images])
@@ -365,40 +357,7 @@ def _load(
         if not isinstance(answer, torch.Tensor) or answer.shape != (1, classes):
             form = list(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
             raise ConfigError(f"{network.name}: answers an image with {form}, not with [1, {classes}]: no classifier")
-    return model_of_design(design, weights, network, images), data
-
-
-def model_of_design(
-    design: Design, weights: Path | None, network: LoadedNetwork | None, images: torch.Tensor
-) -> nn.Module:
-    """The trained network of a design, quantised.
-
-    Args:
-        design: The design.
-        weights: Its network's weights; unused where `network` is given and was not searched.
-        network: Its network where that is the user's own.
-        images: Normalised images that show the ranges of the layers' inputs; of the user's own networks that were not
-            searched. The weights of all others hold those ranges.
-
-    Raises:
-        ConfigError: If the network cannot be rebuilt from the design, or weights are needed.
-        DataError: If the weights are missing, broken, or do not fit the design.
-    """
-    source = design.network.source
-    if network is not None and source is not None:
-        if weights is None:
-            raise ConfigError("--weights: needed for a design that was searched, which holds none")
-        return OwnNetwork(network, source).restored(design.network, weights, design.chip.weight_bits)
-    if network is not None:
-        return network.quantised(images, design.chip.weight_bits)
-    if design.network.backbone == "custom":
-        name = source.source if source is not None else "my_model.py:Net"
-        raise ConfigError(f"network.backbone: a network of your own; say where it is: --network {name}")
-    if weights is None:
-        raise ConfigError("--weights: needed for a design or config, which hold none")
-    model = build(design.network, weight_bits=design.chip.weight_bits)
-    load_weights(model, weights)
-    return model
+    return model_of_design(design, None if weights is None else Path(weights), network, images), data
 
 
 __all__ = [
@@ -407,5 +366,4 @@ __all__ = [
     "activity_of_design",
     "diagnosis_of_design",
     "measure_accuracy",
-    "model_of_design",
 ]

@@ -14,7 +14,7 @@ from torch import nn
 from xpert.design import KIND_FIELDS, Design, Network, options_of
 from xpert.errors import ConfigError
 from xpert.experiment.cache import StageCache
-from xpert.experiment.cluster import Engine
+from xpert.experiment.cluster import HERE, Engine
 from xpert.experiment.config import SearchConfig, homogeneous_kinds, search_space
 from xpert.experiment.points import report_run
 from xpert.experiment.run import open_run, read_config, versions
@@ -58,7 +58,7 @@ def run_search(
     command: Sequence[str] = (),
     progress: Report | None = None,
     cache: StageCache | None = None,
-    engine: Engine | None = None,
+    engine: Engine = HERE,
 ) -> Path:
     """Run a search, or go on with one, in a run folder.
 
@@ -71,7 +71,7 @@ def run_search(
         command: The command line, for the record.
         progress: Called as work goes on.
         cache: Results that other runs share; None shares none.
-        engine: Where designs are measured; None: here.
+        engine: Where designs are measured.
 
     Returns:
         The report; of what there is, where it stopped earlier.

@@ -226,6 +226,17 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | found
 
 
+def use_folder(path: Path, *, resume: bool) -> None:
+    """Make a folder that holds several runs; without `resume`, one that is new or empty.
+
+    Raises:
+        RunError: If it holds something, or cannot be made.
+    """
+    _make_folder(path)
+    if not resume and any(path.iterdir()):
+        raise RunError(f"{path}: is not empty; add --resume to go on with what it holds, or give another folder")
+
+
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -6,18 +6,16 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import yaml
 
 from xpert.design import shown
 from xpert.errors import ConfigError, RunError, XpertError
 from xpert.experiment.cluster import Engine
 from xpert.experiment.config import SearchConfig
 from xpert.experiment.pipeline import run_search
-from xpert.progress import Progress, Report
+from xpert.experiment.run import use_folder
+from xpert.progress import Progress, Report, of_part
 
 MAX_RUNS = 10_000
 """Most runs of one sweep."""
@@ -35,37 +33,12 @@ class SweptRun(NamedTuple):
     config: SearchConfig
 
 
-def parse_settings(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """The values of each setting, from `key=value,value,...`; keys have dots, as `precision.maximum_drop`.
-
-    Raises:
-        ConfigError: If a key stands twice, or there are no values.
-    """
-    settings: dict[str, list[Any]] = {}
-    for text in texts:
-        key, equals, values = text.partition("=")
-        entries = [entry.strip() for entry in values.split(",")]
-        if not (key and equals and all(entries)):
-            raise ConfigError(f"--set: expected KEY=VALUE,VALUE,..., got {shown(text)}")
-        if key in settings:
-            raise ConfigError(f"--set: {key} stands twice; list all its values once")
-        try:
-            settings[key] = [yaml.safe_load(entry) for entry in entries]
-        except (yaml.YAMLError, ValueError):
-            raise ConfigError(f"--set: {key}: values must be numbers or words, got {shown(values)}") from None
-        if any(isinstance(value, dict | list) for value in settings[key]):
-            raise ConfigError(f"--set: {key}: values must be numbers or words, got {shown(values)}")
-        if len({json.dumps(value) for value in settings[key]}) < len(entries):
-            raise ConfigError(f"--set: {key}: a value stands twice in {shown(values)}")
-    return settings
-
-
 def swept_runs(config: SearchConfig, settings: Mapping[str, Sequence[Any]]) -> list[SweptRun]:
     """A run for every combination of values.
 
     Args:
         config: What the values are set in.
-        settings: From `parse_settings`.
+        settings: Keys have dots, as `precision.maximum_drop`.
 
     Raises:
         ConfigError: If there is no such setting, a combination breaks a rule of the config, or there are too many.
@@ -132,15 +105,14 @@ def run_sweep(
     Raises:
         RunError: If the folder cannot be used, or, when all others are done, if runs failed.
     """
-    _use(out, resume=resume)
+    use_folder(out, resume=resume)
     arguments = [
         (run.config.model_dump(mode="json"), str((out / run.folder).resolve()), device, stop_after) for run in runs
     ]
     failed: dict[str, str] = {}
     # What a run in this process reports goes on; from others nothing comes but the end.
-    tasks = [
-        (*one, None if engine.apart else _part(run.folder, progress)) for one, run in zip(arguments, runs, strict=True)
-    ]
+    reports = [None if engine.apart else of_part(run.folder, progress) for run in runs]
+    tasks = [(*one, report) for one, report in zip(arguments, reports, strict=True)]
     for done, (number, problem) in enumerate(engine.results(make_run, tasks), start=1):
         if problem is not None:
             failed[runs[number].folder] = problem
@@ -151,22 +123,6 @@ def run_sweep(
         first, problem = next(iter(failed.items()))
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise RunError(f"{len(failed)} of {len(runs)} runs failed: {first}: {problem}{others}")
-
-
-def _part(run: str, report: Report | None) -> Report | None:
-    """What passes on the reports of a run, with its name."""
-    return None if report is None else lambda one: report(replace(one, figures={"part": run} | dict(one.figures)))
-
-
-def _use(out: Path, *, resume: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out}: cannot make this folder: a file is in the way")
-    if out.is_dir() and any(out.iterdir()) and not resume:
-        raise RunError(f"{out}: is not empty; add --resume to go on with what it holds, or give another folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{out}: cannot make this folder: {error.strerror}") from None
 
 
 def make_run(
@@ -193,4 +149,4 @@ def make_run(
     return None
 
 
-__all__ = ["MAX_RUNS", "SweptRun", "make_run", "parse_settings", "run_sweep", "swept_runs"]
+__all__ = ["MAX_RUNS", "SweptRun", "make_run", "run_sweep", "swept_runs"]

@@ -29,8 +29,9 @@ from xpert.design import Design
 from xpert.errors import ConfigError, RunError
 from xpert.experiment.cluster import Engine
 from xpert.experiment.config import SearchConfig
-from xpert.experiment.measure import model_of_design
+from xpert.experiment.models import model_of_design
 from xpert.experiment.trainings import new_model, recipe_of
+from xpert.machine import usual_threads
 from xpert.progress import Progress, Report
 from xpert.statistics import Bools
 from xpert.training import Dataset, computing_on, device_of, load_dataset, load_weights, save_weights
@@ -148,19 +149,10 @@ class RunTasks:
             self.folder.mkdir(exist_ok=True)
             save_weights(model, file)
         options = self.config.dataset
-        place: Place = {
-            "version": __version__,
-            "threads": self.config.threads,
-            "device": self.device,
-            "data": plain_request(options.request),
-            "split": (options.validation, self.config.seed),
-            "config": self.config.model_dump(mode="json"),
-            "weights": str(file.resolve()),
-            "digest": digest,
-            "design": design.model_dump(mode="json"),
-            "images": images,
-        }
-        return split_by(self.engine, place)
+        place = _place(design, file, digest, options.request, images, self.device, self.config.threads)
+        place["split"] = options.validation, self.config.seed
+        place["config"] = self.config.model_dump(mode="json")
+        return lambda chips: SplitChips(self.engine, chips, place)
 
     def forget(self) -> None:
         """Remove the weights."""
@@ -170,12 +162,11 @@ class RunTasks:
 def split_files(
     engine: Engine,
     design: Design,
-    weights: Path | None,
+    weights: Path | str | None,
     request: DataRequest,
     model: nn.Module,
     images: Images,
     device: str,
-    threads: int,
 ) -> Split | None:
     """Has the measurement of a design file and its weight file made as tasks; None where those would run here.
 
@@ -186,8 +177,7 @@ def split_files(
         request: The data set.
         model: The network that they give.
         images: Test images.
-        device: Where each worker simulates.
-        threads: On how many each computes.
+        device: Where each worker simulates, on as many threads as this process would.
 
     Raises:
         ConfigError: If the network has no weight file.
@@ -196,29 +186,26 @@ def split_files(
         return None
     if weights is None:
         raise ConfigError("--weights: needed with --workers or --cluster, where others read them")
-    place: Place = {
-        "version": __version__,
-        "threads": threads,
-        "device": device,
-        "data": plain_request(request),
-        "split": None,
-        "config": None,
-        "weights": str(weights.resolve()),
-        "digest": digest_of(model),
-        "design": design.model_dump(mode="json"),
-        "images": images,
-    }
-    return split_by(engine, place)
-
-
-def split_by(engine: Engine, place: Place) -> Split:
-    """Has the chips of a place measured as tasks."""
+    place = _place(design, Path(weights), digest_of(model), request, images, device, usual_threads())
     return lambda chips: SplitChips(engine, chips, place)
 
 
-def plain_request(request: DataRequest) -> dict[str, Any]:
-    """A data request as plain data; its folder is the same wherever a worker is."""
-    return asdict(request) | {"data_dir": str(request.data_dir.resolve())}
+def _place(
+    design: Design, weights: Path, digest: str, request: DataRequest, images: Images, device: str, threads: int | None
+) -> Place:
+    """Where the network is made from the design, and no images are held back. Folders are the same for all workers."""
+    return {
+        "version": __version__,
+        "threads": threads,
+        "device": device,
+        "data": asdict(request) | {"data_dir": str(request.data_dir.resolve())},
+        "split": None,
+        "config": None,
+        "weights": str(weights.resolve()),
+        "digest": digest,
+        "design": design.model_dump(mode="json"),
+        "images": images,
+    }
 
 
 def digest_of(model: nn.Module) -> str:
@@ -399,7 +386,5 @@ __all__ = [
     "SplitChips",
     "digest_of",
     "measure",
-    "plain_request",
-    "split_by",
     "split_files",
 ]

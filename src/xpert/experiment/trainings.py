@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from xpert.analog import analog_layers, at_precision, layer_errors, reprogram, to_analog, weight_deviation
-from xpert.design import PRECISION_FIELDS, Chip, Design, Network
+from xpert.design import PRECISION_FIELDS, Chip, Design, Network, in_order
 from xpert.errors import ConfigError
 from xpert.experiment.config import DatasetOptions, PrecisionSettings, SearchConfig, resizable_network
 from xpert.networks import build
@@ -245,7 +245,7 @@ def _conversion_noise(model: nn.Module, design: Design, calibration: Tensor) -> 
     Rounding of inputs is in the network already; only what it does not compute itself is added.
     """
     chosen = {entry.values(PRECISION_FIELDS) for entry in design.periphery}
-    pairs = sorted(chosen, key=lambda values: [value or 0 for value in values])
+    pairs = sorted(chosen, key=in_order)
     errors = layer_errors(model, design, calibration, pairs)
     exact = design.chip.analog.replace(adc_range="unbounded", ir_drop=False)
     alone = layer_errors(model, design, calibration, pairs, settings=exact)

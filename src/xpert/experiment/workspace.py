@@ -17,7 +17,7 @@ from xpert.design import Design, Network, shown
 from xpert.errors import RunError
 from xpert.experiment.baselines import typical_of
 from xpert.experiment.cache import StageCache
-from xpert.experiment.cluster import Engine, here
+from xpert.experiment.cluster import HERE, Engine
 from xpert.experiment.config import resizable_network, search_space
 from xpert.experiment.measure import Answers, measure_accuracy
 from xpert.experiment.run import Run
@@ -89,7 +89,7 @@ class Workspace:
         device: Where networks are trained and simulated.
         progress: Called as work goes on.
         cache: Results that other runs share; None shares none.
-        engine: Where designs are measured; None: here.
+        engine: Where designs are measured.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class Workspace:
         device: torch.device,
         progress: Report | None = None,
         cache: StageCache | None = None,
-        engine: Engine | None = None,
+        engine: Engine = HERE,
     ) -> None:
         self.run, self.config, self.device = run, run.config, device
-        self.tasks = RunTasks(engine or here(), self.config, run.working_file("tasks"), str(device))
+        self.tasks = RunTasks(engine, self.config, run.working_file("tasks"), str(device))
         self._progress, self._cache = progress, cache
         self.space = search_space(self.config)
         self.dataset = load_split(self.config.dataset, self.config.seed, device, progress)

@@ -204,4 +204,7 @@ PHYSICAL = Switches()
 REFERENCE = Switches(**{field.name: False for field in fields(Switches)})
 """What DNN+NeuroSim V1.3 does, faults included."""
 
-__all__ = ["PHYSICAL", "REFERENCE", "Switches"]
+SWITCHES = {"physical": PHYSICAL, "reference": REFERENCE}
+"""By name."""
+
+__all__ = ["PHYSICAL", "REFERENCE", "SWITCHES", "Switches"]

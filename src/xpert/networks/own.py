@@ -70,19 +70,26 @@ class OwnNetwork:
             raise ConfigError(f"{self.loaded.name}: no width of it can be chosen ({why})")
         return found
 
-    def space(self, choices: Options, num_classes: int) -> Space:
+    def space(self, choices: Options, input_shape: Sequence[int], num_classes: int) -> Space:
         """The networks among which a search chooses.
 
         Args:
             choices: See `options_of`.
+            input_shape: Channels, height and width of an image; the network must take it.
             num_classes: Classes; the network must have as many outputs.
 
         Raises:
-            ConfigError: If the choices do not fit, or the network is no classifier of so many classes.
+            ConfigError: If the choices do not fit, or the network is no classifier of such images and so many classes.
         """
         shape = self.loaded.input_shape
         if len(shape) != 3:
             raise ConfigError(f"{self.loaded.name}: takes inputs of {shape}, not images")
+        if shape != tuple(input_shape):
+            raise ConfigError(
+                f"network.source: {self.loaded.name} takes inputs of {list(shape)}, the images of dataset are "
+                f"{list(input_shape)}; give network.input_shape: {list(input_shape)}, or dataset.size: "
+                f"{list(shape[1:])}"
+            )
         answers = self.loaded.network().num_classes
         if answers != num_classes:
             raise ConfigError(f"{self.loaded.name}: has {answers} outputs, but the data set has {num_classes} classes")

@@ -54,7 +54,7 @@ def render(files: RunFiles, designs: Designs = ()) -> str:
     """The page of a run, as HTML; with the points of its fronts, if these are given."""
     results = files.results
     beside = tables.baselines(results)
-    rows = {**({"searched": results.searched} if results.searched else {}), **beside}
+    rows = tables.rows_of(results)
     searched = results.searched.evaluation if results.searched else None
     typical = beside["typical"].evaluation if "typical" in beside else None
     drawings = {name: drawing for name, row in rows.items() if (drawing := draw_chip(row.evaluation))}
@@ -129,8 +129,7 @@ def _plot(figure: go.Figure, name: str) -> str:
 
 def figures(run: RunFiles) -> dict[str, go.Figure]:
     """The figures of a run's report, by name, as far as the run has them."""
-    rows = {**({"searched": run.results.searched} if run.results.searched else {}), **tables.baselines(run.results)}
-    return _figures(run.results, rows, ()) | _of_accuracy(run)
+    return _figures(run.results, tables.rows_of(run.results), ()) | _of_accuracy(run)
 
 
 def _figures(results: Results, rows: dict[str, Row], designs: Designs) -> dict[str, go.Figure]:

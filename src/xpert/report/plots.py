@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from xpert.design import PRECISION_FIELDS, Periphery, decisions_taken
+from xpert.design import PRECISION_FIELDS, Periphery, decisions_taken, in_order
 from xpert.report import palette
 from xpert.report.points import proof
 from xpert.report.tables import (
@@ -636,7 +636,7 @@ def accuracy_against_precision(points: Sequence[PrecisionPoint], field: str) -> 
             lines.setdefault(key, {})[getattr(point, field)] = point.ni_accuracy
     lines = {
         key: dict(sorted(line.items()))
-        for key, line in sorted(lines.items(), key=lambda pair: [value or 0 for value in pair[0]])
+        for key, line in sorted(lines.items(), key=lambda pair: in_order(pair[0]))
         if len(line) > 1
     }
     if not lines:
@@ -873,7 +873,7 @@ def sensitivity(precision: Precision, field: str) -> go.Figure | None:
 
     title = {"error": "noise / signal power", "loss": "predicted loss [nat]"}[field]
     names = list(dict.fromkeys(name for name, _ in cells))
-    options = sorted({option for _, option in cells}, key=lambda option: [value or 0 for value in option])
+    options = sorted({option for _, option in cells}, key=in_order)
     errors = [[cells.get((name, option)) for option in options] for name in names]
     smallest = min((error for error in cells.values() if error > 0), default=1.0)
     largest = max(smallest, *cells.values())

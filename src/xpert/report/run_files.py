@@ -11,6 +11,7 @@ from typing import Any
 from xpert.design import PRECISION_FIELDS, Design, read_mapping, read_text
 from xpert.errors import ConfigError, DataError, RunError
 from xpert.frames import to_frame, to_html
+from xpert.report.tables import rows_of
 from xpert.results import (
     FIGURES,
     STAGES,
@@ -65,14 +66,13 @@ class RunFiles:
 
     def rows(self) -> list[dict[str, Any]]:
         """The searched design and its baselines, as far as there are any: costs, and NI-accuracy on test images."""
-        found = {**({"searched": self.results.searched} if self.results.searched else {}), **self.results.baselines}
         return [
             {
                 "design": name,
                 **{figure: getattr(row.evaluation, figure) for figure in FIGURES},
                 "ni_accuracy": row.accuracy.ni_mean if row.accuracy else None,
             }
-            for name, row in found.items()
+            for name, row in rows_of(self.results).items()
         ]
 
     def to_frame(self) -> Any:

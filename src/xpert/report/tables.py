@@ -102,6 +102,11 @@ def describe_baseline(name: str, row: Row) -> str:
     return describe(row) if layer is None else in_words(layer, Periphery.decisions())
 
 
+def rows_of(results: Results) -> dict[str, Row]:
+    """The searched design and its baselines, as far as there are any."""
+    return {**({"searched": results.searched} if results.searched else {}), **baselines(results)}
+
+
 def baselines(results: Results) -> dict[BaselineName, Row]:
     """The baselines that the results hold, typical first."""
     return {name: row for name in BASELINES if (row := results.baselines.get(name))}

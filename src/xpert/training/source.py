@@ -64,12 +64,12 @@ class DataRequest:
     """Threads that decode streamed pictures."""
 
 
-def request_for(name: str, data_dir: Path | None, input_shape: Sequence[int]) -> DataRequest:
+def request_for(name: str, data_dir: Path | str | None, input_shape: Sequence[int]) -> DataRequest:
     """A data set whose pictures, where it has any, come in the shape that a network takes."""
     channels, *sides = input_shape
     size = (sides[0], sides[1]) if len(sides) == 2 else None
     pictures = DataRequest(name, size=size, channels=channels if size and channels in (1, 3) else None)
-    return pictures if data_dir is None else replace(pictures, data_dir=data_dir)
+    return pictures if data_dir is None else replace(pictures, data_dir=Path(data_dir))
 
 
 class RawImages(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from xpert.analog import measure_activity
-from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field
+from xpert.design import KIND_FIELDS, PRECISION_FIELDS, Design, Periphery, by_field, in_order
 from xpert.experiment.baselines import with_periphery
 from xpert.experiment.config import PrecisionSettings
 from xpert.experiment.variants import variant_rows
@@ -164,7 +164,7 @@ def accuracy_against_precision(
     }
     points = {tuple((finest | {field: value}).values()) for field, values in lists.items() for value in values}
     curve = []
-    for point in sorted(points, key=lambda point: [value or 0 for value in point]):
+    for point in sorted(points, key=in_order):
         uniform = design.with_values(PRECISION_FIELDS, [point] * len(design.periphery))
         precision = by_field(PRECISION_FIELDS, point, unset=False)
         curve.append(PrecisionPoint.parse(precision | {"ni_accuracy": float(bench(uniform).mean())}))
